@@ -1,0 +1,127 @@
+# What a developer runs; `make help` lists it. Every target sets up what it needs by itself.
+#
+# The environments live in .build/, each made by scripts/environments.py from a lock file in
+# requirements/. A target of the form .build/NAME/.ready-N is the stamp of a finished environment;
+# N stands for the place of the checkout, since environments hold absolute paths: in a copy or
+# after a move they are made anew.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+# The Python to begin with, 3.11 or newer. After changing it: make clean.
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+# More arguments for pytest (make test-core ARGS="-k suspend") or for `make lock`.
+ARGS ?=
+
+# What happens here stays here: no other environment's packages, no file in a home folder, and no
+# usage statistics to anybody.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+export AIRFLOW_HOME := $(CURDIR)/.build/home/airflow
+export PREFECT_HOME := $(CURDIR)/.build/home/prefect
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.build/cache/hypothesis
+export DO_NOT_TRACK := 1
+export MASTRA_TELEMETRY_DISABLED := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+READY := .ready-$(shell pwd -P | cksum | cut -d ' ' -f 1)
+TOOLS := .build/tools/$(READY)
+CORE := .build/core/$(READY)
+AIRFLOW := .build/airflow/$(READY)
+PREFECT := .build/prefect/$(READY)
+SERVER := example_dags/mastra_server/node_modules/.ready
+SERVER_0 := example_dags/mastra_server/v0/node_modules/.ready
+
+# $(call each,verb,targets): makes each target, the later ones too when one fails, and fails then.
+each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$target"; done; \
+	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
+	echo "==> make $(1): passed: $(2)"
+
+.PHONY: help setup demo server test test-core test-airflow test-prefect \
+	lint lint-ruff lint-core lint-airflow lint-prefect format build lock clean
+
+help: ## List these targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' \
+		| while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
+
+setup: $(CORE) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Make every environment
+
+demo: $(AIRFLOW) $(SERVER) ## An Airflow DAG that runs workflows on a real Mastra server
+	@.build/airflow/bin/python -m scripts.demo
+
+server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
+	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
+
+test: setup ## Every test, each suite in its own environment
+	@$(call each,test,test-core test-airflow test-prefect)
+
+test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
+	@echo "==> Tests of the shared part"
+	@.build/core/bin/python -m pytest tests/core $(ARGS)
+
+test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## The tests of the Airflow provider
+	@echo "==> Tests of the Airflow provider"
+	@.build/airflow/bin/python -m pytest tests/airflow $(ARGS)
+
+test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integration
+	@echo "==> Tests of the Prefect integration"
+	@.build/prefect/bin/python -m pytest tests/prefect $(ARGS)
+
+lint: $(CORE) $(AIRFLOW) $(PREFECT) ## Ruff, and mypy --strict in each environment
+	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect)
+
+lint-ruff: $(TOOLS)
+	@echo "==> Ruff"
+	@.build/tools/bin/ruff check .
+	@.build/tools/bin/ruff format --check .
+
+# $(call mypy,environment,what to check)
+mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildcard $(2))
+
+lint-core: $(CORE)
+	@echo "==> mypy of the shared part"
+	@$(call mypy,core,mastra_workflows tests/*.py tests/core)
+
+lint-airflow: $(AIRFLOW)
+	@echo "==> mypy of the Airflow provider"
+	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow)
+
+lint-prefect: $(PREFECT)
+	@echo "==> mypy of the Prefect integration"
+	@$(call mypy,prefect,prefect_mastra tests/prefect)
+
+format: $(TOOLS) ## Format, and mend what ruff can mend
+	@.build/tools/bin/ruff check --fix .
+	@.build/tools/bin/ruff format .
+
+build: $(TOOLS) ## Wheel and sdist into dist/, tried in empty environments
+	@.build/tools/bin/python -m scripts.distribution
+
+# Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
+compile = .build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--custom-compile-command 'make lock' $(ARGS)
+lock: $(TOOLS) ## Write the lock files anew
+	@echo "==> Lock files (requirements/*.txt)"
+	@$(compile) requirements/tools.in -o requirements/tools.txt
+	@$(compile) pyproject.toml requirements/core.in -o requirements/core.txt
+	@$(compile) pyproject.toml --extra airflow requirements/airflow.in -o requirements/airflow.txt
+	@$(compile) pyproject.toml --extra prefect requirements/prefect.in -o requirements/prefect.txt
+
+clean: ## Remove everything that these targets made
+	@rm -rf .build dist $(dir $(SERVER)) $(dir $(SERVER_0))
+
+$(TOOLS): requirements/tools.txt
+	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo '*** Python 3.11 or newer is needed, and "$(or $(PYTHON),python3.11 or python3)"' \
+			'is not one here. Install it, or name one: make PYTHON=/path/to/python3.11'; \
+		exit 1; \
+	fi
+	@"$(PYTHON)" scripts/environments.py --stamp $@ tools
+
+.build/%/$(READY): requirements/%.txt pyproject.toml | $(TOOLS)
+	@.build/tools/bin/python scripts/environments.py --stamp $@ python $*
+
+%/node_modules/.ready: %/package-lock.json %/package.json | $(TOOLS)
+	@.build/tools/bin/python scripts/environments.py --stamp $@ node $*

@@ -1,0 +1,1 @@
+"""Commands for working on the project; not part of the distribution."""

