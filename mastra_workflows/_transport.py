@@ -1,0 +1,287 @@
+"""The synchronous driver: requests as `requests` sends them, events as they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Generator, Iterator
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import requests
+from requests.adapters import DEFAULT_POOLBLOCK, HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import NewConnectionError
+
+from mastra_workflows.api import Request, Response, check
+from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
+from mastra_workflows.models import Event
+from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Sleep
+from mastra_workflows.settings import LONG_CALL_TIMEOUT, Settings
+from mastra_workflows.stream import Decoder, Once
+
+T = TypeVar("T")
+
+POOL_SIZE = 32
+KEEPALIVE_OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+]
+"""A stream may be silent for as long as a step takes; only the network's own probes tell a silent
+server from a vanished one."""
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = DEFAULT_POOLBLOCK, **kwargs: Any
+    ) -> None:
+        kwargs["socket_options"] = KEEPALIVE_OPTIONS
+        super().init_poolmanager(connections, maxsize, block, **kwargs)
+
+
+class _OwnHeaders(AuthBase):
+    """Keeps `requests` from putting a .netrc password in place of our Authorization header."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class Transport:
+    """One connection pool to one server; safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._closed = False
+        self._session = requests.Session()
+        self._session.headers.update(settings.all_headers())
+        self._session.auth = _OwnHeaders()
+        self._session.verify = settings.verify
+        # A cookie jar is the one part of a session that threads would change under each other.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _Adapter(pool_maxsize=POOL_SIZE)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._closed = True
+        self._session.close()
+
+    def run(self, procedure: Procedure[T]) -> T:
+        """Carry out a procedure to its end."""
+        with contextlib.closing(procedure):
+            step = procedure.send
+            value: Any = None
+            while True:
+                try:
+                    effect = step(value)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                try:
+                    value = self._perform(effect)
+                    step = procedure.send
+                except Exception as error:
+                    value = error
+                    step = procedure.throw
+
+    def _perform(self, effect: Send | Sleep | Listen) -> Response | Heard | None:
+        match effect:
+            case Send(request):
+                return self._send(request)
+            case Sleep(seconds):
+                time.sleep(seconds)
+                return None
+            case Listen():
+                return self._listen(effect)
+
+    def _send(self, request: Request) -> Response:
+        timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
+        with self._open(request, timeout) as answer:
+            return self._read(answer)
+
+    def _listen(self, effect: Listen) -> Heard:
+        deadline = time.monotonic() + effect.seconds
+        with self._open(effect.request, effect.seconds) as answer:
+            if not _is_success(answer):
+                return Heard(self._read(answer), None, ended=True)
+            head = Response(answer.status_code, _lower(answer.headers), b"")
+            last = None
+            try:
+                for last in self._events(answer):
+                    if effect.enough(last) or time.monotonic() >= deadline:
+                        return Heard(head, last, ended=False)
+            except _ReadTimeoutError:
+                return Heard(head, last, ended=False)
+            return Heard(head, last, ended=True)
+
+    def stream(self, request: Request) -> EventStream:
+        """Open a stream for a caller who iterates it himself.
+
+        Raises:
+            MastraError: the server refused; see `api.check`.
+        """
+        answer = self._open(request, None)
+        try:
+            if not _is_success(answer):
+                check(self._read(answer))
+        except BaseException:
+            answer.close()
+            raise
+        return EventStream(self._iterate(answer))
+
+    def _iterate(self, answer: requests.Response) -> Generator[Event]:
+        once = Once()
+        with answer:
+            yield from filter(once.is_new, self._events(answer))
+
+    def _open(self, request: Request, read_timeout: float | None) -> requests.Response:
+        if self._closed:
+            raise ConfigurationError("This client is closed.")
+        body = request.encode(max_bytes=self.settings.max_body_bytes)
+        try:
+            return self._session.request(
+                request.method,
+                self.settings.api_url + request.target,
+                data=body,
+                headers=None if body is None else {"Content-Type": "application/json"},
+                timeout=(self.settings.connect_timeout, read_timeout),
+                stream=True,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise self._failure(error) from None
+
+    def _read(self, answer: requests.Response) -> Response:
+        content = bytearray()
+        for chunk in self._chunks(answer, 65_536):
+            content += chunk
+            if len(content) > self.settings.max_body_bytes:
+                raise BodyTooLargeError(
+                    f"The answer is over the limit of {self.settings.max_body_bytes} bytes "
+                    "(max_body_bytes)."
+                )
+        return Response(answer.status_code, _lower(answer.headers), bytes(content))
+
+    def _events(self, answer: requests.Response) -> Iterator[Event]:
+        decoder = Decoder(max_record_bytes=self.settings.max_body_bytes)
+        for chunk in self._chunks(answer, None):
+            yield from decoder.feed(chunk)
+        if decoder.is_cut:
+            raise ConnectionFailedError(
+                f"The stream from {self.settings.base_url} was cut in the middle of a record.",
+                request_sent=True,
+            )
+
+    def _chunks(self, answer: requests.Response, size: int | None) -> Iterator[bytes]:
+        try:
+            yield from answer.iter_content(size)
+        except requests.RequestException as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: requests.RequestException) -> ConnectionFailedError:
+        # Raised without its cause: four nested tracebacks would hide the sentence that matters.
+        where = self.settings.base_url
+        match error:
+            case requests.exceptions.SSLError():
+                return ConnectionFailedError(
+                    f"No secure connection to {where}: {_reason(error)}. Is verify, or the CA "
+                    "bundle, right for this server?",
+                    request_sent=False,
+                    passing=False,
+                )
+            case requests.ConnectTimeout():
+                return ConnectionFailedError(
+                    f"No connection to {where} within {self.settings.connect_timeout:g} s.",
+                    request_sent=False,
+                )
+            case requests.ReadTimeout():
+                return _ReadTimeoutError(f"No answer from {where} in time.", request_sent=True)
+            case requests.exceptions.ProxyError():
+                return ConnectionFailedError(
+                    f"No connection to {where} through the proxy.", request_sent=False
+                )
+            case requests.ConnectionError() if "Read timed out" in str(error):
+                return _ReadTimeoutError(f"No answer from {where} in time.", request_sent=True)
+            case requests.ConnectionError() if _never_connected(error):
+                return ConnectionFailedError(
+                    f"No connection to {where}: {_reason(error)}. Is the server up, and are host "
+                    "and port right?",
+                    request_sent=False,
+                )
+        return ConnectionFailedError(
+            f"The connection to {where} broke: {_reason(error)}.", request_sent=True
+        )
+
+
+class EventStream(Iterator[Event]):
+    """Events as they arrive. Leaving it early closes the connection; the run goes on.
+
+    Use it in a ``with`` statement, call `close`, or iterate to the end.
+    """
+
+    def __init__(self, events: Generator[Event]) -> None:
+        self._events = events
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _ReadTimeoutError(ConnectionFailedError):
+    """Connected, but silent for too long."""
+
+
+def _is_success(answer: requests.Response) -> bool:
+    return 200 <= answer.status_code < 300
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _never_connected(error: requests.ConnectionError) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost words of a chain of exceptions, such as ``Connection refused``."""
+    inner: Any = error
+    while True:
+        nested = getattr(inner, "reason", None)
+        if not isinstance(nested, BaseException):
+            nested = next(
+                (arg for arg in reversed(inner.args) if isinstance(arg, BaseException)), None
+            )
+        if nested is None:
+            break
+        inner = nested
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    text = str(inner.args[-1] if inner.args else inner).rpartition(": ")[2]
+    return re.sub(r"^\[Errno -?\d+\] ", "", text).rstrip(".") or type(inner).__name__

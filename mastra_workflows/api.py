@@ -1,0 +1,622 @@
+"""What Mastra's HTTP Workflows API is: requests as values, answers as models. No I/O.
+
+The differences between the generations 0.x and 1.x live here and nowhere else. Facts are of real
+servers (0.24.9 and 1.71.0); the endpoints are those of Mastra's own JavaScript client.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypedDict
+from urllib.parse import quote, urlencode
+
+from mastra_workflows.errors import (
+    ApiError,
+    AuthenticationError,
+    BodyTooLargeError,
+    InvalidDataError,
+    NotMastraError,
+    UnavailableError,
+    UnknownRunError,
+    UnknownWorkflowError,
+)
+from mastra_workflows.models import (
+    JSON,
+    RunFailure,
+    Step,
+    StepDetails,
+    StepPath,
+    Suspension,
+    WorkflowDetails,
+    WorkflowRun,
+    from_millis,
+)
+from mastra_workflows.schemas import parse_schema
+
+META = "__workflow_meta"
+MAX_SHOWN = 300
+
+
+class Generation(Enum):
+    """Which of the two server generations answers."""
+
+    V0 = "0.x"
+    V1 = "1.x"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request below the API prefix.
+
+    Attributes:
+        method: the HTTP method.
+        path: percent-encoded, with a leading slash.
+        query: the query parameters, not yet encoded.
+        body: the JSON body; None for none.
+        repeatable: whether sending it twice does no more than sending it once.
+        waits: whether the server answers only when the run is done.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, JSON] | None = None
+    repeatable: bool = False
+    waits: bool = False
+
+    @property
+    def target(self) -> str:
+        """Path and query, encoded."""
+        return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
+
+    def encode(self, *, max_bytes: int) -> bytes | None:
+        """The body as it is sent; None for none.
+
+        Raises:
+            InvalidDataError: it holds something that JSON has no form for.
+            BodyTooLargeError: it is over the limit.
+        """
+        if self.body is None:
+            return None
+        try:
+            text = json.dumps(self.body, ensure_ascii=False, allow_nan=False)
+            body = text.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
+        if len(body) > max_bytes:
+            raise BodyTooLargeError(
+                f"The request's body has {len(body)} bytes, over the limit of {max_bytes} "
+                "(max_body_bytes). Nothing was sent."
+            )
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer, read to its end. Header names are lower case."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+# -- requests -----------------------------------------------------------------------------------
+
+
+def _path(*segments: str) -> str:
+    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+
+
+def _get(*segments: str, **query: str) -> Request:
+    return Request("GET", _path(*segments), query, repeatable=True)
+
+
+def system_packages() -> Request:
+    """``GET /system/packages``: there on 1.x, 404 on 0.x. Changes nothing."""
+    return _get("system", "packages")
+
+
+def list_workflows() -> Request:
+    """``GET /workflows``."""
+    return _get("workflows")
+
+
+def workflow_details(workflow_id: str) -> Request:
+    """``GET /workflows/{workflow}``."""
+    return _get("workflows", workflow_id)
+
+
+def create_run(workflow_id: str, run_id: str, resource_id: str | None = None) -> Request:
+    """``POST /workflows/{workflow}/create-run``; once more with the same id changes nothing."""
+    body = {} if resource_id is None else {"resourceId": resource_id}
+    path = _path("workflows", workflow_id, "create-run")
+    return Request("POST", path, {"runId": run_id}, body, repeatable=True)
+
+
+class StartArguments(TypedDict, total=False):
+    """What every way to start a run takes, each as a keyword.
+
+    Attributes:
+        input_data: the workflow's input.
+        initial_state: the workflow's state at its start (1.x; 0.x ignores it).
+        request_context: values that steps read from their request context (0.x: runtime context).
+        tracing_options: passed to Mastra's tracing.
+        resource_id: whom the run belongs to (1.x; 0.x ignores it).
+    """
+
+    input_data: JSON
+    initial_state: JSON
+    request_context: Mapping[str, JSON] | None
+    tracing_options: Mapping[str, JSON] | None
+    resource_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """What a run starts with; see `StartArguments`."""
+
+    input_data: JSON = None
+    initial_state: JSON = None
+    request_context: Mapping[str, JSON] | None = None
+    tracing_options: Mapping[str, JSON] | None = None
+    resource_id: str | None = None
+
+    def body(self) -> dict[str, JSON]:
+        """As both generations take it."""
+        return _without_none(
+            inputData=self.input_data,
+            initialState=self.initial_state,
+            tracingOptions=self.tracing_options,
+            resourceId=self.resource_id,
+            **_context(self.request_context),
+        )
+
+
+def start(workflow_id: str, run_id: str, options: StartOptions) -> Request:
+    """``POST .../start``: answers at once. Every one of them executes the run."""
+    return _act(workflow_id, "start", run_id, options.body())
+
+
+def start_async(workflow_id: str, run_id: str, options: StartOptions) -> Request:
+    """``POST .../start-async``: answers when the run is done, or 504 after three minutes."""
+    return _act(workflow_id, "start-async", run_id, options.body(), waits=True)
+
+
+def stream(workflow_id: str, run_id: str, options: StartOptions) -> Request:
+    """``POST .../stream``: starts the run, or attaches to it while it is under way."""
+    return _act(workflow_id, "stream", run_id, options.body())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeOptions:
+    """What a suspended step is resumed with.
+
+    Attributes:
+        step: the step's path.
+        resume_data: the answer to its question.
+        for_each_index: which item of a ``foreach`` is meant, counted from 0.
+        request_context: as at the start.
+        tracing_options: as at the start.
+    """
+
+    step: StepPath
+    resume_data: JSON = None
+    for_each_index: int | None = None
+    request_context: Mapping[str, JSON] | None = None
+    tracing_options: Mapping[str, JSON] | None = None
+
+    def body(self) -> dict[str, JSON]:
+        """As both generations take it."""
+        return _without_none(
+            # One name where one will do: a list of one is not understood by every old server.
+            step=self.step[0] if len(self.step) == 1 else list(self.step),
+            resumeData=self.resume_data,
+            forEachIndex=self.for_each_index,
+            tracingOptions=self.tracing_options,
+            **_context(self.request_context),
+        )
+
+
+def resume_async(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
+    """``POST .../resume-async``: answers when the run is done or suspended again."""
+    return _act(workflow_id, "resume-async", run_id, options.body(), waits=True)
+
+
+def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
+    """``POST .../resume-stream``: resumes, and tells what happens from then on."""
+    return _act(workflow_id, "resume-stream", run_id, options.body())
+
+
+def watch(workflow_id: str, run_id: str, generation: Generation) -> Request:
+    """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x."""
+    if generation is Generation.V0:
+        return _get("workflows", workflow_id, "watch", runId=run_id)
+    path = _path("workflows", workflow_id, "observe")
+    return Request("POST", path, {"runId": run_id}, {}, repeatable=True)
+
+
+def run_execution_result(workflow_id: str, run_id: str, generation: Generation) -> Request:
+    """``GET .../runs/{run}/execution-result`` on 0.x, ``GET .../runs/{run}`` on 1.x."""
+    tail = ("execution-result",) if generation is Generation.V0 else ()
+    return _get("workflows", workflow_id, "runs", run_id, *tail)
+
+
+def list_runs(
+    workflow_id: str,
+    *,
+    page: int,
+    per_page: int,
+    from_date: datetime | None = None,
+    to_date: datetime | None = None,
+    resource_id: str | None = None,
+) -> Request:
+    """``GET .../runs``. All four paging words go together: one alone returns every row."""
+    query = {
+        "limit": str(per_page),
+        "offset": str(page * per_page),
+        "page": str(page),
+        "perPage": str(per_page),
+    }
+    if from_date is not None:
+        query["fromDate"] = from_date.isoformat()
+    if to_date is not None:
+        query["toDate"] = to_date.isoformat()
+    if resource_id is not None:
+        query["resourceId"] = resource_id
+    return _get("workflows", workflow_id, "runs", **query)
+
+
+def cancel(workflow_id: str, run_id: str) -> Request:
+    """``POST .../runs/{run}/cancel``. 1.x rewrites even a finished run: look before."""
+    path = _path("workflows", workflow_id, "runs", run_id, "cancel")
+    return Request("POST", path, {}, {})
+
+
+def delete(workflow_id: str, run_id: str) -> Request:
+    """``DELETE .../runs/{run}`` (1.x)."""
+    return Request("DELETE", _path("workflows", workflow_id, "runs", run_id), repeatable=True)
+
+
+def restart(workflow_id: str, run_id: str) -> Request:
+    """``POST .../restart`` (from 0.24.8)."""
+    return _act(workflow_id, "restart", run_id, {})
+
+
+def time_travel(workflow_id: str, run_id: str, step: StepPath, input_data: JSON = None) -> Request:
+    """``POST .../time-travel`` (from 0.24.8)."""
+    body = _without_none(step=step[0] if len(step) == 1 else list(step), inputData=input_data)
+    return _act(workflow_id, "time-travel", run_id, body)
+
+
+def _act(
+    workflow_id: str, verb: str, run_id: str, body: Mapping[str, JSON], *, waits: bool = False
+) -> Request:
+    path = _path("workflows", workflow_id, verb)
+    return Request("POST", path, {"runId": run_id}, body, waits=waits)
+
+
+def _context(values: Mapping[str, JSON] | None) -> dict[str, JSON]:
+    # The two generations call it by two names and each ignores the other's.
+    return {} if values is None else {"runtimeContext": values, "requestContext": values}
+
+
+def _without_none(**values: JSON) -> dict[str, JSON]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+
+def check(response: Response) -> Response:
+    """Raise what an HTTP status means; give the answer back if it is a success.
+
+    Raises:
+        AuthenticationError: 401 and 403.
+        UnknownWorkflowError, UnknownRunError: 404 with Mastra's own words for them.
+        BodyTooLargeError: 413.
+        UnavailableError: 429, 502, 503 and 504.
+        NotMastraError: a redirect.
+        ApiError: any other status from 400 on.
+    """
+    status = response.status_code
+    if 200 <= status < 300:
+        return response
+    said = server_message(response)
+    if 300 <= status < 400:
+        target = response.headers.get("location", "elsewhere").partition("?")[0]
+        raise NotMastraError(
+            f"The server answered {status} and points to {target}. Redirects are not followed, "
+            "since a POST would arrive as a GET: give the final address as the base URL."
+        )
+    kind, hint = _meaning(status, said)
+    if kind is None:
+        raise BodyTooLargeError(f"The server refused the request's size (413): {said}")
+    raise kind(
+        f"The server answered {status}: {said}{hint}",
+        status_code=status,
+        server_message=said,
+        retry_after=_retry_after(response),
+    )
+
+
+def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
+    if status == 401:
+        return AuthenticationError, " Set the token that this server asks for."
+    if status == 403:
+        return AuthenticationError, " The token is known but may not do this; use another one."
+    if status == 404 and said.startswith("Workflow not found"):
+        return UnknownWorkflowError, ""
+    if status == 404 and said.startswith("Workflow run"):
+        return UnknownRunError, ""
+    if status == 404:
+        return ApiError, " Is this a Mastra server, and is its API prefix the one that is set?"
+    if status == 413:
+        return None, ""
+    if status in (429, 502, 503, 504):
+        return UnavailableError, ""
+    return ApiError, ""
+
+
+def server_message(response: Response) -> str:
+    """What an error answer says, shortened to one line of plain text."""
+    try:
+        data = json.loads(response.content)
+    except ValueError:
+        data = None
+    if isinstance(data, dict):
+        message = str(data.get("error") or data.get("message") or "")
+        issues = data.get("issues")
+        if isinstance(issues, list):
+            message += "".join(
+                f"; {issue.get('field')}: {issue.get('message')}"
+                for issue in issues
+                if isinstance(issue, dict)
+            )
+        text = message
+    elif "html" in response.headers.get("content-type", ""):
+        text = "an HTML page"
+    else:
+        text = response.content[:MAX_SHOWN].decode(errors="replace")
+    text = " ".join(text.split())
+    return text[:MAX_SHOWN] or "(nothing more)"
+
+
+def _retry_after(response: Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None  # a date: rare, and not worth trusting two clocks for
+
+
+def parse_json(response: Response) -> Any:
+    """The JSON of a success.
+
+    Raises:
+        NotMastraError: it is something else, or half of it.
+    """
+    try:
+        return json.loads(check(response).content)
+    except ValueError as error:
+        kind = response.headers.get("content-type", "no content type")
+        what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
+        raise NotMastraError(
+            f"The answer is {what}. Is the base URL that of a Mastra server, with the right API "
+            "prefix, and is no login page or gateway in between?"
+        ) from error
+
+
+def parse_object(response: Response) -> dict[str, Any]:
+    """As `parse_json`, for answers that are JSON objects."""
+    data = parse_json(response)
+    if not isinstance(data, dict):
+        raise NotMastraError(f"The answer is a JSON {type(data).__name__} where an object belongs.")
+    return data
+
+
+def parse_server(response: Response) -> tuple[Generation, tuple[int, ...] | None]:
+    """Which generation answered `system_packages`, and its version where it tells."""
+    if response.status_code == 404:
+        return Generation.V0, None
+    packages = parse_object(response).get("packages")
+    for package in packages if isinstance(packages, list) else ():
+        if isinstance(package, dict) and package.get("name") == "@mastra/core":
+            numbers = str(package.get("version", "")).partition("-")[0].split(".")
+            if all(number.isdigit() for number in numbers):
+                return Generation.V1, tuple(map(int, numbers))
+    return Generation.V1, None
+
+
+def parse_workflows(response: Response) -> tuple[WorkflowDetails, ...]:
+    """The answer to `list_workflows`."""
+    data = parse_object(response)
+    if not all(isinstance(value, dict) for value in data.values()):
+        raise NotMastraError("The answer is JSON, but no list of Mastra workflows.")
+    return tuple(_details(key, value) for key, value in data.items())
+
+
+def parse_details(key: str, response: Response) -> WorkflowDetails:
+    """The answer to `workflow_details`."""
+    return _details(key, parse_object(response))
+
+
+def _details(key: str, data: Mapping[str, Any]) -> WorkflowDetails:
+    steps: Mapping[str, Any] = data.get("allSteps") or data.get("steps") or {}
+    return WorkflowDetails(
+        key=key,
+        name=str(data.get("name") or key),
+        description=data.get("description"),
+        input_schema=parse_schema(data.get("inputSchema")),
+        output_schema=parse_schema(data.get("outputSchema")),
+        steps={path: _step_details(path, steps[".".join(path)]) for path in step_paths(steps)},
+        step_graph=tuple(data.get("stepGraph") or ()),
+    )
+
+
+def _step_details(path: StepPath, data: Mapping[str, Any]) -> StepDetails:
+    return StepDetails(
+        path=path,
+        description=data.get("description"),
+        input_schema=parse_schema(data.get("inputSchema")),
+        output_schema=parse_schema(data.get("outputSchema")),
+        resume_schema=parse_schema(data.get("resumeSchema")),
+        suspend_schema=parse_schema(data.get("suspendSchema")),
+        is_workflow=bool(data.get("isWorkflow")) or data.get("component") == "WORKFLOW",
+    )
+
+
+def parse_run(workflow_id: str, run_id: str, response: Response) -> WorkflowRun:
+    """The answer to `run_execution_result`, of either generation."""
+    return _run(workflow_id, run_id, parse_object(response))
+
+
+def parse_runs(workflow_id: str, response: Response) -> tuple[WorkflowRun, ...]:
+    """One page of `list_runs`. Its rows hold snapshots, on both generations."""
+    rows = parse_object(response).get("runs")
+    return tuple(
+        _run(workflow_id, str(row.get("runId")), row)
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict)
+    )
+
+
+def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
+    snapshot = row.get("snapshot")
+    if isinstance(snapshot, str):
+        snapshot = json.loads(snapshot)
+    if isinstance(snapshot, dict):  # a raw row: the steps are in `context`, with the input
+        context = dict(snapshot.get("context") or {})
+        state: Mapping[str, Any] = {"payload": context.pop("input", None), **snapshot}
+        steps: Mapping[str, Any] = context
+    else:
+        state = row
+        steps = row.get("steps") or {}
+    if not isinstance(state.get("status"), str):
+        raise NotMastraError("The answer is JSON, but no workflow run: it has no status.")
+    records = {
+        name: data
+        for name, data in steps.items()
+        if isinstance(data, dict) and isinstance(data.get("status"), str)
+    }
+    return WorkflowRun(
+        workflow_id=workflow_id,
+        run_id=run_id,
+        status=state["status"],
+        result=state.get("result"),
+        error=_failure(state.get("error")),
+        payload=state.get("payload"),
+        steps=tuple(_step(path, records[".".join(path)]) for path in step_paths(records)),
+        suspensions=tuple(_suspensions(records)) if state["status"] == "suspended" else (),
+        resource_id=row.get("resourceId"),
+        created_at=from_millis(row.get("createdAt")),
+        updated_at=from_millis(row.get("updatedAt")),
+    )
+
+
+def step_paths(names: Iterable[str]) -> list[StepPath]:
+    """Names such as ``inner.approve`` as paths; a dot in a step's own id is no boundary.
+
+    A nested workflow is always listed itself, beside the steps that it holds.
+    """
+    known = list(names)
+    return [_split(name, known) for name in known]
+
+
+def _split(name: str, known: Sequence[str]) -> StepPath:
+    parents = [other for other in known if name.startswith(f"{other}.")]
+    if not parents:
+        return (name,)
+    parent = max(parents, key=len)
+    return (*_split(parent, known), name[len(parent) + 1 :])
+
+
+def _step(path: StepPath, data: Mapping[str, Any]) -> Step:
+    return Step(
+        path=path,
+        status=data["status"],
+        payload=data.get("payload"),
+        output=data.get("output"),
+        error=_failure(data.get("error")),
+        suspend_payload=_without_meta(data.get("suspendPayload")),
+        started_at=from_millis(data.get("startedAt")),
+        ended_at=from_millis(data.get("endedAt")),
+        suspended_at=from_millis(data.get("suspendedAt")),
+        resumed_at=from_millis(data.get("resumedAt")),
+    )
+
+
+def _suspensions(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Suspension]:
+    """The innermost steps that are suspended.
+
+    A nested workflow's step points to the step inside by ``__workflow_meta.path``, and reads
+    ``suspended`` or ``running`` itself, by version; a foreach step holds its items there.
+    """
+    seen: set[StepPath] = set()
+    for path in step_paths(records):
+        data = records[".".join(path)]
+        meta = _meta(data)
+        inner = meta.get("path")
+        if isinstance(inner, list) and data["status"] in ("suspended", "running"):
+            path = (*path, *map(str, inner))
+            data = records.get(".".join(path), data)
+        elif data["status"] != "suspended":
+            continue
+        if path not in seen:
+            seen.add(path)
+            yield from _suspended_items(path, data)
+
+
+def _meta(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    payload = data.get("suspendPayload")
+    meta = payload.get(META) if isinstance(payload, dict) else None
+    return meta if isinstance(meta, dict) else {}
+
+
+def _suspended_items(path: StepPath, data: Mapping[str, Any]) -> Iterator[Suspension]:
+    payload = data.get("suspendPayload")
+    meta = _meta(data)
+    since = from_millis(data.get("suspendedAt"))
+    items = meta.get("foreachOutput")
+    if not isinstance(items, list):
+        yield Suspension(step=path, payload=_without_meta(payload), suspended_at=since)
+        return
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or item.get("status") != "suspended":
+            continue
+        asked = _without_meta(item.get("suspendPayload"))
+        if not asked and index == meta.get("foreachIndex"):
+            asked = _without_meta(payload)  # 0.x keeps only the first item's question
+        yield Suspension(
+            step=path,
+            payload=asked,
+            for_each_index=index,
+            suspended_at=from_millis(item.get("suspendedAt")) or since,
+        )
+
+
+def _without_meta(payload: JSON) -> JSON:
+    if isinstance(payload, dict) and META in payload:
+        return {key: value for key, value in payload.items() if key != META}
+    return payload
+
+
+def _failure(error: JSON) -> RunFailure | None:
+    if error is None or error == {}:
+        return None
+    if isinstance(error, dict):
+        return RunFailure(
+            message=str(error.get("message") or json.dumps(error, ensure_ascii=False)),
+            name=str(error.get("name") or "Error"),
+            code=error.get("code") or error.get("id"),
+            stack=error.get("stack"),
+        )
+    # 0.x: "Error: disk full\n    at Object.execute (...)"
+    head, _, stack = str(error).partition("\n    at ")
+    name, colon, message = head.partition(": ")
+    if not colon or not name.isidentifier():
+        name, message = "Error", head
+    return RunFailure(message=message, name=name, stack=f"    at {stack}" if stack else None)

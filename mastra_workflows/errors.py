@@ -1,0 +1,169 @@
+"""One tree of errors.
+
+Each says what happened, to which run, whether that run still goes on, and what to do next. None
+carries a token or a header: the text of an error ends in logs, mails and web pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mastra_workflows.models import Suspension, WorkflowRun
+
+
+class MastraError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigurationError(MastraError, ValueError):
+    """A setting of ours cannot work; nothing was sent."""
+
+
+# -- the way to the server ----------------------------------------------------------------------
+
+
+class ConnectionFailedError(MastraError):
+    """No whole answer came: refused, reset, timed out, or cut in the middle.
+
+    Attributes:
+        request_sent: whether the server may have seen (and obeyed) the request.
+        passing: whether asking again can help. A refused connection may heal; an unknown host
+            name or an untrusted certificate does not within the time a retry takes.
+    """
+
+    def __init__(self, message: str, *, request_sent: bool, passing: bool = True) -> None:
+        super().__init__(message)
+        self.request_sent = request_sent
+        self.passing = passing
+
+
+class ServerLostError(MastraError):
+    """While waiting, the server was out of reach for longer than was allowed; the run may go on."""
+
+
+class BodyTooLargeError(MastraError):
+    """A request or an answer is over ``max_body_bytes``, or over what the server takes (413)."""
+
+
+class NotMastraError(MastraError):
+    """Something answered, but not as Mastra's API does: HTML, half a JSON document, a redirect."""
+
+
+class ApiError(MastraError):
+    """The server answered with an HTTP error.
+
+    Attributes:
+        status_code: the HTTP status.
+        server_message: what the server said, shortened.
+        retry_after: seconds that the server asked us to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        server_message: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.server_message = server_message
+        self.retry_after = retry_after
+
+
+class AuthenticationError(ApiError):
+    """401 or 403: the token is missing, wrong, or may not do this."""
+
+
+class UnavailableError(ApiError):
+    """429, 502, 503 or 504: the server, or a gateway before it, asks to come again later."""
+
+
+class UnknownWorkflowError(ApiError):
+    """The server has no workflow under this key. The message names those that it has."""
+
+
+class UnknownRunError(ApiError):
+    """The server has no run with this id in this workflow."""
+
+
+class UnsupportedError(MastraError):
+    """This server's generation cannot do what was asked; nothing was sent that would do it."""
+
+
+# -- data ---------------------------------------------------------------------------------------
+
+
+class InvalidDataError(MastraError, ValueError):
+    """Data does not fit the workflow's own JSON Schema.
+
+    Attributes:
+        problems: one line each, the place first: ``$.city: required``.
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class InvalidInputError(InvalidDataError):
+    """The input data is not what the workflow takes; nothing was executed."""
+
+
+class InvalidResumeDataError(InvalidDataError):
+    """The resume data is not what the step takes; the step is still suspended."""
+
+
+# -- runs ---------------------------------------------------------------------------------------
+
+
+class RunError(MastraError):
+    """Something about one run. ``run`` is its record as it was last read."""
+
+    def __init__(self, message: str, run: WorkflowRun) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class RunNotStartedError(MastraError):
+    """The server did not execute the run: it refused it, or left it ``pending``."""
+
+
+class RunAlreadyStartedError(RunError):
+    """The run was started before. Starting it again would execute it a second time."""
+
+
+class RunFailedError(RunError):
+    """The run ended as ``failed`` (or as another status that is no success)."""
+
+
+class RunCanceledError(RunError):
+    """The run was cancelled."""
+
+
+class RunSuspendedError(RunError):
+    """The run is suspended and ``on_suspend="fail"`` was chosen; it waits to be resumed."""
+
+    @property
+    def suspensions(self) -> tuple[Suspension, ...]:
+        """What the run waits for."""
+        return self.run.suspensions
+
+
+class WaitTimeoutError(RunError):
+    """The time to wait was over before the run was; the run goes on."""
+
+
+class NotSuspendedError(RunError):
+    """The step to resume is not suspended, or none or several could be meant; nothing was sent."""
+
+
+class ResumeRefusedError(RunError):
+    """The server did not accept the resume; the record says how the run stands."""
+
+
+class NotActiveError(RunError):
+    """The call needs a run that is under way (or one that is not), and this one is not (is)."""

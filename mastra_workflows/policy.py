@@ -1,0 +1,141 @@
+"""How patiently a server is asked: tenacity's retry, wait and stop objects.
+
+Every exception to retry is named. A catch-all would swallow what orchestrators throw into a task
+to stop it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay
+from tenacity.stop import stop_never
+from tenacity.wait import wait_base, wait_exponential
+
+from mastra_workflows.errors import (
+    ApiError,
+    ConfigurationError,
+    ConnectionFailedError,
+    UnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+JITTER = 0.25
+"""Each wait is up to this share shorter than its full length, so that waiters do not march."""
+
+
+class wait_jittered(wait_base):  # noqa: N801 - tenacity's own spelling of its strategies
+    """Exponential waits with proportional jitter, never past the end of the allowed time.
+
+    tenacity's own jittered wait adds a fixed number of seconds, which is much for the first wait
+    and nothing at the cap.
+    """
+
+    def __init__(self, first: float, cap: float, within: float = math.inf) -> None:
+        self._full = wait_exponential(multiplier=first, max=cap)
+        self._within = within
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds until the next attempt."""
+        wait = self._full(retry_state) * random.uniform(1 - JITTER, 1)
+        left = self._within - (retry_state.seconds_since_start or 0.0)
+        return max(0.0, min(wait, left))
+
+
+class wait_as_told(wait_base):  # noqa: N801
+    """As long as the server's ``Retry-After`` says, otherwise as another strategy says."""
+
+    def __init__(self, otherwise: wait_base) -> None:
+        self._otherwise = otherwise
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds until the next attempt."""
+        outcome = retry_state.outcome
+        error = outcome.exception() if outcome is not None else None
+        told = error.retry_after if isinstance(error, ApiError) else None
+        return max(told or 0.0, self._otherwise(retry_state))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same question, asked again, may well be answered."""
+    if isinstance(error, ConnectionFailedError):
+        return error.passing
+    return isinstance(error, UnavailableError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How transient failures are retried on calls that are safe to repeat.
+
+    Attributes:
+        seconds: how long to go on trying, from the first failure; 0 for not at all.
+        first_wait: the first wait, in seconds; each one doubles the one before.
+        longest_wait: the cap of a wait, in seconds.
+    """
+
+    seconds: float = 20.0
+    first_wait: float = 0.2
+    longest_wait: float = 5.0
+
+    def __post_init__(self) -> None:
+        require_positive(first_wait=self.first_wait, longest_wait=self.longest_wait)
+        if self.seconds < 0:
+            raise ConfigurationError(f"seconds is {self.seconds}; it must be 0 or more.")
+
+    def retrying(self, before_sleep: Callable[[RetryCallState], Any] | None = None) -> Retrying:
+        """A new tenacity object for one call."""
+        return Retrying(
+            retry=retry_if_exception(is_transient),
+            wait=wait_as_told(wait_jittered(self.first_wait, self.longest_wait, self.seconds)),
+            stop=stop_after_delay(self.seconds),
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollPolicy:
+    """How a run is looked at until something happens.
+
+    Attributes:
+        first_wait: seconds between the first looks.
+        longest_wait: the cap that the waits grow to, in seconds.
+        timeout: seconds until the looking ends; None for never.
+    """
+
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(poll_interval=self.first_wait, max_poll_interval=self.longest_wait)
+        if self.timeout is not None and self.timeout < 0:
+            raise ConfigurationError(f"timeout is {self.timeout}; it must be 0 or more.")
+
+    def retrying(self, again: Callable[[RetryCallState], bool]) -> Retrying:
+        """A new tenacity object for one wait; it gives the last look when the time is over."""
+        within = math.inf if self.timeout is None else self.timeout
+        return Retrying(
+            retry=again,
+            wait=wait_jittered(self.first_wait, self.longest_wait, within),
+            stop=stop_never if self.timeout is None else stop_after_delay(self.timeout),
+            retry_error_callback=_last_look,
+        )
+
+
+def _last_look(retry_state: RetryCallState) -> Any:
+    assert retry_state.outcome is not None
+    return retry_state.outcome.result()
+
+
+def require_positive(**settings: float) -> None:
+    """Raise a `ConfigurationError` for a setting that is not over 0."""
+    for name, value in settings.items():
+        if not value > 0:
+            raise ConfigurationError(f"{name} is {value}; it must be over 0.")

@@ -1,0 +1,64 @@
+"""What takes several calls, written once for every driver."""
+
+from mastra_workflows.procedures._effects import (
+    Effect,
+    Heard,
+    Listen,
+    Procedure,
+    Send,
+    Server,
+    Sleep,
+)
+from mastra_workflows.procedures.acting import cancel, delete, restart, time_travel
+from mastra_workflows.procedures.reading import (
+    details,
+    find_run,
+    generation,
+    list_workflows,
+    read_run,
+    runs_page,
+    watchable,
+)
+from mastra_workflows.procedures.resuming import resume, resume_async, resume_request
+from mastra_workflows.procedures.starting import (
+    Receipt,
+    create_run,
+    ensure_started,
+    start,
+    start_async,
+    stream_request,
+)
+from mastra_workflows.procedures.waiting import OnSuspend, WaitOptions, wait
+
+__all__ = [
+    "Effect",
+    "Heard",
+    "Listen",
+    "OnSuspend",
+    "Procedure",
+    "Receipt",
+    "Send",
+    "Server",
+    "Sleep",
+    "WaitOptions",
+    "cancel",
+    "create_run",
+    "delete",
+    "details",
+    "ensure_started",
+    "find_run",
+    "generation",
+    "list_workflows",
+    "read_run",
+    "restart",
+    "resume",
+    "resume_async",
+    "resume_request",
+    "runs_page",
+    "start",
+    "start_async",
+    "stream_request",
+    "time_travel",
+    "wait",
+    "watchable",
+]

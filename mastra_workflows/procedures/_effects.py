@@ -1,0 +1,183 @@
+"""What a procedure may ask its driver for, and how it asks again.
+
+A procedure is a generator. It yields one of these values and is sent the answer; a driver carries
+them out, with `requests` and `time.sleep` or with `aiohttp` and `asyncio.sleep`. So everything that
+takes several calls is written once and can be tested in virtual time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
+
+from mastra_workflows.api import Generation, Request, Response, check
+from mastra_workflows.models import Event, WorkflowDetails
+from mastra_workflows.policy import RetryPolicy
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request; the answer is its `Response`, whatever its status.
+
+    The driver raises `ConnectionFailedError` when there is no whole answer.
+    """
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Sleep for so many seconds; the answer is None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Send a request whose answer is a stream, and drop it at the first event that is enough.
+
+    Attributes:
+        request: the request.
+        enough: given each event as it arrives.
+        seconds: when to drop the stream though nothing was enough.
+
+    The answer is a `Heard`. The driver raises `ConnectionFailedError` when the stream could not be
+    opened or was cut.
+    """
+
+    request: Request
+    enough: Callable[[Event], bool]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What `Listen` heard.
+
+    Attributes:
+        response: status and headers; the body is there only if it was no stream of events.
+        last: the last event; None if there was none.
+        ended: whether the server ended the stream.
+    """
+
+    response: Response
+    last: Event | None
+    ended: bool
+
+
+Effect = Send | Sleep | Listen
+Procedure = Generator[Effect, Any, T]
+
+
+@dataclass(slots=True)
+class Known:
+    """What has been learnt of a server.
+
+    Attributes:
+        generation: found out at the first call that needs it.
+        version: of ``@mastra/core``, where the server tells.
+        details: workflows by key, with the time they were read at.
+    """
+
+    generation: Generation | None = None
+    version: tuple[int, ...] | None = None
+    details: dict[str, tuple[float, WorkflowDetails]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A client's view of its server, and how patiently it asks.
+
+    Attributes:
+        retry: how transient failures are retried.
+        check_data: whether data is checked against the workflow's schemas before it is sent.
+        start_timeout: seconds that a server may take to show that a run executes, or goes on.
+        clock: seconds from any start; virtual in tests.
+        known: what has been learnt so far; shared by every view of the same server.
+    """
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    check_data: bool = True
+    start_timeout: float = 30.0
+    clock: Callable[[], float] = time.monotonic
+    known: Known = field(default_factory=Known)
+
+    def patient(self, seconds: float) -> Server:
+        """The same server, asked for longer."""
+        return replace(self, retry=replace(self.retry, seconds=seconds))
+
+
+def repeat(server: Server, retrying: Retrying, attempt: Callable[[], Procedure[T]]) -> Procedure[T]:
+    """Run a procedure under a tenacity object: again, after its waits, for as long as it says.
+
+    This is tenacity's own loop with the sleeping left to the driver and the time to the server's
+    clock.
+    """
+    retrying.begin()
+    state = RetryCallState(retrying, fn=None, args=(), kwargs={})
+    state.start_time = server.clock()
+    while True:
+        action = retrying.iter(retry_state=state)
+        if isinstance(action, DoAttempt):
+            try:
+                result = yield from attempt()
+            except Exception:
+                state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+            else:
+                state.set_result(result)
+            state.outcome_timestamp = server.clock()
+        elif isinstance(action, DoSleep):
+            state.prepare_for_next_attempt()
+            yield Sleep(float(action))
+        else:
+            return action  # type: ignore[no-any-return]
+
+
+def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Procedure[T]:
+    """Run a procedure that is safe to repeat, again after transient failures, and say so."""
+    failing = False
+
+    def say(state: RetryCallState) -> None:
+        nonlocal failing
+        if not failing and state.outcome is not None:
+            log.warning(
+                "No answer from the Mastra server (%s); trying on for up to %g s. Runs on it are "
+                "not affected by that.",
+                state.outcome.exception(),
+                server.retry.seconds,
+            )
+        failing = True
+
+    result = yield from repeat(server, server.retry.retrying(say), attempt)
+    if failing:
+        log.warning("The Mastra server answers again.")
+    return result
+
+
+def send(server: Server, request: Request) -> Procedure[Response]:
+    """Send a request, again after transient failures if it is safe to repeat.
+
+    Returns:
+        The answer of a success.
+
+    Raises:
+        MastraError: as `api.check` says.
+    """
+
+    def once() -> Procedure[Response]:
+        response: Response = yield Send(request)
+        return check(response)
+
+    if not request.repeatable:
+        return (yield from once())
+    return (yield from through_outage(server, once))

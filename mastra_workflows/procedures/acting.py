@@ -1,0 +1,144 @@
+"""Cancelling, deleting, restarting and time travel: look, act, look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mastra_workflows import api
+from mastra_workflows.api import Generation
+from mastra_workflows.errors import ApiError, NotActiveError, UnsupportedError
+from mastra_workflows.models import JSON, RunStatus, StepPath, WorkflowRun
+from mastra_workflows.policy import PollPolicy
+from mastra_workflows.procedures._effects import Procedure, Server, repeat, send, through_outage
+from mastra_workflows.procedures.reading import generation, read_run
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What became of a run that was to be cancelled.
+
+    Attributes:
+        run: its record after the cancelling.
+        requested: whether a cancel was sent; a run that is over is left alone.
+    """
+
+    run: WorkflowRun
+    requested: bool
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether something of the run still executes or waits, as far as its record shows."""
+        return not self.run.is_finished or bool(self.run.running_steps)
+
+    def __str__(self) -> str:
+        if not self.requested:
+            return f"{self.run}: it was over already, nothing was cancelled."
+        if not self.run.is_finished and self.run.is_suspended:
+            return (
+                f"{self.run}. The server took the cancel, but servers before 1.0 leave a suspended "
+                "run as it is: it executes nothing, and can still be resumed."
+            )
+        if not self.run.is_finished:
+            return (
+                f"{self.run}. The server took the cancel, but the run still goes on: a step that "
+                "does not heed its abort signal runs to its end."
+            )
+        if self.run.running_steps:
+            names = ", ".join(repr(step.name) for step in self.run.running_steps)
+            return (
+                f"{self.run}, but its record shows no end of step {names}: if it does not heed its "
+                "abort signal, it runs to its end."
+            )
+        return f"{self.run}."
+
+
+def cancel(
+    server: Server, workflow_id: str, run_id: str, *, look_for: float
+) -> Procedure[Cancellation]:
+    """Cancel a run and look what became of it.
+
+    Args:
+        look_for: for how many seconds to look for its end.
+    """
+
+    requested = False
+
+    def attempt() -> Procedure[Cancellation | None]:
+        nonlocal requested
+        # 1.x would rewrite the record of a run that is over.
+        run = yield from read_run(server, workflow_id, run_id)
+        if run.is_finished:
+            return Cancellation(run, requested)
+        requested = True
+        yield from send(server, api.cancel(workflow_id, run_id))
+        return None
+
+    over = yield from through_outage(server, attempt)
+    if over is not None:
+        return over
+
+    def look() -> Procedure[Cancellation]:
+        return Cancellation((yield from read_run(server, workflow_id, run_id)), True)
+
+    policy = PollPolicy(first_wait=0.05, longest_wait=1.0, timeout=look_for)
+    retrying = policy.retrying(
+        lambda state: (
+            state.outcome is not None
+            and not state.outcome.failed
+            and state.outcome.result().goes_on
+        )
+    )
+    return (yield from repeat(server, retrying, look))
+
+
+def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
+    """Delete a run's record (1.x).
+
+    Raises:
+        UnsupportedError: 0.x has no such call.
+    """
+    if (yield from generation(server)) is Generation.V0:
+        raise UnsupportedError("Servers before 1.0 cannot delete a run; nothing was sent.")
+    yield from send(server, api.delete(workflow_id, run_id))
+
+
+def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
+    """Continue a run that its server lost by restarting (from 0.24.8).
+
+    A run that is not under way is refused here: asking for it ends the process of a 0.24 server.
+    """
+    run = yield from read_run(server, workflow_id, run_id)
+    if run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
+        raise NotActiveError(
+            f"{run}. Only a run that was under way when its server stopped can be restarted; "
+            "nothing was sent.",
+            run,
+        )
+    yield from _act(server, api.restart(workflow_id, run_id), "restart")
+    return (yield from read_run(server, workflow_id, run_id))
+
+
+def time_travel(
+    server: Server, workflow_id: str, run_id: str, step: StepPath, input_data: JSON
+) -> Procedure[WorkflowRun]:
+    """Run again from a step on, with the earlier steps' outputs kept (from 0.24.8)."""
+    run = yield from read_run(server, workflow_id, run_id)
+    if run.is_active:
+        raise NotActiveError(
+            f"{run}. Time travel would execute it a second time beside itself; wait for its end or "
+            "cancel it. Nothing was sent.",
+            run,
+        )
+    yield from _act(server, api.time_travel(workflow_id, run_id, step, input_data), "time travel")
+    return (yield from read_run(server, workflow_id, run_id))
+
+
+def _act(server: Server, request: api.Request, what: str) -> Procedure[None]:
+    try:
+        yield from send(server, request)
+    except ApiError as error:
+        if type(error) is ApiError and error.status_code == 404:
+            raise UnsupportedError(
+                f"This server has no {what}; it came with Mastra 0.24.8. Nothing was changed."
+            ) from error
+        raise

@@ -1,0 +1,193 @@
+"""Looking: workflows, runs, and what kind of server answers. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime
+
+from mastra_workflows import api
+from mastra_workflows.api import Generation, Request, Response
+from mastra_workflows.errors import ApiError, UnknownRunError, UnknownWorkflowError
+from mastra_workflows.models import WorkflowDetails, WorkflowRun
+from mastra_workflows.policy import PollPolicy
+from mastra_workflows.procedures._effects import (
+    Procedure,
+    Send,
+    Server,
+    repeat,
+    send,
+    through_outage,
+)
+
+DETAILS_AGE = 60.0
+"""Seconds for which a workflow's details are trusted before they are read again."""
+
+
+def generation(server: Server) -> Procedure[Generation]:
+    """Which generation the server is of; asked once, by a GET that changes nothing."""
+    known = server.known
+    if known.generation is None:
+
+        def ask() -> Procedure[Response]:
+            response: Response = yield Send(api.system_packages())
+            return response if response.status_code == 404 else api.check(response)
+
+        response = yield from through_outage(server, ask)
+        known.generation, known.version = api.parse_server(response)
+    return known.generation
+
+
+def about_workflow(server: Server, workflow_id: str, request: Request) -> Procedure[Response]:
+    """Send a request about a workflow; where there is no such one, say which ones there are.
+
+    Raises:
+        UnknownWorkflowError: with the keys of the workflows that the server has.
+    """
+    try:
+        return (yield from send(server, request))
+    except UnknownWorkflowError as error:
+        message = yield from _which_instead(server, workflow_id)
+        raise UnknownWorkflowError(
+            message, status_code=error.status_code, server_message=error.server_message
+        ) from error
+
+
+def _which_instead(server: Server, workflow_id: str) -> Procedure[str]:
+    text = f"The server has no workflow {workflow_id!r}."
+    known = yield from list_workflows(server)
+    for workflow in known:
+        if workflow.name == workflow_id:
+            return (
+                f"{text} This server knows workflows by their registry key only, and the one "
+                f"with the id {workflow_id!r} has the key {workflow.key!r}: use that."
+            )
+    if not known:
+        return f"{text} It has none at all."
+    return f"{text} It has: {', '.join(repr(workflow.key) for workflow in known)}."
+
+
+def list_workflows(server: Server) -> Procedure[tuple[WorkflowDetails, ...]]:
+    """Every workflow of the server."""
+    return api.parse_workflows((yield from send(server, api.list_workflows())))
+
+
+def details(
+    server: Server, workflow_id: str, *, max_age: float = 0.0
+) -> Procedure[WorkflowDetails]:
+    """One workflow's definition.
+
+    Args:
+        max_age: for how many seconds an earlier answer will do.
+    """
+    read_at, known = server.known.details.get(workflow_id, (0.0, None))
+    if known is not None and server.clock() - read_at < max_age:
+        return known
+    request = api.workflow_details(workflow_id)
+    response = yield from about_workflow(server, workflow_id, request)
+    found = api.parse_details(workflow_id, response)
+    server.known.details[workflow_id] = (server.clock(), found)
+    return found
+
+
+def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
+    """A run's record, with the resume schemas of what is suspended.
+
+    Raises:
+        UnknownRunError: the server has no such run.
+        UnknownWorkflowError: nor such a workflow.
+    """
+    which = yield from generation(server)
+    request = api.run_execution_result(workflow_id, run_id, which)
+    try:
+        response = yield from about_workflow(server, workflow_id, request)
+    except UnknownRunError as error:
+        raise UnknownRunError(
+            f"The server has no run {run_id!r} of workflow {workflow_id!r}. A server without "
+            "storage forgets runs when they end; a run id is only known within its workflow.",
+            status_code=error.status_code,
+            server_message=error.server_message,
+        ) from error
+    run = api.parse_run(workflow_id, run_id, response)
+    return (yield from with_schemas(server, run))
+
+
+def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
+    """As `read_run`, but None where there is no such run."""
+    try:
+        return (yield from read_run(server, workflow_id, run_id))
+    except UnknownRunError:
+        return None
+
+
+def with_schemas(server: Server, run: WorkflowRun) -> Procedure[WorkflowRun]:
+    """The run, its suspensions with the JSON Schemas of their answers."""
+    if not run.suspensions:
+        return run
+    try:
+        known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE)
+    except ApiError:
+        return run  # the record is worth having without the schemas
+    return dataclasses.replace(
+        run,
+        suspensions=tuple(
+            dataclasses.replace(item, resume_schema=known.steps[item.step].resume_schema)
+            if item.step in known.steps
+            else item
+            for item in run.suspensions
+        ),
+    )
+
+
+def until(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    settled: Callable[[WorkflowRun | None], bool],
+) -> Procedure[WorkflowRun | None]:
+    """Look at a run, more and more rarely, until its record shows what was just asked for.
+
+    Returns:
+        The last record, after at most ``server.start_timeout`` seconds; None if there is no run.
+    """
+    policy = PollPolicy(first_wait=0.05, longest_wait=2.0, timeout=server.start_timeout)
+    retrying = policy.retrying(
+        lambda state: (
+            state.outcome is not None
+            and not state.outcome.failed
+            and not settled(state.outcome.result())
+        )
+    )
+    return (yield from repeat(server, retrying, lambda: find_run(server, workflow_id, run_id)))
+
+
+def runs_page(
+    server: Server,
+    workflow_id: str,
+    *,
+    page: int,
+    per_page: int,
+    from_date: datetime | None,
+    to_date: datetime | None,
+    resource_id: str | None,
+) -> Procedure[tuple[WorkflowRun, ...]]:
+    """One page of a workflow's runs, newest first as the server sorts them."""
+    request = api.list_runs(
+        workflow_id,
+        page=page,
+        per_page=per_page,
+        from_date=from_date,
+        to_date=to_date,
+        resource_id=resource_id,
+    )
+    return api.parse_runs(workflow_id, (yield from about_workflow(server, workflow_id, request)))
+
+
+def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Request]:
+    """The request that watches a run which exists.
+
+    Raises:
+        UnknownRunError: there is no such run; 0.x would answer with an empty stream.
+    """
+    yield from read_run(server, workflow_id, run_id)
+    return api.watch(workflow_id, run_id, (yield from generation(server)))

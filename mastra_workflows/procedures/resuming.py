@@ -1,0 +1,263 @@
+"""Resuming a suspended step, once.
+
+`/resume` answers at once and, on many servers, ends the Node process when the run turns out not to
+be suspended. `/resume-stream` refuses the same harmlessly and says what happens, so that is what is
+sent, after a look, and dropped as soon as it shows that the run goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import TypedDict
+
+from mastra_workflows import api
+from mastra_workflows.api import Generation, Request, ResumeOptions
+from mastra_workflows.errors import (
+    ApiError,
+    ConnectionFailedError,
+    InvalidResumeDataError,
+    NotSuspendedError,
+    ResumeRefusedError,
+    UnavailableError,
+    UnsupportedError,
+)
+from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun
+from mastra_workflows.procedures._effects import (
+    Heard,
+    Listen,
+    Procedure,
+    Server,
+    send,
+    through_outage,
+)
+from mastra_workflows.procedures.reading import details, generation, read_run, until
+from mastra_workflows.procedures.starting import error_text, shows_execution
+from mastra_workflows.procedures.waiting import WaitOptions, wait
+from mastra_workflows.schemas import problems
+
+log = logging.getLogger(__name__)
+
+FOREACH_SINCE = (1, 26)
+"""Servers before this one ignore ``forEachIndex`` and give the answer to every item that waits."""
+
+
+class AnswerArguments(TypedDict, total=False):
+    """What `resume`, `resume_async` and `resume_stream` take, each as a keyword.
+
+    Attributes:
+        step: a step's path, its name (``inner.approve``), or None for the only one that waits.
+        resume_data: the answer to its question.
+        for_each_index: which item of a ``foreach``, counted from 0; None for the only one that
+            waits.
+    """
+
+    step: str | Sequence[str] | None
+    resume_data: JSON
+    for_each_index: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a caller wants to resume; see `AnswerArguments`."""
+
+    step: str | Sequence[str] | None = None
+    resume_data: JSON = None
+    for_each_index: int | None = None
+
+
+def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
+    """Resume a step and see that the run goes on, without waiting for its end.
+
+    Returns:
+        The record as it was read when the suspension was gone.
+
+    Raises:
+        NotSuspendedError: the step does not wait, or it is not clear which one is meant.
+        InvalidResumeDataError: the data does not fit the step's resume schema.
+        ResumeRefusedError: the server did not take it.
+    """
+    meant, options = yield from _prepare(server, workflow_id, run_id, answer)
+    request = api.resume_stream(workflow_id, run_id, options)
+
+    first = True
+
+    def attempt() -> Procedure[WorkflowRun]:
+        nonlocal first
+        if not first:
+            # A resume whose answer was lost may have worked: look before trying again.
+            run = yield from read_run(server, workflow_id, run_id)
+            if not waits_at(run, meant):
+                return run
+        first = False
+        heard: Heard = yield Listen(request, shows_execution, server.start_timeout)
+        api.check(heard.response)
+        return (yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last)))
+
+    return (yield from through_outage(server, attempt))
+
+
+def resume_async(
+    server: Server, workflow_id: str, run_id: str, answer: Answer
+) -> Procedure[WorkflowRun]:
+    """`POST .../resume-async`; where its answer is cut or lost, polling goes on."""
+    meant, options = yield from _prepare(server, workflow_id, run_id, answer)
+    try:
+        yield from send(server, api.resume_async(workflow_id, run_id, options))
+    except (ConnectionFailedError, UnavailableError) as error:
+        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+            raise
+        log.info("Resuming run %r in one call was cut (%s); polling on.", run_id, error)
+    except ApiError as error:
+        run = yield from read_run(server, workflow_id, run_id)
+        raise _refusal(run, meant, error.server_message) from error
+    yield from _confirm(server, workflow_id, run_id, meant, "")
+    return (yield from wait(server, workflow_id, run_id, WaitOptions(on_suspend="return")))
+
+
+def resume_request(
+    server: Server, workflow_id: str, run_id: str, answer: Answer
+) -> Procedure[Request]:
+    """The request that resumes a step and streams on, after the checks every resume has."""
+    _, options = yield from _prepare(server, workflow_id, run_id, answer)
+    return api.resume_stream(workflow_id, run_id, options)
+
+
+def _prepare(
+    server: Server, workflow_id: str, run_id: str, answer: Answer
+) -> Procedure[tuple[Suspension, ResumeOptions]]:
+    run = yield from read_run(server, workflow_id, run_id)
+    chooses = yield from _chooses_items(server)
+    meant = pick(run, answer, chooses_items=chooses)
+    if server.check_data:
+        yield from _check_data(server, run, meant, answer.resume_data)
+    return meant, ResumeOptions(
+        step=meant.step,
+        resume_data=answer.resume_data,
+        for_each_index=meant.for_each_index if chooses else None,
+    )
+
+
+def _chooses_items(server: Server) -> Procedure[bool]:
+    """Whether the server can resume one of several items of a ``foreach``."""
+    which = yield from generation(server)
+    version = server.known.version
+    return which is Generation.V1 and (version is None or version >= FOREACH_SINCE)
+
+
+def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension:
+    """Which suspension of a run an answer is for.
+
+    Args:
+        run: its record.
+        answer: what the caller said.
+        chooses_items: whether the server can resume one of several items of a ``foreach``; one
+            that cannot gives the same answer to all of them.
+
+    Raises:
+        NotSuspendedError: none, or several; the message names those that wait.
+        UnsupportedError: one item of several was named, and the server cannot choose.
+    """
+    if not run.is_suspended:
+        raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
+    at_step = run.suspensions
+    if answer.step is not None:
+        at_step = tuple(item for item in at_step if _is_named(item.step, answer.step))
+    meant = at_step
+    if answer.for_each_index is not None:
+        meant = tuple(item for item in at_step if item.for_each_index == answer.for_each_index)
+    one_step = len({item.step for item in at_step}) == 1
+    if len(at_step) > 1 and one_step and meant and not chooses_items:
+        return _all_items(at_step, answer)
+    if len(meant) == 1:
+        return meant[0]
+    names = ", ".join(repr(item.name) for item in run.suspensions) or "none that can be named"
+    if meant:
+        raise NotSuspendedError(
+            f"Run {run.run_id!r} of workflow {run.workflow_id!r} waits at several places: {names}. "
+            f"Say which one with {'for_each_index' if one_step else 'step'}. Nothing was sent.",
+            run,
+        )
+    wanted = answer.step if isinstance(answer.step, str) else ".".join(answer.step or ())
+    if answer.for_each_index is not None:
+        wanted += f"[{answer.for_each_index}]"
+    raise NotSuspendedError(
+        f"Step {wanted!r} of run {run.run_id!r} of workflow {run.workflow_id!r} "
+        f"is not suspended; these are: {names}. Nothing was sent.",
+        run,
+    )
+
+
+def _all_items(items: tuple[Suspension, ...], answer: Answer) -> Suspension:
+    names = ", ".join(repr(item.name) for item in items)
+    if answer.for_each_index is not None:
+        raise UnsupportedError(
+            f"This server cannot resume one item of a foreach; it would give the same answer to "
+            f"all that wait: {names}. Leave for_each_index out to do just that, set the foreach's "
+            "concurrency to 1, or use Mastra 1.26 or later. Nothing was sent."
+        )
+    log.warning("This server gives the same answer to every item that waits: %s.", names)
+    return items[0]
+
+
+def waits_at(run: WorkflowRun, suspension: Suspension) -> bool:
+    """Whether a run still waits where it did, and not at the same step a round later."""
+    return any(item.identity == suspension.identity for item in run.suspensions)
+
+
+def _is_named(path: StepPath, name: str | Sequence[str]) -> bool:
+    return ".".join(path) == name if isinstance(name, str) else path == tuple(name)
+
+
+def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON) -> Procedure[None]:
+    if meant.resume_schema is None:
+        return
+    value = {} if data is None else data
+    wrong = problems(meant.resume_schema, value)
+    if wrong:  # perhaps the workflow was changed since its details were read
+        known = (yield from details(server, run.workflow_id)).steps.get(meant.step)
+        wrong = problems((known and known.resume_schema) or {}, value)
+    if wrong:
+        raise InvalidResumeDataError(
+            f"The resume data for step {meant.name!r} of run {run.run_id!r} is invalid: "
+            f"{'; '.join(wrong)}. Nothing was sent; the step still waits.",
+            problems=wrong,
+        )
+
+
+def _confirm(
+    server: Server, workflow_id: str, run_id: str, meant: Suspension, said: str
+) -> Procedure[WorkflowRun]:
+    """See in the record that the suspension is gone."""
+
+    def settled(run: WorkflowRun | None) -> bool:
+        return run is None or bool(said) or not waits_at(run, meant)
+
+    run = yield from until(server, workflow_id, run_id, settled)
+    if run is None:
+        run = yield from read_run(server, workflow_id, run_id)  # says which run is unknown
+    if waits_at(run, meant):
+        raise _refusal(run, meant, said)
+    return run
+
+
+def _refusal(
+    run: WorkflowRun, meant: Suspension, said: str
+) -> InvalidResumeDataError | ResumeRefusedError | NotSuspendedError:
+    if said.startswith("Invalid resume data"):
+        lines = [line.strip("- ") for line in said.splitlines()[1:] if line.strip()]
+        return InvalidResumeDataError(
+            f"The server refused the resume data for step {meant.name!r}: "
+            f"{'; '.join(lines) or said}. {run}.",
+            problems=lines,
+        )
+    if "not suspended" in said and not waits_at(run, meant):
+        return NotSuspendedError(
+            f"Step {meant.name!r} is not suspended any more; somebody else resumed it. {run}.", run
+        )
+    reason = f": {said}" if said else "; it has not moved since the resume was sent"
+    return ResumeRefusedError(
+        f"The server did not resume step {meant.name!r}{reason}. {run}. It can be resumed again.",
+        run,
+    )

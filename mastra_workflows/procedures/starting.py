@@ -1,0 +1,256 @@
+"""Starting a run, once.
+
+`/stream` is the only start that one server process makes idempotent: of several at once, one
+executes. `/start` and `/start-async` execute each time. So what has to happen once is read first,
+then begun by `/stream`, and the stream is dropped as soon as it shows that the run executes; the
+run goes on without a reader.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from mastra_workflows import api
+from mastra_workflows.api import Request, StartOptions
+from mastra_workflows.errors import (
+    ApiError,
+    ConnectionFailedError,
+    InvalidInputError,
+    RunAlreadyStartedError,
+    RunNotStartedError,
+    UnavailableError,
+)
+from mastra_workflows.models import Event, WorkflowRun
+from mastra_workflows.procedures._effects import (
+    Heard,
+    Listen,
+    Procedure,
+    Server,
+    send,
+    through_outage,
+)
+from mastra_workflows.procedures.reading import (
+    DETAILS_AGE,
+    about_workflow,
+    details,
+    find_run,
+    until,
+)
+from mastra_workflows.procedures.waiting import WaitOptions, wait
+from mastra_workflows.schemas import problems, unknown_fields
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `ensure_started` did.
+
+    Attributes:
+        run_id: the run.
+        found: the record of the run that was there already; None if this call started it.
+    """
+
+    run_id: str
+    found: WorkflowRun | None
+
+
+def create_run(
+    server: Server, workflow_id: str, run_id: str, resource_id: str | None
+) -> Procedure[None]:
+    """Make a run known to the server, as ``pending``. Nothing executes."""
+    request = api.create_run(workflow_id, run_id, resource_id)
+    api.parse_object((yield from about_workflow(server, workflow_id, request)))
+
+
+def ensure_started(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[Receipt]:
+    """Start a run unless it was started before, whatever happens on the way.
+
+    Raises:
+        InvalidInputError: the input is not what the workflow takes.
+        RunNotStartedError: the server refused the run, or showed no sign that it executes.
+    """
+    found = yield from _find_started(server, workflow_id, run_id)
+    if found is not None:
+        return Receipt(run_id, found)
+    yield from check_input(server, workflow_id, options)
+
+    first = True
+
+    def attempt() -> Procedure[Receipt]:
+        nonlocal first
+        # A start whose answer was lost may have worked: look before trying again.
+        again = None if first else (yield from _find_started(server, workflow_id, run_id))
+        first = False
+        if again is not None:
+            return Receipt(run_id, None)
+        return (yield from _start_by_stream(server, workflow_id, run_id, options))
+
+    return (yield from through_outage(server, attempt))
+
+
+def _find_started(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
+    found = yield from find_run(server, workflow_id, run_id)
+    return None if found is None or found.is_pending else found
+
+
+def _start_by_stream(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[Receipt]:
+    request = api.stream(workflow_id, run_id, options)
+    heard: Heard = yield Listen(request, shows_execution, server.start_timeout)
+    if heard.response.status_code == 409:  # from 1.57 on: somebody else's run has ended meanwhile
+        return Receipt(run_id, (yield from find_run(server, workflow_id, run_id)))
+    api.check(heard.response)
+    if heard.last is not None and shows_execution(heard.last) and not heard.last.is_end:
+        return Receipt(run_id, None)
+    run = yield from until(server, workflow_id, run_id, _left_pending)
+    if run is None or run.is_pending:
+        raise _not_started(workflow_id, run_id, heard.last, server.start_timeout)
+    return Receipt(run_id, None)
+
+
+def shows_execution(event: Event) -> bool:
+    """Whether an event means that the run executes, or that the server will say no more.
+
+    ``workflow-start`` (``start`` on old servers) comes before the input is looked at.
+    """
+    return event.type.removeprefix("workflow-") != "start"
+
+
+def _left_pending(run: WorkflowRun | None) -> bool:
+    return run is not None and not run.is_pending
+
+
+def _not_started(
+    workflow_id: str, run_id: str, last: Event | None, seconds: float
+) -> InvalidInputError | RunNotStartedError:
+    who = f"run {run_id!r} of workflow {workflow_id!r}"
+    said = error_text(last)
+    if said.startswith("Invalid input data"):
+        lines = [line.strip("- ") for line in said.splitlines()[1:] if line.strip()]
+        return InvalidInputError(
+            f"The server refused the input of {who}: {'; '.join(lines) or said}. "
+            "Nothing was executed.",
+            problems=lines,
+        )
+    if said:
+        return RunNotStartedError(f"The server did not start {who}: {said}")
+    return RunNotStartedError(
+        f"The server took the start of {who}, but it is still pending after {seconds:g} s, so "
+        "nothing executes. Starting it again with the same run id is safe."
+    )
+
+
+def error_text(event: Event | None) -> str:
+    """What the last event of a stream says went wrong; empty if it says nothing."""
+    error = (event.workflow_state or {}).get("error") if event is not None else None
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error or "")
+
+
+def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[None]:
+    """Check the input against the workflow's own schema, and the workflow's existence with it.
+
+    Raises:
+        InvalidInputError: naming each place in the data.
+        UnknownWorkflowError: there is no such workflow.
+    """
+    if not server.check_data:
+        return
+    known = yield from details(server, workflow_id, max_age=DETAILS_AGE)
+    if known.input_schema is None:
+        return
+    data = {} if options.input_data is None else options.input_data
+    wrong = problems(known.input_schema, data)
+    if wrong:  # perhaps the workflow was changed since its details were read
+        known = yield from details(server, workflow_id)
+        wrong = problems(known.input_schema or {}, data)
+    if wrong:
+        raise InvalidInputError(
+            f"The input of workflow {workflow_id!r} is invalid: {'; '.join(wrong)}. "
+            "Nothing was started.",
+            problems=wrong,
+        )
+    for line in unknown_fields(known.input_schema or {}, data):
+        log.warning("Input of workflow %r: %s; the server may drop it.", workflow_id, line)
+
+
+def start(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[WorkflowRun]:
+    """`POST .../start`, sent at most once, then a look whether the run really began.
+
+    Raises:
+        RunAlreadyStartedError: it was started before.
+        RunNotStartedError: it is still pending after ``server.start_timeout`` seconds.
+    """
+    yield from _prepare(server, workflow_id, run_id, options, create=True)
+    lost = ""
+    try:
+        yield from send(server, api.start(workflow_id, run_id, options))
+    except ConnectionFailedError as error:
+        if not error.request_sent:
+            raise
+        lost = f" The answer was lost: {error}"
+    run = yield from until(server, workflow_id, run_id, _left_pending)
+    if run is None or run.is_pending:
+        raise RunNotStartedError(
+            f"{_not_started(workflow_id, run_id, None, server.start_timeout)}{lost}"
+        )
+    return run
+
+
+def start_async(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[WorkflowRun]:
+    """`POST .../start-async`; where its answer is cut or lost, polling goes on."""
+    yield from _prepare(server, workflow_id, run_id, options, create=False)
+    try:
+        yield from send(server, api.start_async(workflow_id, run_id, options))
+    except (ConnectionFailedError, UnavailableError) as error:
+        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+            raise
+        run = yield from until(server, workflow_id, run_id, _left_pending)
+        if run is None or run.is_pending:
+            raise
+        log.info("Waiting for run %r in one call was cut (%s); polling on.", run_id, error)
+    except ApiError as error:
+        if error.server_message.startswith("Invalid input data"):
+            raise InvalidInputError(
+                f"The server refused the input of run {run_id!r} of workflow {workflow_id!r}: "
+                f"{error.server_message}. Nothing was executed."
+            ) from error
+        raise
+    return (yield from wait(server, workflow_id, run_id, WaitOptions(on_suspend="return")))
+
+
+def stream_request(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[Request]:
+    """The request that starts a run and streams it, after the checks that every start has.
+
+    Raises:
+        RunAlreadyStartedError: it was started before; `/stream` could execute it again.
+    """
+    yield from _prepare(server, workflow_id, run_id, options, create=False)
+    return api.stream(workflow_id, run_id, options)
+
+
+def _prepare(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions, *, create: bool
+) -> Procedure[None]:
+    found = yield from find_run(server, workflow_id, run_id)
+    if found is not None and not found.is_pending:
+        raise RunAlreadyStartedError(
+            f"{found}. It was started before, and starting it again would execute it again. "
+            "ensure_started() attaches to it; another run id starts another run.",
+            found,
+        )
+    yield from check_input(server, workflow_id, options)
+    if create and found is None:
+        yield from create_run(server, workflow_id, run_id, options.resource_id)

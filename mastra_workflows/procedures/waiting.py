@@ -1,0 +1,147 @@
+"""Waiting for a run's end, or for its suspension, by looking at its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypedDict, get_args
+
+from tenacity import RetryCallState
+
+from mastra_workflows.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    RunNotStartedError,
+    RunSuspendedError,
+    ServerLostError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from mastra_workflows.models import WorkflowRun
+from mastra_workflows.policy import PollPolicy
+from mastra_workflows.procedures._effects import Procedure, Server, repeat
+from mastra_workflows.procedures.reading import read_run
+
+OnSuspend = Literal["fail", "return", "wait"]
+"""What a suspension means to the one who waits: an error, an answer, or nothing yet."""
+
+
+class WaitArguments(TypedDict, total=False):
+    """How to wait for a run, each as a keyword.
+
+    Attributes:
+        timeout: seconds to wait; None (as by default) for as long as it takes.
+        on_suspend: what a suspension is: ``"return"`` (the default) gives its record, ``"fail"`` a
+            `RunSuspendedError`, ``"wait"`` waits until somebody resumed it.
+        poll_interval: seconds between the first looks; 0.5 by default.
+        max_poll_interval: seconds that the interval grows to, exponentially; 30 by default.
+        outage_timeout: for how many seconds the server may be out of reach; 300 by default.
+        on_look: given each record that is read; progress is made of it.
+    """
+
+    timeout: float | None
+    on_suspend: OnSuspend
+    poll_interval: float
+    max_poll_interval: float
+    outage_timeout: float
+    on_look: Callable[[WorkflowRun], None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """How to wait for a run; see `WaitArguments`.
+
+    Raises:
+        ConfigurationError: an option is out of its range.
+    """
+
+    timeout: float | None = None
+    on_suspend: OnSuspend = "return"
+    poll_interval: float = 0.5
+    max_poll_interval: float = 30.0
+    outage_timeout: float = 300.0
+    on_look: Callable[[WorkflowRun], None] | None = None
+
+    @property
+    def poll(self) -> PollPolicy:
+        """The part that says how often to look."""
+        return PollPolicy(
+            first_wait=self.poll_interval,
+            longest_wait=self.max_poll_interval,
+            timeout=self.timeout,
+        )
+
+    def __post_init__(self) -> None:
+        if self.on_suspend not in get_args(OnSuspend):
+            choices = ", ".join(map(repr, get_args(OnSuspend)))
+            raise ConfigurationError(f"on_suspend is {self.on_suspend!r}; it can be {choices}.")
+        if self.outage_timeout < 0:
+            raise ConfigurationError("outage_timeout is negative; it must be 0 or more seconds.")
+        _ = self.poll
+
+
+def wait(
+    server: Server, workflow_id: str, run_id: str, options: WaitOptions
+) -> Procedure[WorkflowRun]:
+    """Look at a run, more and more rarely, until there is no more to wait for.
+
+    Returns:
+        The record: finished in whatever way, or suspended with ``on_suspend="return"``.
+
+    Raises:
+        RunSuspendedError: suspended, with ``on_suspend="fail"``.
+        WaitTimeoutError: the time was over first; the run goes on.
+        RunNotStartedError: the run stays ``pending``: nobody started it, or the server refused it.
+        ServerLostError: the server was out of reach for longer than ``outage_timeout``.
+    """
+    began = server.clock()
+    patient = server.patient(options.outage_timeout)
+
+    def look() -> Procedure[WorkflowRun]:
+        run = yield from read_run(patient, workflow_id, run_id)
+        if options.on_look is not None:
+            options.on_look(run)
+        if run.is_pending and server.clock() - began >= server.start_timeout:
+            raise RunNotStartedError(
+                f"{run} and was not started within {server.start_timeout:g} s. Nothing executes; "
+                "starting it with the same run id is safe. A 1.x server leaves a run like this "
+                "when /start is given input that it does not accept."
+            )
+        return run
+
+    def goes_on(state: RetryCallState) -> bool:
+        if state.outcome is None or state.outcome.failed:
+            return False  # an error ends the wait; what passes was retried below
+        return not _is_over(state.outcome.result(), options)
+
+    try:
+        run = yield from repeat(server, options.poll.retrying(goes_on), look)
+    except (ConnectionFailedError, UnavailableError) as error:
+        raise ServerLostError(
+            f"The server has not answered for {options.outage_timeout:g} s: {error} Run {run_id!r} "
+            f"of workflow {workflow_id!r} may well go on; waiting again takes up where this left "
+            "off.",
+        ) from error
+    if not _is_over(run, options):
+        raise WaitTimeoutError(
+            f"{run} after {options.timeout:g} s of waiting. {_what_now(run)} Waiting again "
+            "takes up where this left off.",
+            run,
+        )
+    if run.is_suspended and options.on_suspend == "fail":
+        raise RunSuspendedError(
+            f"{run}. It waits to be resumed or cancelled, and executes nothing meanwhile.", run
+        )
+    return run
+
+
+def _what_now(run: WorkflowRun) -> str:
+    if run.is_pending:
+        return "Nobody has started it, so nothing executes."
+    if run.is_suspended:
+        return "It executes nothing until somebody resumes it."
+    return "It goes on by itself."
+
+
+def _is_over(run: WorkflowRun, options: WaitOptions) -> bool:
+    return run.is_finished or (run.is_suspended and options.on_suspend != "wait")

@@ -1,0 +1,99 @@
+"""Where the server is and how to talk to it: checked once, for every driver."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.policy import require_positive
+
+LONG_CALL_TIMEOUT = 200.0
+"""Seconds for calls that answer when the run is done; servers cut them after 180."""
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The address, the secrets and the limits of a client. Its repr holds no secret.
+
+    Attributes:
+        base_url: scheme, host, port and perhaps a path in front of the API prefix.
+        token: sent as ``Authorization: Bearer``.
+        headers: sent with every request.
+        api_prefix: ``/api`` unless the server was told otherwise.
+        timeout: seconds that an answer may take.
+        connect_timeout: seconds that a connection may take.
+        verify: whether to check TLS certificates, or the path of a CA bundle to check them with.
+        max_body_bytes: the limit for a request's body, an answer's, and a record of a stream.
+    """
+
+    base_url: str
+    token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    api_prefix: str = "/api"
+    timeout: float = 30.0
+    connect_timeout: float = 10.0
+    verify: bool | str = True
+    max_body_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        prefix = "/" + self.api_prefix.strip("/") if self.api_prefix.strip("/") else ""
+        object.__setattr__(self, "api_prefix", prefix)
+        object.__setattr__(self, "base_url", _base_url(self.base_url, prefix))
+        require_positive(
+            timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
+            max_body_bytes=self.max_body_bytes,
+        )
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise ConfigurationError(
+                "The token is empty or has spaces, line ends or non-ASCII characters in it."
+            )
+        for name, value in self.headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str):
+                raise ConfigurationError(f"Header {name!r} is no header name with a text value.")
+            if any(char in value for char in "\r\n\0"):
+                raise ConfigurationError(f"The value of header {name!r} has a line end in it.")
+        if isinstance(self.verify, str) and not Path(self.verify).exists():
+            raise ConfigurationError(f"verify names a CA bundle that is not there: {self.verify}")
+
+    @property
+    def api_url(self) -> str:
+        """What every request's path is put behind."""
+        return self.base_url + self.api_prefix
+
+    def all_headers(self) -> dict[str, str]:
+        """The headers of every request, secrets included."""
+        headers = {"Accept": "application/json", **self.headers}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
+
+
+def _base_url(text: str, prefix: str) -> str:
+    example = "such as http://localhost:4111"
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        # The text itself may hold a password; only a harmless part of it is repeated.
+        raise ConfigurationError(
+            f"The base URL has no http:// or https:// scheme and host; give one {example}."
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("The base URL holds a user or password; give a token instead.")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"The base URL has a query or fragment; give one {example}.")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"The base URL's port is no port number: {error}.") from None
+    path = parts.path.rstrip("/")
+    if prefix and path.endswith(prefix):
+        path = path[: -len(prefix)].rstrip("/")  # the address of the API itself was given
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{path}"

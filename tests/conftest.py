@@ -1,0 +1,52 @@
+"""What every suite shares: real Mastra servers of both generations, one each for the session."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mastra_workflows import MastraClient
+from scripts.sample_server import Generation, SampleServer
+
+SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[Generation], SampleServer]]:
+    """Boots each generation when it is first asked for."""
+    running: dict[Generation, SampleServer] = {}
+
+    def get(generation: Generation) -> SampleServer:
+        if generation not in running:
+            server = SampleServer(generation)
+            running[generation] = server
+            server.start()
+        return running[generation]
+
+    yield get
+    for server in running.values():
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))
+def server(
+    request: pytest.FixtureRequest, servers: Callable[[Generation], SampleServer]
+) -> SampleServer:
+    """A running server; each test that asks for it runs on both generations."""
+    generation: Generation = request.param
+    return servers(generation)
+
+
+@pytest.fixture
+def client(server: SampleServer) -> Iterator[MastraClient]:
+    """A client of that server."""
+    with MastraClient(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    """A text that no other test uses, for run ids and for counting executions."""
+    return f"{request.node.originalname}-{uuid.uuid4().hex[:12]}"
