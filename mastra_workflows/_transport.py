@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import socket
 import time
 from collections.abc import Generator, Iterator
 from http.cookiejar import DefaultCookiePolicy
@@ -16,6 +14,8 @@ from requests.adapters import DEFAULT_POOLBLOCK, HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
+from mastra_workflows import _failures
+from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows.api import Request, Response, check
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
@@ -26,16 +26,6 @@ from mastra_workflows.stream import Decoder, Once
 T = TypeVar("T")
 
 POOL_SIZE = 32
-KEEPALIVE_OPTIONS = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
-        if hasattr(socket, name)
-    ),
-]
-"""A stream may be silent for as long as a step takes; only the network's own probes tell a silent
-server from a vanished one."""
 
 
 class _Adapter(HTTPAdapter):
@@ -118,7 +108,7 @@ class Transport:
                 for last in self._events(answer):
                     if effect.enough(last) or time.monotonic() >= deadline:
                         return Heard(head, last, ended=False)
-            except _ReadTimeoutError:
+            except _failures.ReadTimeoutError:
                 return Heard(head, last, ended=False)
             return Heard(head, last, ended=True)
 
@@ -175,10 +165,7 @@ class Transport:
         for chunk in self._chunks(answer, None):
             yield from decoder.feed(chunk)
         if decoder.is_cut:
-            raise ConnectionFailedError(
-                f"The stream from {self.settings.base_url} was cut in the middle of a record.",
-                request_sent=True,
-            )
+            raise _failures.cut(self.settings.base_url)
 
     def _chunks(self, answer: requests.Response, size: int | None) -> Iterator[bytes]:
         try:
@@ -187,38 +174,21 @@ class Transport:
             raise self._failure(error) from None
 
     def _failure(self, error: requests.RequestException) -> ConnectionFailedError:
-        # Raised without its cause: four nested tracebacks would hide the sentence that matters.
         where = self.settings.base_url
         match error:
             case requests.exceptions.SSLError():
-                return ConnectionFailedError(
-                    f"No secure connection to {where}: {_reason(error)}. Is verify, or the CA "
-                    "bundle, right for this server?",
-                    request_sent=False,
-                    passing=False,
-                )
+                return _failures.insecure(where, error)
             case requests.ConnectTimeout():
-                return ConnectionFailedError(
-                    f"No connection to {where} within {self.settings.connect_timeout:g} s.",
-                    request_sent=False,
-                )
+                return _failures.no_connection_in_time(where, self.settings.connect_timeout)
             case requests.ReadTimeout():
-                return _ReadTimeoutError(f"No answer from {where} in time.", request_sent=True)
+                return _failures.silent(where)
             case requests.exceptions.ProxyError():
-                return ConnectionFailedError(
-                    f"No connection to {where} through the proxy.", request_sent=False
-                )
+                return _failures.no_proxy(where)
             case requests.ConnectionError() if "Read timed out" in str(error):
-                return _ReadTimeoutError(f"No answer from {where} in time.", request_sent=True)
+                return _failures.silent(where)
             case requests.ConnectionError() if _never_connected(error):
-                return ConnectionFailedError(
-                    f"No connection to {where}: {_reason(error)}. Is the server up, and are host "
-                    "and port right?",
-                    request_sent=False,
-                )
-        return ConnectionFailedError(
-            f"The connection to {where} broke: {_reason(error)}.", request_sent=True
-        )
+                return _failures.refused(where, error)
+        return _failures.broken(where, error)
 
 
 class EventStream(Iterator[Event]):
@@ -252,10 +222,6 @@ class EventStream(Iterator[Event]):
         self.close()
 
 
-class _ReadTimeoutError(ConnectionFailedError):
-    """Connected, but silent for too long."""
-
-
 def _is_success(answer: requests.Response) -> bool:
     return 200 <= answer.status_code < 300
 
@@ -267,21 +233,3 @@ def _lower(headers: Any) -> dict[str, str]:
 def _never_connected(error: requests.ConnectionError) -> bool:
     cause = error.args[0] if error.args else None
     return isinstance(getattr(cause, "reason", cause), NewConnectionError)
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost words of a chain of exceptions, such as ``Connection refused``."""
-    inner: Any = error
-    while True:
-        nested = getattr(inner, "reason", None)
-        if not isinstance(nested, BaseException):
-            nested = next(
-                (arg for arg in reversed(inner.args) if isinstance(arg, BaseException)), None
-            )
-        if nested is None:
-            break
-        inner = nested
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
-    text = str(inner.args[-1] if inner.args else inner).rpartition(": ")[2]
-    return re.sub(r"^\[Errno -?\d+\] ", "", text).rstrip(".") or type(inner).__name__

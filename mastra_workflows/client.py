@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self, Unpack
@@ -12,12 +12,11 @@ from mastra_workflows import procedures
 from mastra_workflows._transport import EventStream, Transport
 from mastra_workflows.api import Generation, StartArguments, StartOptions
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
-from mastra_workflows.policy import RetryPolicy
 from mastra_workflows.procedures import Receipt, Server, WaitOptions
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
-from mastra_workflows.settings import Settings
+from mastra_workflows.settings import ClientArguments, Settings
 
 CANCEL_LOOK_SECONDS = 5.0
 
@@ -34,50 +33,15 @@ class MastraClient:
 
     Args:
         base_url: scheme, host and port; a path in front of the API prefix may follow.
-        token: sent as ``Authorization: Bearer``.
-        headers: sent with every request; kept out of reprs and messages like the token.
-        api_prefix: the server's API prefix.
-        timeout: seconds that an answer may take.
-        connect_timeout: seconds that a connection may take.
-        verify: whether to check TLS certificates, or the path of a CA bundle.
-        max_body_bytes: the limit for a request's body, an answer's, and a record of a stream.
-        retry: how transient failures are retried on calls that are safe to repeat.
-        check_data: whether input and resume data are checked against the workflow's own JSON
-            Schemas before they are sent. It costs one request a minute and workflow.
-        start_timeout: seconds that the server may take to show that a run executes.
+        **arguments: ``token``, ``headers``, ``timeout`` and more: see `ClientArguments`.
 
     Raises:
         ConfigurationError: a setting cannot work.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        api_prefix: str = "/api",
-        timeout: float = 30.0,
-        connect_timeout: float = 10.0,
-        verify: bool | str = True,
-        max_body_bytes: int = 64 * 1024 * 1024,
-        retry: RetryPolicy | None = None,
-        check_data: bool = True,
-        start_timeout: float = 30.0,
-    ) -> None:
-        settings = Settings(
-            base_url=base_url,
-            token=token,
-            headers=headers or {},
-            api_prefix=api_prefix,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            verify=verify,
-            max_body_bytes=max_body_bytes,
-        )
-        self._server = Server(
-            retry=retry or RetryPolicy(), check_data=check_data, start_timeout=start_timeout
-        )
+    def __init__(self, base_url: str, **arguments: Unpack[ClientArguments]) -> None:
+        settings = Settings(base_url=base_url, **arguments)
+        self._server = Server.of(settings)
         self._transport = Transport(settings)
 
     @property

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.policy import require_positive
+from mastra_workflows.policy import RetryPolicy, require_positive
 
 LONG_CALL_TIMEOUT = 200.0
 """Seconds for calls that answer when the run is done; servers cut them after 180."""
@@ -18,29 +19,59 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The address, the secrets and the limits of a client. Its repr holds no secret.
+class ClientArguments(TypedDict, total=False):
+    """What both clients take beside the base URL, each as a keyword.
 
     Attributes:
-        base_url: scheme, host, port and perhaps a path in front of the API prefix.
         token: sent as ``Authorization: Bearer``.
-        headers: sent with every request.
-        api_prefix: ``/api`` unless the server was told otherwise.
-        timeout: seconds that an answer may take.
-        connect_timeout: seconds that a connection may take.
-        verify: whether to check TLS certificates, or the path of a CA bundle to check them with.
-        max_body_bytes: the limit for a request's body, an answer's, and a record of a stream.
+        headers: sent with every request; kept out of reprs and messages, like the token.
+        api_prefix: the server's API prefix; ``/api`` by default.
+        timeout: seconds that the server may be silent in an answer; 30 by default.
+        connect_timeout: seconds that a connection may take; 10 by default.
+        verify: whether to check TLS certificates, or the path of a CA bundle; True by default.
+        max_body_bytes: the limit for a request's body, an answer's, and a record of a stream;
+            64 MiB by default.
+        retry: how transient failures are retried on calls that are safe to repeat.
+        check_data: whether input and resume data are checked against the workflow's own JSON
+            Schemas before they are sent; True by default. Costs one request a minute and workflow.
+        start_timeout: seconds that the server may take to show that a run executes, or goes on
+            after a resume; 30 by default.
+    """
+
+    token: str | None
+    headers: Mapping[str, str] | None
+    api_prefix: str
+    timeout: float
+    connect_timeout: float
+    verify: bool | str
+    max_body_bytes: int
+    retry: RetryPolicy
+    check_data: bool
+    start_timeout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The address, the secrets, the limits and the patience of a client.
+
+    See `ClientArguments`; ``base_url`` is scheme, host, port and perhaps a path in front of the API
+    prefix. The repr holds no secret.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
     """
 
     base_url: str
     token: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
     api_prefix: str = "/api"
     timeout: float = 30.0
     connect_timeout: float = 10.0
     verify: bool | str = True
     max_body_bytes: int = 64 * 1024 * 1024
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    check_data: bool = True
+    start_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         prefix = "/" + self.api_prefix.strip("/") if self.api_prefix.strip("/") else ""
@@ -50,12 +81,13 @@ class Settings:
             timeout=self.timeout,
             connect_timeout=self.connect_timeout,
             max_body_bytes=self.max_body_bytes,
+            start_timeout=self.start_timeout,
         )
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ConfigurationError(
                 "The token is empty or has spaces, line ends or non-ASCII characters in it."
             )
-        for name, value in self.headers.items():
+        for name, value in (self.headers or {}).items():
             if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str):
                 raise ConfigurationError(f"Header {name!r} is no header name with a text value.")
             if any(char in value for char in "\r\n\0"):
@@ -70,7 +102,7 @@ class Settings:
 
     def all_headers(self) -> dict[str, str]:
         """The headers of every request, secrets included."""
-        headers = {"Accept": "application/json", **self.headers}
+        headers = {"Accept": "application/json", **(self.headers or {})}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         return headers

@@ -19,6 +19,7 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
 from mastra_workflows.api import Generation, Request, Response, check
 from mastra_workflows.models import Event, WorkflowDetails
 from mastra_workflows.policy import RetryPolicy
+from mastra_workflows.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,15 @@ class Server:
     start_timeout: float = 30.0
     clock: Callable[[], float] = time.monotonic
     known: Known = field(default_factory=Known)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Server:
+        """The server that a client with these settings talks to."""
+        return cls(
+            retry=settings.retry,
+            check_data=settings.check_data,
+            start_timeout=settings.start_timeout,
+        )
 
     def patient(self, seconds: float) -> Server:
         """The same server, asked for longer."""

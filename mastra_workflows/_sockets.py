@@ -1,0 +1,16 @@
+"""Socket options of both drivers."""
+
+from __future__ import annotations
+
+import socket
+
+KEEPALIVE_OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+]
+"""A stream may be silent for as long as a step takes; only the network's own probes tell a silent
+server from a vanished one."""
