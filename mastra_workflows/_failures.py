@@ -6,6 +6,7 @@ one sentence that matters.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -78,6 +79,8 @@ def reason(error: BaseException) -> str:
         if nested is None or nested is inner:
             break
         inner = nested
+    if isinstance(inner, ConnectionError) and inner.errno:
+        return os.strerror(inner.errno)  # asyncio puts the address in the place of the words
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
     text = str(inner.args[-1] if inner.args else inner).rpartition(": ")[2]

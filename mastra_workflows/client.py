@@ -377,9 +377,8 @@ class Run:
         Raises:
             NotActiveError: the run is still under way.
         """
-        path = tuple(step.split(".")) if isinstance(step, str) else tuple(step)
         return self._transport.run(
-            procedures.time_travel(self._server, self.workflow_id, self.run_id, path, input_data)
+            procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)
         )
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mastra_workflows import api
@@ -119,7 +120,7 @@ def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
 
 
 def time_travel(
-    server: Server, workflow_id: str, run_id: str, step: StepPath, input_data: JSON
+    server: Server, workflow_id: str, run_id: str, step: str | Sequence[str], input_data: JSON
 ) -> Procedure[WorkflowRun]:
     """Run again from a step on, with the earlier steps' outputs kept (from 0.24.8)."""
     run = yield from read_run(server, workflow_id, run_id)
@@ -129,8 +130,16 @@ def time_travel(
             "cancel it. Nothing was sent.",
             run,
         )
-    yield from _act(server, api.time_travel(workflow_id, run_id, step, input_data), "time travel")
+    path = _path(run, step)
+    yield from _act(server, api.time_travel(workflow_id, run_id, path, input_data), "time travel")
     return (yield from read_run(server, workflow_id, run_id))
+
+
+def _path(run: WorkflowRun, step: str | Sequence[str]) -> StepPath:
+    """A step's path; a name is looked up among the run's steps, since an id may have dots in it."""
+    if not isinstance(step, str):
+        return tuple(step)
+    return next((known.path for known in run.steps if known.name == step), (step,))
 
 
 def _act(server: Server, request: api.Request, what: str) -> Procedure[None]:
