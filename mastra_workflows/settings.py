@@ -45,7 +45,7 @@ class ClientArguments(TypedDict, total=False):
     connect_timeout: float
     verify: bool | str
     max_body_bytes: int
-    retry: RetryPolicy
+    retry: RetryPolicy | None
     check_data: bool
     start_timeout: float
 
@@ -69,7 +69,7 @@ class Settings:
     connect_timeout: float = 10.0
     verify: bool | str = True
     max_body_bytes: int = 64 * 1024 * 1024
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy | None = None
     check_data: bool = True
     start_timeout: float = 30.0
 

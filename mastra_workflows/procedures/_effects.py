@@ -117,7 +117,7 @@ class Server:
     def of(cls, settings: Settings) -> Server:
         """The server that a client with these settings talks to."""
         return cls(
-            retry=settings.retry,
+            retry=settings.retry or RetryPolicy(),
             check_data=settings.check_data,
             start_timeout=settings.start_timeout,
         )
