@@ -59,7 +59,7 @@ test: setup ## Every test, each suite in its own environment
 
 test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
 	@echo "==> Tests of the shared part"
-	@.build/core/bin/python -m pytest tests/core $(ARGS)
+	@.build/core/bin/python -m pytest -W error tests/core $(ARGS)
 
 test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## The tests of the Airflow provider
 	@echo "==> Tests of the Airflow provider"
@@ -82,7 +82,7 @@ mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildc
 
 lint-core: $(CORE)
 	@echo "==> mypy of the shared part"
-	@$(call mypy,core,mastra_workflows tests/*.py tests/core)
+	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"

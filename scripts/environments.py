@@ -95,8 +95,8 @@ def make_tools(stamp: Path) -> None:
     shutil.rmtree(TOOLS, ignore_errors=True)
     version = ".".join(str(part) for part in sys.version_info[:3])
     setup.run(f"virtual environment with Python {version}", [sys.executable, "-m", "venv", TOOLS])
-    pip: Command = [TOOLS / "bin/python", "-m", "pip", "install", "--disable-pip-version-check"]
-    setup.run(_packages(lock), [*pip, "--no-input", "--requirement", lock])
+    pip: Command = [TOOLS / "bin/python", "-m", "pip", "install", "--quiet"]
+    setup.run(_packages(lock), [*pip, "--disable-pip-version-check", "--requirement", lock])
     _expose_node()
     setup.done(stamp)
 
@@ -134,7 +134,7 @@ def make_python(name: str, stamp: Path) -> None:
 
 def make_node(folder: Path, stamp: Path) -> None:
     """The npm packages of one server. `npm ci` begins by removing what is there, stamp included."""
-    setup = Setup("Node packages", folder / "node_modules")
+    setup = Setup(f"Node packages of {folder.name}", folder / "node_modules")
     npm = (TOOLS / "bin/npm").resolve()
     command: Command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     setup.run(f"npm ci of {folder / 'package-lock.json'}", command, cwd=folder)
