@@ -52,7 +52,6 @@ class Transport:
         self._session = requests.Session()
         self._session.headers.update(settings.all_headers())
         self._session.auth = _OwnHeaders()
-        self._session.verify = settings.verify
         # A cookie jar is the one part of a session that threads would change under each other.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = _Adapter(pool_maxsize=POOL_SIZE)
@@ -145,9 +144,13 @@ class Transport:
                 timeout=(self.settings.connect_timeout, read_timeout),
                 stream=True,
                 allow_redirects=False,
+                # Said again, since REQUESTS_CA_BUNDLE would take the place of the session's own.
+                verify=self.settings.verify,
             )
         except requests.RequestException as error:
             raise self._failure(error) from None
+        except OSError as error:  # REQUESTS_CA_BUNDLE names a file that is not there
+            raise _failures.insecure(self.settings.base_url, error) from None
 
     def _read(self, answer: requests.Response) -> Response:
         content = bytearray()

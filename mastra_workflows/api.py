@@ -7,6 +7,8 @@ servers (0.24.9 and 1.71.0); the endpoints are those of Mastra's own JavaScript 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +20,7 @@ from mastra_workflows.errors import (
     ApiError,
     AuthenticationError,
     BodyTooLargeError,
+    ConfigurationError,
     InvalidDataError,
     NotMastraError,
     UnavailableError,
@@ -39,6 +42,7 @@ from mastra_workflows.schemas import parse_schema
 
 META = "__workflow_meta"
 MAX_SHOWN = 300
+UNKNOWN_WORKFLOW = re.compile(r"Workflow (with ID .* )?not found")
 
 
 class Generation(Enum):
@@ -108,7 +112,25 @@ class Response:
 
 
 def _path(*segments: str) -> str:
-    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    return "".join(f"/{quote(_addressable(segment), safe='')}" for segment in segments)
+
+
+def _addressable(name: str) -> str:
+    # Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether.
+    if name in ("", ".", "..") or not _is_utf8(name):
+        raise ConfigurationError(
+            f"{name!r} cannot be the id of a workflow or run: no address can hold it. Nothing was "
+            "sent."
+        )
+    return name
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _get(*segments: str, **query: str) -> Request:
@@ -134,14 +156,14 @@ def create_run(workflow_id: str, run_id: str, resource_id: str | None = None) ->
     """``POST /workflows/{workflow}/create-run``; once more with the same id changes nothing."""
     body = {} if resource_id is None else {"resourceId": resource_id}
     path = _path("workflows", workflow_id, "create-run")
-    return Request("POST", path, {"runId": run_id}, body, repeatable=True)
+    return Request("POST", path, {"runId": _addressable(run_id)}, body, repeatable=True)
 
 
 class StartArguments(TypedDict, total=False):
     """What every way to start a run takes, each as a keyword.
 
     Attributes:
-        input_data: the workflow's input.
+        input_data: the workflow's input; an empty object if None.
         initial_state: the workflow's state at its start (1.x; 0.x ignores it).
         request_context: values that steps read from their request context (0.x: runtime context).
         tracing_options: passed to Mastra's tracing.
@@ -168,7 +190,8 @@ class StartOptions:
     def body(self) -> dict[str, JSON]:
         """As both generations take it."""
         return _without_none(
-            inputData=self.input_data,
+            # 1.x takes no input for invalid, also where every field of it may be left out.
+            inputData={} if self.input_data is None else self.input_data,
             initialState=self.initial_state,
             tracingOptions=self.tracing_options,
             resourceId=self.resource_id,
@@ -234,9 +257,14 @@ def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Requ
 def watch(workflow_id: str, run_id: str, generation: Generation) -> Request:
     """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x."""
     if generation is Generation.V0:
-        return _get("workflows", workflow_id, "watch", runId=run_id)
+        return _get("workflows", workflow_id, "watch", runId=_addressable(run_id))
+    return observe(workflow_id, run_id)
+
+
+def observe(workflow_id: str, run_id: str) -> Request:
+    """``POST .../observe`` (from 0.22): what happened and happens in a run begun by a stream."""
     path = _path("workflows", workflow_id, "observe")
-    return Request("POST", path, {"runId": run_id}, {}, repeatable=True)
+    return Request("POST", path, {"runId": _addressable(run_id)}, {}, repeatable=True)
 
 
 def run_execution_result(workflow_id: str, run_id: str, generation: Generation) -> Request:
@@ -296,7 +324,7 @@ def _act(
     workflow_id: str, verb: str, run_id: str, body: Mapping[str, JSON], *, waits: bool = False
 ) -> Request:
     path = _path("workflows", workflow_id, verb)
-    return Request("POST", path, {"runId": run_id}, body, waits=waits)
+    return Request("POST", path, {"runId": _addressable(run_id)}, body, waits=waits)
 
 
 def _context(values: Mapping[str, JSON] | None) -> dict[str, JSON]:
@@ -348,7 +376,7 @@ def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
         return AuthenticationError, " Set the token that this server asks for."
     if status == 403:
         return AuthenticationError, " The token is known but may not do this; use another one."
-    if status == 404 and said.startswith("Workflow not found"):
+    if status == 404 and UNKNOWN_WORKFLOW.match(said):
         return UnknownWorkflowError, ""
     if status == 404 and said.startswith("Workflow run"):
         return UnknownRunError, ""
@@ -365,7 +393,7 @@ def server_message(response: Response) -> str:
     """What an error answer says, shortened to one line of plain text."""
     try:
         data = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict):
         message = str(data.get("error") or data.get("message") or "")
@@ -388,9 +416,10 @@ def server_message(response: Response) -> str:
 def _retry_after(response: Response) -> float | None:
     value = response.headers.get("retry-after", "")
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         return None  # a date: rare, and not worth trusting two clocks for
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def parse_json(response: Response) -> Any:
@@ -401,7 +430,7 @@ def parse_json(response: Response) -> Any:
     """
     try:
         return json.loads(check(response).content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = response.headers.get("content-type", "no content type")
         what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
         raise NotMastraError(
@@ -423,7 +452,9 @@ def parse_server(response: Response) -> tuple[Generation, tuple[int, ...] | None
     if response.status_code == 404:
         return Generation.V0, None
     packages = parse_object(response).get("packages")
-    for package in packages if isinstance(packages, list) else ():
+    if not isinstance(packages, list):
+        raise NotMastraError("The answer is JSON, but not about Mastra: it lists no packages.")
+    for package in packages:
         if isinstance(package, dict) and package.get("name") == "@mastra/core":
             numbers = str(package.get("version", "")).partition("-")[0].split(".")
             if all(number.isdigit() for number in numbers):
@@ -445,7 +476,12 @@ def parse_details(key: str, response: Response) -> WorkflowDetails:
 
 
 def _details(key: str, data: Mapping[str, Any]) -> WorkflowDetails:
-    steps: Mapping[str, Any] = data.get("allSteps") or data.get("steps") or {}
+    steps = {
+        name: step
+        for name, step in _mapping(data.get("allSteps") or data.get("steps")).items()
+        if isinstance(step, dict)
+    }
+    graph = data.get("stepGraph")
     return WorkflowDetails(
         key=key,
         name=str(data.get("name") or key),
@@ -453,7 +489,7 @@ def _details(key: str, data: Mapping[str, Any]) -> WorkflowDetails:
         input_schema=parse_schema(data.get("inputSchema")),
         output_schema=parse_schema(data.get("outputSchema")),
         steps={path: _step_details(path, steps[".".join(path)]) for path in step_paths(steps)},
-        step_graph=tuple(data.get("stepGraph") or ()),
+        step_graph=tuple(graph) if isinstance(graph, list) else (),
     )
 
 
@@ -487,14 +523,17 @@ def parse_runs(workflow_id: str, response: Response) -> tuple[WorkflowRun, ...]:
 def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     snapshot = row.get("snapshot")
     if isinstance(snapshot, str):
-        snapshot = json.loads(snapshot)
+        try:
+            snapshot = json.loads(snapshot)
+        except (ValueError, RecursionError) as error:
+            raise NotMastraError(f"The snapshot of run {run_id!r} is no JSON.") from error
     if isinstance(snapshot, dict):  # a raw row: the steps are in `context`, with the input
-        context = dict(snapshot.get("context") or {})
+        context = dict(_mapping(snapshot.get("context")))
         state: Mapping[str, Any] = {"payload": context.pop("input", None), **snapshot}
         steps: Mapping[str, Any] = context
     else:
         state = row
-        steps = row.get("steps") or {}
+        steps = _mapping(row.get("steps"))
     if not isinstance(state.get("status"), str):
         raise NotMastraError("The answer is JSON, but no workflow run: it has no status.")
     records = {
@@ -515,6 +554,10 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
         created_at=from_millis(row.get("createdAt")),
         updated_at=from_millis(row.get("updatedAt")),
     )
+
+
+def _mapping(value: JSON) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def step_paths(names: Iterable[str]) -> list[StepPath]:
@@ -542,6 +585,7 @@ def _step(path: StepPath, data: Mapping[str, Any]) -> Step:
         output=data.get("output"),
         error=_failure(data.get("error")),
         suspend_payload=_without_meta(data.get("suspendPayload")),
+        resume_payload=data.get("resumePayload"),
         started_at=from_millis(data.get("startedAt")),
         ended_at=from_millis(data.get("endedAt")),
         suspended_at=from_millis(data.get("suspendedAt")),

@@ -12,7 +12,7 @@ from mastra_workflows import procedures
 from mastra_workflows._transport import EventStream, Transport
 from mastra_workflows.api import Generation, StartArguments, StartOptions
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
-from mastra_workflows.procedures import Receipt, Server, WaitOptions
+from mastra_workflows.procedures import Attachment, OnFailedRun, Receipt, Server, WaitOptions
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -120,6 +120,37 @@ class Workflow:
     def run(self, run_id: str) -> Run:
         """A handle of a run, whether it exists or not; sends nothing."""
         return Run(self._transport, self._server, self.workflow_id, run_id)
+
+    def attach_or_start(
+        self,
+        run_id: str,
+        *,
+        on_failed_run: OnFailedRun = "new_run",
+        **arguments: Unpack[StartArguments],
+    ) -> Attachment:
+        """Find the run of a piece of work, or start it: one execution, however often it is tried.
+
+        Every try calls this with the same run id. A run that is under way, suspended or successful
+        is taken as it is; one that was never started is started (as `Run.ensure_started` does).
+
+        Args:
+            run_id: derived from the work, so that every try of it gives the same one.
+            on_failed_run: what follows a failed or cancelled run: ``"new_run"`` takes the next id
+                in line (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step
+                that failed, keeping what was done before, ``"fail"`` raises its error.
+            **arguments: ``input_data`` and more: see `StartArguments`.
+
+        Raises:
+            RunFailedError, RunCanceledError: with ``on_failed_run="fail"``.
+            InvalidInputError: the input does not fit; nothing was executed.
+            RunNotStartedError: the server refused, or showed no sign within ``start_timeout``.
+        """
+        options = StartOptions(**arguments)
+        return self._transport.run(
+            procedures.attach_or_start(
+                self._server, self.workflow_id, run_id, options, on_failed_run
+            )
+        )
 
     def run_execution_result(self, run_id: str) -> WorkflowRun:
         """A run's own record (0.x: ``GET .../runs/{run}/execution-result``; 1.x: without the tail).
@@ -307,6 +338,27 @@ class Run:
         answer = Answer(**arguments)
         return self._transport.run(
             procedures.resume(self._server, self.workflow_id, self.run_id, answer)
+        )
+
+    def attach_or_resume(
+        self, *, is_retry: bool = True, **arguments: Unpack[AnswerArguments]
+    ) -> WorkflowRun:
+        """Resume a step, unless it was given the same answer before: by an earlier try, say.
+
+        Args:
+            is_retry: whether an earlier try may have resumed the step. Then a step that waits
+                again after this very answer is left alone, since it asks something new;
+                ``suspended_at`` tells such questions apart for certain.
+            **arguments: as those of `resume`.
+
+        Raises:
+            As `resume`.
+        """
+        answer = Answer(**arguments)
+        return self._transport.run(
+            procedures.attach_or_resume(
+                self._server, self.workflow_id, self.run_id, answer, is_retry=is_retry
+            )
         )
 
     def resume_async(self, **arguments: Unpack[AnswerArguments]) -> WorkflowRun:

@@ -7,14 +7,24 @@ carries a token or a header: the text of an error ends in logs, mails and web pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mastra_workflows.models import Suspension, WorkflowRun
 
 
 class MastraError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose; each can be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would build it anew from the message alone, and many take more than that.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[MastraError], args: tuple[Any, ...], state: dict[str, Any]) -> MastraError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(MastraError, ValueError):
@@ -155,6 +165,10 @@ class RunSuspendedError(RunError):
 
 class WaitTimeoutError(RunError):
     """The time to wait was over before the run was; the run goes on."""
+
+
+class RunStalledError(RunError):
+    """Nothing has moved in the run for long: its server has most likely lost it by restarting."""
 
 
 class NotSuspendedError(RunError):

@@ -95,6 +95,7 @@ class Step:
         output: what it returned.
         error: why it failed.
         suspend_payload: what it suspended with, without Mastra's own ``__workflow_meta``.
+        resume_payload: what it was resumed with.
         started_at, ended_at, suspended_at, resumed_at: aware datetimes in UTC.
     """
 
@@ -104,6 +105,7 @@ class Step:
     output: JSON = None
     error: RunFailure | None = None
     suspend_payload: JSON = None
+    resume_payload: JSON = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     suspended_at: datetime | None = None
@@ -130,6 +132,7 @@ class Step:
             "output": self.output,
             "error": self.error.to_dict() if self.error else None,
             "suspend_payload": self.suspend_payload,
+            "resume_payload": self.resume_payload,
             "started_at": to_iso(self.started_at),
             "ended_at": to_iso(self.ended_at),
             "suspended_at": to_iso(self.suspended_at),
@@ -146,6 +149,7 @@ class Step:
             output=data.get("output"),
             error=RunFailure.from_dict(data["error"]) if data.get("error") else None,
             suspend_payload=data.get("suspend_payload"),
+            resume_payload=data.get("resume_payload"),
             started_at=from_iso(data.get("started_at")),
             ended_at=from_iso(data.get("ended_at")),
             suspended_at=from_iso(data.get("suspended_at")),

@@ -49,17 +49,22 @@ class wait_jittered(wait_base):  # noqa: N801 - tenacity's own spelling of its s
 
 
 class wait_as_told(wait_base):  # noqa: N801
-    """As long as the server's ``Retry-After`` says, otherwise as another strategy says."""
+    """As long as the server's ``Retry-After`` says, otherwise as another strategy says.
 
-    def __init__(self, otherwise: wait_base) -> None:
+    Never past the end of the allowed time, whatever the server says.
+    """
+
+    def __init__(self, otherwise: wait_base, within: float) -> None:
         self._otherwise = otherwise
+        self._within = within
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Seconds until the next attempt."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
         told = error.retry_after if isinstance(error, ApiError) else None
-        return max(told or 0.0, self._otherwise(retry_state))
+        left = self._within - (retry_state.seconds_since_start or 0.0)
+        return max(min(told or 0.0, left), self._otherwise(retry_state))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -67,6 +72,13 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ConnectionFailedError):
         return error.passing
     return isinstance(error, UnavailableError)
+
+
+def is_lost(error: ConnectionFailedError | UnavailableError) -> bool:
+    """Whether a call that ended so may have worked: the answer is missing, perhaps not the call."""
+    if isinstance(error, ConnectionFailedError):
+        return error.request_sent
+    return error.status_code != 429  # a limit is looked at before anything is done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +97,16 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         require_positive(first_wait=self.first_wait, longest_wait=self.longest_wait)
-        if self.seconds < 0:
+        if not self.seconds >= 0:
             raise ConfigurationError(f"seconds is {self.seconds}; it must be 0 or more.")
 
     def retrying(self, before_sleep: Callable[[RetryCallState], Any] | None = None) -> Retrying:
         """A new tenacity object for one call."""
         return Retrying(
             retry=retry_if_exception(is_transient),
-            wait=wait_as_told(wait_jittered(self.first_wait, self.longest_wait, self.seconds)),
+            wait=wait_as_told(
+                wait_jittered(self.first_wait, self.longest_wait, self.seconds), self.seconds
+            ),
             stop=stop_after_delay(self.seconds),
             before_sleep=before_sleep,
             reraise=True,
@@ -115,7 +129,7 @@ class PollPolicy:
 
     def __post_init__(self) -> None:
         require_positive(poll_interval=self.first_wait, max_poll_interval=self.longest_wait)
-        if self.timeout is not None and self.timeout < 0:
+        if self.timeout is not None and not self.timeout >= 0:
             raise ConfigurationError(f"timeout is {self.timeout}; it must be 0 or more.")
 
     def retrying(self, again: Callable[[RetryCallState], bool]) -> Retrying:
@@ -135,7 +149,14 @@ def _last_look(retry_state: RetryCallState) -> Any:
 
 
 def require_positive(**settings: float) -> None:
-    """Raise a `ConfigurationError` for a setting that is not over 0."""
+    """Raise a `ConfigurationError` for a setting that is not a finite number over 0."""
     for name, value in settings.items():
-        if not value > 0:
-            raise ConfigurationError(f"{name} is {value}; it must be over 0.")
+        if not 0 < value < math.inf:
+            raise ConfigurationError(f"{name} is {value}; it must be a finite number over 0.")
+
+
+def require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise a `ConfigurationError` for a setting that is none of its choices."""
+    if value not in choices:
+        allowed = ", ".join(map(repr, choices))
+        raise ConfigurationError(f"{name} is {value!r}; it can be {allowed}.")

@@ -11,12 +11,15 @@ two ways, which the check here follows so that it never refuses what the server 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from jsonschema import ValidationError
 from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from mastra_workflows.models import JSON
 
@@ -58,13 +61,14 @@ def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
     )
 
 
-def _errors(schema: Any, data: JSON) -> Iterator[ValidationError]:
+def _errors(schema: Any, data: JSON) -> list[ValidationError]:
     validator = validator_for(schema)
     try:
         validator.check_schema(schema)
-    except SchemaError:
-        return iter(())  # the server knows better than a schema that we cannot read
-    return iter(validator(schema).iter_errors(data))
+        # An empty registry: nothing that a schema refers to elsewhere is fetched.
+        return list(validator(schema, registry=Registry()).iter_errors(data))
+    except (SchemaError, Unresolvable, RecursionError):
+        return []  # the server knows better than a schema that we cannot read
 
 
 def _lenient(schema: Any, *, keep_closed: bool) -> Any:
@@ -84,6 +88,8 @@ def _lenient(schema: Any, *, keep_closed: bool) -> Any:
             result[key] = [name for name in value if name not in with_default]
         elif key == "additionalProperties" and value is False and not keep_closed:
             continue
+        elif key == "pattern" and not _compiles(value):
+            continue  # JavaScript's expressions know things that Python's do not
         elif key in ("const", "enum", "default", "examples"):
             result[key] = value  # data, not schemas
         elif key == "properties" and isinstance(value, Mapping):
@@ -93,6 +99,13 @@ def _lenient(schema: Any, *, keep_closed: bool) -> Any:
         else:
             result[key] = _lenient(value, keep_closed=keep_closed)
     return result
+
+
+def _compiles(pattern: object) -> bool:
+    try:
+        return bool(re.compile(pattern)) if isinstance(pattern, str) else True
+    except re.error:
+        return False
 
 
 def _say(error: ValidationError) -> list[str]:
@@ -114,9 +127,9 @@ def _say(error: ValidationError) -> list[str]:
         return [f"{place}: {_kind(error.instance)} where {wanted} is wanted"]
     if error.validator == "enum":
         return [f"{place}: not one of {_short(rule)}"]
-    if error.validator in ("anyOf", "oneOf") and error.context:
-        nearest = best_match(error.context)
-        if nearest is not None:
+    if error.validator in ("anyOf", "oneOf"):
+        nearest = best_match([error])
+        if nearest is not None and nearest is not error:
             return [f"{place}: fits no variant; the nearest fails: {', '.join(_say(nearest))}"]
     return [f"{place}: breaks the rule {error.validator} {_short(rule)}"]
 

@@ -17,6 +17,8 @@ LONG_CALL_TIMEOUT = 200.0
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?")
+_HOST_LABEL = re.compile(r"[\w-]{1,63}")
 
 
 class ClientArguments(TypedDict, total=False):
@@ -90,10 +92,13 @@ class Settings:
         for name, value in (self.headers or {}).items():
             if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str):
                 raise ConfigurationError(f"Header {name!r} is no header name with a text value.")
-            if any(char in value for char in "\r\n\0"):
-                raise ConfigurationError(f"The value of header {name!r} has a line end in it.")
-        if isinstance(self.verify, str) and not Path(self.verify).exists():
-            raise ConfigurationError(f"verify names a CA bundle that is not there: {self.verify}")
+            if not _HEADER_VALUE.fullmatch(value):
+                raise ConfigurationError(
+                    f"The value of header {name!r} has a line end, a space at its edge or a "
+                    "non-ASCII character in it."
+                )
+        if isinstance(self.verify, str) and not (self.verify and Path(self.verify).exists()):
+            raise ConfigurationError(f"verify names a CA bundle that is not there: {self.verify!r}")
 
     @property
     def api_url(self) -> str:
@@ -110,7 +115,10 @@ class Settings:
 
 def _base_url(text: str, prefix: str) -> str:
     example = "such as http://localhost:4111"
-    parts = urlsplit(text.strip())
+    try:
+        parts = urlsplit(text.strip())
+    except ValueError:
+        raise ConfigurationError(f"The base URL's host is malformed; give one {example}.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         # The text itself may hold a password; only a harmless part of it is repeated.
         raise ConfigurationError(
@@ -120,12 +128,22 @@ def _base_url(text: str, prefix: str) -> str:
         raise ConfigurationError("The base URL holds a user or password; give a token instead.")
     if parts.query or parts.fragment:
         raise ConfigurationError(f"The base URL has a query or fragment; give one {example}.")
+    if not _is_host(parts.hostname):
+        raise ConfigurationError(f"The base URL's host is no host name; give one {example}.")
     try:
         port = parts.port
     except ValueError as error:
         raise ConfigurationError(f"The base URL's port is no port number: {error}.") from None
+    if port == 0:
+        raise ConfigurationError("The base URL's port is 0, where no server can be reached.")
     path = parts.path.rstrip("/")
     if prefix and path.endswith(prefix):
         path = path[: -len(prefix)].rstrip("/")  # the address of the API itself was given
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{path}"
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return True  # an IPv6 address, which was parsed already
+    return all(_HOST_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))

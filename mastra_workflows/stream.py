@@ -16,6 +16,21 @@ from mastra_workflows.models import Event, from_millis
 SEPARATOR = b"\x1e"
 DONE = b"data: [DONE]"
 
+MARKS = frozenset(
+    {
+        "workflow-start",
+        "workflow-step-start",
+        "workflow-step-result",
+        "workflow-step-suspended",
+        "workflow-step-waiting",
+        "workflow-step-finish",
+        "workflow-canceled",
+        "workflow-paused",
+        "workflow-finish",
+    }
+)
+"""The events that mark a run's way; each of them is there once."""
+
 
 class Decoder:
     """Takes a stream's bytes as they come and gives the events that are whole.
@@ -41,9 +56,13 @@ class Decoder:
             record = bytes(self._tail[:end])
             del self._tail[: end + 1]
             start = 0
+            self._check_size(record)
             if record.strip():
                 yield parse_record(record)
-        if len(self._tail) > self._max:
+        self._check_size(self._tail)
+
+    def _check_size(self, record: bytes | bytearray) -> None:
+        if len(record) > self._max:
             raise BodyTooLargeError(
                 f"A record of the stream is over {self._max} bytes; max_body_bytes sets the limit."
             )
@@ -59,22 +78,35 @@ class Once:
     """Tells the events that were not there before; `/observe` replays what has happened twice.
 
     Only what marks a step's or the run's way is told apart. A step's own output (text chunks and
-    the like) has no identity and may well repeat itself: it passes, always.
+    the like) has no identity and may well repeat itself: it passes, always, as does an event of a
+    type that we do not know.
     """
 
     def __init__(self) -> None:
         self._seen: set[tuple[object, ...]] = set()
+        self._last_step: tuple[object, ...] = ()
+        self._ends = 0
 
     def is_new(self, event: Event) -> bool:
         """Whether an event was not given before."""
-        if event.type in ("workflow-step-output", "workflow-step-progress", "watch"):
+        if event.type not in MARKS:
             return True
-        step = event.current_step or {}
-        key = (event.type, step.get("id"), step.get("stepCallId"), event.event_timestamp)
+        key = self._key(event)
         if key in self._seen:
             return False
         self._seen.add(key)
+        self._ends += event.type == "workflow-finish"
         return True
+
+    def _key(self, event: Event) -> tuple[object, ...]:
+        step = event.current_step
+        if step is not None:
+            names = (repr(step.get("id")), repr(step.get("stepCallId")))
+            self._last_step = (event.type, *names, event.event_timestamp)
+            return self._last_step
+        # A run that is suspended and resumed starts and finishes more than once, and these events
+        # carry neither an id nor a time: what came before them tells them apart.
+        return (event.type, self._ends if event.type == "workflow-start" else self._last_step)
 
 
 def parse_record(record: bytes) -> Event:
@@ -87,7 +119,7 @@ def parse_record(record: bytes) -> Event:
         data = json.loads(record)
         if isinstance(data, str):
             data = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotMastraError(f"A record of the stream is not JSON: {record[:80]!r}") from error
     if not isinstance(data, dict):
         raise NotMastraError(f"A record of the stream is not a JSON object: {record[:80]!r}")
@@ -122,7 +154,9 @@ def _workflow_state(kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any] 
         return state
     if kind != "workflow-finish":
         return None
-    metadata = payload.get("metadata") or {}
+    metadata = payload.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
     return {
         "status": payload.get("workflowStatus"),
         "result": payload.get("finalWorkflowResult"),

@@ -10,6 +10,12 @@ from mastra_workflows.procedures._effects import (
     Sleep,
 )
 from mastra_workflows.procedures.acting import cancel, delete, restart, time_travel
+from mastra_workflows.procedures.attaching import (
+    Attachment,
+    OnFailedRun,
+    attach_or_resume,
+    attach_or_start,
+)
 from mastra_workflows.procedures.reading import (
     details,
     find_run,
@@ -20,6 +26,7 @@ from mastra_workflows.procedures.reading import (
     watchable,
 )
 from mastra_workflows.procedures.resuming import resume, resume_async, resume_request
+from mastra_workflows.procedures.stalling import OnStall
 from mastra_workflows.procedures.starting import (
     Receipt,
     create_run,
@@ -31,9 +38,12 @@ from mastra_workflows.procedures.starting import (
 from mastra_workflows.procedures.waiting import OnSuspend, WaitOptions, wait
 
 __all__ = [
+    "Attachment",
     "Effect",
     "Heard",
     "Listen",
+    "OnFailedRun",
+    "OnStall",
     "OnSuspend",
     "Procedure",
     "Receipt",
@@ -41,6 +51,8 @@ __all__ = [
     "Server",
     "Sleep",
     "WaitOptions",
+    "attach_or_resume",
+    "attach_or_start",
     "cancel",
     "create_run",
     "delete",

@@ -142,6 +142,9 @@ def repeat(server: Server, retrying: Retrying, attempt: Callable[[], Procedure[T
             try:
                 result = yield from attempt()
             except Exception:
+                if state.attempt_number == 1:
+                    # The time to try again in begins now: what failed slowly is tried again, too.
+                    state.start_time = server.clock()
                 state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             else:
                 state.set_result(result)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mastra_workflows import api
 from mastra_workflows.api import Generation
-from mastra_workflows.errors import ApiError, NotActiveError, UnsupportedError
+from mastra_workflows.errors import (
+    ApiError,
+    NotActiveError,
+    UnknownRunError,
+    UnsupportedError,
+)
 from mastra_workflows.models import JSON, RunStatus, StepPath, WorkflowRun
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import Procedure, Server, repeat, send, through_outage
@@ -29,12 +35,14 @@ class Cancellation:
     @property
     def goes_on(self) -> bool:
         """Whether something of the run still executes or waits, as far as its record shows."""
-        return not self.run.is_finished or bool(self.run.running_steps)
+        return self.run.is_active or self.run.is_suspended or bool(self.run.running_steps)
 
     def __str__(self) -> str:
         if not self.requested:
             return f"{self.run}: it was over already, nothing was cancelled."
-        if not self.run.is_finished and self.run.is_suspended:
+        if self.run.is_pending:
+            return f"{self.run}: it was never started, so nothing executes."
+        if self.run.is_suspended:
             return (
                 f"{self.run}. The server took the cancel, but servers before 1.0 leave a suspended "
                 "run as it is: it executes nothing, and can still be resumed."
@@ -100,7 +108,9 @@ def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
     """
     if (yield from generation(server)) is Generation.V0:
         raise UnsupportedError("Servers before 1.0 cannot delete a run; nothing was sent.")
-    yield from send(server, api.delete(workflow_id, run_id))
+    yield from read_run(server, workflow_id, run_id)  # says what is unknown
+    with contextlib.suppress(UnknownRunError):  # gone: an answer was lost and it was sent again
+        yield from send(server, api.delete(workflow_id, run_id))
 
 
 def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:

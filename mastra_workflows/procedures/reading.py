@@ -8,7 +8,12 @@ from datetime import datetime
 
 from mastra_workflows import api
 from mastra_workflows.api import Generation, Request, Response
-from mastra_workflows.errors import ApiError, UnknownRunError, UnknownWorkflowError
+from mastra_workflows.errors import (
+    ApiError,
+    NotActiveError,
+    UnknownRunError,
+    UnknownWorkflowError,
+)
 from mastra_workflows.models import WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
@@ -188,6 +193,15 @@ def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Reques
 
     Raises:
         UnknownRunError: there is no such run; 0.x would answer with an empty stream.
+        NotActiveError: the run is over, and the server is a 0.x one, whose stream would stay open
+            for ever without a word.
     """
-    yield from read_run(server, workflow_id, run_id)
-    return api.watch(workflow_id, run_id, (yield from generation(server)))
+    run = yield from read_run(server, workflow_id, run_id)
+    which = yield from generation(server)
+    if which is Generation.V0 and run.is_finished:
+        raise NotActiveError(
+            f"{run}. Servers before 1.0 tell only what happens from now on: there is nothing to "
+            "watch.",
+            run,
+        )
+    return api.watch(workflow_id, run_id, which)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypedDict
 
 from mastra_workflows import api
 from mastra_workflows.api import Generation, Request, ResumeOptions
 from mastra_workflows.errors import (
     ApiError,
+    ConfigurationError,
     ConnectionFailedError,
     InvalidResumeDataError,
     NotSuspendedError,
@@ -24,6 +26,7 @@ from mastra_workflows.errors import (
     UnsupportedError,
 )
 from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun
+from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import (
     Heard,
     Listen,
@@ -51,11 +54,14 @@ class AnswerArguments(TypedDict, total=False):
         resume_data: the answer to its question.
         for_each_index: which item of a ``foreach``, counted from 0; None for the only one that
             waits.
+        suspended_at: since when the step that is meant waits, as its `Suspension` says (or its
+            JSON); None for whenever. In a loop it tells one round's question from the next one's.
     """
 
     step: str | Sequence[str] | None
     resume_data: JSON
     for_each_index: int | None
+    suspended_at: datetime | str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,29 @@ class Answer:
     step: str | Sequence[str] | None = None
     resume_data: JSON = None
     for_each_index: int | None = None
+    suspended_at: datetime | str | None = None
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """``suspended_at`` as a time.
+
+        Raises:
+            ConfigurationError: it is a text, but no ISO 8601 time.
+        """
+        if not isinstance(self.suspended_at, str):
+            return self.suspended_at
+        try:
+            return datetime.fromisoformat(self.suspended_at)
+        except ValueError:
+            raise ConfigurationError(
+                f"suspended_at is {self.suspended_at!r}; it must be an ISO 8601 time."
+            ) from None
+
+    def names(self, path: StepPath) -> bool:
+        """Whether a step is the one that is meant, as far as the answer says which."""
+        if self.step is None:
+            return True
+        return ".".join(path) == self.step if isinstance(self.step, str) else path == (*self.step,)
 
 
 def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
@@ -106,7 +135,7 @@ def resume_async(
     try:
         yield from send(server, api.resume_async(workflow_id, run_id, options))
     except (ConnectionFailedError, UnavailableError) as error:
-        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+        if not is_lost(error):
             raise
         log.info("Resuming run %r in one call was cut (%s); polling on.", run_id, error)
     except ApiError as error:
@@ -161,9 +190,12 @@ def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension
     """
     if not run.is_suspended:
         raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
-    at_step = run.suspensions
-    if answer.step is not None:
-        at_step = tuple(item for item in at_step if _is_named(item.step, answer.step))
+    asked_at = answer.asked_at
+    at_step = tuple(
+        item
+        for item in run.suspensions
+        if answer.names(item.step) and asked_at in (None, item.suspended_at)
+    )
     meant = at_step
     if answer.for_each_index is not None:
         meant = tuple(item for item in at_step if item.for_each_index == answer.for_each_index)
@@ -204,10 +236,6 @@ def _all_items(items: tuple[Suspension, ...], answer: Answer) -> Suspension:
 def waits_at(run: WorkflowRun, suspension: Suspension) -> bool:
     """Whether a run still waits where it did, and not at the same step a round later."""
     return any(item.identity == suspension.identity for item in run.suspensions)
-
-
-def _is_named(path: StepPath, name: str | Sequence[str]) -> bool:
-    return ".".join(path) == name if isinstance(name, str) else path == tuple(name)
 
 
 def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON) -> Procedure[None]:

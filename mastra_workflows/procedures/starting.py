@@ -22,6 +22,7 @@ from mastra_workflows.errors import (
     UnavailableError,
 )
 from mastra_workflows.models import Event, WorkflowRun
+from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import (
     Heard,
     Listen,
@@ -107,7 +108,8 @@ def _start_by_stream(
     api.check(heard.response)
     if heard.last is not None and shows_execution(heard.last) and not heard.last.is_end:
         return Receipt(run_id, None)
-    run = yield from until(server, workflow_id, run_id, _left_pending)
+    refused = bool(error_text(heard.last))
+    run = yield from until(server, workflow_id, run_id, lambda run: refused or _left_pending(run))
     if run is None or run.is_pending:
         raise _not_started(workflow_id, run_id, heard.last, server.start_timeout)
     return Receipt(run_id, None)
@@ -193,8 +195,8 @@ def start(
     lost = ""
     try:
         yield from send(server, api.start(workflow_id, run_id, options))
-    except ConnectionFailedError as error:
-        if not error.request_sent:
+    except (ConnectionFailedError, UnavailableError) as error:
+        if not is_lost(error):
             raise
         lost = f" The answer was lost: {error}"
     run = yield from until(server, workflow_id, run_id, _left_pending)
@@ -213,7 +215,7 @@ def start_async(
     try:
         yield from send(server, api.start_async(workflow_id, run_id, options))
     except (ConnectionFailedError, UnavailableError) as error:
-        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+        if not is_lost(error):
             raise
         run = yield from until(server, workflow_id, run_id, _left_pending)
         if run is None or run.is_pending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, TypedDict, get_args
 
 from tenacity import RetryCallState
@@ -18,9 +19,10 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import WorkflowRun
-from mastra_workflows.policy import PollPolicy
+from mastra_workflows.policy import PollPolicy, require_choice, require_positive
 from mastra_workflows.procedures._effects import Procedure, Server, repeat
 from mastra_workflows.procedures.reading import read_run
+from mastra_workflows.procedures.stalling import OnStall, StallWatch
 
 OnSuspend = Literal["fail", "return", "wait"]
 """What a suspension means to the one who waits: an error, an answer, or nothing yet."""
@@ -36,6 +38,10 @@ class WaitArguments(TypedDict, total=False):
         poll_interval: seconds between the first looks; 0.5 by default.
         max_poll_interval: seconds that the interval grows to, exponentially; 30 by default.
         outage_timeout: for how many seconds the server may be out of reach; 300 by default.
+        stall_timeout: after how many seconds without any change in the run's record the server is
+            asked whether it still executes the run; None for never, 3600 by default.
+        on_stall: what to do when it does not: ``"fail"`` (the default) with a `RunStalledError`,
+            ``"restart"`` the run, once for each stall, or ``"wait"`` on.
         on_look: given each record that is read; progress is made of it.
     """
 
@@ -44,6 +50,8 @@ class WaitArguments(TypedDict, total=False):
     poll_interval: float
     max_poll_interval: float
     outage_timeout: float
+    stall_timeout: float | None
+    on_stall: OnStall
     on_look: Callable[[WorkflowRun], None] | None
 
 
@@ -60,6 +68,8 @@ class WaitOptions:
     poll_interval: float = 0.5
     max_poll_interval: float = 30.0
     outage_timeout: float = 300.0
+    stall_timeout: float | None = 3600.0
+    on_stall: OnStall = "fail"
     on_look: Callable[[WorkflowRun], None] | None = None
 
     @property
@@ -72,11 +82,12 @@ class WaitOptions:
         )
 
     def __post_init__(self) -> None:
-        if self.on_suspend not in get_args(OnSuspend):
-            choices = ", ".join(map(repr, get_args(OnSuspend)))
-            raise ConfigurationError(f"on_suspend is {self.on_suspend!r}; it can be {choices}.")
+        require_choice("on_suspend", self.on_suspend, get_args(OnSuspend))
+        require_choice("on_stall", self.on_stall, get_args(OnStall))
         if self.outage_timeout < 0:
             raise ConfigurationError("outage_timeout is negative; it must be 0 or more seconds.")
+        if self.stall_timeout is not None:
+            require_positive(stall_timeout=self.stall_timeout)
         _ = self.poll
 
 
@@ -92,13 +103,20 @@ def wait(
         RunSuspendedError: suspended, with ``on_suspend="fail"``.
         WaitTimeoutError: the time was over first; the run goes on.
         RunNotStartedError: the run stays ``pending``: nobody started it, or the server refused it.
+        RunStalledError: see ``on_stall``.
         ServerLostError: the server was out of reach for longer than ``outage_timeout``.
     """
     began = server.clock()
     patient = server.patient(options.outage_timeout)
+    patience = options.outage_timeout
+    stall = StallWatch(patient, timeout=options.stall_timeout or inf, on_stall=options.on_stall)
 
     def look() -> Procedure[WorkflowRun]:
-        run = yield from read_run(patient, workflow_id, run_id)
+        nonlocal patience
+        if options.timeout is not None:
+            left = began + options.timeout - server.clock()
+            patience = min(options.outage_timeout, max(0.0, left))
+        run = yield from read_run(server.patient(patience), workflow_id, run_id)
         if options.on_look is not None:
             options.on_look(run)
         if run.is_pending and server.clock() - began >= server.start_timeout:
@@ -107,6 +125,7 @@ def wait(
                 "starting it with the same run id is safe. A 1.x server leaves a run like this "
                 "when /start is given input that it does not accept."
             )
+        yield from stall.check(run)
         return run
 
     def goes_on(state: RetryCallState) -> bool:
@@ -118,7 +137,7 @@ def wait(
         run = yield from repeat(server, options.poll.retrying(goes_on), look)
     except (ConnectionFailedError, UnavailableError) as error:
         raise ServerLostError(
-            f"The server has not answered for {options.outage_timeout:g} s: {error} Run {run_id!r} "
+            f"The server has not answered for {round(patience, 1):g} s: {error} Run {run_id!r} "
             f"of workflow {workflow_id!r} may well go on; waiting again takes up where this left "
             "off.",
         ) from error
