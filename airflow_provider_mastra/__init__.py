@@ -1,0 +1,1 @@
+"""Mastra workflows as tasks of Apache Airflow."""

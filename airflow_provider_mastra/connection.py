@@ -1,0 +1,185 @@
+"""What an Airflow connection says, as arguments of a Mastra client."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol, TypedDict
+from urllib.parse import urlsplit
+
+from mastra_workflows.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+
+class ConnectionLike(Protocol):
+    """What is read of a connection; the worker's class and the server's class both have it."""
+
+    conn_id: str
+    host: str | None
+    schema: str | None
+    port: int | None
+    password: str | None
+    extra: str | None
+
+
+class ClientArguments(TypedDict, total=False):
+    """Arguments of `mastra_workflows.MastraClient`; those not given keep its defaults."""
+
+    base_url: str
+    token: str | None
+    headers: Mapping[str, str]
+    api_prefix: str
+    verify: bool | str
+    timeout: float
+    connect_timeout: float
+
+
+EXTRAS = (
+    "headers",
+    "secret_headers",
+    "api_prefix",
+    "verify",
+    "timeout",
+    "connect_timeout",
+    "studio_url",
+)
+
+
+def client_arguments(connection: ConnectionLike) -> ClientArguments:
+    """The arguments for a client of the connection's server.
+
+    Args:
+        connection: host, port and schema, or a whole URL as host; a token as password; and in its
+            extra any of `EXTRAS`, as JSON or as the text that a form gives.
+
+    Raises:
+        ConfigurationError: something of it cannot be understood; the message repeats no value.
+    """
+    extra = _extra(connection)
+    if unknown := sorted(set(extra) - set(EXTRAS)):
+        log.warning(
+            "The extra of connection %r has fields that mean nothing here: %s. Known are: %s.",
+            connection.conn_id,
+            ", ".join(unknown),
+            ", ".join(EXTRAS),
+        )
+    arguments: ClientArguments = {
+        "base_url": _base_url(connection),
+        "token": connection.password or None,
+        "headers": {**_headers(extra, "headers"), **_headers(extra, "secret_headers")},
+    }
+    if "api_prefix" in extra:
+        arguments["api_prefix"] = _text(extra, "api_prefix")
+    if "verify" in extra:
+        arguments["verify"] = _verify(extra["verify"])
+    if "timeout" in extra:
+        arguments["timeout"] = _seconds(extra, "timeout")
+    if "connect_timeout" in extra:
+        arguments["connect_timeout"] = _seconds(extra, "connect_timeout")
+    return arguments
+
+
+def studio_url(connection: ConnectionLike) -> str | None:
+    """Where the connection says that Mastra Studio is served; None if it does not.
+
+    Raises:
+        ConfigurationError: what it says is no URL.
+    """
+    extra = _extra(connection)
+    if "studio_url" not in extra:
+        return None
+    url = _text(extra, "studio_url")
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ConfigurationError("Extra 'studio_url' does not begin with http:// or https://.")
+    return url
+
+
+def secrets(arguments: ClientArguments) -> set[str]:
+    """What of a client's arguments no log may show."""
+    values = {arguments.get("token") or "", *arguments.get("headers", {}).values()}
+    # What follows a scheme such as "Bearer" is the secret itself.
+    return (values | {value.rpartition(" ")[2] for value in values}) - {""}
+
+
+def _base_url(connection: ConnectionLike) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        raise ConfigurationError(
+            f"Connection {connection.conn_id!r} has no host. Give host, port and schema, or a "
+            "whole URL such as http://localhost:4111 as host."
+        )
+    if "://" not in host:
+        if host.count(":") > 1 and not host.startswith("["):
+            host = f"[{host}]"  # an IPv6 address
+        host = f"{connection.schema or 'http'}://{host}"
+    if not connection.port:
+        return host
+    parts = urlsplit(host)
+    try:
+        port = parts.port
+    except ValueError:
+        return host  # what is wrong with it, the client says
+    if port is None:
+        return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    if port != connection.port:
+        raise ConfigurationError(
+            f"Connection {connection.conn_id!r} has port {connection.port}, and port {port} in "
+            "its host: leave one out."
+        )
+    return host
+
+
+def _extra(connection: ConnectionLike) -> dict[str, Any]:
+    """The extra's fields that say something; a form sends the others as null or empty."""
+    if not connection.extra:
+        return {}
+    # Airflow's own `extra_dejson` makes an empty extra of one that is no JSON.
+    extra = _json(connection.extra, f"The extra of connection {connection.conn_id!r}")
+    return {key: value for key, value in extra.items() if value not in (None, "")}
+
+
+def _json(text: str, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        # Without the cause, which holds the text.
+        raise ConfigurationError(f"{what} is no JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{what} is JSON, but no object of names and values.")
+    return value
+
+
+def _headers(extra: Mapping[str, Any], name: str) -> dict[str, str]:
+    value = extra.get(name, {})
+    if isinstance(value, str):
+        value = _json(value, f"Extra {name!r}")
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ConfigurationError(f"Extra {name!r} is no JSON object of header names and texts.")
+    return value
+
+
+def _text(extra: Mapping[str, Any], name: str) -> str:
+    value = extra[name]
+    if not isinstance(value, str):
+        raise ConfigurationError(f"Extra {name!r} is no text.")
+    return value.strip()
+
+
+def _verify(value: Any) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ConfigurationError("Extra 'verify' is neither true or false nor a path.")
+    return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
+
+
+def _seconds(extra: Mapping[str, Any], name: str) -> float:
+    value = extra[name]
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"Extra {name!r} is no number of seconds.") from None

@@ -1,0 +1,107 @@
+"""What Airflow reads to learn of this provider.
+
+Airflow calls it whenever it is imported, and cannot be imported when it fails: nothing is imported
+here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAME = "Mastra"
+PACKAGE = "airflow_provider_mastra"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's modules, connection form and configuration, as Airflow's schema has them."""
+    return {
+        # The name of the distribution: Airflow refuses to start when the two differ.
+        "package-name": "mastra-workflows",
+        "name": NAME,
+        "description": "`Mastra <https://mastra.ai>`__ workflows as tasks of Airflow",
+        "integrations": [
+            {
+                "integration-name": NAME,
+                "external-doc-url": "https://mastra.ai/docs/workflows/overview",
+                "tags": ["ai"],
+            }
+        ],
+        "hooks": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.hooks.mastra"]}],
+        "operators": [
+            {"integration-name": NAME, "python-modules": [f"{PACKAGE}.operators.workflow"]}
+        ],
+        "sensors": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.sensors.workflow"]}],
+        "extra-links": [f"{PACKAGE}.links.mastra.MastraRunLink"],
+        "connection-types": [CONNECTION_TYPE],
+        "config": {"mastra": CONFIGURATION},
+    }
+
+
+CONNECTION_TYPE: dict[str, Any] = {
+    "connection-type": "mastra",
+    "hook-class-name": f"{PACKAGE}.hooks.mastra.MastraHook",
+    "hook-name": NAME,
+    "ui-field-behaviour": {
+        "hidden-fields": ["login"],
+        "relabeling": {"host": "Host or URL", "schema": "Scheme", "password": "Token"},
+        "placeholders": {
+            "host": "https://mastra.example.com:4111",
+            "schema": "http",
+            "port": "4111",
+        },
+    },
+    "conn-fields": {
+        "secret_headers": {
+            "label": "Secret headers",
+            "description": "Sent with every request: a JSON object of texts. Shown to nobody.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "headers": {
+            "label": "Headers",
+            "description": "Sent with every request: a JSON object of texts.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "api_prefix": {
+            "label": "API prefix",
+            "description": "The path of the server's API; /api if this is empty.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "verify": {
+            "label": "Verify TLS certificates",
+            "description": "true, false, or the path of a CA bundle on the workers.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "timeout": {
+            "label": "Timeout",
+            "description": "Seconds that an answer of the server may take; 30 by default.",
+            "schema": {"type": ["integer", "null"]},
+        },
+        "connect_timeout": {
+            "label": "Connection timeout",
+            "description": "Seconds that a connection may take; 10 by default.",
+            "schema": {"type": ["integer", "null"]},
+        },
+        "studio_url": {
+            "label": "Studio URL",
+            "description": "Where Mastra Studio is served, for links to runs.",
+            "schema": {"type": ["string", "null"]},
+        },
+    },
+}
+
+CONFIGURATION: dict[str, Any] = {
+    "description": "Mastra workflows as tasks.",
+    "options": {
+        "deployment": {
+            "description": (
+                "A name for this Airflow deployment, which becomes part of the identity of the "
+                "Mastra runs that its tasks start. Set it, to the same on every worker, where "
+                "several deployments share a Mastra server.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "production",
+            "default": "",
+        }
+    },
+}

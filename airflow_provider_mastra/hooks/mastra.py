@@ -1,0 +1,153 @@
+"""The connection to a Mastra server."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import Any, ClassVar, Self, Unpack
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_mastra.connection import (
+    ClientArguments,
+    ConnectionLike,
+    client_arguments,
+    secrets,
+    studio_url,
+)
+from airflow_provider_mastra.get_provider_info import CONNECTION_TYPE
+from mastra_workflows import MastraClient, MastraError, RetryPolicy
+from mastra_workflows.studio import run_url
+
+
+class MastraHook(BaseHook):
+    """Makes clients of the Mastra server that an Airflow connection describes.
+
+    Use it in a ``with`` statement, or call `close`::
+
+        with MastraHook("mastra_default") as hook:
+            run = hook.get_conn().get_workflow("orderReport").create_run()
+
+    Args:
+        mastra_conn_id: a connection of type ``mastra``. Its fields: host, port and schema, or a
+            whole URL as host; a token as password; and as extra ``headers``, ``secret_headers``
+            (which Airflow's own pages hide), ``api_prefix``, ``verify`` (true, false or the path
+            of a CA bundle), ``timeout`` and ``connect_timeout`` in seconds, and ``studio_url``,
+            where Mastra Studio is served.
+        check_data: whether input and resume data are checked against the workflow's own JSON
+            Schemas before they are sent.
+    """
+
+    conn_name_attr: ClassVar[str] = "mastra_conn_id"
+    default_conn_name: ClassVar[str] = "mastra_default"
+    conn_type: ClassVar[str] = "mastra"
+    hook_name: ClassVar[str] = "Mastra"
+
+    def __init__(
+        self, mastra_conn_id: str = default_conn_name, *, check_data: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mastra_conn_id = mastra_conn_id
+        self.check_data = check_data
+        self._client: MastraClient | None = None
+
+    def get_conn(self) -> MastraClient:
+        """The hook's client, the same at each call until it is closed.
+
+        Raises:
+            ConfigurationError: the connection cannot work as it is; nothing was sent.
+        """
+        if self._client is None:
+            self._client = self.new_client()
+        return self._client
+
+    def new_client(
+        self, *, retry: RetryPolicy | None = None, **instead: Unpack[ClientArguments]
+    ) -> MastraClient:
+        """A client of its own, which the caller closes.
+
+        Args:
+            retry: how transient failures are retried on calls that are safe to repeat.
+            **instead: arguments of the client in place of what the connection says.
+
+        Raises:
+            ConfigurationError: the connection cannot work as it is; nothing was sent.
+        """
+        arguments: ClientArguments = {**self._client_arguments, **instead}
+        return MastraClient(**arguments, check_data=self.check_data, retry=retry)
+
+    def run_url(self, workflow_id: str, run_id: str) -> str | None:
+        """The page of a run in Mastra Studio; None where the connection has no ``studio_url``."""
+        return run_url(studio_url(self._connection), workflow_id, run_id)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask the server for its generation and its workflows (``GET /workflows``), once.
+
+        Returns:
+            Whether it answered as a Mastra server does, and what to tell the one who asks.
+        """
+        try:
+            with self.new_client(retry=RetryPolicy(seconds=0)) as client:
+                generation = client.generation
+                number = len(client.list_workflows())
+        except MastraError as error:
+            return False, str(error)
+        what = f"A Mastra server of generation {generation.value}"
+        return True, f"{what} answers. Workflows that it has: {number}."
+
+    def close(self) -> None:
+        """Close the client's connections, if it has any."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Read once: an operator's `on_kill` makes a client while the task may be in the middle of
+    # asking Airflow something, and a second question would wait for the answer to the first.
+
+    @cached_property
+    def _connection(self) -> ConnectionLike:
+        return self.get_connection(self.mastra_conn_id)
+
+    @cached_property
+    def _client_arguments(self) -> ClientArguments:
+        arguments = client_arguments(self._connection)
+        for secret in secrets(arguments):
+            mask_secret(secret)
+        return arguments
+
+    # -- the connection form of Airflow 3.1; later ones read it from `get_provider_info` ----------
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The form's own fields."""
+        from wtforms import (  # type: ignore[import-untyped]
+            IntegerField,
+            PasswordField,
+            StringField,
+        )
+
+        def widget(field: dict[str, Any]) -> Any:
+            schema = field["schema"]
+            kind = PasswordField if schema.get("format") == "password" else StringField
+            if "integer" in schema["type"]:
+                kind = IntegerField
+            return kind(field["label"], description=field["description"])
+
+        return {name: widget(field) for name, field in CONNECTION_TYPE["conn-fields"].items()}
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """What of the form's standard fields is hidden and relabelled."""
+        behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+        return {key.replace("-", "_"): value for key, value in behaviour.items()}

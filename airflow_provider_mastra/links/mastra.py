@@ -1,0 +1,25 @@
+"""The link from a task to its run in Mastra Studio."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import (
+    BaseOperator,
+    BaseOperatorLink,
+    TaskInstanceKey,
+    XCom,
+)
+
+
+class MastraRunLink(BaseOperatorLink):
+    """Opens a task's run in Mastra Studio.
+
+    The operator stores the URL under `xcom_key`, where Airflow's pages look it up: so the link is
+    there while the run is under way.
+    """
+
+    name = "Mastra Studio"
+    xcom_key = "mastra_run_url"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The run's URL; empty if the connection has no ``studio_url``."""
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""

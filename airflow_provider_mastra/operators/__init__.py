@@ -1,0 +1,1 @@
+"""Operators: workflows run, resumed and cancelled by tasks."""

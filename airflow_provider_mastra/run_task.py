@@ -1,0 +1,83 @@
+"""What every task has that is about one run of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_provider_mastra.hooks.mastra import MastraHook
+from airflow_provider_mastra.links.mastra import MastraRunLink
+from mastra_workflows import Run
+from mastra_workflows.errors import ConfigurationError
+
+
+class MastraRunTask(BaseOperator):
+    """The base of the operators and the sensor: the run's ids, the hook and the link.
+
+    Args:
+        workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
+        run_id: the run's id. (templated)
+        mastra_conn_id: the connection to the server. (templated)
+        check_data: whether input and resume data are checked against the workflow's own JSON
+            Schemas before they are sent.
+        multiple_outputs: whether each part of the outcome is stored under its own name as well,
+            for ``task.output["run_id"]`` and ``task.output["result"]``. Off, it is stored once.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "run_id", "mastra_conn_id")
+    operator_extra_links = (MastraRunLink(),)
+    ui_color = "#e8e4f5"
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        run_id: str | None,
+        mastra_conn_id: str = MastraHook.default_conn_name,
+        check_data: bool = True,
+        multiple_outputs: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.mastra_conn_id = mastra_conn_id
+        self.check_data = check_data
+
+    @cached_property
+    def hook(self) -> MastraHook:
+        """The connection to the server."""
+        return MastraHook(self.mastra_conn_id, check_data=self.check_data)
+
+    def handle(self, context: Context) -> Run:
+        """The run's handle. The run's id and link are told before anything is sent about it.
+
+        Raises:
+            ConfigurationError: an id is missing, or the connection cannot work.
+        """
+        workflow_id = _given("workflow_id", self.workflow_id)
+        run_id = self.choose_run_id(context)
+        run = self.hook.get_conn().get_workflow(workflow_id).run(run_id)
+        url = self.hook.run_url(workflow_id, run_id)
+        self.log.info("Run %r of workflow %r%s", run_id, workflow_id, f": {url}" if url else "")
+        # Without a Studio too: Airflow logs an error for an XCom that is looked for in vain.
+        context["ti"].xcom_push(key=MastraRunLink.xcom_key, value=url or "")
+        return run
+
+    def choose_run_id(self, context: Context) -> str:
+        """The id of the run that the task is about."""
+        return _given("run_id", self.run_id)
+
+    def url(self, run: Run) -> str | None:
+        """The run's page in Mastra Studio; None without a Studio."""
+        return self.hook.run_url(run.workflow_id, run.run_id)
+
+
+def _given(name: str, value: object) -> str:
+    # "None" is what a template makes of an upstream result that is not there.
+    if not isinstance(value, str) or value in ("", "None"):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a text. Nothing was sent.")
+    return value

@@ -1,0 +1,1 @@
+"""Sensors: tasks that wait for runs which something else started."""

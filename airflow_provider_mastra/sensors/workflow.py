@@ -1,0 +1,107 @@
+"""A sensor that waits for a run which something else started."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    Context,
+    PokeReturnValue,
+)
+
+from airflow_provider_mastra.failures import without_useless_retries
+from airflow_provider_mastra.run_task import MastraRunTask
+from mastra_workflows import OnSuspend
+from mastra_workflows.errors import (
+    RunCanceledError,
+    RunError,
+    RunFailedError,
+    RunSuspendedError,
+    WaitTimeoutError,
+)
+from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
+from mastra_workflows.progress import StepProgress, summary
+
+
+class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
+    """Waits for a run's end, or for its suspension, and returns its result.
+
+    A run that failed or was cancelled fails the sensor at once, and without retries; with
+    ``soft_fail`` it skips it.
+
+    In ``mode="poke"`` the sensor looks at the run after ``poll_interval`` seconds and then more
+    and more rarely, up to every ``poke_interval`` seconds. In ``mode="reschedule"`` it looks once
+    each ``poke_interval`` seconds (or as ``exponential_backoff`` and ``max_wait`` say) and holds no
+    worker in between.
+
+    Args:
+        workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
+        run_id: the run. (templated)
+        on_suspend: what a suspension is: ``"fail"`` fails the sensor, ``"return"`` ends it with
+            ``status: suspended`` and the ``suspensions`` (so it waits for whatever comes first, a
+            suspension or the end), ``"wait"`` waits until somebody resumed the run.
+        poll_interval: seconds before the second look, in ``mode="poke"``.
+        poke_interval: seconds between two looks at most, or a timedelta.
+        outage_timeout: for how many seconds the server may be out of reach.
+        **kwargs: ``mastra_conn_id``, and everything that a `BaseSensorOperator` takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        run_id: str,
+        on_suspend: OnSuspend = "fail",
+        poll_interval: float = 0.5,
+        poke_interval: float | timedelta = 30.0,
+        outage_timeout: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            workflow_id=workflow_id, run_id=run_id, poke_interval=poke_interval, **kwargs
+        )
+        self.wait_arguments: WaitArguments = {
+            "on_suspend": on_suspend,
+            "poll_interval": poll_interval,
+            "max_poll_interval": self.poke_interval,
+            "outage_timeout": outage_timeout,
+        }
+        WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Wait for the run, or with ``mode="reschedule"`` look at it once.
+
+        Returns:
+            Whether there is no more to wait for; and if so, as the task's result,
+            ``run_id, workflow_id, status, result, error, suspensions, url``.
+
+        Raises:
+            AirflowFailException: the run failed, was cancelled or is suspended, or another look
+                would fail as well.
+            AirflowSensorTimeout: the sensor's ``timeout`` was over first; the run goes on.
+            ServerLostError: the server was out of reach for too long.
+        """
+        ends = (RunFailedError, RunCanceledError, RunSuspendedError)
+        with without_useless_retries(*ends), self.hook:
+            run = self.handle(context)
+            arguments: WaitArguments = {**self.wait_arguments}
+            if self.reschedule:
+                arguments["timeout"] = 0.0
+            else:
+                arguments["timeout"] = self.timeout
+                arguments["on_look"] = StepProgress(self.log.info).look
+            try:
+                record = run.wait(**arguments)
+            except RunError as error:
+                # Said here, since `soft_fail` drops the error.
+                self.log.info(summary(error.run))
+                if not isinstance(error, WaitTimeoutError):
+                    raise
+                if self.reschedule:
+                    return PokeReturnValue(is_done=False)
+                raise AirflowSensorTimeout(str(error)) from error
+            self.log.info(summary(record))
+            return PokeReturnValue(True, record.raise_for_status().outcome(self.url(run)))

@@ -1,0 +1,45 @@
+"""A batch: one run of a workflow for each of many inputs, and a task that collects the results.
+
+Each mapped task has a run of its own. Those that fail can be cleared one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+
+
+@dag(
+    dag_id="mastra_batch",
+    schedule=None,
+    params={"cities": ["Berlin", "Hamburg", "Köln", "Leipzig", "München", "Wien"]},
+    tags=["mastra"],
+    doc_md=__doc__,
+)
+def batch() -> None:
+    @task
+    def list_inputs(params: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"city": city} for city in params["cities"]]
+
+    reports = MastraRunWorkflowOperator.partial(
+        task_id="report",
+        workflow_id="orderReport",
+        max_active_tis_per_dagrun=4,
+        map_index_template="{{ task.input_data['city'] }}",
+    ).expand(input_data=list_inputs())
+
+    @task
+    def add_up(outcomes: Iterable[dict[str, Any]]) -> dict[str, int]:
+        """Here the totals would be stored."""
+        totals = {outcome["result"]["city"]: outcome["result"]["total"] for outcome in outcomes}
+        print(totals)
+        return totals
+
+    add_up(reports.output)
+
+
+batch()

@@ -1,0 +1,51 @@
+"""A daily report: a workflow is started, a sensor waits for it, a task uses its result.
+
+The sensor holds no worker while it waits, so a run may take hours.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
+
+
+@dag(
+    dag_id="mastra_daily_report",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["mastra"],
+    doc_md=__doc__,
+)
+def daily_report() -> None:
+    start = MastraRunWorkflowOperator(
+        task_id="start",
+        workflow_id="orderReport",
+        input_data={"city": "Hamburg", "day": "{{ dag_run.run_after | ds }}"},
+        wait_for_completion=False,
+    )
+    report = MastraWorkflowRunSensor(
+        task_id="wait",
+        workflow_id="orderReport",
+        run_id=start.output["run_id"],
+        mode="reschedule",
+        poke_interval=60,
+        timeout=6 * 60 * 60,
+    )
+
+    @task
+    def publish(outcome: dict[str, Any]) -> str:
+        """Here the report would be sent."""
+        text: str = outcome["result"]["text"]
+        print(text)
+        return text
+
+    publish(report.output)
+
+
+daily_report()
