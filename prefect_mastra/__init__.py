@@ -1,0 +1,27 @@
+"""Mastra workflows as tasks, flows and blocks of Prefect."""
+
+from prefect_mastra import _logs
+from prefect_mastra.blocks import MastraServer, MastraWorkflow
+from prefect_mastra.flows import run_workflow
+from prefect_mastra.retries import retry_may_help
+from prefect_mastra.runs import MastraWorkflowRun
+from prefect_mastra.tasks import (
+    cancel_workflow_run,
+    resume_workflow,
+    start_workflow,
+    wait_for_workflow_run,
+)
+
+__all__ = [
+    "MastraServer",
+    "MastraWorkflow",
+    "MastraWorkflowRun",
+    "cancel_workflow_run",
+    "resume_workflow",
+    "retry_may_help",
+    "run_workflow",
+    "start_workflow",
+    "wait_for_workflow_run",
+]
+
+_logs.show_in_runs()

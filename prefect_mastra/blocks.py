@@ -1,0 +1,262 @@
+"""Blocks: a Mastra server, and a workflow on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.abstract import JobBlock
+from prefect.blocks.core import Block
+from prefect.blocks.fields import SecretDict
+from pydantic import ConfigDict, Field, HttpUrl, SecretStr
+
+from mastra_workflows import MastraClient, OnSuspend
+from mastra_workflows.api import StartArguments
+from mastra_workflows.models import JSON
+from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
+from mastra_workflows.settings import Settings
+from mastra_workflows.studio import run_url
+from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.runs import MastraWorkflowRun
+
+LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
+"""The avatar of Mastra's own GitHub organisation."""
+
+DOCUMENTATION = HttpUrl("https://mastra.ai/docs/workflows/overview")
+
+
+class MastraServer(Block):
+    """A Mastra server: where it is and how to log in.
+
+    Raises:
+        ConfigurationError: a setting cannot work, such as a URL without a scheme.
+
+    Example:
+        Run a workflow of the server from a flow:
+
+        ```python
+        from prefect import flow
+        from prefect_mastra import MastraServer, run_workflow
+
+        @flow
+        def order_report(city: str) -> str:
+            server = MastraServer.load("BLOCK_NAME")
+            return run_workflow(server, "orderReport", {"city": city})["result"]
+        ```
+    """
+
+    _block_type_name = "Mastra Server"
+    _block_type_slug = "mastra-server"
+    _logo_url = LOGO
+    _documentation_url = DOCUMENTATION
+
+    # An error about one field must not show what the others hold.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    base_url: str = Field(
+        description="Scheme, host and port, such as http://localhost:4111.",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        description="Sent as a bearer token with every request.",
+    )
+    headers: SecretDict | None = Field(
+        default=None,
+        description="More headers for every request.",
+    )
+    api_prefix: str = Field(
+        default="/api",
+        description="The prefix of the server's API.",
+    )
+    verify: bool = Field(
+        default=True,
+        description="Whether to check the server's TLS certificate.",
+    )
+    ca_bundle: str | None = Field(
+        default=None,
+        description="Path of a CA bundle to check it with, where the flow runs.",
+    )
+    timeout: float = Field(
+        default=30.0,
+        description="Seconds that an answer may take.",
+    )
+    connect_timeout: float = Field(
+        default=10.0,
+        description="Seconds that a connection may take.",
+    )
+    start_timeout: float = Field(
+        default=30.0,
+        description="Seconds that the server may take to show that a started run executes.",
+    )
+    check_data: bool = Field(
+        default=True,
+        description=(
+            "Whether to check input and resume data against the workflow's own JSON Schemas "
+            "before they are sent."
+        ),
+    )
+    studio_url: str | None = Field(
+        default=None,
+        description="Where Mastra Studio is served, for links to runs.",
+    )
+
+    def block_initialization(self) -> None:
+        """Refuse settings that cannot work, as soon as there is a block with them."""
+        # A CA bundle need only be there where flows run; get_client looks for it.
+        Settings(**self._settings())
+
+    def get_client(self) -> MastraClient:
+        """A new client of the server; use it in a ``with`` statement, or close it.
+
+        Raises:
+            ConfigurationError: the CA bundle is not there.
+        """
+        return MastraClient(
+            **self._settings(),
+            verify=self.ca_bundle if self.verify and self.ca_bundle else self.verify,
+            start_timeout=self.start_timeout,
+            check_data=self.check_data,
+        )
+
+    def run_url(self, workflow_id: str, run_id: str) -> str | None:
+        """The page of a run in Mastra Studio; None without a ``studio_url``."""
+        return run_url(self.studio_url, workflow_id, run_id)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "base_url": self.base_url,
+            "token": self.token.get_secret_value() if self.token else None,
+            "headers": self.headers.get_secret_value() if self.headers else {},
+            "api_prefix": self.api_prefix,
+            "timeout": self.timeout,
+            "connect_timeout": self.connect_timeout,
+        }
+
+
+class MastraWorkflow(JobBlock[JSON]):
+    """A workflow on a Mastra server, with what its runs start with and how they are waited for.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
+
+    Example:
+        Start a run, wait for it and use its result:
+
+        ```python
+        from prefect import flow
+        from prefect_mastra import MastraWorkflow
+
+        @flow
+        def order_report(city: str) -> str:
+            workflow = MastraWorkflow.load("BLOCK_NAME")
+            run = workflow.trigger({"city": city})
+            run.wait_for_completion()
+            return run.fetch_result()
+        ```
+    """
+
+    _block_type_name = "Mastra Workflow"
+    _block_type_slug = "mastra-workflow"
+    _logo_url = LOGO
+    _documentation_url = DOCUMENTATION
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    server: MastraServer = Field(
+        description="The server that has the workflow.",
+    )
+    workflow_id: str = Field(
+        description="The workflow's registry key, such as orderReport.",
+    )
+    input_data: Any = Field(
+        default=None,
+        description="The workflow's input, for runs that are triggered without one.",
+    )
+    initial_state: Any = Field(
+        default=None,
+        description="The workflow's state at its start.",
+    )
+    request_context: dict[str, Any] | None = Field(
+        default=None,
+        description="Values that steps read from their request context.",
+    )
+    resource_id: str | None = Field(
+        default=None,
+        description="Whom the runs belong to.",
+    )
+    timeout: float | None = Field(
+        default=None,
+        description="Seconds to wait for a run; none for as long as it takes.",
+    )
+    on_suspend: OnSuspend = Field(
+        default="fail",
+        description=(
+            "What a suspended run is to the one who waits: an error (fail), an answer (return), or "
+            "nothing yet (wait)."
+        ),
+    )
+    poll_interval: float = Field(
+        default=0.5,
+        description="Seconds between the first looks at a run.",
+    )
+    max_poll_interval: float = Field(
+        default=30.0,
+        description="Seconds that the interval grows to.",
+    )
+    outage_timeout: float = Field(
+        default=300.0,
+        description="For how many seconds the server may be out of reach meanwhile.",
+    )
+    cancel_on_kill: bool = Field(
+        default=True,
+        description="Whether to cancel the run when its flow or task is interrupted.",
+    )
+
+    def block_initialization(self) -> None:
+        """Refuse settings that cannot work, as soon as there is a block with them."""
+        WaitOptions(**self._waiting())
+
+    def trigger(  # type: ignore[override]  # Prefect's is async
+        self,
+        input_data: JSON = None,
+        *,
+        run_id: str | None = None,
+        key: str | None = None,
+    ) -> MastraWorkflowRun:
+        """Start a run, unless an earlier try of the same call has started it.
+
+        Args:
+            input_data: the workflow's input; None for the block's own.
+            run_id: the run's id; None for one that every retry of this call derives again.
+            key: this call's name within the flow run; see `start_workflow`.
+
+        Returns:
+            The run's handle.
+
+        Raises:
+            InvalidInputError: the input does not fit the workflow's schema; nothing was started.
+            UnknownWorkflowError: naming the workflows that exist.
+        """
+        arguments: StartArguments = {
+            "input_data": self.input_data if input_data is None else input_data,
+            "initial_state": self.initial_state,
+            "request_context": self.request_context,
+            "resource_id": self.resource_id,
+        }
+        run = MastraWorkflowRun(
+            self.server,
+            self.workflow_id,
+            run_id or run_id_for_call(self.workflow_id, arguments, key),
+            cancel_on_kill=self.cancel_on_kill,
+            **self._waiting(),
+        )
+        run.start(**arguments)
+        return run
+
+    def _waiting(self) -> WaitArguments:
+        return {
+            "timeout": self.timeout,
+            "on_suspend": self.on_suspend,
+            "poll_interval": self.poll_interval,
+            "max_poll_interval": self.max_poll_interval,
+            "outage_timeout": self.outage_timeout,
+        }

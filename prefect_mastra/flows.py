@@ -1,0 +1,66 @@
+"""A flow that runs a workflow from its start to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from mastra_workflows import OnSuspend
+from mastra_workflows.api import StartArguments
+from mastra_workflows.models import JSON
+from prefect_mastra.blocks import MastraServer
+from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.runs import MastraWorkflowRun, Outcome
+
+
+@flow(name="mastra-run-workflow")
+def run_workflow(
+    server: MastraServer,
+    workflow_id: str,
+    input_data: JSON = None,
+    *,
+    run_id: str | None = None,
+    key: str | None = None,
+    initial_state: JSON = None,
+    request_context: dict[str, Any] | None = None,
+    tracing_options: dict[str, Any] | None = None,
+    resource_id: str | None = None,
+    timeout: float | None = None,
+    on_suspend: OnSuspend = "fail",
+    poll_interval: float = 0.5,
+    max_poll_interval: float = 30.0,
+    outage_timeout: float = 300.0,
+    cancel_on_kill: bool = True,
+) -> Outcome:
+    """Start a run of a workflow, once, and wait for it.
+
+    Deploy it as it is, or call it in a flow of your own.
+
+    Args and raises: as `start_workflow` and `wait_for_workflow_run`. An interruption anywhere in
+    the flow cancels the run, unless ``cancel_on_kill`` is off.
+
+    Returns:
+        The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
+    """
+    arguments: StartArguments = {
+        "input_data": input_data,
+        "initial_state": initial_state,
+        "request_context": request_context,
+        "tracing_options": tracing_options,
+        "resource_id": resource_id,
+    }
+    run = MastraWorkflowRun(
+        server,
+        workflow_id,
+        run_id or run_id_for_call(workflow_id, arguments, key),
+        cancel_on_kill=cancel_on_kill,
+        timeout=timeout,
+        on_suspend=on_suspend,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        outage_timeout=outage_timeout,
+    )
+    with run.cancelling_on_kill():
+        run.start(**arguments)
+        return run.wait_for_completion()

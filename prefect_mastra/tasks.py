@@ -1,0 +1,171 @@
+"""Tasks: start, wait, resume and cancel, each for one run.
+
+They return the outcome of the run as a dictionary (``run_id``, ``workflow_id``, ``status``,
+``result``, ``error``, ``suspensions``, ``url``), and take such a one, or just its ``run_id`` and
+``workflow_id``, as the run to work on.
+
+The record of a run is kept by its Mastra server, so results are not cached by Prefect too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from mastra_workflows import OnSuspend
+from mastra_workflows.api import StartArguments
+from mastra_workflows.models import JSON
+from prefect_mastra.blocks import MastraServer
+from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.retries import retry_may_help
+from prefect_mastra.runs import MastraWorkflowRun, Outcome
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+def start_workflow(
+    server: MastraServer,
+    workflow_id: str,
+    input_data: JSON = None,
+    *,
+    run_id: str | None = None,
+    key: str | None = None,
+    initial_state: JSON = None,
+    request_context: dict[str, Any] | None = None,
+    tracing_options: dict[str, Any] | None = None,
+    resource_id: str | None = None,
+    cancel_on_kill: bool = True,
+) -> Outcome:
+    """Start a run of a workflow, once, without waiting for it.
+
+    Retries of the task and of its flow find the run that an earlier try has started: its id is
+    derived from the flow run, the workflow and the input. Input that is another one in each try,
+    such as a time, needs a ``key``.
+
+    Args:
+        server: the server.
+        workflow_id: the workflow's registry key, such as ``orderReport``.
+        input_data: its input, checked against its input schema before anything starts.
+        run_id: an id of your own for the run.
+        key: this call's name, unique in the flow run (subflows included); it stands for the input
+            in the derived id. Tasks in other processes than their flow's need one.
+        initial_state: the workflow's state at its start (Mastra 1.x).
+        request_context: values that steps read from their request context.
+        tracing_options: passed to Mastra's tracing.
+        resource_id: whom the run belongs to (Mastra 1.x).
+        cancel_on_kill: whether to cancel the run when this task is interrupted.
+
+    Returns:
+        The outcome as it stands, to be given to `wait_for_workflow_run`.
+
+    Raises:
+        InvalidInputError: naming each place in the input; nothing was started.
+        UnknownWorkflowError: naming the workflows that exist.
+        RunNotStartedError: the server refused the run; starting it again is safe.
+    """
+    arguments: StartArguments = {
+        "input_data": input_data,
+        "initial_state": initial_state,
+        "request_context": request_context,
+        "tracing_options": tracing_options,
+        "resource_id": resource_id,
+    }
+    run_id = run_id or run_id_for_call(workflow_id, arguments, key)
+    run = MastraWorkflowRun(server, workflow_id, run_id, cancel_on_kill=cancel_on_kill)
+    return run.start(**arguments)
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+def wait_for_workflow_run(
+    server: MastraServer,
+    run: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    on_suspend: OnSuspend = "fail",
+    poll_interval: float = 0.5,
+    max_poll_interval: float = 30.0,
+    outage_timeout: float = 300.0,
+    cancel_on_kill: bool = True,
+) -> Outcome:
+    """Wait for a run's end; each step's start and end is a line in the task's log.
+
+    Args:
+        server: the server.
+        run: what `start_workflow` or `resume_workflow` returned.
+        timeout: seconds to wait; None for as long as it takes.
+        on_suspend: what a suspension is: an error (``"fail"``), an answer (``"return"``), or
+            nothing yet (``"wait"``).
+        poll_interval: seconds between the first looks.
+        max_poll_interval: seconds that the interval grows to, exponentially.
+        outage_timeout: for how many seconds the server may be out of reach.
+        cancel_on_kill: whether to cancel the run when this task is interrupted.
+
+    Returns:
+        The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
+
+    Raises:
+        RunFailedError, RunCanceledError: it ended in another way.
+        RunSuspendedError: it is suspended, with ``on_suspend="fail"``.
+        WaitTimeoutError: the time was over first; the run goes on.
+        ServerLostError: the server was out of reach for too long; the run may go on.
+    """
+    return MastraWorkflowRun.of(
+        server,
+        run,
+        cancel_on_kill=cancel_on_kill,
+        timeout=timeout,
+        on_suspend=on_suspend,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        outage_timeout=outage_timeout,
+    ).wait_for_completion()
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+def resume_workflow(
+    server: MastraServer,
+    run: Mapping[str, Any],
+    resume_data: JSON = None,
+    *,
+    step: str | Sequence[str] | None = None,
+    for_each_index: int | None = None,
+) -> Outcome:
+    """Resume a suspended step, without waiting for the run.
+
+    Args:
+        server: the server.
+        run: what an earlier task returned.
+        resume_data: the answer, checked against the step's resume schema before it is sent.
+        step: the step's name or path; None for the only one that waits.
+        for_each_index: which item of a ``foreach``, counted from 0; None for the only one.
+
+    Returns:
+        The outcome as it stands once the step goes on.
+
+    Raises:
+        NotSuspendedError: no such step waits, or several do; the message names those.
+        InvalidResumeDataError: the data does not fit; the step still waits.
+        ResumeRefusedError: the server did not take it.
+    """
+    return MastraWorkflowRun.of(server, run).resume(
+        step=step, resume_data=resume_data, for_each_index=for_each_index
+    )
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+def cancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome:
+    """Cancel a run, and look what became of it; the log says so.
+
+    Args:
+        server: the server.
+        run: what an earlier task returned.
+
+    Returns:
+        The outcome afterwards. A run that was over already is left as it is.
+
+    Raises:
+        UnknownRunError: the server has no such run.
+    """
+    return MastraWorkflowRun.of(server, run).cancel()
