@@ -37,7 +37,7 @@ def batch() -> None:
         """Here the totals would be stored."""
         totals = {outcome["result"]["city"]: outcome["result"]["total"] for outcome in outcomes}
         print(totals)
-        return totals
+        return {"cities": len(totals), "total": sum(totals.values())}
 
     add_up(reports.output)
 

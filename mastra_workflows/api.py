@@ -38,6 +38,7 @@ from mastra_workflows.models import (
     WorkflowRun,
     from_millis,
 )
+from mastra_workflows.policy import require_positive
 from mastra_workflows.schemas import parse_schema
 
 META = "__workflow_meta"
@@ -282,7 +283,15 @@ def list_runs(
     to_date: datetime | None = None,
     resource_id: str | None = None,
 ) -> Request:
-    """``GET .../runs``. All four paging words go together: one alone returns every row."""
+    """``GET .../runs``. All four paging words go together: one alone returns every row.
+
+    Raises:
+        ConfigurationError: a page without rows, or a time without a zone.
+    """
+    require_positive(page_size=per_page)
+    for name, moment in (("from_date", from_date), ("to_date", to_date)):
+        if moment is not None and moment.tzinfo is None:
+            raise ConfigurationError(f"{name} is {moment}; it must be an aware datetime.")
     query = {
         "limit": str(per_page),
         "offset": str(page * per_page),

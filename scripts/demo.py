@@ -22,6 +22,7 @@ LOG = HOME / "airflow.log"
 DAG_FILE = ROOT / "example_dags" / "refund_approval.py"
 DAG_ID = "mastra_refund_approval"
 REQUEST = {"order": "A-1042", "amount": 4200, "reason": "arrived broken"}
+RETURNED = "Done. Returned value was: "
 OUR_LOGGERS = ("airflow.task.operators.airflow_provider_mastra", "mastra_workflows")
 START_OF_TASK = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
@@ -92,7 +93,7 @@ def run_dag(environment: dict[str, str]) -> bool:
                     task = started[1]
                     print(f"    {task}", flush=True)
                 elif is_of_interest(record):
-                    print(f"    {task} | {event}", flush=True)
+                    print(f"    {task} | {event.replace(RETURNED, 'returned ')}", flush=True)
                 if "DagRun Finished" in event:
                     final = event
         return process.wait() == 0 and "state=success" in final
@@ -111,13 +112,9 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def is_of_interest(record: dict[str, Any]) -> bool:
-    """Whether a record is our operators', is what a task printed or returned, or is an error."""
-    logger = str(record.get("logger", ""))
-    return (
-        logger.startswith(OUR_LOGGERS)
-        or logger == "task.stdout"
-        or record.get("event") == "Task failed with exception"
-    )
+    """Whether a record is our operators', is what a task returned, or is an error."""
+    logger, event = str(record.get("logger", "")), str(record.get("event", ""))
+    return logger.startswith(OUR_LOGGERS) or event.startswith((RETURNED, "Task failed"))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class Cancellation:
         if self.run.is_suspended:
             return (
                 f"{self.run}. The server took the cancel, but servers before 1.0 leave a suspended "
-                "run as it is: it executes nothing, and can still be resumed."
+                "run as it is: it executes nothing unless somebody resumes it. Then it ends as "
+                "cancelled after that step, or goes on if its server was restarted meanwhile."
             )
         if not self.run.is_finished:
             return (
