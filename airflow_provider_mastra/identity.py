@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 KEY_VARIABLES = tuple(f"AIRFLOW__CORE__FERNET_KEY{suffix}" for suffix in ("", "_CMD", "_SECRET"))
 
 
-def task_run_id(context: Context) -> str:
+def task_run_id(context: Context, *, generation: int | None = None) -> str:
     """The id of the run that a task instance starts: the same at each try of the same work.
 
     It differs for another deployment, DAG, DAG run, task or map index, and after a clear.
+
+    Args:
+        context: the task's context.
+        generation: how many tries there were before the clear that is meant; None for the last one.
 
     Returns:
         A readable, URL-safe text of at most 120 characters.
@@ -36,7 +40,7 @@ def task_run_id(context: Context) -> str:
             "dag_run": ti.run_id,
             "task": ti.task_id,
             "map_index": ti.map_index if mapped else None,
-            "clear_generation": clear_generation(ti),
+            "clear_generation": clear_generation(ti) if generation is None else generation,
         },
     )
 

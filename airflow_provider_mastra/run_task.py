@@ -61,11 +61,17 @@ class MastraRunTask(BaseOperator):
         workflow_id = _given("workflow_id", self.workflow_id)
         run_id = self.choose_run_id(context)
         run = self.hook.get_conn().get_workflow(workflow_id).run(run_id)
-        url = self.hook.run_url(workflow_id, run_id)
-        self.log.info("Run %r of workflow %r%s", run_id, workflow_id, f": {url}" if url else "")
+        self.tell(run, context)
+        return run
+
+    def tell(self, run: Run, context: Context) -> None:
+        """Say which run it is, in the log and as XComs."""
+        url = self.url(run)
+        where = f": {url}" if url else ""
+        self.log.info("Run %r of workflow %r%s", run.run_id, run.workflow_id, where)
+        context["ti"].xcom_push(key="run_id", value=run.run_id)
         # Without a Studio too: Airflow logs an error for an XCom that is looked for in vain.
         context["ti"].xcom_push(key=MastraRunLink.xcom_key, value=url or "")
-        return run
 
     def choose_run_id(self, context: Context) -> str:
         """The id of the run that the task is about."""

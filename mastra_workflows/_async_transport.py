@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,7 +19,7 @@ from yarl import URL
 
 from mastra_workflows import _failures
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
-from mastra_workflows.api import Request, Response, check
+from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
 from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Sleep
@@ -113,7 +113,7 @@ class AsyncTransport:
         except BaseException:
             answer.close()
             raise
-        return AsyncEventStream(self._iterate(answer))
+        return AsyncEventStream(self._iterate(answer), answer.close)
 
     async def _iterate(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
         once = Once()
@@ -207,8 +207,9 @@ class AsyncEventStream:
     Use it in an ``async with`` statement, call `aclose`, or iterate to the end.
     """
 
-    def __init__(self, events: AsyncGenerator[Event]) -> None:
+    def __init__(self, events: AsyncGenerator[Event], hang_up: Callable[[], None]) -> None:
         self._events = events
+        self._hang_up = hang_up
 
     def __aiter__(self) -> Self:
         return self
@@ -219,6 +220,7 @@ class AsyncEventStream:
     async def aclose(self) -> None:
         """Stop listening."""
         await self._events.aclose()
+        self._hang_up()  # a generator that was never begun has closed nothing
 
     async def __aenter__(self) -> Self:
         return self
@@ -256,7 +258,7 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 def _is_success(answer: aiohttp.ClientResponse) -> bool:
-    return 200 <= answer.status < 300
+    return is_success(answer.status, _lower(answer.headers))
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,7 +16,7 @@ from urllib3.exceptions import NewConnectionError
 
 from mastra_workflows import _failures
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
-from mastra_workflows.api import Request, Response, check
+from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
 from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Sleep
@@ -124,7 +124,7 @@ class Transport:
         except BaseException:
             answer.close()
             raise
-        return EventStream(self._iterate(answer))
+        return EventStream(self._iterate(answer), answer.close)
 
     def _iterate(self, answer: requests.Response) -> Generator[Event]:
         once = Once()
@@ -200,8 +200,9 @@ class EventStream(Iterator[Event]):
     Use it in a ``with`` statement, call `close`, or iterate to the end.
     """
 
-    def __init__(self, events: Generator[Event]) -> None:
+    def __init__(self, events: Generator[Event], hang_up: Callable[[], None]) -> None:
         self._events = events
+        self._hang_up = hang_up
 
     def __iter__(self) -> Self:
         return self
@@ -212,6 +213,7 @@ class EventStream(Iterator[Event]):
     def close(self) -> None:
         """Stop listening."""
         self._events.close()
+        self._hang_up()  # a generator that was never begun has closed nothing
 
     def __enter__(self) -> Self:
         return self
@@ -226,7 +228,7 @@ class EventStream(Iterator[Event]):
 
 
 def _is_success(answer: requests.Response) -> bool:
-    return 200 <= answer.status_code < 300
+    return is_success(answer.status_code, _lower(answer.headers))
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -356,12 +356,14 @@ def check(response: Response) -> Response:
         UnknownWorkflowError, UnknownRunError: 404 with Mastra's own words for them.
         BodyTooLargeError: 413.
         UnavailableError: 429, 502, 503 and 504.
-        NotMastraError: a redirect.
+        NotMastraError: a redirect, or a page.
         ApiError: any other status from 400 on.
     """
     status = response.status_code
-    if 200 <= status < 300:
+    if is_success(status, response.headers):
         return response
+    if 200 <= status < 300:
+        raise _not_json(response)
     said = server_message(response)
     if 300 <= status < 400:
         target = response.headers.get("location", "elsewhere").partition("?")[0]
@@ -377,6 +379,20 @@ def check(response: Response) -> Response:
         status_code=status,
         server_message=said,
         retry_after=_retry_after(response),
+    )
+
+
+def is_success(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer is what was asked for, as far as its head tells; no page ever is."""
+    return 200 <= status < 300 and "html" not in headers.get("content-type", "")
+
+
+def _not_json(response: Response) -> NotMastraError:
+    kind = response.headers.get("content-type", "no content type")
+    what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
+    return NotMastraError(
+        f"The answer is {what}. Is the base URL that of a Mastra server, with the right API "
+        "prefix, and is no login page or gateway in between?"
     )
 
 
@@ -440,12 +456,7 @@ def parse_json(response: Response) -> Any:
     try:
         return json.loads(check(response).content)
     except (ValueError, RecursionError) as error:
-        kind = response.headers.get("content-type", "no content type")
-        what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
-        raise NotMastraError(
-            f"The answer is {what}. Is the base URL that of a Mastra server, with the right API "
-            "prefix, and is no login page or gateway in between?"
-        ) from error
+        raise _not_json(response) from error
 
 
 def parse_object(response: Response) -> dict[str, Any]:

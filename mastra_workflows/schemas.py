@@ -63,12 +63,21 @@ def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
 
 def _errors(schema: Any, data: JSON) -> list[ValidationError]:
     validator = validator_for(schema)
+    data = _as_sent(data)
     try:
         validator.check_schema(schema)
         # An empty registry: nothing that a schema refers to elsewhere is fetched.
         return list(validator(schema, registry=Registry()).iter_errors(data))
     except (SchemaError, Unresolvable, RecursionError):
         return []  # the server knows better than a schema that we cannot read
+
+
+def _as_sent(data: JSON) -> JSON:
+    """Data as the server gets it: a tuple is a list there, and every key a text."""
+    try:
+        return json.loads(json.dumps(data))
+    except (TypeError, ValueError, RecursionError):
+        return data  # no JSON; the request that would carry it says so
 
 
 def _lenient(schema: Any, *, keep_closed: bool) -> Any:
@@ -139,10 +148,10 @@ def _place(path: Any) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.isidentifier():
+        elif isinstance(part, str) and part.isidentifier():
             text += f".{part}"
         else:
-            text += f"[{json.dumps(part, ensure_ascii=False)}]"
+            text += f"[{json.dumps(part, ensure_ascii=False, default=str)}]"
     return text
 
 

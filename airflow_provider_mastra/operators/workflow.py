@@ -2,151 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.identity import task_run_id
+from airflow_provider_mastra.identity import clear_generation, task_run_id
 from airflow_provider_mastra.run_task import MastraRunTask
-from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, WorkflowRun
-from mastra_workflows.errors import ConfigurationError, RunError
+from airflow_provider_mastra.waiting_task import MastraWaitingTask
+from mastra_workflows import Run
+from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON
-from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
-from mastra_workflows.progress import StepProgress, summary
-
-KILL_SECONDS = 4.5
-"""How long a task that was told to end waits for its run to be cancelled. Airflow kills the process
-5 seconds after it told it."""
-
-
-class MastraWaitingTask(MastraRunTask):
-    """The base of the operators that set a run going and wait for it.
-
-    Args:
-        wait_for_completion: whether to wait for the run; otherwise the task succeeds as soon as
-            the server shows that the run executes.
-        on_suspend: what a suspension is while waiting: ``"fail"`` fails the task, ``"return"``
-            ends it with ``status: suspended`` and the ``suspensions``, ``"wait"`` waits until
-            somebody resumed the run.
-        timeout: how long to wait, in seconds or as a timedelta; the run goes on afterwards. None
-            for as long as it takes.
-        poll_interval: seconds between the first looks at the run.
-        max_poll_interval: seconds that the interval grows to, exponentially.
-        outage_timeout: for how many seconds the server may be out of reach while waiting.
-        cancel_on_kill: whether the run is cancelled when the task is killed or reaches its
-            ``execution_timeout``. Otherwise the log says that it goes on.
-    """
-
-    def __init__(
-        self,
-        *,
-        wait_for_completion: bool = True,
-        on_suspend: OnSuspend = "fail",
-        timeout: float | timedelta | None = None,
-        poll_interval: float = 0.5,
-        max_poll_interval: float = 30.0,
-        outage_timeout: float = 300.0,
-        cancel_on_kill: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.wait_for_completion = wait_for_completion
-        self.wait_arguments: WaitArguments = {
-            "timeout": timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
-            "on_suspend": on_suspend,
-            "poll_interval": poll_interval,
-            "max_poll_interval": max_poll_interval,
-            "outage_timeout": outage_timeout,
-        }
-        WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
-        self.cancel_on_kill = cancel_on_kill
-        self._under_way: Run | None = None
-
-    @abstractmethod
-    def set_going(self, run: Run) -> None:
-        """Start or resume the run."""
-
-    def execute(self, context: Context) -> dict[str, JSON]:
-        """Set the run going and wait for it.
-
-        Returns:
-            ``run_id, workflow_id, status, result, error, suspensions, url``.
-
-        Raises:
-            AirflowFailException: another try would fail as well.
-            MastraError: everything else that went wrong; a retry finds the same run.
-        """
-        with without_useless_retries(), self.hook:
-            run = self._under_way = self.handle(context)
-            self.set_going(run)
-            record = self._wait(run) if self.wait_for_completion else run.read()
-            self._under_way = None
-            return record.outcome(self.url(run))
-
-    def _wait(self, run: Run) -> WorkflowRun:
-        progress = StepProgress(self.log.info)
-        arguments: WaitArguments = {**self.wait_arguments, "on_look": progress.look}
-        try:
-            record = run.wait(**arguments)
-        except RunError as error:
-            self.log.info(summary(error.run))
-            raise
-        self.log.info(summary(record))
-        return record.raise_for_status()
-
-    def on_kill(self) -> None:
-        """Cancel the run that is under way, or say that it goes on.
-
-        Airflow calls it when the task is killed, and when its ``execution_timeout`` is over.
-        """
-        if self._under_way is None:
-            return
-        # Airflow calls it in a signal handler, on top of whatever the task was doing. If that was
-        # to log a line or to use a connection, its lock is held until the handler returns; so
-        # another thread acts, and the handler does not wait for it for ever.
-        done = threading.Event()
-        threading.Thread(target=self._let_go, args=(self._under_way, done), daemon=True).start()
-        done.wait(KILL_SECONDS)
-
-    def _let_go(self, run: Run, done: threading.Event) -> None:
-        which = f"Run {run.run_id!r} of workflow {run.workflow_id!r}"
-        where = f": {url}" if (url := self.url(run)) else "."
-        level = logging.WARNING
-        if not self.cancel_on_kill:
-            text = f"{which} goes on, since cancel_on_kill is off{where}"
-        else:
-            try:
-                cancellation = self._cancel(run)
-            except Exception as error:  # whatever it is, it must not disturb the task's end
-                text = f"{which} was not cancelled ({error}) and may go on{where}"
-            else:
-                text = f"The run is cancelled with the task. {cancellation}"
-                level = logging.WARNING if cancellation.goes_on else logging.INFO
-        done.set()
-        self.log.log(level, "%s", text)
-
-    def _cancel(self, run: Run) -> Cancellation:
-        """Cancel a run within the time that a task has to end, by a client of its own."""
-        part = KILL_SECONDS / 3
-        with self.hook.new_client(
-            retry=RetryPolicy(seconds=part), timeout=part, connect_timeout=part
-        ) as client:
-            return client.get_workflow(run.workflow_id).run(run.run_id).cancel(look_for=part)
+from mastra_workflows.policy import require_choice
+from mastra_workflows.procedures import OnFailedRun
+from mastra_workflows.procedures.attaching import ids_in_line
 
 
 class MastraRunWorkflowOperator(MastraWaitingTask):
     """Runs a workflow, once for one piece of scheduled work, and returns its result.
 
     The run's id is derived from the DAG run, the task, its map index and how often it was cleared.
-    So a retry finds the run of the try before: it attaches to a run that is under way and takes
-    the result of one that has succeeded, and it fails again with a run that has failed. Clearing
-    the task starts a new run.
+    So a retry finds the run of the try before: it attaches to a run that is under way, takes the
+    result of one that has succeeded, and does as ``on_failed_run`` says about one that has not.
+    Clearing the task starts a new run, after cancelling the one before if it still goes on.
 
     Args:
         workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
@@ -157,9 +36,12 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
         resource_id: whom the run belongs to, on Mastra 1.x. (templated)
         run_id: the id to run under; None to derive one. A run of that id that has been started
             is attached to, whoever started it. (templated)
-        **kwargs: ``wait_for_completion, on_suspend, timeout, poll_interval, max_poll_interval,
-            outage_timeout, cancel_on_kill``: see `MastraWaitingTask`; ``mastra_conn_id,
-            check_data``: see `MastraRunTask`; and everything that a `BaseOperator` takes.
+        on_failed_run: what a try does about a run that an earlier try has left failed or cancelled:
+            ``"new_run"`` starts the next one in line (``<run_id>-2``), ``"from_failed_step"`` sends
+            it back to the step that failed and keeps what was done before, ``"fail"`` fails.
+        **kwargs: ``deferrable``, ``on_suspend``, ``timeout``, ``cancel_on_kill`` and more: see
+            `MastraWaitingTask`; ``mastra_conn_id, check_data``: see `MastraRunTask`; and everything
+            that a `BaseOperator` takes.
     """
 
     template_fields: Sequence[str] = (
@@ -189,9 +71,12 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
         tracing_options: Mapping[str, JSON] | None = None,
         resource_id: str | None = None,
         run_id: str | None = None,
+        on_failed_run: OnFailedRun = "new_run",
         **kwargs: Any,
     ) -> None:
         super().__init__(workflow_id=workflow_id, run_id=run_id, **kwargs)
+        require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
+        self.on_failed_run = on_failed_run
         self.input_data = input_data
         self.initial_state = initial_state
         self.request_context = request_context
@@ -203,23 +88,46 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
         """The id that was given, or the one that is this task instance's own."""
         return task_run_id(context) if self._derives_run_id else super().choose_run_id(context)
 
-    def set_going(self, run: Run) -> None:
-        """Start the run, unless it was started before."""
-        receipt = run.ensure_started(
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Start the run, or attach to what an earlier try has started."""
+        if self._derives_run_id and self.cancel_on_kill:
+            self._cancel_what_was_cleared(context)
+        workflow = self.hook.get_conn().get_workflow(run.workflow_id)
+        attachment = workflow.attach_or_start(
+            run.run_id,
+            on_failed_run=self.on_failed_run,
             input_data=self.input_data,
             initial_state=self.initial_state,
             request_context=self.request_context,
             tracing_options=self.tracing_options,
             resource_id=self.resource_id,
         )
-        if receipt.found is None:
+        if attachment.found is None:
             self.log.info("The run was started.")
-        else:
-            self.log.info("The run was started before, so this attaches to it. %s", receipt.found)
+        return workflow.run(attachment.run_id)
+
+    def _cancel_what_was_cleared(self, context: Context) -> None:
+        """Cancel the runs of this task instance from before it was cleared.
+
+        A task that is cleared while it is deferred is gone before anybody can act on its run.
+        """
+        for generation in range(clear_generation(context["ti"])):
+            for run_id in ids_in_line(task_run_id(context, generation=generation)):
+                run = self.hook.get_conn().get_workflow(self.workflow_id).run(run_id)
+                try:
+                    record = run.read()
+                except UnknownRunError:
+                    break
+                if not record.is_finished:
+                    self.log.warning("The task was cleared, but its run was not over: %s", record)
+                    self.log.warning("%s", run.cancel())
 
 
 class MastraResumeWorkflowOperator(MastraWaitingTask):
     """Resumes a suspended step of a run, waits for the run again, and returns its result.
+
+    A retry, or another task, that has the same answer for the same step resumes nothing a second
+    time; it waits for the run.
 
     Args:
         workflow_id: the workflow's registry key. (templated)
@@ -229,6 +137,8 @@ class MastraResumeWorkflowOperator(MastraWaitingTask):
         resume_data: the answer to what the step asked. (templated)
         for_each_index: which item of a ``foreach``, counted from 0; None for the only one that
             waits. (templated)
+        suspended_at: since when the step waits, as its entry in ``suspensions`` says; None for
+            whenever. In a loop it tells one round's question from the next one's. (templated)
         **kwargs: as those of `MastraRunWorkflowOperator`.
     """
 
@@ -238,6 +148,7 @@ class MastraResumeWorkflowOperator(MastraWaitingTask):
         "step",
         "resume_data",
         "for_each_index",
+        "suspended_at",
         "mastra_conn_id",
     )
     template_fields_renderers = {"resume_data": "json"}  # noqa: RUF012 - as BaseOperator has it
@@ -250,21 +161,26 @@ class MastraResumeWorkflowOperator(MastraWaitingTask):
         step: str | Sequence[str] | None = None,
         resume_data: JSON = None,
         for_each_index: int | str | None = None,
+        suspended_at: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(workflow_id=workflow_id, run_id=run_id, **kwargs)
         self.step = step
         self.resume_data = resume_data
         self.for_each_index = for_each_index
+        self.suspended_at = suspended_at
 
-    def set_going(self, run: Run) -> None:
-        """Resume the step."""
-        record = run.resume(
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Resume the step, unless an earlier try has done so."""
+        record = run.attach_or_resume(
+            is_retry=context["ti"].try_number > 1,
             step=self.step,
             resume_data=self.resume_data,
             for_each_index=_index(self.for_each_index),
+            suspended_at=self.suspended_at,
         )
         self.log.info("The step was resumed. %s", record)
+        return run
 
 
 class MastraCancelWorkflowRunOperator(MastraRunTask):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -50,6 +50,13 @@ class Attachment:
     travelled: bool = False
 
 
+def ids_in_line(run_id: str) -> Iterator[str]:
+    """The ids that the runs of one piece of work have, one after the other."""
+    yield run_id
+    for number in range(2, MOST_RUNS + 1):
+        yield f"{run_id}-{number}"
+
+
 def attach_or_start(
     server: Server,
     workflow_id: str,
@@ -68,11 +75,10 @@ def attach_or_start(
         InvalidInputError, RunNotStartedError: as `ensure_started`.
     """
     require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
-    for number in range(1, MOST_RUNS):
-        candidate = run_id if number == 1 else f"{run_id}-{number}"
+    for candidate in ids_in_line(run_id):
         found = yield from find_run(server, workflow_id, candidate)
         if found is None or found.is_pending:
-            log.info("%s", "Starting it." if found is None else f"{found}; starting it.")
+            log.info("Starting run %r of workflow %r.", candidate, workflow_id)
             receipt = yield from ensure_started(server, workflow_id, candidate, options)
             return Attachment(candidate, receipt.found)
         _warn_of_changed_input(found, options)
@@ -88,7 +94,7 @@ def attach_or_start(
             log.info("%s: going on from step %r; what was done before is kept.", found, step.name)
             return (yield from _travel(server, found, step))
         log.info("%s: an earlier try has left it so; the next run in line does the work.", found)
-    raise RunNotStartedError(f"{MOST_RUNS - 1} runs from {run_id!r} on have failed; giving up.")
+    raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
 
 
 def attach_or_resume(

@@ -9,6 +9,7 @@ has to have stood still for long before it is asked at all.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from datetime import datetime
 from typing import Literal
@@ -100,6 +101,11 @@ def trace(run: WorkflowRun) -> Trace:
             for step in run.steps
         ),
     )
+
+
+def fingerprint(run: WorkflowRun) -> str:
+    """A text that changes when a run makes progress."""
+    return hashlib.sha256(repr(trace(run)).encode()).hexdigest()[:16]
 
 
 def _is_executing(server: Server, run: WorkflowRun) -> Procedure[bool]:

@@ -1,0 +1,171 @@
+"""Waiting for a run in the triggerer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import mask_secret
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_provider_mastra.connection import client_arguments, secrets
+from mastra_workflows import RetryPolicy
+from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
+from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.progress import StepProgress
+
+if TYPE_CHECKING:
+    from mastra_workflows.aio import AsyncMastraClient
+
+Reason = Literal["over", "timeout", "stalled", "error"]
+
+TASK_IS_OVER = frozenset({"failed", "success", "skipped", "upstream_failed", "removed", None})
+"""States of a task whose run nobody waits for any more. None is a task just cleared; once it is
+scheduled again, its next try looks after the run itself."""
+
+KILL_SECONDS = 10.0
+"""How long to try to cancel, and then to look; Airflow gives ``on_kill`` 30 s in all."""
+
+
+class Ended(TypedDict):
+    """What the trigger's event says: why the waiting ended, never a result."""
+
+    workflow_id: str
+    run_id: str
+    reason: Reason
+    message: str
+    deadline: float | None
+    restarted: str | None
+
+
+class MastraWorkflowRunTrigger(BaseTrigger):
+    """Waits for a run to end or to be suspended; it starts, resumes and restarts nothing.
+
+    What the run's record says, the task reads itself when it is woken. So the trigger can be
+    started again, on whatever triggerer, as often as it takes.
+
+    Args:
+        mastra_conn_id: the connection to the server.
+        workflow_id: the workflow's registry key.
+        run_id: the run.
+        wait: how to wait, as `WaitArguments` without ``timeout`` and ``on_look``.
+        deadline: when to stop, in seconds since 1970; None for never. The task is woken and
+            decides what becomes of the run.
+        cancel_on_kill: whether the run is cancelled when a person ends the task.
+        restarted: how the run's record stood after the task restarted it; given back in the event.
+    """
+
+    def __init__(
+        self,
+        *,
+        mastra_conn_id: str,
+        workflow_id: str,
+        run_id: str,
+        wait: WaitArguments,
+        deadline: float | None,
+        cancel_on_kill: bool,
+        restarted: str | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.mastra_conn_id = mastra_conn_id
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.wait = wait
+        self.deadline = deadline
+        self.cancel_on_kill = cancel_on_kill
+        self.restarted = restarted
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger as Airflow stores it; it holds no secret."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "mastra_conn_id": self.mastra_conn_id,
+                "workflow_id": self.workflow_id,
+                "run_id": self.run_id,
+                "wait": dict(self.wait),
+                "deadline": self.deadline,
+                "cancel_on_kill": self.cancel_on_kill,
+                "restarted": self.restarted,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and wake the task once there is something to decide."""
+        reason: Reason = "over"
+        message = ""
+        arguments: WaitArguments = {
+            **self.wait,
+            "timeout": None if self.deadline is None else max(0.0, self.deadline - time.time()),
+            "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
+            "on_look": StepProgress(self.log.info).look,
+        }
+        try:
+            async with await self._client() as client:
+                record = (
+                    await client.get_workflow(self.workflow_id).run(self.run_id).wait(**arguments)
+                )
+                message = str(record)
+        except WaitTimeoutError as error:
+            reason, message = "timeout", str(error)
+        except RunStalledError as error:
+            reason, message = "stalled", str(error)
+        except MastraError as error:
+            reason, message = "error", str(error)
+        ended = Ended(
+            workflow_id=self.workflow_id,
+            run_id=self.run_id,
+            reason=reason,
+            message=message,
+            deadline=self.deadline,
+            restarted=self.restarted,
+        )
+        yield TriggerEvent(dict(ended))  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Cancel the run when a person has ended the task (Airflow 3.3 and later).
+
+        Airflow calls this, too, when it moves the trigger to another triggerer; so the task is
+        asked how it stands first.
+        """
+        which = f"Run {self.run_id!r} of workflow {self.workflow_id!r}"
+        state = await self._task_state()
+        if state not in TASK_IS_OVER:
+            self.log.info("%s goes on: the task is %s.", which, state)
+            return
+        if not self.cancel_on_kill:
+            self.log.warning("%s goes on, since cancel_on_kill is off.", which)
+            return
+        self.log.info("The task was ended: cancelling run %r", self.run_id)
+        async with await self._client(RetryPolicy(seconds=KILL_SECONDS)) as client:
+            handle = client.get_workflow(self.workflow_id).run(self.run_id)
+            cancellation = await handle.cancel(look_for=KILL_SECONDS)
+        say = self.log.warning if cancellation.goes_on else self.log.info
+        say("%s", cancellation)
+
+    async def _client(self, retry: RetryPolicy | None = None) -> AsyncMastraClient:
+        # Imported where it is used: DAG files import this module, and have no use for aiohttp.
+        from mastra_workflows.aio import AsyncMastraClient
+
+        connection = await get_async_connection(self.mastra_conn_id)
+        arguments = client_arguments(connection)
+        for secret in secrets(arguments):
+            await sync_to_async(mask_secret)(secret)
+        return AsyncMastraClient(**arguments, retry=retry)
+
+    async def _task_state(self) -> str | None:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        ti: Any = self.task_instance
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            map_index=ti.map_index if ti.map_index >= 0 else None,
+        )
+        of_run: dict[str, str | None] = states.get(ti.run_id, {})
+        mapped = f"{ti.task_id}_{ti.map_index}"
+        return of_run.get(mapped, of_run.get(ti.task_id))

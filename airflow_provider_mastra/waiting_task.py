@@ -1,0 +1,281 @@
+"""What the operators have in common that set a run going and wait for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import abstractmethod
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from airflow.providers.common.compat.sdk import Context, conf
+from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+
+from airflow_provider_mastra.failures import without_useless_retries
+from airflow_provider_mastra.run_task import MastraRunTask
+from airflow_provider_mastra.triggers.workflow import Ended, MastraWorkflowRunTrigger
+from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, WorkflowRun
+from mastra_workflows.errors import MastraError, RunError, RunStalledError, WaitTimeoutError
+from mastra_workflows.models import JSON
+from mastra_workflows.procedures import OnStall
+from mastra_workflows.procedures.stalling import fingerprint
+from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
+from mastra_workflows.progress import StepProgress, summary
+
+KILL_SECONDS = 4.5
+"""How long a task that was told to end waits for its run to be cancelled. Airflow kills the process
+5 seconds after it told it."""
+
+
+class MastraWaitingTask(MastraRunTask):
+    """The base of the operators that set a run going and wait for it.
+
+    Args:
+        wait_for_completion: whether to wait for the run; otherwise the task succeeds as soon as
+            the server shows that the run executes.
+        on_suspend: what a suspension is while waiting: ``"fail"`` fails the task, ``"return"``
+            ends it with ``status: suspended`` and the ``suspensions``, ``"wait"`` waits until
+            somebody resumed the run.
+        timeout: how long to wait, in seconds or as a timedelta; None for as long as it takes.
+        deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
+            own option ``[operators] default_deferrable``. An ``execution_timeout`` holds then too.
+        poll_interval: seconds between the first looks at the run.
+        max_poll_interval: seconds that the interval grows to, exponentially.
+        outage_timeout: for how many seconds the server may be out of reach while waiting.
+        stall_timeout: after how many seconds without any change in the run's record its server is
+            asked whether it still executes the run; None for never.
+        on_stall: what to do when it does not, since it was restarted: ``"fail"``, ``"restart"`` the
+            run, or ``"wait"`` on.
+        cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
+            successful, or cleared. Otherwise the log says that it goes on.
+        cancel_on_timeout: whether the run is cancelled when the time to wait is over.
+    """
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        on_suspend: OnSuspend = "fail",
+        timeout: float | timedelta | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 0.5,
+        max_poll_interval: float = 30.0,
+        outage_timeout: float = 300.0,
+        stall_timeout: float | None = 3600.0,
+        on_stall: OnStall = "fail",
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        self.wait_arguments: WaitArguments = {
+            "on_suspend": on_suspend,
+            "poll_interval": poll_interval,
+            "max_poll_interval": max_poll_interval,
+            "outage_timeout": outage_timeout,
+            "stall_timeout": stall_timeout,
+            "on_stall": on_stall,
+        }
+        # So that a DAG with a bad value is not even imported.
+        whole: WaitArguments = {**self.wait_arguments, "timeout": self.timeout}
+        WaitOptions(**whole)
+        self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
+        self._under_way: Run | None = None
+
+    @abstractmethod
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Start or resume the run.
+
+        Returns:
+            The run that does the work: the one given, or one in line after it.
+        """
+
+    def execute(self, context: Context) -> dict[str, JSON]:
+        """Set the run going and wait for it.
+
+        Returns:
+            ``run_id, workflow_id, status, result, error, suspensions, url``.
+
+        Raises:
+            AirflowFailException: another try would fail as well.
+            MastraError: everything else that went wrong; a retry finds the same run.
+        """
+        with without_useless_retries(), self.hook:
+            run = self._under_way = self.handle(context)
+            started = self._under_way = self.set_going(run, context)
+            if started.run_id != run.run_id:
+                self.tell(started, context)
+            if not self.wait_for_completion:
+                record = started.read()
+            elif self.deferrable:
+                record = self._look_or_defer(started, self._deadline(), restarted=None)
+            else:
+                record = self._wait(started, self.timeout)
+            self._under_way = None
+            return record.outcome(self.url(started))
+
+    def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
+        """Go on after the triggerer's waiting: read the run, and decide.
+
+        Returns and raises: as `execute`.
+        """
+        with without_useless_retries(), self.hook:
+            workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
+            run = self._under_way = workflow.run(event["run_id"])
+            self.log.info(
+                "The triggerer's waiting is over (%s): %s", event["reason"], event["message"]
+            )
+            restarted = event["restarted"]
+            if event["reason"] == "stalled":
+                restarted = self._restart(run, event)
+            record = self._look_or_defer(run, event["deadline"], restarted)
+            self._under_way = None
+            return record.outcome(self.url(run))
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> Any:
+        """As Airflow has it; a deferral that Airflow itself ends leaves no run behind unseen."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            self._abandon(context, cancel=self.cancel_on_timeout)
+            raise
+        except TaskDeferralError:
+            self._abandon(context, cancel=False)  # the trigger broke; a retry finds the run
+            raise
+
+    def _deadline(self) -> float | None:
+        """When the waiting ends, in seconds since 1970: Airflow times no deferred task out."""
+        limit = self.execution_timeout
+        seconds = [self.timeout, None if limit is None else limit.total_seconds()]
+        given = [number for number in seconds if number is not None]
+        return time.time() + min(given) if given else None
+
+    def _look_or_defer(
+        self, run: Run, deadline: float | None, restarted: str | None
+    ) -> WorkflowRun:
+        """The record of a run that is over; a task whose run is not goes to the triggerer."""
+        is_late = deadline is not None and time.time() >= deadline
+        try:
+            return self._wait(run, 0.0, is_last=is_late)
+        except WaitTimeoutError:
+            if is_late:
+                raise
+        self._under_way = None
+        self.log.info("Waiting for it in the triggerer.")
+        trigger = MastraWorkflowRunTrigger(
+            mastra_conn_id=self.mastra_conn_id,
+            workflow_id=run.workflow_id,
+            run_id=run.run_id,
+            wait=self.wait_arguments,
+            deadline=deadline,
+            cancel_on_kill=self.cancel_on_kill,
+            restarted=restarted,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _wait(self, run: Run, timeout: float | None, *, is_last: bool = True) -> WorkflowRun:
+        """Wait, and sum up what came of it.
+
+        Args:
+            is_last: whether a run that is not over in time is given up.
+        """
+        progress = StepProgress(self.log.info)
+        arguments: WaitArguments = {
+            **self.wait_arguments,
+            "timeout": timeout,
+            "on_look": progress.look,
+        }
+        try:
+            record = run.wait(**arguments)
+        except WaitTimeoutError as error:
+            if not is_last:
+                raise
+            self.log.info(summary(error.run))
+            self._time_is_over(run, error)
+        except RunError as error:
+            self.log.info(summary(error.run))
+            raise
+        self.log.info(summary(record))
+        return record.raise_for_status()
+
+    def _time_is_over(self, run: Run, error: WaitTimeoutError) -> NoReturn:
+        if not self.cancel_on_timeout:
+            raise error
+        cancellation = run.cancel()
+        raise WaitTimeoutError(
+            f"The time to wait was over and cancel_on_timeout is on: {cancellation}",
+            cancellation.run,
+        ) from error
+
+    def _restart(self, run: Run, event: Ended) -> str | None:
+        """Restart a run that its server has lost, once for each stall."""
+        record = run.read()
+        if not record.is_active:
+            return None
+        if self.wait_arguments["on_stall"] != "restart" or event["restarted"] == fingerprint(
+            record
+        ):
+            raise RunStalledError(event["message"], record)
+        record = run.restart()
+        self.log.warning("Restarted it. %s", record)
+        return fingerprint(record)
+
+    def _abandon(self, context: Context, *, cancel: bool) -> None:
+        ti = context["ti"]
+        run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
+        which = f"Run {run_id!r} of workflow {self.workflow_id!r}"
+        if not cancel:
+            self.log.warning("%s goes on; a retry finds it.", which)
+            return
+        try:
+            with self.hook:
+                workflow = self.hook.get_conn().get_workflow(self.workflow_id)
+                self.log.warning("%s", workflow.run(run_id).cancel())
+        except MastraError as error:
+            self.log.error("%s was not cancelled (%s) and may go on.", which, error)
+
+    def on_kill(self) -> None:
+        """Cancel the run that is under way, or say that it goes on.
+
+        Airflow calls it when the task is killed, and when its ``execution_timeout`` is over.
+        """
+        if self._under_way is None:
+            return
+        # Airflow calls it in a signal handler, on top of whatever the task was doing. If that was
+        # to log a line or to use a connection, its lock is held until the handler returns; so
+        # another thread acts, and the handler does not wait for it for ever.
+        done = threading.Event()
+        threading.Thread(target=self._let_go, args=(self._under_way, done), daemon=True).start()
+        done.wait(KILL_SECONDS)
+
+    def _let_go(self, run: Run, done: threading.Event) -> None:
+        which = f"Run {run.run_id!r} of workflow {run.workflow_id!r}"
+        where = f": {url}" if (url := self.url(run)) else "."
+        level = logging.WARNING
+        if not self.cancel_on_kill:
+            text = f"{which} goes on, since cancel_on_kill is off{where}"
+        else:
+            try:
+                cancellation = self._cancel(run)
+            except Exception as error:  # whatever it is, it must not disturb the task's end
+                text = f"{which} was not cancelled ({error}) and may go on{where}"
+            else:
+                text = f"The run is cancelled with the task. {cancellation}"
+                level = logging.WARNING if cancellation.goes_on else logging.INFO
+        done.set()
+        self.log.log(level, "%s", text)
+
+    def _cancel(self, run: Run) -> Cancellation:
+        """Cancel a run within the time that a task has to end, by a client of its own."""
+        part = KILL_SECONDS / 3
+        with self.hook.new_client(
+            retry=RetryPolicy(seconds=part), timeout=part, connect_timeout=part
+        ) as client:
+            return client.get_workflow(run.workflow_id).run(run.run_id).cancel(look_for=part)

@@ -1,0 +1,134 @@
+"""The Airflow of these tests: a home folder and an SQLite database of its own, and `dag.test()`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
+STUDIO = "http://studio.example"
+TOKEN = "token-4711-of-the-tests"
+
+
+def configure() -> Path:
+    """Make the home folder, and set what Airflow reads when it is imported, not later.
+
+    Processes that a test starts inherit it.
+    """
+    home = Path(tempfile.mkdtemp(prefix="mastra-airflow-"))
+    os.environ["AIRFLOW_HOME"] = str(home)
+    ad_hoc_dags().mkdir()
+    bundles = [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(folder)},
+        }
+        for name, folder in {"examples": EXAMPLE_DAGS, "tests": ad_hoc_dags()}.items()
+    ]
+    os.environ.update(
+        {
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        }
+    )
+    return home
+
+
+def ad_hoc_dags() -> Path:
+    """An empty folder: what the DAGs that are in no file belong to."""
+    return Path(os.environ["AIRFLOW_HOME"]) / "dags"
+
+
+def make_database() -> None:
+    """Make the database, with the DAG folders in it."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.utils.db import initdb
+
+    initdb()
+    DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
+
+
+def store(dag: Any) -> None:
+    """Make Airflow's database know a DAG that is in no file."""
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    bag = DagBag(str(ad_hoc_dags()))
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "tests", None)
+
+
+def try_again(dag: Any, ti: Any, *, clear: bool = False) -> None:
+    """Run a finished task instance once more, as a retry or after it was cleared.
+
+    Args:
+        dag: its DAG.
+        ti: its row.
+        clear: whether a person clears it first, which makes the next try new work.
+    """
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        ti = session.merge(ti)
+        if clear:
+            ti.task = dag.get_task(ti.task_id)
+            clear_task_instances([ti], session)
+            session.flush()
+        ti.try_number += 1
+        ti.state = "scheduled"
+    _run_task(ti=ti, task=dag.get_task(ti.task_id))
+
+
+def connection(host: str, *, port: int | None = None, password: str = "", **extra: Any) -> str:
+    """A connection as AIRFLOW_CONN_MASTRA_DEFAULT takes it."""
+    fields = {"host": host, "port": port, "password": password, "extra": extra}
+    return json.dumps({"conn_type": "mastra", **fields})
+
+
+@dataclass(frozen=True)
+class DagResult:
+    """What a DAG run left behind.
+
+    Attributes:
+        dag_run: Airflow's row.
+        log: everything that was logged meanwhile.
+    """
+
+    dag_run: Any
+    log: str
+
+    @property
+    def state(self) -> str:
+        """The DAG run's state."""
+        return str(self.dag_run.state)
+
+    def task(self, task_id: str, map_index: int = -1) -> Any:
+        """The row of a task instance."""
+        return self.dag_run.get_task_instance(task_id, map_index=map_index)
+
+    def task_state(self, task_id: str) -> str:
+        """A task's state."""
+        return str(self.task(task_id).state)
+
+    def tries(self, task_id: str) -> int:
+        """How often a task was tried."""
+        return int(self.task(task_id).try_number)
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """What a task returned, or stored under another key."""
+        return self.task(task_id, map_index).xcom_pull(
+            task_ids=task_id, key=key, map_indexes=map_index
+        )
+
+
+RunDag = Callable[..., DagResult]
+Connect = Callable[..., None]
+StartRun = Callable[..., str]

@@ -1,0 +1,154 @@
+"""What of an Airflow connection reaches the client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+
+from airflow_provider_mastra.connection import client_arguments, secrets, studio_url
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import ConfigurationError
+
+URL = "http://mastra.example"
+
+
+def connection(**fields: Any) -> Connection:
+    """A connection of the task SDK, its extra given as a value."""
+    extra = fields.pop("extra", None)
+    text = extra if isinstance(extra, str | None) else json.dumps(extra)
+    return Connection(conn_id="mastra_here", conn_type="mastra", extra=text, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"host": "localhost", "port": 4111}, "http://localhost:4111"),
+        ({"host": "localhost", "port": 4111, "schema": "https"}, "https://localhost:4111"),
+        ({"host": "mastra.example"}, "http://mastra.example"),
+        ({"host": "mastra.example:4111"}, "http://mastra.example:4111"),
+        ({"host": "::1", "port": 4111}, "http://[::1]:4111"),
+        ({"host": "[::1]", "port": 4111}, "http://[::1]:4111"),
+        ({"host": "https://mastra.example"}, "https://mastra.example"),
+        ({"host": "https://mastra.example/"}, "https://mastra.example"),
+        ({"host": "https://mastra.example/api"}, "https://mastra.example"),
+        ({"host": "https://mastra.example/eu/", "schema": "http"}, "https://mastra.example/eu"),
+        ({"host": "https://mastra.example/eu", "port": 8443}, "https://mastra.example:8443/eu"),
+        ({"host": "http://mastra.example:4111", "port": 4111}, "http://mastra.example:4111"),
+        ({"host": " http://mastra.example:4111 "}, "http://mastra.example:4111"),
+    ],
+)
+def test_host_port_and_schema_or_a_whole_url(fields: dict[str, Any], base_url: str) -> None:
+    with MastraClient(**client_arguments(connection(**fields))) as client:
+        assert client.base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        ("mastra://localhost:4111", "http://localhost:4111"),
+        ("mastra://:secret-token@localhost:4111/https", "https://localhost:4111"),
+        ("mastra://https://mastra.example:4111", "https://mastra.example:4111"),
+        ("mastra://https%3A%2F%2Fmastra.example%2Feu", "https://mastra.example/eu"),
+    ],
+)
+def test_a_connection_given_as_a_uri(uri: str, base_url: str) -> None:
+    arguments = client_arguments(Connection.from_uri(uri, conn_id="mastra_here"))
+    with MastraClient(**arguments) as client:
+        assert client.base_url == base_url
+    assert arguments["token"] == ("secret-token" if "secret" in uri else None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "Connection 'mastra_here' has no host"),
+        ({"host": " "}, "Connection 'mastra_here' has no host"),
+        ({"host": f"{URL}:4111", "port": 4112}, "has port 4112, and port 4111 in its host"),
+        ({"host": f"{URL}:port", "port": 4111}, "port is no port number"),
+        ({"host": "ftp://mastra.example"}, "no http:// or https:// scheme"),
+        ({"host": "http://user:hush@mastra.example"}, "holds a user or password"),
+        ({"host": URL, "password": "hush hush"}, "The token is empty or has spaces"),
+        ({"host": URL, "extra": "{'timeout': hush}"}, "The extra of connection .* is no JSON"),
+        ({"host": URL, "extra": '["hush"]'}, "is JSON, but no object"),
+        ({"host": URL, "extra": {"headers": ["hush"]}}, "'headers' is no JSON object of header"),
+        ({"host": URL, "extra": {"headers": {"X-Key": 1}}}, "'headers' is no JSON object of head"),
+        ({"host": URL, "extra": {"secret_headers": "hush"}}, "Extra 'secret_headers' is no JSON"),
+        ({"host": URL, "extra": {"headers": {"X-Key": "hush\n"}}}, "'X-Key' has a line end"),
+        ({"host": URL, "extra": {"headers": {"X Key": "hush"}}}, "'X Key' is no header name"),
+        ({"host": URL, "extra": {"timeout": "soon"}}, "Extra 'timeout' is no number of seconds"),
+        ({"host": URL, "extra": {"timeout": True}}, "Extra 'timeout' is no number of seconds"),
+        ({"host": URL, "extra": {"connect_timeout": 0}}, "connect_timeout is 0"),
+        ({"host": URL, "extra": {"api_prefix": 1}}, "Extra 'api_prefix' is no text"),
+        ({"host": URL, "extra": {"verify": 1}}, "Extra 'verify' is neither"),
+        ({"host": URL, "extra": {"verify": "/no/bundle.pem"}}, "a CA bundle that is not there"),
+    ],
+)
+def test_what_cannot_work_is_a_clear_error(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        MastraClient(**client_arguments(connection(**fields)))
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_extras_as_json() -> None:
+    extra = {
+        "headers": {"X-Team": "blue"},
+        "secret_headers": {"X-Key": "k"},
+        "api_prefix": "/mastra",
+        "verify": False,
+        "timeout": 2.5,
+        "connect_timeout": 1,
+        "studio_url": "https://studio.example/",
+    }
+    given = connection(host=URL, password="t", extra=extra)
+    assert client_arguments(given) == {
+        "base_url": URL,
+        "token": "t",
+        "headers": {"X-Team": "blue", "X-Key": "k"},
+        "api_prefix": "/mastra",
+        "verify": False,
+        "timeout": 2.5,
+        "connect_timeout": 1.0,
+    }
+    assert studio_url(given) == "https://studio.example/"
+
+
+def test_extras_as_a_form_gives_them() -> None:
+    extra = {
+        "headers": '{"X-Team": "blue"}',
+        "secret_headers": "",
+        "api_prefix": None,
+        "verify": "False",
+        "timeout": "20",
+        "connect_timeout": None,
+        "studio_url": "",
+    }
+    given = connection(host=URL, password="", extra=extra)
+    assert client_arguments(given) == {
+        "base_url": URL,
+        "token": None,
+        "headers": {"X-Team": "blue"},
+        "verify": False,
+        "timeout": 20.0,
+    }
+    assert studio_url(given) is None
+
+
+def test_a_studio_url_must_be_one() -> None:
+    with pytest.raises(ConfigurationError, match="'studio_url' does not begin with http"):
+        studio_url(connection(host=URL, extra={"studio_url": "studio.example"}))
+
+
+def test_unknown_extras_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    client_arguments(connection(host=URL, extra={"time_out": 7, "timeout": 5}))
+    (record,) = caplog.records
+    assert "fields that mean nothing here: time_out. Known are: headers, " in record.getMessage()
+
+
+def test_every_value_of_a_header_is_a_secret() -> None:
+    extra = {"headers": {"Authorization": "Bearer abc"}, "secret_headers": {"X-Key": "k"}}
+    arguments = client_arguments(connection(host=URL, password="t", extra=extra))
+    assert secrets(arguments) == {"t", "Bearer abc", "abc", "k"}

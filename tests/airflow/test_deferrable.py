@@ -1,0 +1,218 @@
+"""Waiting in the triggerer: `dag.test()` runs triggers, on both generations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.operators.workflow import (
+    MastraResumeWorkflowOperator,
+    MastraRunWorkflowOperator,
+)
+from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
+from mastra_workflows import MastraClient, RunStatus
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import Connect, RunDag
+
+IN_TRIGGERER = "Waiting for it in the triggerer."
+
+
+def trigger(key: str, workflow_id: str = "slowExport", **options: Any) -> MastraWorkflowRunTrigger:
+    arguments: dict[str, Any] = {
+        "mastra_conn_id": "mastra_default",
+        "workflow_id": workflow_id,
+        "run_id": key,
+        "wait": {"on_suspend": "return", "poll_interval": 0.1, "max_poll_interval": 0.2},
+        "deadline": None,
+        "cancel_on_kill": True,
+        **options,
+    }
+    return MastraWorkflowRunTrigger(**arguments)
+
+
+def first_event(waiting: MastraWorkflowRunTrigger) -> dict[str, Any]:
+    """What a triggerer would be told, by the trigger as Airflow stores and makes it again."""
+    path, arguments = waiting.serialize()
+    assert path == "airflow_provider_mastra.triggers.workflow.MastraWorkflowRunTrigger"
+    again = MastraWorkflowRunTrigger(**arguments)
+
+    async def run() -> dict[str, Any]:
+        async for event in again.run():
+            payload: dict[str, Any] = event.payload
+            return payload
+        raise AssertionError("no event")
+
+    return asyncio.run(run())
+
+
+def test_a_run_is_waited_for_in_the_triggerer(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    with DAG("deferred", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 5, "seconds": 2},
+            deferrable=True,
+        )
+    result = run_dag(dag)
+
+    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert IN_TRIGGERER in result.log
+    assert "The triggerer's waiting is over (over): Run" in result.log
+    assert connected.executions(key) == 1
+
+
+def test_a_run_that_is_over_at_once_is_not_deferred(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    with DAG("short", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report",
+            workflow_id="orderReport",
+            input_data={"city": "Oslo"},
+            wait_for_completion=True,
+            deferrable=True,
+        )
+    assert run_dag(dag).xcom("report")["status"] == "success"
+
+
+def test_suspending_and_resuming(connected: SampleServer, run_dag: RunDag) -> None:
+    with DAG("deferred_resume", schedule=None) as dag:
+        ask = MastraRunWorkflowOperator(
+            task_id="ask",
+            workflow_id="refundApproval",
+            input_data={"order": "A-1", "amount": 5, "reason": "broken"},
+            on_suspend="return",
+            deferrable=True,
+        )
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="refundApproval",
+            run_id=ask.output["run_id"],
+            resume_data={"approved": True},
+            deferrable=True,
+        )
+    result = run_dag(dag)
+    assert result.xcom("ask")["suspensions"][0]["step"] == ["approve"]
+    assert result.xcom("resume")["result"]["refunded"] == 5
+
+
+def test_a_failed_run_fails_the_task(connected: SampleServer, run_dag: RunDag) -> None:
+    with DAG("deferred_failure", schedule=None) as dag:
+        MastraRunWorkflowOperator(task_id="import", workflow_id="failingImport", deferrable=True)
+    result = run_dag(dag)
+    assert result.task_state("import") == "failed"
+    assert "disk full on import-7" in result.log
+
+
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+def test_the_deadline_comes_back_to_the_task_which_cancels(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str, limit: str
+) -> None:
+    from datetime import timedelta
+
+    with DAG("deferred_timeout", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 60},
+            run_id=key,
+            deferrable=True,
+            **{limit: timedelta(seconds=3)},
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("export") == "failed"
+    assert "The triggerer's waiting is over (timeout)" in result.log
+    record = client.get_workflow("slowExport").run_execution_result(key)
+    assert record.status == RunStatus.CANCELED
+
+
+def test_the_event_holds_no_result(connected: SampleServer, client: MastraClient, key: str) -> None:
+    client.get_workflow("orderReport").run(key).start_async(input_data={"city": "Oslo"})
+    event = first_event(trigger(key, "orderReport"))
+    assert event == {
+        "workflow_id": "orderReport",
+        "run_id": key,
+        "reason": "over",
+        "message": f"Run {key!r} of workflow 'orderReport' is success",
+        "deadline": None,
+        "restarted": None,
+    }
+
+
+def test_a_trigger_that_is_started_again_waits_again(
+    connected: SampleServer, client: MastraClient, key: str
+) -> None:
+    run = client.get_workflow("countedCharge").run(key)
+    run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 1})
+    waiting = trigger(key, "countedCharge")
+
+    async def leave() -> None:
+        events = waiting.run()
+        first = asyncio.ensure_future(anext(events))  # type: ignore[arg-type, call-overload]
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(leave())
+    assert first_event(waiting)["reason"] == "over"
+    assert connected.executions(key) == 1
+
+
+def test_the_triggers_own_deadline(connected: SampleServer, client: MastraClient, key: str) -> None:
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 60})
+    event = first_event(trigger(key, deadline=time.time() + 0.5))
+    assert event["reason"] == "timeout"
+    assert run.read().is_active  # what becomes of the run, the task decides
+    run.cancel()
+
+
+def test_errors_wake_the_task(connected: SampleServer, key: str) -> None:
+    event = first_event(trigger(key))
+    assert event["reason"] == "error"
+    assert "has no run" in event["message"]
+
+
+@pytest.fixture(params=["1", "0"])
+def mortal(request: pytest.FixtureRequest, connect: Connect) -> Iterator[SampleServer]:
+    """A server that a test may kill."""
+    with SampleServer(request.param) as server:
+        connect(server.url)
+        yield server
+
+
+def test_a_lost_run_is_restarted_by_the_task(
+    mortal: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    class Unlucky(MastraRunWorkflowOperator):
+        def set_going(self, run: Any, context: Any) -> Any:
+            started = super().set_going(run, context)
+            mortal.kill()
+            mortal.start()
+            return started
+
+    with DAG("lost", schedule=None) as dag:
+        Unlucky(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 5, "seconds": 1},
+            deferrable=True,
+            max_poll_interval=0.5,
+            stall_timeout=2,
+            on_stall="restart",
+        )
+    result = run_dag(dag)
+
+    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert "The triggerer's waiting is over (stalled)" in result.log
+    assert result.log.count("Restarted it.") == 1
+    assert mortal.executions(key) == 2

@@ -1,0 +1,65 @@
+"""The example DAGs, as users copy them, against both generations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import EXAMPLE_DAGS, RunDag
+
+
+@pytest.fixture(scope="module")
+def examples(airflow_database: None) -> dict[str, Any]:
+    """The DAGs of the folder, read as Airflow reads them."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(EXAMPLE_DAGS))
+    assert bag.import_errors == {}
+    assert not any("mastra_server" in stat.file for stat in bag.dagbag_stats)
+    return dict(bag.dags)
+
+
+def test_each_goes_by_a_name_of_ours(examples: dict[str, Any]) -> None:
+    assert set(examples) == {"mastra_batch", "mastra_daily_report", "mastra_refund_approval"}
+
+
+def test_daily_report(connected: SampleServer, run_dag: RunDag, examples: dict[str, Any]) -> None:
+    result = run_dag(examples["mastra_daily_report"])
+
+    assert result.state == "success"
+    started, waited = result.xcom("start"), result.xcom("wait")
+    assert waited["run_id"] == started["run_id"]
+    day = result.dag_run.run_after.date().isoformat()
+    assert result.xcom("publish") == f"Hamburg on {day}: 10 orders, 212.5 EUR"
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        (4200, "4200 cents are refunded for A-1042: within the limit"),
+        (9900, "0 cents are refunded for A-1042: too much"),
+    ],
+)
+def test_refund_approval(
+    connected: SampleServer,
+    run_dag: RunDag,
+    examples: dict[str, Any],
+    amount: int,
+    told: str,
+) -> None:
+    result = run_dag(examples["mastra_refund_approval"], run_conf={"amount": amount})
+
+    assert result.state == "success"
+    assert result.xcom("ask")["status"] == "suspended"
+    assert result.xcom("tell") == told
+
+
+def test_batch(connected: SampleServer, run_dag: RunDag, examples: dict[str, Any]) -> None:
+    cities = ["Bremen", "Düsseldorf", "Aachen"]
+    result = run_dag(examples["mastra_batch"], run_conf={"cities": cities})
+
+    assert result.state == "success"
+    assert result.xcom("add_up") == {"cities": 3, "total": 3 * 21250}
+    assert [result.task("report", index).rendered_map_index for index in range(3)] == cities

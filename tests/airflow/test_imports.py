@@ -1,0 +1,55 @@
+"""What importing the provider costs: counted in modules, which a busy machine does not change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.airflow.harness import EXAMPLE_DAGS
+
+PROVIDER = "airflow_provider_mastra"
+MODULES = [f"{PROVIDER}.{name}.workflow" for name in ("operators", "sensors")]
+AIRFLOW = (
+    "import airflow.sdk.execution_time.task_runner; from airflow.sdk import BaseHook, dag, task"
+)
+
+
+def imported(then: str, *, first: str = "") -> set[str]:
+    """The modules that a statement imports in a new process, beside those of an earlier one."""
+    program = (
+        f"import json, sys\n{first}\nbefore = set(sys.modules)\n{then}\n"
+        "print('\\n' + json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(process.stdout.splitlines()[-1]))
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
+def test_what_airflow_imports_at_every_start_imports_nothing_else() -> None:
+    info = f"{PROVIDER}.get_provider_info"
+    assert packages(imported(f"import {info}")) - sys.stdlib_module_names == {PROVIDER}
+
+
+def test_the_provider_needs_no_prefect_and_leaves_async_http_alone() -> None:
+    loaded = packages(imported(f"import {', '.join(MODULES)}"))
+    assert PROVIDER in loaded
+    assert not loaded & {"prefect", "prefect_mastra", "aiohttp", "wtforms"}
+
+
+@pytest.mark.parametrize("name", ["daily_report", "refund_approval", "batch"])
+def test_an_example_dag_adds_little_to_airflow(name: str) -> None:
+    file = EXAMPLE_DAGS / f"{name}.py"
+    new = imported(f"import runpy; runpy.run_path({str(file)!r})", first=AIRFLOW)
+    third_party = packages(new) - sys.stdlib_module_names - {"airflow", PROVIDER}
+    third_party = {name for name in third_party if not name.startswith("_")}
+    known = {"mastra_workflows", "requests", "urllib3", "charset_normalizer", "certifi", "idna"}
+    assert third_party - known <= {"croniter", "dateutil", "six"}
+    assert len(new) < 220

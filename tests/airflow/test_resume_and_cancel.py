@@ -1,0 +1,223 @@
+"""MastraResumeWorkflowOperator and MastraCancelWorkflowRunOperator, by `dag.test()`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.operators.workflow import (
+    MastraCancelWorkflowRunOperator,
+    MastraResumeWorkflowOperator,
+    MastraRunWorkflowOperator,
+)
+from mastra_workflows import MastraClient, RunStatus
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import STUDIO, RunDag, StartRun
+
+REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
+
+
+def test_run_suspended_resume_result(connected: SampleServer, run_dag: RunDag) -> None:
+    with DAG("approval", schedule=None) as dag:
+        ask: Any = MastraRunWorkflowOperator(
+            task_id="ask", workflow_id="refundApproval", input_data=REFUND, on_suspend="return"
+        )
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="refundApproval",
+            run_id=ask.output["run_id"],
+            step="{{ ti.xcom_pull('ask')['suspensions'][0]['step'][0] }}",
+            resume_data={"approved": True, "note": "{{ task.task_id }}"},
+        )
+    result = run_dag(dag)
+
+    asked, resumed = result.xcom("ask"), result.xcom("resume")
+    assert (asked["status"], resumed["status"]) == ("suspended", "success")
+    assert resumed["result"] == {"order": "A-1", "refunded": 100, "note": "resume"}
+    assert resumed["run_id"] == asked["run_id"]
+    assert resumed["url"] == f"{STUDIO}/workflows/refundApproval/graph/{asked['run_id']}"
+    assert "The step was resumed." in result.log
+    assert "Step 'pay-back' succeeded after" in result.log
+
+
+@pytest.mark.parametrize("step", ["inner.approve", ["inner", "approve"], None])
+def test_a_step_in_a_nested_workflow(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    start_run: StartRun,
+    step: str | list[str] | None,
+) -> None:
+    run = client.get_workflow("nestedApproval").run(start_run("nestedApproval", document="d"))
+    run.wait(timeout=10)
+    with DAG("nested", schedule=None) as dag:
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="nestedApproval",
+            run_id=run.run_id,
+            step=step,
+            resume_data={"approved": True},
+        )
+    assert run_dag(dag).xcom("resume")["result"] == {"document": "d", "published": True}
+
+
+def test_one_item_after_the_other_with_an_index_from_a_template(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("photoReview").run(start_run("photoReview", photos=["a", "b"]))
+    run.wait(timeout=10)
+    with DAG("items", schedule=None) as dag:
+        first, second = (
+            MastraResumeWorkflowOperator(
+                task_id=f"review_{index}",
+                workflow_id="photoReview",
+                run_id=run.run_id,
+                for_each_index=f"{{{{ {index} }}}}",
+                resume_data={"approved": index == 1},
+                on_suspend="return",
+            )
+            for index in range(2)
+        )
+        first >> second
+    result = run_dag(dag)
+
+    between = result.xcom("review_0")
+    assert between["status"] == "suspended"
+    assert [item["for_each_index"] for item in between["suspensions"]] == [1]
+    assert result.xcom("review_1")["result"] == [
+        {"photo": "a", "approved": False},
+        {"photo": "b", "approved": True},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resume_data": {"approved": "yes"}}, "$.approved: string where boolean is wanted"),
+        ({"resume_data": None}, "$.approved: required"),
+        ({"for_each_index": "first"}, "for_each_index is 'first'; it must be a number"),
+    ],
+)
+def test_a_bad_answer_is_refused_without_retries(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    start_run: StartRun,
+    arguments: dict[str, Any],
+    message: str,
+) -> None:
+    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
+    run.wait(timeout=10)
+    with DAG("bad_answer", schedule=None) as dag:
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="refundApproval",
+            run_id=run.run_id,
+            retries=3,
+            retry_delay=timedelta(0),
+            **arguments,
+        )
+    result = run_dag(dag)
+
+    assert (result.task_state("resume"), result.tries("resume")) == ("failed", 1)
+    assert message in result.log
+    assert run.read().is_suspended
+
+
+def test_resuming_without_waiting(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("twoQuestions").run(start_run("twoQuestions", campaign="spring"))
+    run.wait(timeout=10)
+    with DAG("resume_no_wait", schedule=None) as dag:
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="twoQuestions",
+            run_id=run.run_id,
+            step="ask-budget",
+            resume_data={"budget": 5},
+            wait_for_completion=False,
+        )
+    assert run_dag(dag).task_state("resume") == "success"
+    (waits,) = run.wait(timeout=10).suspensions
+    assert waits.name == "ask-deadline"
+
+
+def test_a_run_that_is_not_suspended(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("orderReport").run(start_run("orderReport", city="Oslo"))
+    run.wait(timeout=10)
+    with DAG("not_suspended", schedule=None) as dag:
+        MastraResumeWorkflowOperator(
+            task_id="resume", workflow_id="orderReport", run_id=run.run_id, resume_data={}
+        )
+    result = run_dag(dag)
+    assert result.task_state("resume") == "failed"
+    assert "is success, so there is nothing to resume. Nothing was sent." in result.log
+
+
+def test_cancelling_a_run_that_is_under_way(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run_id = start_run("slowExport", seconds=60)
+    with DAG("cancel", schedule=None) as dag:
+        MastraCancelWorkflowRunOperator(
+            task_id="cancel", workflow_id="{{ 'slowExport' }}", run_id=run_id
+        )
+    result = run_dag(dag)
+
+    assert result.xcom("cancel")["status"] == "canceled"
+    assert result.xcom("cancel")["url"] == f"{STUDIO}/workflows/slowExport/graph/{run_id}"
+    read = client.get_workflow("slowExport").run_execution_result(run_id)
+    assert read.status == RunStatus.CANCELED
+
+
+def test_cancelling_says_when_something_goes_on(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
+    run.wait(timeout=10)
+    with DAG("cancel_suspended", schedule=None) as dag:
+        MastraCancelWorkflowRunOperator(
+            task_id="cancel", workflow_id="refundApproval", run_id=run.run_id
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("cancel") == "success"
+    stays = connected.generation == "0"
+    assert result.xcom("cancel")["status"] == ("suspended" if stays else "canceled")
+    assert ("servers before 1.0 leave a suspended run as it is" in result.log) == stays
+
+
+def test_cancelling_leaves_a_finished_run_alone(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("orderReport").run(start_run("orderReport", city="Oslo"))
+    run.wait(timeout=10)
+    with DAG("cancel_finished", schedule=None) as dag:
+        MastraCancelWorkflowRunOperator(
+            task_id="cancel", workflow_id="orderReport", run_id=run.run_id
+        )
+    result = run_dag(dag)
+
+    assert result.xcom("cancel")["status"] == "success"
+    assert "it was over already, nothing was cancelled." in result.log
+
+
+def test_cancelling_an_unknown_run(connected: SampleServer, run_dag: RunDag, key: str) -> None:
+    with DAG("cancel_unknown", schedule=None) as dag:
+        MastraCancelWorkflowRunOperator(
+            task_id="cancel",
+            workflow_id="orderReport",
+            run_id=key,
+            retries=3,
+            retry_delay=timedelta(0),
+        )
+    result = run_dag(dag)
+
+    assert (result.task_state("cancel"), result.tries("cancel")) == ("failed", 1)
+    assert f"The server has no run '{key}' of workflow 'orderReport'." in result.log

@@ -1,0 +1,354 @@
+"""MastraRunWorkflowOperator, by `dag.test()` against real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+from airflow.sdk import DAG, task
+
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from mastra_workflows import MastraClient, RunStatus
+from mastra_workflows.errors import ConfigurationError, UnknownRunError
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag, StartRun
+
+
+def test_returns_the_runs_outcome_and_tells_each_step(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    with DAG("outcome", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report", workflow_id="orderReport", input_data={"city": "Oslo", "limit": 2}
+        )
+    result = run_dag(dag)
+
+    outcome = result.xcom("report")
+    run_id = outcome["run_id"]
+    url = f"{STUDIO}/workflows/orderReport/graph/{run_id}"
+    assert outcome == {
+        "run_id": run_id,
+        "workflow_id": "orderReport",
+        "status": "success",
+        "result": {"city": "Oslo", "orders": 2, "total": 2250, "text": "Oslo: 2 orders, 22.5 EUR"},
+        "error": None,
+        "suspensions": [],
+        "url": url,
+    }
+    assert run_id.startswith("outcome.report.manual__")
+    lines = [
+        f"Run '{run_id}' of workflow 'orderReport': {url}",
+        "Step 'fetch-orders' started at ",
+        "Step 'fetch-orders' succeeded after ",
+        "Step 'summarise' succeeded after ",
+        "Step 'render' succeeded after ",
+        f"Run '{run_id}' of workflow 'orderReport' is success. Steps: fetch-orders ",
+    ]
+    places = [result.log.index(line) for line in lines]
+    assert places == sorted(places)
+
+
+def test_without_waiting_the_outcome_is_that_of_the_moment(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient
+) -> None:
+    with DAG("no_wait", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 60},
+            wait_for_completion=False,
+        )
+    outcome = run_dag(dag).xcom("export")
+
+    assert (outcome["status"], outcome["result"]) == ("running", None)
+    run = client.get_workflow("slowExport").run(outcome["run_id"])
+    assert run.cancel().run.status == RunStatus.CANCELED
+
+
+def test_a_failed_run_fails_the_task_which_may_be_retried(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    with DAG("failing", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="import",
+            workflow_id="failingImport",
+            input_data={"file": "orders.csv"},
+            retries=1,
+            retry_delay=timedelta(0),
+        )
+    result = run_dag(dag)
+
+    assert (result.state, result.tries("import")) == ("failed", 2)
+    assert "RunFailedError" in result.log
+    assert "is failed in step 'store-rows': Error: disk full on import-7" in result.log
+    assert "Steps: read-file" in result.log
+    assert "an earlier try has left it so; the next run in line does the work" in result.log
+    assert "-2' of workflow 'failingImport'" in result.log
+
+
+def test_a_suspension_fails_the_task_by_default(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient
+) -> None:
+    with DAG("suspended_fail", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="approve",
+            workflow_id="refundApproval",
+            input_data={"order": "A-1", "amount": 100, "reason": "broken"},
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("approve") == "failed"
+    assert "is suspended at 'approve'. It waits to be resumed or cancelled" in result.log
+    assert result.xcom("approve") is None
+
+
+def test_a_suspension_can_be_the_outcome(connected: SampleServer, run_dag: RunDag) -> None:
+    refund = {"order": "A-2", "amount": 100, "reason": "broken"}
+    with DAG("suspended_return", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="approve",
+            workflow_id="refundApproval",
+            input_data=refund,
+            on_suspend="return",
+        )
+    outcome = run_dag(dag).xcom("approve")
+
+    assert outcome["status"] == "suspended"
+    (suspension,) = outcome["suspensions"]
+    assert (suspension["step"], suspension["payload"]) == (["approve"], refund)
+    assert set(suspension["resume_schema"]["properties"]) == {"approved", "note"}
+
+
+def test_a_suspension_can_be_waited_through(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    refund = {"order": "A-3", "amount": 100, "reason": "broken"}
+    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **refund))
+    run.wait(timeout=10)
+    with DAG("suspended_wait", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="approve",
+            workflow_id="refundApproval",
+            input_data=refund,
+            run_id=run.run_id,
+            on_suspend="wait",
+            max_poll_interval=0.5,
+        )
+    answer = threading.Timer(1.0, run.resume, kwargs={"resume_data": {"approved": True}})
+    answer.start()
+    result = run_dag(dag)
+    answer.join()
+
+    assert result.xcom("approve")["result"]["refunded"] == 100
+    suspended = result.log.index("Step 'approve' is suspended")
+    assert suspended < result.log.index("Step 'approve' succeeded")
+
+
+def test_arguments_are_templates_and_keep_their_types(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    with DAG("templates", schedule=None, params={"city": "Århus", "key": key}) as dag:
+
+        @task
+        def limit() -> int:
+            return 3
+
+        MastraRunWorkflowOperator(
+            task_id="report",
+            workflow_id="{{ 'order' }}Report",
+            input_data={"city": "{{ params.city }}", "limit": limit()},
+            request_context={"tenant": "{{ params.city }}"},
+            run_id="{{ params.key }}",
+        )
+    outcome = run_dag(dag).xcom("report")
+
+    assert outcome["run_id"] == key
+    assert (outcome["result"]["city"], outcome["result"]["orders"]) == ("Århus", 3)
+
+
+def test_mapped_tasks_have_runs_of_their_own(connected: SampleServer, run_dag: RunDag) -> None:
+    cities = ["Oslo", "Bergen", "Tromsø"]
+    with DAG("mapped", schedule=None) as dag:
+        reports = MastraRunWorkflowOperator.partial(
+            task_id="report", workflow_id="orderReport"
+        ).expand(input_data=[{"city": city} for city in cities])
+
+        @task
+        def collect(outcomes: Any) -> list[str]:
+            return [outcome["result"]["city"] for outcome in outcomes]
+
+        collect(reports.output)
+    result = run_dag(dag)
+
+    assert result.xcom("collect") == cities
+    run_ids = {result.xcom("report", map_index=index)["run_id"] for index in range(3)}
+    assert len(run_ids) == 3
+    assert all(run_id.startswith("mapped.report.") for run_id in run_ids)
+
+
+class Crashing(MastraRunWorkflowOperator):
+    """Fails once for each run, as soon as the run is under way."""
+
+    crashed: ClassVar[set[str]] = set()
+
+    def set_going(self, *arguments: Any) -> Any:
+        """Start the run, and fail."""
+        started = super().set_going(*arguments)
+        run = arguments[0]
+        if run.run_id not in self.crashed:
+            self.crashed.add(run.run_id)
+            raise OSError("the worker has no memory left")
+        return started
+
+
+def test_a_retry_attaches_to_the_run_and_executes_nothing_again(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    with DAG("retried", schedule=None) as dag:
+        Crashing(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 42, "seconds": 2},
+            retries=2,
+            retry_delay=timedelta(0),
+        )
+    result = run_dag(dag)
+
+    assert result.xcom("charge")["result"] == {"charged": 42}
+    assert result.tries("charge") == 2
+    assert connected.executions(key) == 1
+    assert re.search("start.* attach(es|ing) to it", result.log)
+
+
+def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) -> None:
+    with DAG("timeout", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 42, "seconds": 3},
+            timeout=timedelta(seconds=1),
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("charge") == "failed"
+    assert "WaitTimeoutError" in result.log
+    assert "is running after 1 s of waiting. It goes on by itself." in result.log
+
+
+def test_invalid_input_starts_nothing_and_is_not_retried(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
+) -> None:
+    with DAG("invalid", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": "much"},
+            run_id=key,
+            retries=3,
+            retry_delay=timedelta(0),
+        )
+    result = run_dag(dag)
+
+    assert (result.task_state("charge"), result.tries("charge")) == ("failed", 1)
+    assert "$.amount: string where number is wanted" in result.log
+    assert connected.executions(key) == 0
+    with pytest.raises(UnknownRunError):
+        client.get_workflow("countedCharge").run_execution_result(key)
+
+
+def test_an_unknown_workflow_is_not_retried_and_the_known_are_named(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    with DAG("unknown", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report", workflow_id="orderRepot", retries=3, retry_delay=timedelta(0)
+        )
+    result = run_dag(dag)
+
+    assert (result.task_state("report"), result.tries("report")) == ("failed", 1)
+    assert "The server has no workflow 'orderRepot'. It has: 'orderReport'" in result.log
+
+
+@pytest.mark.parametrize("run_id", ["{{ none }}", "{{ '' }}"])
+def test_a_run_id_that_a_template_made_nothing_of_is_refused(
+    connected: SampleServer, run_dag: RunDag, run_id: str
+) -> None:
+    with DAG("no_run_id", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report",
+            workflow_id="orderReport",
+            input_data={"city": "Oslo"},
+            run_id=run_id,
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("report") == "failed"
+    assert "it must be a text. Nothing was sent." in result.log
+
+
+def test_a_result_of_several_megabytes_arrives(connected: SampleServer, run_dag: RunDag) -> None:
+    with DAG("big", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="rows", workflow_id="bigReport", input_data={"megabytes": 4}
+        )
+    rows = run_dag(dag).xcom("rows")["result"]["rows"]
+
+    assert len(rows) == 4000
+    assert len(json.dumps(rows)) > 4_000_000
+
+
+def test_keys_and_data_of_any_script(connected: SampleServer, run_dag: RunDag) -> None:
+    with DAG("odd", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="echo",
+            workflow_id='odd key/50% + "quotes" é',
+            input_data={"text": "日本語 🦊 \"'\\"},
+        )
+    outcome = run_dag(dag).xcom("echo")
+
+    assert outcome["result"] == {"text": "日本語 🦊 \"'\\"}
+    assert "/workflows/odd%20key%2F50%25%20%2B%20%22quotes%22%20%C3%A9/graph/" in outcome["url"]
+
+
+@pytest.mark.parametrize("password", [TOKEN, "wrong-token-0815"])
+def test_no_secret_gets_into_the_log(
+    guarded: SampleServer, connect: Connect, run_dag: RunDag, password: str
+) -> None:
+    headers = {"X-Team-Key": "team-key-of-the-tests"}
+    connect(guarded.url, password=password, secret_headers=headers)
+    with DAG("secrets", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report",
+            workflow_id="orderReport",
+            input_data={"city": "Oslo"},
+            retries=2,
+            retry_delay=timedelta(0),
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("report") == ("success" if password == TOKEN else "failed")
+    assert result.tries("report") == 1
+    assert ("Set the token that this server asks for." in result.log) == (password != TOKEN)
+    for secret in (password, *headers.values()):
+        assert secret not in result.log
+        assert secret not in json.dumps(result.xcom("report"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"on_suspend": "never"},
+        {"poll_interval": 0},
+        {"max_poll_interval": -1},
+        {"timeout": timedelta(seconds=-1)},
+        {"outage_timeout": -1},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_a_bad_option_is_refused_when_the_dag_is_read(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(option))):
+        MastraRunWorkflowOperator(task_id="report", workflow_id="orderReport", **option)

@@ -1,0 +1,192 @@
+"""MastraWorkflowRunSensor, by `dag.test()` against real servers."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
+from mastra_workflows import MastraClient, RunStatus
+from mastra_workflows.errors import ConfigurationError
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import STUDIO, Connect, DagResult, RunDag, StartRun
+
+REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
+
+
+@pytest.fixture
+def sense(connected: SampleServer, run_dag: RunDag) -> Any:
+    """Runs a DAG of one sensor, `wait`."""
+
+    def sense(workflow_id: str, run_id: str, **arguments: Any) -> DagResult:
+        with DAG("sensor", schedule=None) as dag:
+            MastraWorkflowRunSensor(
+                task_id="wait", workflow_id=workflow_id, run_id=run_id, **arguments
+            )
+        return run_dag(dag)
+
+    return sense
+
+
+def test_waits_for_the_end_and_returns_the_outcome(sense: Any, start_run: StartRun) -> None:
+    run_id = start_run("slowExport", seconds=2)
+    result = sense("slowExport", "{{ '" + run_id + "' }}")
+
+    assert result.xcom("wait") == {
+        "run_id": run_id,
+        "workflow_id": "slowExport",
+        "status": "success",
+        "result": {"exported": True},
+        "error": None,
+        "suspensions": [],
+        "url": f"{STUDIO}/workflows/slowExport/graph/{run_id}",
+    }
+    assert result.xcom("wait", key="mastra_run_url") == result.xcom("wait")["url"]
+    started = result.log.index("Step 'export' started")
+    assert started < result.log.index("Step 'export' succeeded after")
+    assert f"Run '{run_id}' of workflow 'slowExport' is success. Steps: export" in result.log
+
+
+def test_rescheduled_it_holds_no_worker_between_two_looks(sense: Any, start_run: StartRun) -> None:
+    result = sense(
+        "slowExport", start_run("slowExport", seconds=3), mode="reschedule", poke_interval=1
+    )
+
+    assert result.xcom("wait")["result"] == {"exported": True}
+    assert result.log.count("marking task as UP_FOR_RESCHEDULE") > 1
+    assert "is running. Steps: export running." in result.log
+    assert result.tries("wait") == 1
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_a_failed_run_fails_it_at_once_and_without_retries(
+    sense: Any, start_run: StartRun, mode: str
+) -> None:
+    result = sense(
+        "failingImport", start_run("failingImport"), mode=mode, retries=3, retry_delay=timedelta(0)
+    )
+    assert (result.task_state("wait"), result.tries("wait")) == ("failed", 1)
+    assert "is failed in step 'store-rows': Error: disk full on import-7" in result.log
+
+
+def test_a_cancelled_run_fails_it(sense: Any, client: MastraClient, start_run: StartRun) -> None:
+    run_id = start_run("slowExport", seconds=60)
+    client.get_workflow("slowExport").run(run_id).cancel()
+    result = sense("slowExport", run_id)
+    assert result.task_state("wait") == "failed"
+    assert "is canceled. It is over; only a new run can do the work." in result.log
+
+
+def test_an_unknown_run_fails_it_at_once(sense: Any, key: str) -> None:
+    result = sense("orderReport", key, retries=3, retry_delay=timedelta(0))
+    assert (result.task_state("wait"), result.tries("wait")) == ("failed", 1)
+    assert f"The server has no run '{key}'" in result.log
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_soft_fail_skips_it_when_the_run_failed(sense: Any, start_run: StartRun, mode: str) -> None:
+    result = sense("failingImport", start_run("failingImport"), mode=mode, soft_fail=True)
+    assert result.task_state("wait") == "skipped"
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+@pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
+def test_when_its_time_is_over_the_run_goes_on(
+    sense: Any, client: MastraClient, start_run: StartRun, mode: str, soft_fail: bool, state: str
+) -> None:
+    run_id = start_run("slowExport", seconds=60)
+    result = sense(
+        "slowExport",
+        run_id,
+        mode=mode,
+        soft_fail=soft_fail,
+        timeout=1,
+        poke_interval=1,
+        retries=3,
+        retry_delay=timedelta(0),
+    )
+    assert (result.task_state("wait"), result.tries("wait")) == (state, 1)
+    read = client.get_workflow("slowExport").run_execution_result(run_id)
+    assert read.status == RunStatus.RUNNING
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_it_can_wait_for_a_suspension(sense: Any, start_run: StartRun, mode: str) -> None:
+    result = sense(
+        "refundApproval", start_run("refundApproval", **REFUND), on_suspend="return", mode=mode
+    )
+    outcome = result.xcom("wait")
+    assert outcome["status"] == "suspended"
+    assert outcome["suspensions"][0]["payload"] == REFUND
+
+
+@pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
+def test_a_suspension_fails_it_by_default(
+    sense: Any, start_run: StartRun, soft_fail: bool, state: str
+) -> None:
+    result = sense("refundApproval", start_run("refundApproval", **REFUND), soft_fail=soft_fail)
+    assert result.task_state("wait") == state
+    assert "is suspended at 'approve'" in result.log
+
+
+def test_it_can_wait_through_a_suspension(
+    sense: Any, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
+    run.wait(timeout=10)
+    answer = threading.Timer(1.0, run.resume, kwargs={"resume_data": {"approved": True}})
+    answer.start()
+    result = sense("refundApproval", run.run_id, on_suspend="wait", poke_interval=0.5)
+    answer.join()
+    assert result.xcom("wait")["result"]["refunded"] == 100
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_it_survives_an_outage_of_the_server(
+    own_server: SampleServer, connect: Connect, run_dag: RunDag, key: str, mode: str
+) -> None:
+    connect(own_server.url)
+    with MastraClient(own_server.url) as client:
+        run = client.get_workflow("orderReport").run(key)
+        run.ensure_started(input_data={"city": "Oslo"})
+        run.wait(timeout=10)
+    own_server.stop()
+    with DAG("outage", schedule=None) as dag:
+        MastraWorkflowRunSensor(task_id="wait", workflow_id="orderReport", run_id=key, mode=mode)
+    repair = threading.Timer(1.0, own_server.start)
+    repair.start()
+    result = run_dag(dag)
+    repair.join()
+
+    assert result.xcom("wait")["status"] == "success"
+    assert "No answer from the Mastra server" in result.log
+    assert "The Mastra server answers again." in result.log
+
+
+def test_it_gives_up_after_an_outage_that_is_too_long(
+    own_server: SampleServer, connect: Connect, run_dag: RunDag
+) -> None:
+    connect(own_server.url)
+    own_server.stop()
+    with DAG("lost", schedule=None) as dag:
+        MastraWorkflowRunSensor(
+            task_id="wait", workflow_id="orderReport", run_id="a-run", outage_timeout=1
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("wait") == "failed"
+    assert "ServerLostError: The server has not answered for 1 s" in result.log
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"on_suspend": "never"}, {"poll_interval": 0}, {"outage_timeout": -1}],
+    ids=lambda option: next(iter(option)),
+)
+def test_a_bad_option_is_refused_when_the_dag_is_read(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(option))):
+        MastraWorkflowRunSensor(task_id="wait", workflow_id="w", run_id="r", **option)
