@@ -17,7 +17,7 @@ from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
 )
-from mastra_workflows import MastraClient, RunStatus
+from mastra_workflows import MastraClient, Run, RunStatus
 from scripts.sample_server import ROOT, SampleServer
 from tests.airflow.harness import STUDIO, Connect, RunDag, StartRun
 

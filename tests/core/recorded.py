@@ -1,0 +1,37 @@
+"""Answers of real servers, as `record_answers` has kept them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from mastra_workflows import api
+from mastra_workflows.api import Response
+from mastra_workflows.models import WorkflowRun
+
+FOLDER = Path(__file__).parent / "answers"
+Recorded = Literal["v0", "v1"]
+GENERATIONS: tuple[Recorded, ...] = ("v0", "v1")
+
+
+def answer(generation: Recorded, name: str) -> Response:
+    """One recorded answer."""
+    record = json.loads((FOLDER / generation / f"{name}.json").read_text(encoding="utf-8"))
+    text = record["text"] if "text" in record else json.dumps(record["body"], ensure_ascii=False)
+    return Response(record["status"], record["headers"], text.encode())
+
+
+def body(generation: Recorded, name: str) -> Any:
+    """The JSON of one recorded answer."""
+    return json.loads(answer(generation, name).content)
+
+
+def run(generation: Recorded, name: str, workflow_id: str = "w", run_id: str = "r") -> WorkflowRun:
+    """The run of one recorded answer."""
+    return api.parse_run(workflow_id, run_id, answer(generation, name))
+
+
+def json_answer(data: Any, status: int = 200) -> Response:
+    """An answer made up, for what no server at hand can be brought to say."""
+    return Response(status, {"content-type": "application/json"}, json.dumps(data).encode())

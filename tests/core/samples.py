@@ -1,0 +1,36 @@
+"""The sample workflows' input, and small helpers about their runs."""
+
+from __future__ import annotations
+
+from mastra_workflows import Event, MastraClient, Run, WorkflowRun
+
+REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
+REPORT = {"city": "Köln", "limit": 2}
+ODD_WORKFLOW = 'odd key/50% + "quotes" é'
+
+
+def charge(key: str, seconds: float = 0) -> dict[str, object]:
+    """Input of `countedCharge`, whose executions are counted under the key."""
+    return {"key": key, "amount": 5, "seconds": seconds}
+
+
+def suspended_refund(client: MastraClient, key: str) -> Run:
+    """A run that waits for an approval."""
+    run = client.get_workflow("refundApproval").run(key)
+    assert run.start_async(input_data=REFUND).is_suspended
+    return run
+
+
+def names(run: WorkflowRun) -> list[str]:
+    """What a run waits for."""
+    return [suspension.name for suspension in run.suspensions]
+
+
+def marks(events: list[Event]) -> list[str]:
+    """Events as short texts: ``start fetch-orders``, ``result fetch-orders``, ``finish``."""
+    texts = []
+    for event in events:
+        step = (event.current_step or {}).get("id", "")
+        kind = event.type.removeprefix("workflow-").removeprefix("step-")
+        texts.append(f"{kind} {step}".strip())
+    return texts

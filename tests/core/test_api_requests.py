@@ -1,0 +1,163 @@
+"""Requests as values: paths, queries and bodies as both generations take them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import requests
+from hypothesis import given
+
+from mastra_workflows import api
+from mastra_workflows.api import Generation, Request, ResumeOptions, StartOptions
+from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, InvalidDataError
+from tests.core.strategies import JSON_OBJECTS, TEXT
+
+ODD_IDS = [
+    "two words", "a/b", "50%", "a+b", "a%2Fb", 'say "hi"', "it's", "größe 日本", "a?b=c&d", "#1",
+    "a\\b", "a;b", "..x", "a\nb", "🎈",
+]  # fmt: skip
+IDS = TEXT.filter(lambda text: text not in ("", ".", ".."))
+ByRun = Callable[[str, str], Request]
+BY_RUN: dict[str, ByRun] = {
+    "start": lambda workflow, run: api.start(workflow, run, StartOptions()),
+    "start_async": lambda workflow, run: api.start_async(workflow, run, StartOptions()),
+    "stream": lambda workflow, run: api.stream(workflow, run, StartOptions()),
+    "watch_0": lambda workflow, run: api.watch(workflow, run, Generation.V0),
+    "watch_1": lambda workflow, run: api.watch(workflow, run, Generation.V1),
+    "read_0": lambda workflow, run: api.run_execution_result(workflow, run, Generation.V0),
+    "read_1": lambda workflow, run: api.run_execution_result(workflow, run, Generation.V1),
+    "create_run": api.create_run,
+    "cancel": api.cancel,
+    "delete": api.delete,
+    "restart": api.restart,
+}
+
+
+def sent_url(request: Request) -> str:
+    """The address as the HTTP library puts it on the wire."""
+    return str(requests.Request(request.method, f"http://host/api{request.target}").prepare().url)
+
+
+def ids_in(url: str) -> list[str]:
+    """What a server reads out of an address: the ids in its path and in its query."""
+    parts = urlsplit(url)
+    segments = [unquote(segment) for segment in parts.path.split("/")]
+    return [*segments, *parse_qs(parts.query, keep_blank_values=True).get("runId", [])]
+
+
+@pytest.mark.parametrize("text", ODD_IDS)
+@pytest.mark.parametrize("make", BY_RUN.values(), ids=list(BY_RUN))
+def test_odd_ids_arrive_as_they_are(make: ByRun, text: str) -> None:
+    arrived = ids_in(sent_url(make(text, "run-1")))
+    assert arrived[3] == text
+    assert "run-1" in arrived
+    assert text in ids_in(sent_url(make("w", text)))[4:]
+
+
+@given(IDS, IDS)
+def test_any_ids_arrive_as_they_are(workflow: str, run: str) -> None:
+    url = sent_url(api.run_execution_result(workflow, run, Generation.V1))
+    assert ids_in(url) == ["", "api", "workflows", workflow, "runs", run]
+    url = sent_url(api.stream(workflow, run, StartOptions()))
+    assert ids_in(url) == ["", "api", "workflows", workflow, "stream", run]
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "\ud800"])
+@pytest.mark.parametrize("make", BY_RUN.values(), ids=list(BY_RUN))
+def test_ids_that_no_address_can_hold(make: ByRun, text: str) -> None:
+    # A server takes "/runs/.." for another address altogether, percent-encoded or not.
+    with pytest.raises(ConfigurationError, match="Nothing was sent"):
+        make(text, "run-1")
+    with pytest.raises(ConfigurationError, match="Nothing was sent"):
+        make("w", text)
+
+
+def test_which_calls_may_be_repeated() -> None:
+    repeatable = {name for name, make in BY_RUN.items() if make("w", "r").repeatable}
+    assert repeatable == {"watch_0", "watch_1", "read_0", "read_1", "create_run", "delete"}
+    options = ResumeOptions(step=("a",))
+    assert not api.resume_async("w", "r", options).repeatable
+    assert not api.resume_stream("w", "r", options).repeatable
+    assert not api.time_travel("w", "r", ("a",)).repeatable
+
+
+def test_a_post_always_has_a_body() -> None:
+    for make in BY_RUN.values():
+        request = make("w", "r")
+        assert (request.body is not None) == (request.method == "POST")
+    assert api.restart("w", "r").encode(max_bytes=10) == b"{}"
+
+
+def test_what_a_start_sends() -> None:
+    options = StartOptions(
+        input_data={"city": "Köln"},
+        initial_state={"seen": 1},
+        request_context={"user": "7"},
+        tracing_options={"metadata": {}},
+        resource_id="team-a",
+    )
+    assert options.body() == {
+        "inputData": {"city": "Köln"},
+        "initialState": {"seen": 1},
+        "runtimeContext": {"user": "7"},
+        "requestContext": {"user": "7"},
+        "tracingOptions": {"metadata": {}},
+        "resourceId": "team-a",
+    }
+    assert StartOptions().body() == {"inputData": {}}
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"), [(("approve",), "approve"), (("inner", "approve"), ["inner", "approve"])]
+)
+def test_what_a_resume_sends(path: tuple[str, ...], sent: Any) -> None:
+    body = ResumeOptions(step=path, resume_data={"approved": True}, for_each_index=0).body()
+    assert body == {"step": sent, "resumeData": {"approved": True}, "forEachIndex": 0}
+    assert api.time_travel("w", "r", path, {"a": 1}).body == {"step": sent, "inputData": {"a": 1}}
+
+
+@given(JSON_OBJECTS)
+def test_the_body_is_the_data_as_utf_8(data: dict[str, Any]) -> None:
+    body = api.start("w", "r", StartOptions(input_data=data)).encode(max_bytes=10_000_000)
+    assert body is not None
+    assert json.loads(body.decode()) == {"inputData": data}
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, {1, 2}, object(), b"bytes", datetime.now(UTC), "\ud800", {(): 1}]
+)
+def test_data_that_is_no_json(value: Any) -> None:
+    request = api.start("w", "r", StartOptions(input_data={"secret": ["s3cret", value]}))
+    with pytest.raises(InvalidDataError, match="Nothing was sent") as caught:
+        request.encode(max_bytes=1000)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_data_that_holds_itself() -> None:
+    data: dict[str, Any] = {}
+    data["self"] = data
+    with pytest.raises(InvalidDataError):
+        api.start("w", "r", StartOptions(input_data=data)).encode(max_bytes=1000)
+
+
+def test_a_body_over_the_limit() -> None:
+    request = api.start("w", "r", StartOptions(input_data="ö" * 100))
+    with pytest.raises(BodyTooLargeError, match=r"217 bytes, over the limit of 216.*Nothing was"):
+        request.encode(max_bytes=216)
+    assert len(request.encode(max_bytes=217) or b"") == 217
+
+
+def test_the_four_words_of_paging_go_together() -> None:
+    since = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    request = api.list_runs("w", page=2, per_page=20, from_date=since, resource_id="a+b c")
+    query = parse_qs(urlsplit(sent_url(request)).query)
+    assert query == {
+        "limit": ["20"], "offset": ["40"], "page": ["2"], "perPage": ["20"],
+        "fromDate": ["2026-01-31T12:00:00+00:00"], "resourceId": ["a+b c"],
+    }  # fmt: skip

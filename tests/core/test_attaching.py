@@ -1,0 +1,173 @@
+"""One execution for one piece of work: what a try does about what the tries before have left."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import ConfigurationError, NotSuspendedError, RunFailedError
+from scripts.sample_server import SampleServer
+
+
+def charge(key: str, **more: Any) -> dict[str, Any]:
+    return {"key": key, "amount": 5, **more}
+
+
+def test_a_run_that_is_not_there_is_started(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    workflow = client.get_workflow("countedCharge")
+    attachment = workflow.attach_or_start(key, input_data=charge(key))
+    assert attachment.run_id == key
+    assert attachment.found is None
+    assert workflow.run(key).wait().is_success
+    assert server.executions(key) == 1
+
+
+def test_a_pending_run_is_started(client: MastraClient, server: SampleServer, key: str) -> None:
+    workflow = client.get_workflow("countedCharge")
+    workflow.create_run(key)
+    assert workflow.attach_or_start(key, input_data=charge(key)).run_id == key
+    assert workflow.run(key).wait().is_success
+    assert server.executions(key) == 1
+
+
+def test_a_run_under_way_is_attached_to_and_a_result_is_taken(
+    client: MastraClient, server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    workflow = client.get_workflow("countedCharge")
+    workflow.attach_or_start(key, input_data=charge(key, seconds=1))
+    again = workflow.attach_or_start(key, input_data=charge(key, seconds=1))
+    assert again.found is not None
+    assert again.found.is_active
+    assert "an earlier try has started it" in caplog.text
+    workflow.run(key).wait()
+    last = workflow.attach_or_start(key, input_data=charge(key, seconds=1))
+    assert last.found is not None
+    assert last.found.is_success
+    assert "taking its result" in caplog.text
+    assert "input has changed" not in caplog.text
+    assert server.executions(key) == 1
+
+
+def test_a_suspended_run_is_attached_to(client: MastraClient, key: str) -> None:
+    workflow = client.get_workflow("refundApproval")
+    order = {"order": key, "amount": 1, "reason": "broken"}
+    workflow.attach_or_start(key, input_data=order)
+    suspended = workflow.run(key).wait()
+    again = workflow.attach_or_start(key, input_data=order)
+    assert again.found is not None
+    assert again.found.suspensions == suspended.suspensions
+
+
+def test_a_changed_input_is_warned_of(
+    client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow = client.get_workflow("countedCharge")
+    workflow.attach_or_start(key, input_data={"key": key, "amount": 5})
+    workflow.run(key).wait()
+    workflow.attach_or_start(key, input_data={"key": key, "amount": 6})
+    assert "input has changed" in caplog.text
+    assert '"amount": 5' in caplog.text
+    assert '"amount": 6' in caplog.text
+
+
+def test_after_a_failed_run_comes_the_next_in_line(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    workflow = client.get_workflow("flakyImport")
+    workflow.attach_or_start(key, input_data={"key": key})
+    assert workflow.run(key).wait().status == "failed"
+    ids = [workflow.attach_or_start(key, input_data={"key": key}).run_id for _ in range(3)]
+    assert ids == [f"{key}-2"] * 3
+    assert workflow.run(f"{key}-2").wait().is_success
+    assert server.executions(f"{key}/read-file") == 2
+
+
+def test_after_a_cancelled_run_comes_the_next_in_line(client: MastraClient, key: str) -> None:
+    workflow = client.get_workflow("slowExport")
+    workflow.attach_or_start(key, input_data={"seconds": 60})
+    assert workflow.run(key).cancel().run.status == "canceled"
+    attachment = workflow.attach_or_start(key, input_data={"seconds": 0})
+    assert attachment.run_id == f"{key}-2"
+    assert workflow.run(f"{key}-2").wait().is_success
+
+
+def test_from_the_failed_step_on_the_finished_ones_are_kept(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    workflow = client.get_workflow("flakyImport")
+    workflow.attach_or_start(key, input_data={"key": key})
+    workflow.run(key).wait()
+    attachment = workflow.attach_or_start(
+        key, on_failed_run="from_failed_step", input_data={"key": key}
+    )
+    assert attachment.travelled
+    assert attachment.run_id == key
+    assert workflow.run(key).wait().is_success
+    assert server.executions(f"{key}/read-file") == 1
+    assert server.executions(key) == 2
+
+
+def test_a_failed_run_can_be_an_error(client: MastraClient, key: str) -> None:
+    workflow = client.get_workflow("failingImport")
+    workflow.attach_or_start(key)
+    workflow.run(key).wait()
+    with pytest.raises(RunFailedError, match="disk full on import-7"):
+        workflow.attach_or_start(key, on_failed_run="fail")
+
+
+def test_what_to_do_about_a_failed_run_is_checked_before_anything_is_sent() -> None:
+    with (
+        MastraClient("http://127.0.0.1:9") as client,
+        pytest.raises(ConfigurationError, match="on_failed_run is 'retry'"),
+    ):
+        client.get_workflow("w").attach_or_start("r", on_failed_run="retry")  # type: ignore[arg-type]
+
+
+def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
+    def attempt(_: int) -> str:
+        with MastraClient(server.url) as client:
+            workflow = client.get_workflow("countedCharge")
+            return workflow.attach_or_start(key, input_data=charge(key, seconds=1)).run_id
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(attempt, range(10))) == {key}
+    with MastraClient(server.url) as client:
+        assert client.get_workflow("countedCharge").run(key).wait().is_success
+    assert server.executions(key) == 1
+
+
+def test_an_answer_is_given_once(
+    client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run = client.get_workflow("refundApproval").run(key)
+    run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
+    run.wait()
+    answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True}}
+    run.attach_or_resume(**answer)
+    run.wait()
+    assert run.attach_or_resume(**answer).is_success
+    assert "was given this answer before" in caplog.text
+    with pytest.raises(NotSuspendedError):
+        run.attach_or_resume(step="approve", resume_data={"approved": False})
+
+
+def test_the_next_question_is_not_answered_by_a_retry(client: MastraClient, key: str) -> None:
+    """A try that died after its resume is tried again while the next item of a foreach waits."""
+    run = client.get_workflow("photoReview").run(key)
+    run.ensure_started(input_data={"photos": ["a.png", "b.png"]})
+    first = run.wait().suspensions[0]
+    answer: dict[str, Any] = {"step": first.step, "resume_data": {"approved": True}}
+    run.attach_or_resume(**answer)
+    again = run.attach_or_resume(**answer)
+    assert again.suspensions[0].payload == {"photo": "b.png"}
+    pinned = run.attach_or_resume(**answer, suspended_at=first.suspended_at)
+    assert pinned.suspensions == again.suspensions
+    assert not run.attach_or_resume(**answer, is_retry=False).is_suspended

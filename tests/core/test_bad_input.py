@@ -1,0 +1,157 @@
+"""Bad input: an error that says what to do, nothing started and nothing lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable
+
+import pytest
+
+from mastra_workflows import MastraClient, Workflow
+from mastra_workflows.errors import (
+    BodyTooLargeError,
+    ConfigurationError,
+    InvalidDataError,
+    MastraError,
+    UnknownRunError,
+    UnknownWorkflowError,
+)
+from scripts.sample_server import SampleServer
+from tests.core.samples import suspended_refund
+from tests.support.fault_proxy import FaultProxy
+
+BY_RUN: dict[str, Callable[[Workflow, str], object]] = {
+    "read": lambda workflow, run: workflow.run(run).read(),
+    "run_execution_result": lambda workflow, run: workflow.run_execution_result(run),
+    "wait": lambda workflow, run: workflow.run(run).wait(),
+    "watch": lambda workflow, run: workflow.run(run).watch(),
+    "cancel": lambda workflow, run: workflow.run(run).cancel(),
+    "resume": lambda workflow, run: workflow.run(run).resume(resume_data={}),
+    "resume_async": lambda workflow, run: workflow.run(run).resume_async(resume_data={}),
+    "resume_stream": lambda workflow, run: workflow.run(run).resume_stream(resume_data={}),
+    "restart": lambda workflow, run: workflow.run(run).restart(),
+    "time_travel": lambda workflow, run: workflow.run(run).time_travel(step="a"),
+}
+STARTS: dict[str, Callable[[Workflow, str], object]] = {
+    "create_run": lambda workflow, run: workflow.create_run(run),
+    "start": lambda workflow, run: workflow.run(run).start(input_data={}),
+    "start_async": lambda workflow, run: workflow.run(run).start_async(input_data={}),
+    "stream": lambda workflow, run: workflow.run(run).stream(input_data={}),
+    "ensure_started": lambda workflow, run: workflow.run(run).ensure_started(input_data={}),
+}
+ALONE: dict[str, Callable[[Workflow, str], object]] = {
+    "details": lambda workflow, _: workflow.details(),
+    "runs": lambda workflow, _: list(workflow.runs()),
+}
+
+
+@pytest.mark.parametrize("call", [*BY_RUN, *STARTS, *ALONE])
+@pytest.mark.parametrize("workflow", ["nope", 'no "wörkflow" 50%/+'])
+def test_an_unknown_workflow_names_those_that_exist(
+    client: MastraClient, key: str, call: str, workflow: str
+) -> None:
+    with pytest.raises(UnknownWorkflowError) as caught:
+        {**BY_RUN, **STARTS, **ALONE}[call](client.get_workflow(workflow), key)
+    assert f"no workflow {workflow!r}. It has: 'orderReport'," in str(caught.value)
+    assert caught.value.status_code == 404
+
+
+@pytest.mark.parametrize("call", [*BY_RUN, *(set(STARTS) - {"create_run"})])
+def test_an_id_where_a_key_belongs(
+    client: MastraClient, server: SampleServer, key: str, call: str
+) -> None:
+    if server.generation == "1":
+        pytest.skip("1.x takes either")
+    with pytest.raises(UnknownWorkflowError, match="has the key 'refundApproval': use that"):
+        {**BY_RUN, **STARTS}[call](client.get_workflow("refund-approval"), key)
+
+
+@pytest.mark.parametrize("call", BY_RUN)
+def test_an_unknown_run(proxied: MastraClient, proxy: FaultProxy, key: str, call: str) -> None:
+    with pytest.raises(UnknownRunError, match=f"no run '{key}' of workflow 'orderReport'"):
+        BY_RUN[call](proxied.get_workflow("orderReport"), key)
+    assert proxy.count("POST") == 0
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize("call", [*BY_RUN, *STARTS])
+def test_ids_that_no_address_can_hold(
+    proxied: MastraClient, proxy: FaultProxy, key: str, call: str, name: str
+) -> None:
+    if (call, name) == ("create_run", ""):
+        pytest.skip("an id is made up then")
+    calls = {**BY_RUN, **STARTS}
+    with pytest.raises(ConfigurationError, match="cannot be the id"):
+        calls[call](proxied.get_workflow("orderReport"), name)
+    with pytest.raises(ConfigurationError, match="cannot be the id"):
+        calls[call](proxied.get_workflow(name), key)
+    assert {seen.path for seen in proxy.seen} <= {"/api/system/packages"}
+
+
+@pytest.mark.parametrize("value", [math.nan, dt.date(2026, 1, 31), {1}, b"x", "\ud800", object()])
+def test_data_that_is_no_json(
+    server: SampleServer, proxy: FaultProxy, key: str, value: object
+) -> None:
+    for check_data in (True, False):
+        with MastraClient(proxy.url, check_data=check_data) as client:
+            run = client.get_workflow("translation").run(key)
+            for start in (run.start, run.start_async, run.stream, run.ensure_started):
+                with pytest.raises(InvalidDataError, match=r"Nothing was (sent|started)"):
+                    start(input_data={"words": {"a": value}})
+    assert proxy.count("POST") == proxy.count("POST", "/create-run$")
+
+
+def test_tuples_are_lists(client: MastraClient, key: str) -> None:
+    # JSON knows no other kind of list, and the server gets one.
+    run = client.get_workflow("photoReview").run(key)
+    assert run.ensure_started(input_data={"photos": ("a.jpg", "b.jpg")}).found is None
+
+
+def test_resume_data_that_is_no_json(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    for resume in (run.resume, run.resume_async, run.resume_stream):
+        with pytest.raises(InvalidDataError, match="Nothing was sent"):
+            resume(resume_data={"approved": True, "note": math.inf})
+    assert run.read().is_suspended
+
+
+def test_input_over_our_own_limit(proxy: FaultProxy, key: str) -> None:
+    with MastraClient(proxy.url, max_body_bytes=200_000) as client:
+        run = client.get_workflow("translation").run(key)
+        with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
+            run.ensure_started(input_data={"words": {"a": "x" * 300_000}})
+    assert proxy.count("POST") == 0
+
+
+def test_input_over_the_servers_limit(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("translation").run(key)
+    data = {"words": {"a": "x" * 5_000_000}}
+    # 0.x has no limit on /stream.
+    start = run.start_async if server.generation == "0" else run.ensure_started
+    with pytest.raises(BodyTooLargeError, match=r"request's size \(413\)"):
+        start(input_data=data)
+    with pytest.raises(UnknownRunError):
+        run.read()
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api", "/api/"])
+def test_base_urls_that_mean_the_same(server: SampleServer, path: str) -> None:
+    with MastraClient(server.url + path) as client:
+        assert client.list_workflows()
+        assert client.base_url == server.url
+
+
+@pytest.mark.parametrize("path", ["/mastra", "/v2/api"])
+def test_a_path_that_is_wrong(server: SampleServer, path: str) -> None:
+    with MastraClient(server.url + path) as client, pytest.raises(MastraError) as caught:
+        client.list_workflows()
+    assert "API prefix" in str(caught.value)
+
+
+def test_an_api_prefix_that_is_wrong(server: SampleServer) -> None:
+    with (
+        MastraClient(server.url, api_prefix="/v2") as client,
+        pytest.raises(MastraError, match="API prefix"),
+    ):
+        client.get_workflow("orderReport").run("r").read()

@@ -1,0 +1,92 @@
+"""`cancel` on real servers: what became of the run, in a value and in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import UnknownRunError
+from scripts.sample_server import SampleServer
+from tests.core.samples import REPORT, suspended_refund
+from tests.support.fault_proxy import FaultProxy
+
+
+def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 3600})
+    cancellation = run.cancel()
+    assert cancellation.requested
+    assert not cancellation.goes_on
+    assert cancellation.run.status == "canceled"
+    assert str(cancellation) == f"Run '{key}' of workflow 'slowExport' is canceled."
+
+
+def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("stubbornExport").run(key)
+    run.ensure_started(input_data={"seconds": 2})
+    cancellation = run.cancel(look_for=0.2)
+    assert cancellation.requested
+    assert cancellation.goes_on
+    assert "heed its abort signal" in str(cancellation)
+    if server.generation == "1":
+        assert "shows no end of step 'export'" in str(cancellation)
+    else:
+        assert "still goes on" in str(cancellation)
+    assert run.wait(timeout=30, poll_interval=0.2).status == "canceled"
+
+
+def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("coolDown").run(key)
+    run.ensure_started(input_data={"seconds": 1})
+    cancellation = run.cancel(look_for=0.2)
+    assert cancellation.goes_on == (server.generation == "0")  # it sleeps to the end first
+    record = run.wait(timeout=30, poll_interval=0.2)
+    assert record.status == "canceled"
+    assert record.step(("second-call",)) is None
+
+
+def test_a_run_that_is_over(proxied: MastraClient, proxy: FaultProxy, key: str) -> None:
+    # 1.x would rewrite its record as canceled.
+    run = proxied.get_workflow("orderReport").run(key)
+    run.start_async(input_data=REPORT)
+    cancellation = run.cancel()
+    assert not cancellation.requested
+    assert not cancellation.goes_on
+    assert "is success: it was over already, nothing was cancelled" in str(cancellation)
+    assert proxy.count("POST", "/cancel$") == 0
+    assert run.read().is_success
+
+
+def test_cancelling_twice(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 3600})
+    assert run.cancel().requested
+    assert not run.cancel().requested
+
+
+def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = suspended_refund(client, key)
+    cancellation = run.cancel(look_for=0.2)
+    if server.generation == "1":
+        assert cancellation.run.status == "canceled"
+        assert not cancellation.goes_on
+        return
+    assert cancellation.goes_on
+    assert "servers before 1.0 leave a suspended run as it is" in str(cancellation)
+    record = run.resume_async(resume_data={"approved": True})
+    assert record.status == "canceled"
+    assert record.step(("pay-back",)) is None
+
+
+def test_a_run_that_nobody_started(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("orderReport").create_run(key)
+    cancellation = run.cancel()
+    assert cancellation.requested
+    assert not cancellation.goes_on
+    if server.generation == "0":
+        assert "never started, so nothing executes" in str(cancellation)
+
+
+def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
+    with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
+        client.get_workflow("orderReport").run(key).cancel()

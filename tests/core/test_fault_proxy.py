@@ -1,0 +1,78 @@
+"""The proxy itself: what it lets through it leaves as it is, and its faults are what they say."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+
+from scripts.sample_server import SampleServer
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import CutAnswer, Delay, DropRequest, LoseAnswer, Respond
+
+
+def get(proxy: FaultProxy, path: str = "/api/workflows") -> requests.Response:
+    return requests.get(f"{proxy.url}{path}", timeout=10)
+
+
+def test_it_is_transparent(proxy: FaultProxy, server: SampleServer) -> None:
+    answer = get(proxy, "/api/workflows?partial=true&x=%C3%A9")
+    assert answer.json() == requests.get(f"{server.url}/api/workflows?partial=true").json()
+    url = f"{proxy.url}/api/workflows/earlyExit/start-async?runId=a%2Fb"
+    posted = requests.post(url, json={"inputData": {"stock": 3}}, timeout=10)
+    assert posted.json()["result"] == {"ordered": 0, "reason": "enough in stock"}
+    get_seen, post_seen = proxy.seen
+    assert (get_seen.method, get_seen.path) == ("GET", "/api/workflows")
+    assert get_seen.query == "partial=true&x=%C3%A9"
+    assert (post_seen.query, post_seen.body) == ("runId=a%2Fb", b'{"inputData": {"stock": 3}}')
+    assert get_seen.fault is post_seen.fault is None
+
+
+def test_the_nth_match_of_a_rule(proxy: FaultProxy) -> None:
+    proxy.on("GET", "/workflows$", Respond(503), nth=2)
+    proxy.on("POST", "", Respond(502))
+    assert [get(proxy).status_code for _ in range(3)] == [200, 503, 200]
+    assert get(proxy, "/api/system/packages").status_code in (200, 404)
+    assert proxy.count() == 4
+    assert proxy.count("GET", "/workflows$") == 3
+    assert [seen.fault is not None for seen in proxy.seen] == [False, True, False, False]
+    proxy.clear()
+    assert proxy.count() == 0
+    assert get(proxy).status_code == 200
+
+
+@pytest.mark.parametrize("fault", [DropRequest(), LoseAnswer(), LoseAnswer(wait=False)])
+def test_no_answer(proxy: FaultProxy, fault: DropRequest | LoseAnswer) -> None:
+    proxy.on("GET", "", fault)
+    with pytest.raises(requests.ConnectionError):
+        get(proxy)
+
+
+def test_half_an_answer(proxy: FaultProxy) -> None:
+    proxy.on("GET", "", CutAnswer(100))
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        get(proxy)
+
+
+def test_an_answer_of_its_own(proxy: FaultProxy) -> None:
+    proxy.on("GET", "", Respond(429, {"Retry-After": "3"}, b"slow down"), nth=1)
+    proxy.on("GET", "", Respond(504, forwarded=True))
+    answer = get(proxy)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
+    assert answer.text == "slow down"
+    assert get(proxy).status_code == 504
+
+
+def test_a_delay(proxy: FaultProxy) -> None:
+    proxy.on("GET", "", Delay(0.3))
+    began = time.monotonic()
+    assert get(proxy).ok
+    assert time.monotonic() - began >= 0.3
+
+
+def test_it_can_be_left_in_the_middle_of_everything(server: SampleServer) -> None:
+    with FaultProxy(server.url) as proxy:
+        proxy.on("GET", "/workflows$", Delay(3600))
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"{proxy.url}/api/workflows", timeout=0.2)

@@ -1,0 +1,99 @@
+"""`restart` of a run that its server lost, and `time_travel`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import NotActiveError, RunFailedError, UnknownRunError
+from scripts.sample_server import Generation, SampleServer
+from tests.core.samples import REPORT, charge, suspended_refund
+
+BOTH = pytest.mark.parametrize("generation", ["1", "0"])
+
+
+@BOTH
+def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -> None:
+    with SampleServer(generation) as server, MastraClient(server.url) as client:
+        runs = {
+            "running": client.get_workflow("slowExport").run(key),
+            "waiting": client.get_workflow("coolDown").run(key),
+        }
+        for run in runs.values():
+            run.ensure_started(input_data={"seconds": 1})
+        server.kill()
+        server.start()
+        for status, run in runs.items():
+            assert run.read().status == status  # for ever, if nobody does something
+            assert run.restart().is_active
+        assert runs["running"].wait(timeout=30).result == {"exported": True}
+        assert runs["waiting"].wait(timeout=30).result == {"called": 2}
+
+
+@BOTH
+def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -> None:
+    with SampleServer(generation) as server, MastraClient(server.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        run.ensure_started(input_data=charge(key, seconds=1))
+        server.kill()
+        server.start()
+        run.restart()
+        assert run.wait(timeout=30).result == {"charged": 5}
+        assert server.executions(key) == 2  # the step was in the middle, and runs again
+        found = run.ensure_started(input_data=charge(key, seconds=1)).found
+        assert found is not None
+        assert server.executions(key) == 2
+
+
+def test_only_a_run_that_is_under_way_is_restarted(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("orderReport").create_run(key)
+    with pytest.raises(NotActiveError, match=r"is pending. Only a run that was under way"):
+        run.restart()
+    run.start(input_data=REPORT)
+    run.wait(timeout=30)
+    with pytest.raises(NotActiveError, match="is success"):
+        run.restart()
+    with pytest.raises(NotActiveError, match="is suspended"):
+        suspended_refund(client, key).restart()
+    with pytest.raises(UnknownRunError):
+        client.get_workflow("orderReport").run(f"no {key}").restart()
+
+
+def test_time_travel(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("flakyImport").run(key)
+    with pytest.raises(RunFailedError, match="connection lost, try again"):
+        run.start_async(input_data={"key": key}).raise_for_status()
+    run.time_travel(step="store-rows")
+    assert run.wait(timeout=30).result == {"stored": 3, "attempts": 2}
+    assert server.executions(f"{key}/read-file") == 1  # kept
+    assert server.executions(key) == 2
+
+
+def test_time_travel_with_other_input(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("countedCharge").run(key)
+    run.start_async(input_data=charge(key))
+    run.time_travel(step="charge", input_data={"key": key, "amount": 7, "seconds": 0})
+    assert run.wait(timeout=30).result == {"charged": 7}
+    assert server.executions(key) == 2
+
+
+def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, key: str) -> None:
+    def travel(number: int) -> dict[str, object]:
+        run = client.get_workflow("countedCharge").run(f"{key}-{number}")
+        run.start_async(input_data=charge(key))
+        run.time_travel(step="charge", input_data={"key": key, "amount": 9, "seconds": 0.1})
+        result: dict[str, object] = run.wait(timeout=30).result
+        return result
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(travel, range(20))) == [{"charged": 9}] * 20
+
+
+def test_no_time_travel_beside_a_run_that_executes(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 3600})
+    with pytest.raises(NotActiveError, match="execute it a second time beside itself"):
+        run.time_travel(step="export")
+    run.cancel()

@@ -1,0 +1,44 @@
+"""The shared part knows no orchestrator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+import mastra_workflows
+
+CODE = """
+import sys
+import mastra_workflows
+assert "airflow" not in sys.modules and "prefect" not in sys.modules
+assert not [name for name in sys.modules if name.startswith(("airflow.", "prefect."))]
+print(len(sys.modules))
+"""
+
+
+def test_a_fresh_interpreter_imports_no_orchestrator() -> None:
+    command = [sys.executable, "-W", "error", "-c", CODE]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_module_names_an_orchestrator() -> None:
+    folder = Path(mastra_workflows.__file__).parent
+    for path in folder.rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
+        assert not [line for line in imports if "airflow" in line or "prefect" in line], path
+
+
+def test_everything_that_is_exported_is_there() -> None:
+    for name in mastra_workflows.__all__:
+        assert getattr(mastra_workflows, name) is not None
+
+
+def test_the_orchestrators_are_extras() -> None:
+    for requirement in requires("mastra-workflows") or ():
+        name = requirement.split(";")[0].lower()
+        if "airflow" in name or "prefect" in name:
+            assert "extra ==" in requirement

@@ -1,0 +1,243 @@
+"""A bad network before a real server: what was lost is looked up, and nothing runs twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows.errors import (
+    AuthenticationError,
+    BodyTooLargeError,
+    ConnectionFailedError,
+    NotMastraError,
+    RunNotStartedError,
+    UnavailableError,
+)
+from scripts.sample_server import SampleServer
+from tests.core.samples import REPORT, charge, suspended_refund
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+
+GATEWAYS = [Respond(status) for status in (502, 503, 504, 429)]
+LATE_GATEWAYS = [Respond(status, forwarded=True) for status in (502, 503, 504)]
+LOST: list[Fault] = [LoseAnswer(), LoseAnswer(wait=False), CutAnswer(0), *LATE_GATEWAYS]
+NEVER_ARRIVED: list[Fault] = [DropRequest(), *GATEWAYS]
+
+
+def name_of(fault: Fault) -> str:
+    return repr(fault).replace("headers={}, body=b'', ", "")
+
+
+lost = pytest.mark.parametrize("fault", LOST, ids=name_of)
+never_arrived = pytest.mark.parametrize("fault", NEVER_ARRIVED, ids=name_of)
+
+
+@lost
+def test_ensure_started_looks_and_finds_its_run(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, fault: Fault
+) -> None:
+    proxy.on("POST", "/stream$", fault, nth=1)
+    run = proxied.get_workflow("countedCharge").run(key)
+    assert run.ensure_started(input_data=charge(key, seconds=0.3)).found is None
+    assert run.wait(timeout=30, poll_interval=0.1).is_success
+    assert server.executions(key) == 1
+
+
+@never_arrived
+def test_ensure_started_tries_again(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, fault: Fault
+) -> None:
+    proxy.on("POST", "/stream$", fault, nth=1)
+    proxy.on("POST", "/stream$", fault, nth=1)  # counted from the first that is left: the second
+    run = proxied.get_workflow("countedCharge").run(key)
+    run.ensure_started(input_data=charge(key))
+    assert run.wait(timeout=30).is_success
+    assert proxy.count("POST", "/stream$") == 3
+    assert server.executions(key) == 1
+
+
+def test_ensure_started_with_the_stream_cut_in_a_record(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
+) -> None:
+    for after in (1, 60):
+        proxy.on("POST", "/stream$", CutAnswer(after), nth=1)
+        run = proxied.get_workflow("countedCharge").run(f"{key}-{after}")
+        run.ensure_started(input_data=charge(f"{key}-{after}", seconds=0.2))
+        assert run.wait(timeout=30, poll_interval=0.1).is_success
+        assert server.executions(f"{key}-{after}") == 1
+
+
+def test_reads_fail_in_every_way(proxy: FaultProxy, key: str) -> None:
+    for fault in (*NEVER_ARRIVED, *LOST):
+        proxy.on("GET", "", fault, nth=1)
+    retry = RetryPolicy(first_wait=0.01, longest_wait=0.02)
+    with MastraClient(proxy.url, retry=retry) as client:
+        run = client.get_workflow("orderReport").run(key)
+        run.ensure_started(input_data=REPORT)
+        assert run.wait(timeout=60, poll_interval=0.1).is_success
+    assert sum(seen.fault is not None for seen in proxy.seen) == len(NEVER_ARRIVED + LOST)
+
+
+@lost
+@pytest.mark.parametrize("verb", ["start", "start-async"])
+def test_a_lost_start_is_not_sent_again(
+    proxied: MastraClient,
+    proxy: FaultProxy,
+    server: SampleServer,
+    key: str,
+    fault: Fault,
+    verb: str,
+) -> None:
+    proxy.on("POST", f"/{verb}$", fault)
+    run = proxied.get_workflow("countedCharge").run(key)
+    if verb == "start":
+        run.start(input_data=charge(key, seconds=0.2))
+        assert run.wait(timeout=30, poll_interval=0.1).is_success
+    else:
+        assert run.start_async(input_data=charge(key, seconds=0.2)).result == {"charged": 5}
+    assert proxy.count("POST", f"/{verb}$") == 1
+    assert server.executions(key) == 1
+
+
+@pytest.mark.parametrize("verb", ["start", "start-async"])
+def test_a_start_that_never_arrived_says_so(
+    proxy: FaultProxy, server: SampleServer, key: str, verb: str
+) -> None:
+    proxy.on("POST", f"/{verb}$", DropRequest())
+    with MastraClient(proxy.url, start_timeout=0.5) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        start = run.start if verb == "start" else run.start_async
+        with pytest.raises((RunNotStartedError, ConnectionFailedError)):
+            start(input_data=charge(key))
+        assert proxy.count("POST", f"/{verb}$") == 1
+        assert run.ensure_started(input_data=charge(key)).found is None
+        assert run.wait(timeout=30).is_success
+    assert server.executions(key) == 1
+
+
+@lost
+@pytest.mark.parametrize("verb", ["resume-stream", "resume-async"])
+def test_a_lost_resume_is_looked_up(
+    proxied: MastraClient, proxy: FaultProxy, key: str, fault: Fault, verb: str
+) -> None:
+    run = suspended_refund(proxied, key)
+    proxy.on("POST", f"/{verb}$", fault, nth=1)
+    resume = run.resume if verb == "resume-stream" else run.resume_async
+    resume(resume_data={"approved": True})
+    record = run.wait(timeout=30)
+    assert record.result["refunded"] == 2500
+    assert proxy.count("POST", f"/{verb}$") == 1
+
+
+@never_arrived
+def test_a_resume_that_never_arrived_is_sent_again(
+    proxied: MastraClient, proxy: FaultProxy, key: str, fault: Fault
+) -> None:
+    run = suspended_refund(proxied, key)
+    proxy.on("POST", "/resume-stream$", fault, nth=1)
+    run.resume(resume_data={"approved": True})
+    assert run.wait(timeout=30).is_success
+    assert proxy.count("POST", "/resume-stream$") == 2
+
+
+@pytest.mark.parametrize("fault", [*LOST, *NEVER_ARRIVED], ids=name_of)
+def test_a_cancel_is_looked_up_or_sent_again(
+    proxied: MastraClient, proxy: FaultProxy, key: str, fault: Fault
+) -> None:
+    run = proxied.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 3600})
+    proxy.on("POST", "/cancel$", fault, nth=1)
+    cancellation = run.cancel()
+    assert cancellation.run.status == "canceled"
+    assert not cancellation.goes_on
+    assert proxy.count("POST", "/cancel$") == (2 if fault in NEVER_ARRIVED else 1)
+
+
+def test_a_server_that_asks_for_patience_gets_it(
+    proxied: MastraClient, proxy: FaultProxy, key: str
+) -> None:
+    proxy.on("GET", "/workflows$", Respond(429, {"Retry-After": "0.3"}), nth=1)
+    assert proxied.list_workflows()
+    assert proxy.count("GET", "/workflows$") == 2
+
+
+@pytest.mark.parametrize("retry", [RetryPolicy(seconds=0), RetryPolicy(seconds=0.5)])
+def test_how_long_to_try_can_be_set(proxy: FaultProxy, retry: RetryPolicy) -> None:
+    proxy.on("GET", "", Respond(503))
+    with MastraClient(proxy.url, retry=retry) as client:
+        with pytest.raises(UnavailableError):
+            client.list_workflows()
+        assert (proxy.count() == 1) == (retry.seconds == 0)
+
+
+def test_a_read_that_takes_too_long_is_tried_again(proxy: FaultProxy) -> None:
+    proxy.on("GET", "/workflows$", Delay(30), nth=1)
+    with MastraClient(proxy.url, timeout=0.5, retry=RetryPolicy(seconds=0.4)) as client:
+        assert client.list_workflows()
+    assert proxy.count("GET", "/workflows$") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Respond(401), AuthenticationError),
+        (Respond(403, body=b"<html>", headers={"Content-Type": "text/html"}), AuthenticationError),
+        (Respond(413), BodyTooLargeError),
+        (Respond(302, {"Location": "https://login.example.com"}), NotMastraError),
+        (Respond(200, {"Content-Type": "text/html"}, b"<html></html>"), NotMastraError),
+        (Respond(200, body=b"<html>\x1e"), NotMastraError),
+    ],
+    ids=name_of,
+)
+@pytest.mark.parametrize("verb", ["ensure_started", "stream"])
+def test_a_gateway_that_lets_reads_through_and_starts_not(
+    proxied: MastraClient,
+    proxy: FaultProxy,
+    server: SampleServer,
+    key: str,
+    verb: str,
+    answer: Respond,
+    kind: type[Exception],
+) -> None:
+    proxy.on("POST", "/stream$", answer)
+    run = proxied.get_workflow("countedCharge").run(key)
+
+    def start() -> None:
+        if verb == "ensure_started":
+            run.ensure_started(input_data=charge(key))
+        else:
+            list(run.stream(input_data=charge(key)))
+
+    with pytest.raises(kind):
+        start()
+    assert proxy.count("POST") == 1
+    assert server.executions(key) == 0
+
+
+RECORD = '{"type": "workflow-start", "runId": "r", "payload": {"city": "Köln"}}\x1e'.encode()
+
+
+@pytest.mark.parametrize("cut", [RECORD[:20], RECORD[:-1], RECORD[: RECORD.index(b"\xb6")]])
+def test_a_stream_cut_in_a_record_or_in_a_character(
+    proxied: MastraClient, proxy: FaultProxy, key: str, cut: bytes
+) -> None:
+    proxy.on("POST", "/stream$", Respond(200, body=RECORD + cut))
+    with proxied.get_workflow("orderReport").run(key).stream(input_data=REPORT) as stream:
+        assert next(stream).payload == {"city": "Köln"}
+        with pytest.raises(ConnectionFailedError, match="cut in the middle of a record"):
+            next(stream)
+
+
+def test_a_real_stream_that_is_cut(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
+) -> None:
+    proxy.on("POST", "/stream$", CutAnswer(200))
+    run = proxied.get_workflow("countedCharge").run(key)
+    with (
+        run.stream(input_data=charge(key, seconds=0.2)) as stream,
+        pytest.raises(ConnectionFailedError, match=r"broke|cut") as caught,
+    ):
+        list(stream)
+    assert caught.value.request_sent
+    assert run.wait(timeout=30, poll_interval=0.1).is_success  # the run has not noticed
+    assert server.executions(key) == 1

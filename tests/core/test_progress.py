@@ -1,0 +1,92 @@
+"""Lines for a log: each step's start and end, as the waiting sees them."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+from mastra_workflows.models import RunFailure, Step, WorkflowRun
+from mastra_workflows.progress import StepProgress, describe, summary
+from mastra_workflows.studio import run_url
+from tests.core import recorded
+
+START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+LATER = START + timedelta(seconds=1.25)
+
+
+def lines_of(*looks: tuple[Step, ...]) -> list[str]:
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    for steps in looks:
+        progress.look(WorkflowRun("w", "r", "running", steps=steps))
+    return lines
+
+
+def test_a_step_that_is_seen_to_run_and_to_end() -> None:
+    running = Step(("export",), "running", started_at=START)
+    done = Step(("export",), "success", started_at=START, ended_at=LATER)
+    assert lines_of((), (running,), (running,), (done,), (done,)) == [
+        "Step 'export' started",
+        "Step 'export' succeeded after 1.25 s",
+    ]
+
+
+def test_a_step_that_has_ended_before_the_first_look() -> None:
+    failed = Step(
+        ("inner", "store"),
+        "failed",
+        started_at=START,
+        ended_at=LATER,
+        error=RunFailure("disk full"),
+    )
+    assert lines_of((failed,), (failed,)) == [
+        "Step 'inner.store' started at 12:00:00",
+        "Step 'inner.store' failed after 1.25 s: Error: disk full",
+    ]
+
+
+def test_a_step_that_is_suspended_twice() -> None:
+    first = Step(("ask",), "suspended", started_at=START, suspended_at=START)
+    again = dataclasses.replace(first, suspended_at=LATER)
+    assert lines_of((first,), (first,), (again,))[1:] == ["Step 'ask' is suspended"] * 2
+
+
+def test_a_step_that_runs_again_in_a_loop() -> None:
+    once = Step(("think",), "success", started_at=START, ended_at=START)
+    again = Step(("think",), "success", started_at=START, ended_at=LATER)
+    assert len(lines_of((once,), (again,))) == 3
+
+
+def test_statuses_in_words() -> None:
+    for status, words in {
+        "running": "started",
+        "waiting": "waits",
+        "canceled": "was cancelled",
+        "levitating": "is levitating",
+    }.items():
+        assert describe(Step(("a",), status)) == words
+
+
+def test_what_a_step_was_given_and_returned_is_not_repeated() -> None:
+    step = Step(("a",), "success", payload="s3cret", output="s3cret", suspend_payload="s3cret",
+                started_at=START)  # fmt: skip
+    run = WorkflowRun("w", "r", "success", steps=(step,), payload="s3cret", result="s3cret")
+    assert "s3cret" not in " ".join([*lines_of((step,)), summary(run)])
+
+
+def test_the_last_line_sums_up_a_real_run() -> None:
+    for generation in recorded.GENERATIONS:
+        text = summary(recorded.run(generation, "failed", "failingImport", "run-1"))
+        assert text.startswith("Run 'run-1' of workflow 'failingImport' is failed in step")
+        assert "disk full on import-7. Steps: read-file 0" in text
+        text = summary(recorded.run(generation, "suspended"))
+        assert text.endswith(" is suspended at 'approve'. Steps: approve suspended.")
+        assert summary(recorded.run(generation, "pending")).endswith("is pending. Steps: none.")
+
+
+def test_the_page_of_a_run_in_studio() -> None:
+    assert run_url(None, "w", "r") is None
+    assert run_url("", "w", "r") is None
+    assert run_url("http://studio:4111/", "a/b c", "50%é") == (
+        "http://studio:4111/workflows/a%2Fb%20c/graph/50%25%C3%A9"
+    )

@@ -1,0 +1,216 @@
+"""Data against a workflow's own schema: as lenient as the server, places named, data not shown."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastra_workflows import api
+from mastra_workflows.schemas import parse_schema, problems, unknown_fields
+from tests.core import recorded
+from tests.core.strategies import JSON_OBJECTS, JSON_VALUES
+
+ITEMS = {
+    "type": "object",
+    "required": ["items"],
+    "properties": {
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"type": "string"}, "amount": {"type": "number"}},
+                "additionalProperties": False,
+            },
+        }
+    },
+}
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+@pytest.fixture(params=recorded.GENERATIONS)
+def order_schema(request: pytest.FixtureRequest) -> Any:
+    """The input schema of orderReport, as a real server describes it."""
+    details = api.parse_details("w", recorded.answer(request.param, "details-orderReport"))
+    return details.input_schema
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"city": "Oslo"}, []),  # `limit` has a default, `day` is optional
+        ({"city": "Oslo", "day": "2026-01-31", "limit": 3}, []),
+        ({}, ["$.city: required"]),
+        (None, ["$: null where object is wanted"]),
+        ([], ["$: array where object is wanted"]),
+        ({"city": 7}, ["$.city: integer where string is wanted"]),
+        ({"city": ""}, ["$.city: breaks the rule minLength 1"]),
+        ({"city": "Oslo", "limit": 0}, ["$.limit: breaks the rule minimum 1"]),
+        ({"city": "Oslo", "limit": 1.5}, ["$.limit: number where integer is wanted"]),
+        ({"city": None, "day": 3}, [
+            "$.city: null where string is wanted", "$.day: integer where string is wanted"]),
+    ],
+)  # fmt: skip
+def test_the_schema_of_a_real_workflow(order_schema: Any, data: Any, expected: list[str]) -> None:
+    assert problems(order_schema, data) == expected
+
+
+def test_fields_that_the_schema_does_not_know_are_worth_a_warning(order_schema: Any) -> None:
+    data = {"city": "Oslo", "town": "Oslo", "odd name": 1}
+    assert problems(order_schema, data) == []
+    assert unknown_fields(order_schema, data) == [
+        "$.town: not in the schema",
+        '$["odd name"]: not in the schema',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"items": [{"name": "a"}, {"name": "b"}, {}]}, ["$.items[2].name: required"]),
+        ({"items": [{"name": 1}]}, ["$.items[0].name: integer where string is wanted"]),
+        ({"items": {}}, ["$.items: object where array is wanted"]),
+        ({"items": [{"name": "a", "x": 1}]}, []),
+    ],
+)
+def test_places_in_lists(data: Any, expected: list[str]) -> None:
+    assert problems(ITEMS, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("größe", "$.größe"),
+        ("two words", '$["two words"]'),
+        ("a.b", '$["a.b"]'),
+        ('say "hi"', '$["say \\"hi\\""]'),
+        ("", '$[""]'),
+        ("1st", '$["1st"]'),
+    ],
+)
+def test_odd_property_names(name: str, place: str) -> None:
+    assert problems(object_of(**{name: {"type": "string"}}), {}) == [f"{place}: required"]
+
+
+def test_a_default_makes_no_field_required_at_any_depth() -> None:
+    inner = object_of(limit={"type": "number", "default": 3}, city={"type": "string"})
+    schema = object_of(place=inner, places={"type": "array", "items": inner})
+    assert problems(schema, {"place": {}, "places": [{}]}) == [
+        "$.place.city: required",
+        "$.places[0].city: required",
+    ]
+
+
+def test_properties_that_are_named_like_rules() -> None:
+    schema = object_of(
+        required={"type": "string"}, default={"type": "string"}, properties={"type": "string"}
+    )
+    assert problems(schema, {"required": "a", "default": "b", "properties": "c"}) == []
+    assert problems(schema, {}) == [
+        "$.default: required",
+        "$.properties: required",
+        "$.required: required",
+    ]
+
+
+def test_the_nearest_of_several_variants() -> None:
+    schema = {"anyOf": [object_of(card={"type": "string"}), {"type": "null"}]}
+    [line] = problems(schema, {"card": 7})
+    assert line.startswith("$: fits no variant; the nearest fails: $.card: integer")
+
+
+def test_a_reference_inside_the_schema() -> None:
+    schema = {
+        "$ref": "#/$defs/node",
+        "$defs": {"node": object_of(children={"type": "array", "items": {"$ref": "#/$defs/node"}})},
+    }
+    assert problems(schema, {"children": [{"children": []}]}) == []
+    assert problems(schema, {"children": [{}]}) == ["$.children[0].children: required"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": 7},
+        {"$ref": "#/$defs/missing"},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#"},
+        {"type": "string", "pattern": "^\\p{Emoji}+$"},
+    ],
+)
+def test_a_schema_that_cannot_be_used_refuses_nothing(schema: Any) -> None:
+    assert problems(schema, {"a": "b"}) in ([], ["$: object where string is wanted"])
+    assert problems(schema, "x") == []
+    assert unknown_fields(schema, {"a": "b"}) == []
+
+
+def test_a_pattern_only_javascript_understands_leaves_the_rest_of_the_schema() -> None:
+    schema = object_of(mood={"type": "string", "pattern": "^\\p{Emoji}+$"}, city={"type": "string"})
+    assert problems(schema, {"mood": "🎈"}) == ["$.city: required"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        object_of(card={"type": "integer"}),
+        object_of(card={"enum": ["visa", "master"]}),
+        object_of(card={"const": "visa"}),
+        object_of(card={"type": "string", "pattern": "^[a-z]+$"}),
+        object_of(card={"type": "string", "maxLength": 3}),
+        object_of(card={"anyOf": [{"type": "integer"}, {"const": "x"}]}),
+        object_of(card={"not": {"type": "string"}}),
+        {"type": "array"},
+        {"type": "object", "maxProperties": 0},
+    ],
+)
+def test_the_data_itself_is_never_shown(schema: Any) -> None:
+    lines = problems(schema, {"card": "4111-SECRET"})
+    assert lines
+    assert "SECRET" not in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "schema"),
+    [
+        ('{"json": {"type": "string"}}', {"type": "string"}),
+        ('{"type": "string"}', {"type": "string"}),
+        ({"json": {"type": "string"}}, {"type": "string"}),
+        ('{"json": {}}', None),
+        ("{}", None),
+        ("{half", None),
+        ("7", None),
+        ("", None),
+        (None, None),
+        (True, None),
+    ],
+)
+def test_schemas_as_servers_send_them(text: object, schema: Any) -> None:
+    assert parse_schema(text) == schema
+
+
+@given(JSON_OBJECTS, JSON_VALUES)
+def test_any_schema_and_any_data_end_in_lines(schema: dict[str, Any], data: Any) -> None:
+    before = copy.deepcopy((schema, data))
+    lines = [*problems(schema, data), *unknown_fields(schema, data)]
+    assert all(line.startswith("$") for line in lines)
+    assert (schema, data) == before
+
+
+@given(st.data(), JSON_VALUES)
+def test_what_a_real_schema_says_of_any_data(data: st.DataObject, value: Any) -> None:
+    generation = data.draw(st.sampled_from(recorded.GENERATIONS))
+    details = api.parse_details("w", recorded.answer(generation, "details-orderReport"))
+    assert details.input_schema is not None
+    lines = problems(details.input_schema, value)
+    assert bool(lines) == (
+        not isinstance(value, dict) or not isinstance(value.get("city"), str) or not value["city"]
+    ) or {"day", "limit"} & set(value)
+    json.dumps(lines)

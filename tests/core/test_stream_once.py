@@ -1,0 +1,74 @@
+"""`/observe` replays what has happened twice; each of it is given once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+
+from mastra_workflows.models import Event
+from mastra_workflows.stream import Decoder, Once
+from tests.core import recorded
+from tests.core.strategies import JSON_VALUES
+
+
+def events_of(generation: recorded.Recorded, name: str) -> list[Event]:
+    content = recorded.answer(generation, name).content
+    return list(Decoder(max_record_bytes=1_000_000).feed(content))
+
+
+def once(events: list[Event]) -> list[Event]:
+    return list(filter(Once().is_new, events))
+
+
+def test_the_double_replay_of_a_real_server() -> None:
+    replayed = events_of("v1", "watch")
+    assert [event.type for event in replayed] == ["workflow-start", "workflow-step-start"] * 2
+    assert once(replayed) == replayed[:2]
+
+
+def test_a_stream_without_a_replay_is_left_as_it_is() -> None:
+    for generation in recorded.GENERATIONS:
+        events = events_of(generation, "stream-success")
+        assert once(events) == events
+        assert once(events[:-1] + events[:-1]) == events[:-1]
+
+
+def test_a_run_that_was_resumed_ends_more_than_once() -> None:
+    observed = events_of("v1", "observe-finished")
+    ends = [(event.workflow_state or {}).get("status") for event in observed if event.is_end]
+    assert ends == ["suspended", "suspended", "success"]
+    assert once(observed) == observed
+
+
+def test_the_replay_of_a_run_that_was_resumed() -> None:
+    observed = events_of("v1", "observe-suspended")
+    given = once(observed)
+    assert len(given) < len(observed)
+    assert [event.type for event in given if event.is_end] == ["workflow-finish"] * 2
+    calls = [event.current_step["stepCallId"] for event in given if event.current_step]
+    assert len(set(calls)) == 3  # the question, its answer, the next question
+    assert len(calls) == 6
+
+
+def test_every_watch_record_passes() -> None:
+    events = events_of("v0", "watch")
+    assert once(events) == events
+
+
+def test_the_same_step_a_second_time_is_new() -> None:
+    first = Event("workflow-step-start", "r", {}, {"id": "think", "stepCallId": "1"})
+    second = Event("workflow-step-start", "r", {}, {"id": "think", "stepCallId": "2"})
+    assert once([first, second, first, second]) == [first, second]
+
+
+def test_what_a_step_writes_may_repeat_itself() -> None:
+    for kind in ("workflow-step-output", "workflow-step-progress", "data-progress", "text-delta"):
+        event = Event(kind, "r", {"output": "ha"})
+        assert once([event, event, event]) == [event] * 3
+
+
+@given(JSON_VALUES, JSON_VALUES)
+def test_any_step_id_will_do(step_id: Any, call_id: Any) -> None:
+    event = Event("workflow-step-start", "r", {}, {"id": step_id, "stepCallId": call_id})
+    assert once([event, event]) == [event]

@@ -1,0 +1,171 @@
+"""Suspensions of every kind as values, and `resume`, `resume_async`, on real servers."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mastra_workflows import MastraClient, Run, WorkflowRun
+from mastra_workflows.errors import (
+    InvalidResumeDataError,
+    MastraError,
+    NotSuspendedError,
+    ResumeRefusedError,
+    UnsupportedError,
+)
+from scripts.sample_server import SampleServer
+from tests.core.samples import REFUND, names, suspended_refund
+from tests.support.fault_proxy import FaultProxy
+
+PHOTOS = {"photos": ["a.jpg", "b.jpg", "c.jpg"]}
+
+
+def suspended(client: MastraClient, workflow: str, key: str, data: object) -> Run:
+    run = client.get_workflow(workflow).run(key)
+    assert run.start_async(input_data=data).is_suspended
+    return run
+
+
+def test_an_approval(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    [suspension] = run.read().suspensions
+    assert suspension.step == ("approve",)
+    assert suspension.payload == REFUND
+    assert suspension.for_each_index is None
+    assert suspension.suspended_at is not None
+    assert suspension.resume_schema is not None
+    assert suspension.resume_schema["required"] == ["approved"]
+
+    record = run.resume(step="approve", resume_data={"approved": True, "note": "Grüße"})
+    assert not record.is_suspended
+    assert run.wait(timeout=30).result == {"order": "A-17", "refunded": 2500, "note": "Grüße"}
+
+
+@pytest.mark.parametrize("step", ["inner.approve", ["inner", "approve"], None])
+def test_inside_a_nested_workflow(client: MastraClient, key: str, step: str | None) -> None:
+    run = suspended(client, "nestedApproval", key, {"document": "plan"})
+    [suspension] = run.read().suspensions
+    assert suspension.step == ("inner", "approve")
+    assert suspension.payload == {"document": "plan"}
+    assert suspension.resume_schema is not None
+    record = run.resume_async(step=step, resume_data={"approved": True})
+    assert record.result == {"document": "plan", "published": True}
+
+
+def test_one_item_of_a_foreach_after_the_other(client: MastraClient, key: str) -> None:
+    run = suspended(client, "photoReview", key, PHOTOS)
+    for index, photo in enumerate(PHOTOS["photos"]):
+        [suspension] = run.read().suspensions
+        assert suspension.name == f"review[{index}]"
+        assert suspension.payload == {"photo": photo}
+        assert suspension.resume_schema is not None
+        run.resume(step="review", for_each_index=index, resume_data={"approved": index != 1})
+        run.wait(timeout=30)
+    assert [item["approved"] for item in run.read().result] == [True, False, True]
+
+
+def test_the_items_of_a_foreach_in_any_order(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    run = suspended(client, "photoReviewAtOnce", key, PHOTOS)
+    assert names(run.read()) == ["review[0]", "review[1]", "review[2]"]
+    if server.generation == "0":
+        with pytest.raises(UnsupportedError, match=r"same answer to all.*Nothing was sent"):
+            run.resume(for_each_index=2, resume_data={"approved": True})
+        record = run.resume_async(resume_data={"approved": True})
+        assert [item["approved"] for item in record.result] == [True, True, True]
+        return
+    assert run.read().suspensions[2].payload == {"photo": "c.jpg"}
+    with pytest.raises(NotSuspendedError, match="Say which one with for_each_index"):
+        run.resume(resume_data={"approved": True})
+    run.resume_async(for_each_index=2, resume_data={"approved": False})
+    assert names(run.read()) == ["review[0]", "review[1]"]
+    run.resume_async(for_each_index=0, resume_data={"approved": True})
+    record = run.resume_async(resume_data={"approved": True})
+    assert [item["approved"] for item in record.result] == [True, True, False]
+
+
+def test_two_at_once_in_parallel_branches(client: MastraClient, key: str) -> None:
+    run = suspended(client, "parallelReview", key, {"document": "plan"})
+    assert names(run.read()) == ["legal", "finance"]
+    with pytest.raises(NotSuspendedError, match=r"'legal', 'finance'. Say which one with step"):
+        run.resume(resume_data={"approved": True})
+    assert names(run.resume(step="finance", resume_data={"approved": True})) in (["legal"], [])
+    assert names(run.wait(timeout=30)) == ["legal"]
+    with pytest.raises(NotSuspendedError, match=r"'finance' .* is not suspended; .*: 'legal'"):
+        run.resume(step="finance", resume_data={"approved": True})
+    assert run.resume_async(resume_data={"approved": False}).result == {"approved": False}
+
+
+def test_two_different_ones_in_a_row(client: MastraClient, key: str) -> None:
+    run = suspended(client, "twoQuestions", key, {"campaign": "spring"})
+    record = run.resume_async(step="ask-budget", resume_data={"budget": 5000})
+    [second] = record.suspensions
+    assert second.name == "ask-deadline"
+    assert second.payload == {"campaign": "spring", "budget": 5000}
+    with pytest.raises(NotSuspendedError, match="these are: 'ask-deadline'"):
+        run.resume(step="ask-budget", resume_data={"budget": 1})
+    record = run.resume_async(step="ask-deadline", resume_data={"deadline": "2026-01-31"})
+    assert record.result == {"campaign": "spring", "budget": 5000, "deadline": "2026-01-31"}
+
+
+def test_invalid_resume_data(proxied: MastraClient, proxy: FaultProxy, key: str) -> None:
+    run = suspended_refund(proxied, key)
+    proxy.clear()
+    for verb in (run.resume, run.resume_async, run.resume_stream):
+        with pytest.raises(InvalidResumeDataError, match="the step still waits") as caught:
+            verb(resume_data={"approved": "s3cret"})
+        assert caught.value.problems == ("$.approved: string where boolean is wanted",)
+        assert "s3cret" not in str(caught.value)
+    assert proxy.count("POST") == 0
+    assert run.read().is_suspended
+
+
+def test_a_server_that_refuses_the_resume_data(server: SampleServer, key: str) -> None:
+    if server.generation == "0":
+        pytest.skip("0.x takes any resume data")
+    with MastraClient(server.url, check_data=False) as client:
+        run = suspended_refund(client, key)
+        for verb in (run.resume, run.resume_async):
+            with pytest.raises(InvalidResumeDataError, match="approved: Invalid input"):
+                verb(resume_data={"approved": "perhaps"})
+        assert run.read().is_suspended
+        assert run.resume_async(resume_data={"approved": True}).is_success
+
+
+def test_a_run_that_is_over(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    run.resume_async(resume_data={"approved": True})
+    for verb in (run.resume, run.resume_async, run.resume_stream):
+        with pytest.raises(NotSuspendedError, match=f"Run '{key}' .* is success, so there is"):
+            verb(resume_data={"approved": True})
+
+
+def test_of_several_at_once_one_wins(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    barrier = threading.Barrier(5)
+
+    def resume(number: int) -> WorkflowRun | MastraError:
+        barrier.wait()
+        try:
+            return run.resume_async(resume_data={"approved": True, "note": str(number)})
+        except (NotSuspendedError, ResumeRefusedError) as error:
+            return error
+
+    with ThreadPoolExecutor(5) as pool:
+        outcomes = list(pool.map(resume, range(5)))
+    assert run.wait(timeout=30).is_success
+    winners = [outcome for outcome in outcomes if isinstance(outcome, WorkflowRun)]
+    assert winners
+    assert {winner.result["note"] for winner in winners} == {run.read().result["note"]}
+
+
+def test_a_suspension_outlives_the_server(key: str) -> None:
+    with SampleServer("1") as server, MastraClient(server.url) as client:
+        run = suspended_refund(client, key)
+        server.kill()
+        server.start()
+        assert names(run.read()) == ["approve"]
+        assert run.resume_async(resume_data={"approved": True}).is_success

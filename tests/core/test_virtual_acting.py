@@ -1,0 +1,184 @@
+"""Cancelling, deleting, restarting and time travel, in virtual time: look, act, look again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mastra_workflows.api import Response
+from mastra_workflows.errors import (
+    ConnectionFailedError,
+    NotActiveError,
+    UnknownWorkflowError,
+    UnsupportedError,
+)
+from mastra_workflows.procedures import (
+    cancel,
+    delete,
+    details,
+    read_run,
+    restart,
+    runs_page,
+    time_travel,
+    watchable,
+)
+from mastra_workflows.procedures.acting import Cancellation
+from tests.core import recorded
+from tests.core.virtual import LOST, REFUSED, World
+
+
+@pytest.fixture(params=recorded.GENERATIONS)
+def world(request: pytest.FixtureRequest) -> World:
+    """A server of each generation."""
+    return World(request.param)
+
+
+def canceled(world: World) -> Cancellation:
+    return world.run(cancel(world.server, "w", "r", look_for=5.0))
+
+
+def test_a_run_is_cancelled(world: World) -> None:
+    world.on_run("running", "running", "canceled")
+    world.on("POST", "/cancel$", "cancel")
+    found = canceled(world)
+    assert found.requested
+    assert not found.goes_on
+    assert found.run.status == "canceled"
+    assert str(found) == "Run 'r' of workflow 'w' is canceled."
+
+
+@pytest.mark.parametrize("name", ["success", "failed", "canceled"])
+def test_a_run_that_is_over_is_left_alone(world: World, name: str) -> None:
+    world.on_run(name)
+    found = canceled(world)
+    assert not found.requested
+    assert not found.goes_on
+    assert "over already, nothing was cancelled" in str(found)
+    assert world.sent("POST") == []
+
+
+def test_a_run_that_does_not_heed(world: World) -> None:
+    world.on_run("running")
+    world.on("POST", "/cancel$", "cancel")
+    began = world.now
+    found = canceled(world)
+    assert found.goes_on
+    assert "still goes on" in str(found)
+    assert world.now - began == pytest.approx(5.0, abs=0.01)
+
+
+@pytest.mark.parametrize("failure", [REFUSED, LOST, Response(502, {}, b""), Response(429, {}, b"")])
+def test_a_lost_answer_is_looked_up(world: World, failure: Any) -> None:
+    world.on_run("running", "canceled")
+    world.on("POST", "/cancel$", failure)
+    found = canceled(world)
+    assert found.run.status == "canceled"
+    assert len(world.sent("POST", "/cancel$")) == 1
+
+
+def test_a_cancel_that_did_not_arrive_is_sent_again(world: World) -> None:
+    world.on_run("running", "running", "canceled")
+    world.on("POST", "/cancel$", REFUSED, "cancel")
+    assert canceled(world).run.status == "canceled"
+    assert len(world.sent("POST", "/cancel$")) == 2
+
+
+def test_a_run_that_nobody_started_does_not_go_on() -> None:
+    world = World("v0")  # which leaves it pending
+    world.on_run("pending")
+    world.on("POST", "/cancel$", "cancel")
+    found = canceled(world)
+    assert not found.goes_on
+    assert "nothing executes" in str(found)
+
+
+def test_a_suspended_run_on_an_old_server() -> None:
+    world = World("v0")  # which leaves it suspended
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    world.on_run("suspended")
+    world.on("POST", "/cancel$", "cancel")
+    found = canceled(world)
+    assert found.goes_on
+    assert "it executes nothing unless somebody resumes it" in str(found)
+
+
+def test_deleting() -> None:
+    old = World("v0")
+    with pytest.raises(UnsupportedError, match="nothing was sent"):
+        old.run(delete(old.server, "w", "r"))
+    assert old.sent("DELETE") == []
+    new = World("v1")
+    new.on_run("success")
+    new.on("DELETE", "/runs/r$", "cancel")
+    new.run(delete(new.server, "w", "r"))
+    assert len(new.sent("DELETE")) == 1
+
+
+def test_a_delete_whose_answer_was_lost_has_worked() -> None:
+    world = World("v1")
+    world.on_run("success")
+    world.on("DELETE", "/runs/r$", LOST, "unknown-run")
+    world.run(delete(world.server, "w", "r"))
+
+
+@pytest.mark.parametrize("name", ["success", "failed", "canceled", "pending", "suspended"])
+def test_only_a_lost_run_is_restarted(world: World, name: str) -> None:
+    world.on_run(name)
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    with pytest.raises(NotActiveError, match="nothing was sent"):
+        world.run(restart(world.server, "w", "r"))
+    assert world.sent("POST") == []
+
+
+@pytest.mark.parametrize("name", ["running", "waiting"])
+def test_a_lost_run_is_restarted_once(world: World, name: str) -> None:
+    world.on_run(name)
+    world.on("POST", "/restart$", "cancel")
+    world.run(restart(world.server, "w", "r"))
+    world.on("POST", "/restart$", LOST)
+    with pytest.raises(ConnectionFailedError):
+        world.run(restart(world.server, "w", "r"))
+    assert len(world.sent("POST", "/restart$")) == 2
+
+
+@pytest.mark.parametrize("name", ["running", "waiting"])
+def test_no_time_travel_beside_a_run_that_executes(world: World, name: str) -> None:
+    world.on_run(name)
+    with pytest.raises(NotActiveError, match="Nothing was sent"):
+        world.run(time_travel(world.server, "w", "r", ("a",), None))
+
+
+def test_a_server_that_is_too_old(world: World) -> None:
+    world.on_run("running")
+    world.on("POST", "/restart$", Response(404, {}, b"404 Not Found"))
+    with pytest.raises(UnsupportedError, match=r"no restart; it came with Mastra 0\.24\.8"):
+        world.run(restart(world.server, "w", "r"))
+
+
+@pytest.mark.parametrize(
+    "procedure",
+    [
+        lambda world: details(world.server, "nope"),
+        lambda world: read_run(world.server, "nope", "r"),
+        lambda world: watchable(world.server, "nope", "r"),
+        lambda world: delete(world.server, "nope", "r"),
+        lambda world: runs_page(
+            world.server,
+            "nope",
+            page=0,
+            per_page=20,
+            from_date=None,
+            to_date=None,
+            resource_id=None,
+        ),
+    ],
+    ids=["details", "read_run", "watchable", "delete", "runs_page"],
+)
+def test_an_unknown_workflow_says_which_there_are(procedure: Any) -> None:
+    world = World("v1")
+    listed = {"orderReport": {"name": "order-report"}, "odd key": {"name": "odd"}}
+    world.on("GET", "/workflows$", recorded.json_answer(listed))
+    world.on("GET", "/workflows/nope", "unknown-workflow")
+    with pytest.raises(UnknownWorkflowError, match=r"no workflow 'nope'. It has: 'orderReport'"):
+        world.run(procedure(world))

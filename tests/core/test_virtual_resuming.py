@@ -1,0 +1,213 @@
+"""Resuming, in virtual time: look, resume once, look again."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import pytest
+
+from mastra_workflows.api import Response
+from mastra_workflows.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidResumeDataError,
+    NotSuspendedError,
+    ResumeRefusedError,
+    UnsupportedError,
+)
+from mastra_workflows.models import WorkflowRun
+from mastra_workflows.procedures import resume, resume_async
+from mastra_workflows.procedures.resuming import Answer, pick
+from tests.core import recorded
+from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
+
+YES = Answer(resume_data={"approved": True})
+BOTH = pytest.mark.parametrize(
+    ("procedure", "verb"), [(resume, "resume-stream"), (resume_async, "resume-async")]
+)
+
+
+@pytest.fixture(params=recorded.GENERATIONS)
+def world(request: pytest.FixtureRequest) -> World:
+    """A server of each generation, with one workflow that asks for an approval."""
+    world = World(request.param)
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    return world
+
+
+def resumed(world: World, procedure: Any = resume, answer: Answer = YES) -> WorkflowRun:
+    run: WorkflowRun = world.run(procedure(world.server, "w", "r", answer))
+    return run
+
+
+def test_a_step_is_resumed_by_a_stream(world: World) -> None:
+    world.on_run("suspended", "resumed")
+    world.on("POST", "/resume-stream$", "resume-stream")
+    assert resumed(world).is_success
+    [sent] = world.sent("POST")
+    assert sent.body == {"step": "approve", "resumeData": {"approved": True}}
+    assert sent.query == {"runId": "r"}
+
+
+@BOTH
+@pytest.mark.parametrize("status", [502, 503, 504, None])
+def test_a_lost_answer_to_a_resume_that_worked(
+    world: World, procedure: Any, verb: str, status: int | None
+) -> None:
+    world.on_run("suspended", "running", "resumed")
+    world.on("POST", f"/{verb}$", LOST if status is None else Response(status, {}, b""))
+    assert resumed(world, procedure).status in ("running", "success")
+    assert len(world.sent("POST", f"/{verb}$")) == 1
+
+
+def test_a_resume_that_did_not_arrive_is_sent_again(world: World) -> None:
+    world.on_run("suspended", "suspended", "suspended", "resumed")
+    world.on("POST", "/resume-stream$", REFUSED, LOST, "resume-stream")
+    assert resumed(world).is_success
+    assert len(world.sent("POST", "/resume-stream$")) == 3
+
+
+def test_a_resume_in_one_call_is_never_sent_again(world: World) -> None:
+    world.on_run("suspended")
+    world.on("POST", "/resume-async$", LOST)
+    with pytest.raises(ResumeRefusedError, match=r"has not moved.*can be resumed again"):
+        resumed(world, resume_async)
+    world.on("POST", "/resume-async$", REFUSED)
+    with pytest.raises(ConnectionFailedError):
+        resumed(world, resume_async)
+    assert len(world.sent("POST", "/resume-async$")) == 2
+
+
+def test_the_servers_cut_after_three_minutes(world: World) -> None:
+    world.on_run("suspended", "running", "running", "resumed")
+    world.on("POST", "/resume-async$", Slow(world.recorded("cut"), 180))
+    assert resumed(world, resume_async).is_success
+
+
+def test_a_stream_that_goes_on_while_the_step_works(world: World) -> None:
+    world.on_run("suspended", "running")
+    world.on("POST", "/resume-stream$", Silent(records(world.recorded("resume-stream"), 2)))
+    began = world.now
+    assert resumed(world).status == "running"
+    assert world.now - began < 1
+
+
+@BOTH
+def test_the_same_step_waits_again_with_the_next_question(
+    world: World, procedure: Any, verb: str
+) -> None:
+    body = recorded.body(world.generation, "suspended")
+    body["steps"]["approve"]["suspendedAt"] += 1000
+    world.on_run("suspended", recorded.json_answer(body))
+    world.on("POST", f"/{verb}$", "resume-stream")
+    assert resumed(world, procedure).is_suspended
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["running", "success", "canceled", "pending"])
+def test_a_run_that_waits_for_nothing(world: World, procedure: Any, verb: str, name: str) -> None:
+    world.on_run(name)
+    with pytest.raises(NotSuspendedError, match=r"nothing to resume. Nothing was sent"):
+        resumed(world, procedure)
+    assert world.sent("POST") == []
+
+
+@BOTH
+def test_invalid_resume_data(world: World, procedure: Any, verb: str) -> None:
+    world.on_run("suspended")
+    answer = Answer(step="approve", resume_data={"approved": "yes"})
+    with pytest.raises(InvalidResumeDataError, match=r"\$\.approved: string where") as caught:
+        resumed(world, procedure, answer)
+    assert caught.value.problems == ("$.approved: string where boolean is wanted",)
+    assert world.sent("POST") == []
+
+
+def test_somebody_else_was_faster(world: World) -> None:
+    world.on_run("suspended", "resumed")
+    world.on("POST", "/resume-async$", "resume-async-refused")
+    with pytest.raises(NotSuspendedError, match="somebody else resumed it"):
+        resumed(world, resume_async)
+
+
+def test_the_server_does_not_take_it(world: World) -> None:
+    world.on_run("suspended")
+    for verb, procedure in (("resume-async", resume_async), ("resume-stream", resume)):
+        world.on("POST", f"/{verb}$", f"{verb}-refused")
+        began = world.now
+        with pytest.raises(ResumeRefusedError, match="This workflow run was not suspended"):
+            resumed(world, procedure)
+        assert world.now - began < 1
+
+
+def test_a_token_that_expired(world: World) -> None:
+    world.on_run("suspended")
+    world.on("POST", "/resume-stream$", "wrong-token")
+    with pytest.raises(AuthenticationError):
+        resumed(world)
+
+
+@BOTH
+def test_what_stops_a_task_goes_through(world: World, procedure: Any, verb: str) -> None:
+    world.on_run("suspended")
+    world.on("POST", f"/{verb}$", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        resumed(world, procedure)
+    assert len(world.sent("POST")) == 1
+
+
+def chosen(name: str, generation: recorded.Recorded = "v1", **answer: Any) -> str:
+    run = recorded.run(generation, name)
+    return pick(run, Answer(**answer), chooses_items=generation == "v1").name
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "expected"),
+    [
+        ("suspended", {}, "approve"),
+        ("suspended", {"step": "approve"}, "approve"),
+        ("suspended", {"step": ["approve"]}, "approve"),
+        ("suspended-nested", {}, "inner.approve"),
+        ("suspended-nested", {"step": "inner.approve"}, "inner.approve"),
+        ("suspended-nested", {"step": ["inner", "approve"]}, "inner.approve"),
+        ("suspended-parallel", {"step": "finance"}, "finance"),
+        ("suspended-foreach", {}, "review[0]"),
+        ("suspended-foreach", {"step": "review", "for_each_index": 0}, "review[0]"),
+        ("suspended-items", {"for_each_index": 2}, "review[2]"),
+    ],
+)
+def test_which_suspension_is_meant(name: str, answer: dict[str, Any], expected: str) -> None:
+    assert chosen(name, **answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "says"),
+    [
+        ("suspended", {"step": "pay-back"}, "'pay-back' .*is not suspended; these are: 'approve'"),
+        ("suspended", {"for_each_index": 0}, "these are: 'approve'"),
+        ("suspended-nested", {"step": "approve"}, "these are: 'inner.approve'"),
+        ("suspended-parallel", {}, "'legal', 'finance'. Say which one with step"),
+        ("suspended-items", {}, r"'review\[0\]', .*Say which one with for_each_index"),
+        ("suspended-items", {"step": "review", "for_each_index": 3}, r"'review\[3\]' of"),
+    ],
+)
+def test_it_is_not_clear_which_one(name: str, answer: dict[str, Any], says: str) -> None:
+    with pytest.raises(NotSuspendedError, match=says) as caught:
+        chosen(name, **answer)
+    assert "Nothing was sent" in str(caught.value)
+
+
+def test_a_server_that_answers_all_items_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UnsupportedError, match=r"the same answer to all.*Nothing was sent"):
+        chosen("suspended-items", "v0", for_each_index=1)
+    with caplog.at_level(logging.WARNING):
+        assert chosen("suspended-items", "v0") == "review[0]"
+    assert "'review[0]', 'review[1]', 'review[2]'" in caplog.text
+    assert chosen("suspended-foreach", "v0", for_each_index=0) == "review[0]"
+
+
+def test_a_paused_run_names_no_step() -> None:
+    paused = dataclasses.replace(recorded.run("v1", "success"), status="paused")
+    with pytest.raises(NotSuspendedError, match="none that can be named"):
+        pick(paused, YES, chooses_items=True)

@@ -1,0 +1,231 @@
+"""Starting, in virtual time: read, then start; after a lost answer, look."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from mastra_workflows.api import Response, StartOptions
+from mastra_workflows.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidInputError,
+    RunAlreadyStartedError,
+    RunNotStartedError,
+    UnavailableError,
+)
+from mastra_workflows.procedures import Receipt, ensure_started, start, start_async
+from tests.core import recorded
+from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
+
+OSLO = StartOptions(input_data={"city": "Oslo"})
+GATEWAY = [Response(status, {}, b"") for status in (502, 503, 504)]
+
+
+@pytest.fixture(params=recorded.GENERATIONS)
+def world(request: pytest.FixtureRequest) -> World:
+    """A server of each generation, with one workflow."""
+    world = World(request.param)
+    world.on("GET", "/workflows/w$", "details-orderReport")
+    world.on("POST", "/create-run$", "create-run")
+    return world
+
+
+def ensure(world: World, options: StartOptions = OSLO) -> Receipt:
+    return world.run(ensure_started(world.server, "w", "r", options))
+
+
+def test_a_new_run(world: World) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/stream$", "stream-success")
+    assert ensure(world) == Receipt("r", None)
+    [started] = world.sent("POST")
+    assert started.path == "/workflows/w/stream"
+    assert started.query == {"runId": "r"}
+    assert started.body == {"inputData": {"city": "Oslo"}}
+
+
+@pytest.mark.parametrize("name", ["running", "waiting", "success", "failed", "suspended"])
+def test_a_run_that_was_started_before(world: World, name: str) -> None:
+    world.on_run(name)
+    found = ensure(world).found
+    assert found is not None
+    assert found.status == recorded.run("v1", name).status
+    assert world.sent("POST") == []
+
+
+def test_a_run_that_was_only_made_known(world: World) -> None:
+    world.on_run("pending")
+    world.on("POST", "/stream$", "stream-success")
+    assert ensure(world).found is None
+    assert len(world.sent("POST", "/stream$")) == 1
+
+
+@pytest.mark.parametrize("failure", [LOST, Slow(LOST, 30), *GATEWAY])
+def test_a_lost_answer_to_a_start_that_worked(world: World, failure: Any) -> None:
+    world.on_run("unknown-run", "running")
+    world.on("POST", "/stream$", failure)
+    assert ensure(world) == Receipt("r", None)
+    assert len(world.sent("POST", "/stream$")) == 1
+
+
+@pytest.mark.parametrize("failure", [REFUSED, LOST, *GATEWAY])
+def test_a_start_that_did_not_arrive_is_sent_again(world: World, failure: Any) -> None:
+    world.on_run("unknown-run", "unknown-run", "pending", "pending")
+    world.on("POST", "/stream$", failure, failure, "stream-success")
+    assert ensure(world).found is None
+    assert len(world.sent("POST", "/stream$")) == 3
+    kinds = [(request.method, request.path.rpartition("/")[2]) for request in world.requests]
+    stream = [index for index, kind in enumerate(kinds) if kind == ("POST", "stream")]
+    for first, second in pairwise(stream):
+        assert "GET" in {method for method, _ in kinds[first:second]}  # looked in between
+
+
+def test_a_server_that_stays_away(world: World) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/stream$", REFUSED)
+    began = world.now
+    with pytest.raises(ConnectionFailedError):
+        ensure(world)
+    assert world.now - began <= 21
+
+
+def test_a_stream_that_shows_only_that_it_was_taken(world: World) -> None:
+    world.on_run("unknown-run", "pending", "running")
+    taken = records(world.recorded("stream-success"), 1)
+    world.on("POST", "/stream$", Silent(taken))
+    assert ensure(world) == Receipt("r", None)
+
+
+def test_a_run_that_stays_pending(world: World) -> None:
+    world.on_run("unknown-run", "pending")
+    taken = records(world.recorded("stream-success"), 1)
+    world.on("POST", "/stream$", Silent(taken))
+    began = world.now
+    with pytest.raises(RunNotStartedError, match="Starting it again with the same run id is safe"):
+        ensure(world)
+    assert 30 <= world.now - began <= 61
+
+
+def test_invalid_input_starts_nothing(world: World) -> None:
+    world.on_run("unknown-run")
+    with pytest.raises(InvalidInputError, match=r"\$\.city: required.*Nothing was") as caught:
+        ensure(world, StartOptions(input_data={"day": 3}))
+    assert caught.value.problems == ("$.city: required", "$.day: integer where string is wanted")
+    assert world.sent("POST") == []
+
+
+def test_a_workflow_that_was_changed_since_its_details_were_read(world: World) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/stream$", "stream-success")
+    world.on("GET", "/workflows/w$", "details-orderReport", "details-photoReview")
+    ensure(world)
+    ensure(world, StartOptions(input_data={"photos": ["a.jpg"]}))
+    assert len(world.sent("GET", "/workflows/w$")) == 2
+
+
+def test_details_are_read_once_a_minute(world: World) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/stream$", "stream-success")
+    for _ in range(3):
+        ensure(world)
+    assert len(world.sent("GET", "/workflows/w$")) == 1
+    world.now += 61
+    ensure(world)
+    assert len(world.sent("GET", "/workflows/w$")) == 2
+
+
+def test_the_server_refuses_the_input() -> None:
+    world = World("v1", check_data=False)
+    world.on_run("unknown-run", "refused-run")
+    world.on("POST", "/stream$", "stream-refused")
+    began = world.now
+    with pytest.raises(InvalidInputError, match=r"city: Invalid input.*Nothing was executed"):
+        ensure(world, StartOptions(input_data={"day": 3}))
+    assert world.now - began <= 5  # the server has said so; there is nothing to wait for
+
+
+def test_somebody_elses_run_has_ended_meanwhile() -> None:
+    world = World("v1", check_data=False)
+    world.on_run("unknown-run", "success")
+    world.on("POST", "/stream$", "stream-conflict")
+    found = ensure(world).found
+    assert found is not None
+    assert found.is_success
+
+
+def test_a_token_that_expired(world: World) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/stream$", "wrong-token")
+    with pytest.raises(AuthenticationError, match="Set the token"):
+        ensure(world)
+    assert world.sleeps == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])
+def test_what_stops_a_task_goes_through(world: World, error: BaseException) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/stream$", error)
+    with pytest.raises(type(error)):
+        ensure(world)
+    assert len(world.sent("POST")) == 1
+
+
+@pytest.mark.parametrize("procedure", [start, start_async])
+def test_a_run_that_was_started_is_not_started_again(world: World, procedure: Any) -> None:
+    world.on_run("success")
+    with pytest.raises(RunAlreadyStartedError, match="would execute it again") as caught:
+        world.run(procedure(world.server, "w", "r", OSLO))
+    assert caught.value.run.is_success
+    assert world.sent("POST") == []
+
+
+@pytest.mark.parametrize("failure", [LOST, *GATEWAY])
+@pytest.mark.parametrize(("procedure", "verb"), [(start, "start"), (start_async, "start-async")])
+def test_a_lost_answer_is_looked_up(world: World, failure: Any, procedure: Any, verb: str) -> None:
+    world.on_run("unknown-run", "unknown-run", "running", "success")
+    world.on("POST", f"/{verb}$", failure)
+    assert world.run(procedure(world.server, "w", "r", OSLO)).status in ("running", "success")
+    assert len(world.sent("POST", f"/{verb}$")) == 1
+
+
+@pytest.mark.parametrize(("procedure", "verb"), [(start, "start"), (start_async, "start-async")])
+def test_an_answer_that_was_lost_with_the_start(world: World, procedure: Any, verb: str) -> None:
+    world.on_run("unknown-run", "pending")
+    world.on("POST", f"/{verb}$", LOST)
+    with pytest.raises((RunNotStartedError, ConnectionFailedError)):
+        world.run(procedure(world.server, "w", "r", OSLO))
+    assert len(world.sent("POST", f"/{verb}$")) == 1  # it may still arrive, and would run twice
+
+
+@pytest.mark.parametrize(("procedure", "verb"), [(start, "start"), (start_async, "start-async")])
+def test_a_start_that_never_left(world: World, procedure: Any, verb: str) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", f"/{verb}$", REFUSED)
+    with pytest.raises(ConnectionFailedError):
+        world.run(procedure(world.server, "w", "r", OSLO))
+    assert len(world.sent("POST", f"/{verb}$")) == 1
+
+
+def test_a_start_that_leaves_the_run_pending(world: World) -> None:
+    world.on_run("unknown-run", "pending")
+    world.on("POST", "/start$", "create-run")
+    with pytest.raises(RunNotStartedError, match="still pending after 30 s"):
+        world.run(start(world.server, "w", "r", OSLO))
+
+
+def test_the_servers_cut_after_three_minutes(world: World) -> None:
+    world.on_run("unknown-run", "running", "running", "running", "success")
+    world.on("POST", "/start-async$", Slow(world.recorded("cut"), 180))
+    assert world.run(start_async(world.server, "w", "r", OSLO)).is_success
+    assert len(world.sent("POST", "/start-async$")) == 1
+
+
+def test_too_many_requests_is_no_lost_answer(world: World) -> None:
+    world.on_run("unknown-run")
+    world.on("POST", "/start$", Response(429, {}, b""))
+    with pytest.raises(UnavailableError):
+        world.run(start(world.server, "w", "r", OSLO))
+    assert world.sleeps == []

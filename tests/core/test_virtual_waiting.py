@@ -1,0 +1,257 @@
+"""Waiting, in virtual time: how often to look, for how long, and what ends it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from mastra_workflows.api import Response
+from mastra_workflows.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotMastraError,
+    RunNotStartedError,
+    RunSuspendedError,
+    ServerLostError,
+    UnavailableError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
+from mastra_workflows.models import WorkflowRun
+from mastra_workflows.policy import JITTER
+from mastra_workflows.procedures import WaitOptions, wait
+from tests.core import recorded
+from tests.core.virtual import LOST, REFUSED, Slow, World
+
+DOWN = Response(503, {}, b"")
+
+
+def waiting(world: World, **options: Any) -> WorkflowRun:
+    return world.run(wait(world.server, "w", "r", WaitOptions(**options)))
+
+
+@pytest.fixture(params=recorded.GENERATIONS)
+def world(request: pytest.FixtureRequest) -> World:
+    """A server of each generation."""
+    return World(request.param)
+
+
+def test_the_waits_grow_to_their_cap(world: World) -> None:
+    world.on_run(*["running"] * 12, "success")
+    assert waiting(world).status == "success"
+    full = [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]
+    assert len(world.sleeps) == len(full)
+    for wait_, most in zip(world.sleeps, full, strict=True):
+        assert most * (1 - JITTER) <= wait_ <= most
+
+
+def test_the_waits_can_be_set(world: World) -> None:
+    world.on_run(*["running"] * 6, "success")
+    waiting(world, poll_interval=3, max_poll_interval=10)
+    for wait_, most in zip(world.sleeps, [3, 6, 10, 10, 10, 10], strict=True):
+        assert most * (1 - JITTER) <= wait_ <= most
+
+
+def test_a_run_that_is_over_is_looked_at_once(world: World) -> None:
+    for name in ("success", "failed", "canceled", "suspended"):
+        looks = world.on_run(name)
+        world.on("GET", "/workflows/w$", "details-refundApproval")
+        assert waiting(world).status == recorded.run("v1", name).status
+        assert looks.count == 1
+    assert world.sleeps == []
+
+
+def test_sleeping_runs_and_unknown_statuses_are_waited_for(world: World) -> None:
+    body = recorded.body(world.generation, "success")
+    hovering = recorded.json_answer({**body, "status": "hovering"})
+    world.on_run("waiting", hovering, "running", "success")
+    assert waiting(world).status == "success"
+    assert len(world.sleeps) == 3
+
+
+def test_the_time_is_over_first(world: World) -> None:
+    world.on_run("running")
+    began = world.now
+    with pytest.raises(WaitTimeoutError, match=r"is running after 100 s .* goes on") as caught:
+        waiting(world, timeout=100)
+    assert world.now - began == pytest.approx(100)
+    assert caught.value.run.status == "running"
+
+
+def test_no_time_at_all_is_one_look(world: World) -> None:
+    looks = world.on_run("running")
+    with pytest.raises(WaitTimeoutError):
+        waiting(world, timeout=0)
+    assert looks.count == 1
+    assert world.sleeps == []
+
+
+def test_what_a_suspension_means(world: World) -> None:
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    world.on_run("running", "suspended")
+    run = waiting(world, on_suspend="return")
+    assert run.suspensions[0].resume_schema is not None
+
+    world.on_run("running", "suspended")
+    with pytest.raises(RunSuspendedError, match=r"'approve'.*waits to be resumed") as caught:
+        waiting(world, on_suspend="fail")
+    assert caught.value.suspensions[0].payload["order"] == "A-17"
+
+    world.on_run("suspended", "suspended", "running", "success")
+    assert waiting(world, on_suspend="wait").status == "success"
+
+    world.on_run("suspended")
+    with pytest.raises(WaitTimeoutError, match="until somebody resumes it"):
+        waiting(world, on_suspend="wait", timeout=3600)
+
+
+def test_every_look_is_shown(world: World) -> None:
+    world.on_run("running", "waiting", "success")
+    seen: list[str] = []
+    waiting(world, on_look=lambda run: seen.append(run.status))
+    assert seen == ["running", "waiting", "success"]
+
+
+def test_a_run_that_stays_pending(world: World) -> None:
+    world.on_run("pending")
+    began = world.now
+    with pytest.raises(RunNotStartedError, match="not started within 30 s") as caught:
+        waiting(world)
+    assert 30 <= world.now - began <= 60
+    assert "starting it with the same run id is safe" in str(caught.value)
+
+
+def test_a_run_that_is_pending_for_a_while(world: World) -> None:
+    world.on_run("pending", "pending", "running", "success")
+    assert waiting(world).status == "success"
+
+
+def test_an_outage_is_waited_through(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    looks = world.on_run("running", REFUSED, DOWN, Slow(LOST, 30), REFUSED, "running", "success")
+    with caplog.at_level(logging.INFO):
+        assert waiting(world).status == "success"
+    assert looks.count == 7
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message[:20] for message in messages] == [
+        "No answer from the M",
+        "The Mastra server an",
+    ]
+    assert "for up to 300 s" in messages[0]
+
+
+def test_an_outage_that_does_not_end(world: World) -> None:
+    world.on_run("running", REFUSED)
+    began = world.now
+    with pytest.raises(ServerLostError, match="may well go on; waiting again") as caught:
+        waiting(world, outage_timeout=120)
+    assert 120 <= world.now - began <= 121
+    assert "has not answered for 120 s" in str(caught.value)
+    assert max(world.sleeps) <= 5
+
+
+def test_an_outage_counts_from_its_own_beginning(world: World) -> None:
+    outage = [REFUSED] * 20  # 0.2 s growing to 5 s: more than a minute
+    world.on_run("running", *outage, "running", *outage, "success")
+    assert waiting(world, outage_timeout=100).status == "success"
+
+
+def test_an_outage_does_not_stretch_the_time_to_wait(world: World) -> None:
+    world.on_run("running", REFUSED)
+    began = world.now
+    with pytest.raises(ServerLostError):
+        waiting(world, timeout=10)
+    assert world.now - began <= 11
+
+
+def test_no_patience_with_outages(world: World) -> None:
+    world.on_run("running", REFUSED)
+    with pytest.raises(ServerLostError):
+        waiting(world, outage_timeout=0)
+    assert len(world.sleeps) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("no-token", AuthenticationError), ("unknown-run", UnknownRunError)]
+)
+def test_other_errors_end_it_at_once(world: World, name: str, kind: type[Exception]) -> None:
+    world.on_run("running", name)
+    with pytest.raises(kind):
+        waiting(world)
+    assert len(world.sleeps) == 1
+
+
+def test_something_else_answers(world: World) -> None:
+    world.on_run("running", Response(200, {"content-type": "text/html"}, b"<html>"))
+    with pytest.raises(NotMastraError):
+        waiting(world)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])
+def test_what_stops_a_task_goes_through(world: World, error: BaseException) -> None:
+    world.on_run("running", error)
+    with pytest.raises(type(error)) as caught:
+        waiting(world)
+    assert caught.value is error
+    assert len(world.sleeps) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])
+def test_what_stops_a_task_while_it_sleeps(world: World, error: BaseException) -> None:
+    world.on_run("running")
+
+    def look(_run: WorkflowRun) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        waiting(world, on_look=look)
+    assert caught.value is error
+
+
+def test_the_generation_is_asked_once(world: World) -> None:
+    world.on_run("running", "success")
+    waiting(world)
+    waiting(world)
+    assert len(world.sent("GET", "/system/packages")) == 1
+
+
+def test_a_server_that_is_away_at_first(world: World) -> None:
+    packages = world.recorded("packages")
+    world.on("GET", "/system/packages$", REFUSED, DOWN, packages)
+    world.on_run("success")
+    assert waiting(world).status == "success"
+
+
+def test_an_error_of_a_resume_schema_does_not_lose_the_record(world: World) -> None:
+    world.on_run("suspended")
+    world.on("GET", "/workflows/w$", Response(500, {}, b"oops"))
+    assert waiting(world).suspensions[0].resume_schema is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"on_suspend": "ignore"},
+        {"timeout": -1},
+        {"poll_interval": 0},
+        {"max_poll_interval": 0},
+        {"outage_timeout": -1},
+    ],
+)
+def test_options_that_cannot_work(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        WaitOptions(**options)
+
+
+def test_the_servers_own_wish_is_heeded(world: World) -> None:
+    world.on_run("running", Response(429, {"retry-after": "4"}, b""), "success")
+    waiting(world)
+    assert world.sleeps[1] == pytest.approx(4)
+
+
+def test_unavailable_for_ever_says_what_the_server_said(world: World) -> None:
+    world.on_run(Response(429, {}, b'{"error": "slow down"}'))
+    with pytest.raises(ServerLostError, match="429: slow down") as caught:
+        waiting(world)
+    assert isinstance(caught.value.__cause__, UnavailableError)

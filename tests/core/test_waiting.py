@@ -1,0 +1,155 @@
+"""`wait`, and calls that a server cuts, on real servers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mastra_workflows import MastraClient, WorkflowRun
+from mastra_workflows.errors import (
+    RunFailedError,
+    RunSuspendedError,
+    ServerLostError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
+from mastra_workflows.progress import StepProgress, summary
+from scripts.sample_server import Generation, SampleServer
+from tests.core.samples import REFUND, charge, suspended_refund
+
+
+def test_to_the_end(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("coolDown").run(key)
+    run.ensure_started(input_data={"seconds": 1})
+    seen: list[WorkflowRun] = []
+    record = run.wait(timeout=30, poll_interval=0.2, on_look=seen.append)
+    assert record.result == {"called": 2}
+    assert seen[0].status == "waiting"
+    assert seen[-1] == record
+
+
+def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 3600})
+    with pytest.raises(WaitTimeoutError, match=r"is running after 0\.3 s .* It goes on") as caught:
+        run.wait(timeout=0.3, poll_interval=0.1)
+    assert caught.value.run.is_active
+    run.cancel()
+
+
+def test_what_a_suspension_means(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    assert run.wait().suspensions[0].payload == REFUND
+    with pytest.raises(RunSuspendedError, match="is suspended at 'approve'") as caught:
+        run.wait(on_suspend="fail")
+    assert caught.value.suspensions[0].name == "approve"
+
+
+def test_until_somebody_resumes_it(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    asked = threading.Event()
+
+    def resume() -> None:
+        assert asked.wait(30)
+        run.resume(resume_data={"approved": True})
+
+    person = threading.Thread(target=resume)
+    person.start()
+    record = run.wait(
+        timeout=30, on_suspend="wait", poll_interval=0.1, on_look=lambda _: asked.set()
+    )
+    person.join()
+    assert record.result["refunded"] == 2500
+
+
+def test_a_run_that_failed(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("failingImport").run(key)
+    run.ensure_started(input_data={})
+    record = run.wait(timeout=30)
+    assert record.error is not None
+    assert record.error.message == "disk full on import-7"
+    with pytest.raises(RunFailedError, match="in step 'store-rows': Error: disk full on import-7"):
+        record.raise_for_status()
+
+
+def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
+    with pytest.raises(UnknownRunError, match=f"no run '{key}' of workflow 'orderReport'"):
+        client.get_workflow("orderReport").run(key).wait()
+
+
+def test_the_steps_as_lines_of_a_log(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("failingImport").run(key)
+    run.ensure_started(input_data={})
+    lines: list[str] = []
+    record = run.wait(timeout=30, on_look=StepProgress(lines.append).look)
+    text = "\n".join(lines)
+    assert "Step 'read-file' started at" in text
+    assert "Step 'read-file' succeeded after" in text
+    assert "Step 'store-rows' failed after" in text
+    assert "disk full on import-7" in lines[-1]
+    assert "Steps: read-file" in summary(record)
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def hasty_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server that cuts every request after a second, as real ones do after three minutes."""
+    generation: Generation = request.param
+    with SampleServer(generation, request_timeout=1) as server:
+        yield server
+
+
+def test_a_start_that_the_server_cuts(
+    hasty_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MastraClient(hasty_server.url) as client, caplog.at_level(logging.INFO):
+        run = client.get_workflow("countedCharge").run(key)
+        assert run.start_async(input_data=charge(key, seconds=2)).result == {"charged": 5}
+    assert "was cut (The server answered 504" in caplog.text
+    assert hasty_server.executions(key) == 1
+
+
+def test_a_resume_that_the_server_cuts(hasty_server: SampleServer, key: str) -> None:
+    with MastraClient(hasty_server.url) as client:
+        run = suspended_refund(client, key)
+        # The resumed run has no slow step; the start above shows the cut itself.
+        assert run.resume_async(resume_data={"approved": True}).is_success
+
+
+@pytest.mark.parametrize("generation", ["1", "0"])
+def test_a_wait_outlives_a_restart_of_the_server(
+    generation: Generation, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SampleServer(generation) as server, MastraClient(server.url) as client:
+        run = suspended_refund(client, key)
+        looked = threading.Event()
+
+        def restart() -> None:
+            assert looked.wait(30)
+            server.kill()
+            server.start()
+            run.resume(resume_data={"approved": True})
+
+        operator = threading.Thread(target=restart)
+        operator.start()
+        record = run.wait(
+            timeout=60,
+            on_suspend="wait",
+            poll_interval=0.05,
+            max_poll_interval=0.2,
+            on_look=lambda _: looked.set(),
+        )
+        operator.join()
+    assert record.is_success
+    assert "No answer from the Mastra server" in caplog.text
+    assert "answers again" in caplog.text
+
+
+def test_a_server_that_does_not_come_back(key: str) -> None:
+    with SampleServer("1") as server, MastraClient(server.url) as client:
+        run = suspended_refund(client, key)
+        server.kill()
+        with pytest.raises(ServerLostError, match=f"Run '{key}' .* may well go on"):
+            run.wait(outage_timeout=1)

@@ -1,0 +1,84 @@
+"""All workflows, one workflow, its details: `list_workflows`, `get_workflow`, `details`."""
+
+from __future__ import annotations
+
+import pytest
+
+from mastra_workflows import Generation, MastraClient, WorkflowDetails
+from mastra_workflows.errors import UnknownWorkflowError
+from scripts.sample_server import SampleServer
+from tests.core.samples import ODD_WORKFLOW
+from tests.support.fault_proxy import FaultProxy
+
+
+def test_all_workflows(client: MastraClient) -> None:
+    workflows = {workflow.key: workflow for workflow in client.list_workflows()}
+    assert len(workflows) == 18
+    assert workflows["orderReport"].name == "order-report"
+    assert workflows["orderReport"].description == "Reports a city's orders of a day"
+    assert workflows[ODD_WORKFLOW].name == "echo"
+    assert all(workflow.steps for workflow in workflows.values())
+
+
+def test_a_handle_costs_no_request(proxied: MastraClient, proxy: FaultProxy) -> None:
+    proxied.get_workflow("orderReport").run("run-1")
+    assert proxy.count() == 0
+
+
+def test_details(client: MastraClient) -> None:
+    details = client.get_workflow("orderReport").details()
+    assert isinstance(details, WorkflowDetails)
+    assert details.input_schema is not None
+    assert details.input_schema["properties"]["city"]["type"] == "string"
+    assert details.output_schema is not None
+    assert set(details.output_schema["properties"]) == {"city", "day", "orders", "total", "text"}
+    assert [step.description for step in details.steps.values()] == [
+        "Looks up the orders",
+        "Counts and adds them up",
+        "Writes the sentence to send",
+    ]
+    assert len(details.step_graph) == 3
+
+
+def test_the_schemas_of_a_suspending_step(client: MastraClient) -> None:
+    steps = client.get_workflow("refundApproval").details().steps
+    approve = steps[("approve",)]
+    assert approve.resume_schema is not None
+    assert approve.resume_schema["required"] == ["approved"]
+    assert approve.suspend_schema is not None
+    assert set(approve.suspend_schema["properties"]) == {"order", "amount", "reason"}
+    assert steps[("pay-back",)].resume_schema is None
+
+
+def test_nested_steps_have_paths(client: MastraClient) -> None:
+    steps = client.get_workflow("nestedApproval").details().steps
+    assert set(steps) == {("inner",), ("inner", "approve"), ("publish",)}
+    assert steps[("inner",)].is_workflow
+
+
+def test_an_awkward_key(client: MastraClient) -> None:
+    workflow = client.get_workflow(ODD_WORKFLOW)
+    assert workflow.details().name == "echo"
+    run = workflow.create_run()
+    assert run.start_async(input_data={"text": "hi"}).result == {"text": "hi"}
+
+
+def test_the_generation(client: MastraClient, server: SampleServer) -> None:
+    assert client.generation is {"0": Generation.V0, "1": Generation.V1}[server.generation]
+
+
+def test_the_generation_is_found_out_once_and_changes_nothing(
+    proxied: MastraClient, proxy: FaultProxy
+) -> None:
+    for _ in range(3):
+        assert proxied.generation in Generation
+    assert [(seen.method, seen.path) for seen in proxy.seen] == [("GET", "/api/system/packages")]
+
+
+def test_an_id_where_a_key_belongs(client: MastraClient, server: SampleServer) -> None:
+    workflow = client.get_workflow("order-report")
+    if server.generation == "1":
+        assert workflow.details().name == "order-report"
+    else:
+        with pytest.raises(UnknownWorkflowError, match="has the key 'orderReport': use that"):
+            workflow.details()

@@ -1,0 +1,218 @@
+"""Hosts that are not Mastra, or fall over: an error of ours that says what to do, nothing sent."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+
+import pytest
+
+from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows.errors import (
+    AuthenticationError,
+    BodyTooLargeError,
+    ConnectionFailedError,
+    MastraError,
+    NotMastraError,
+    UnavailableError,
+)
+from tests.support.stand_in import Answer, Drip, Hold, StandIn, chunked, http
+
+HTML = b"<!doctype html><title>Sign in</title>"
+SECRET = "s3cret-t0ken"
+ONCE = RetryPolicy(seconds=0)
+
+READS: dict[str, Callable[[MastraClient], object]] = {
+    "list": lambda client: client.list_workflows(),
+    "details": lambda client: client.get_workflow("report").details(),
+    "read": lambda client: client.get_workflow("report").run("r").read(),
+    "wait": lambda client: client.get_workflow("report").run("r").wait(outage_timeout=0),
+    "watch": lambda client: client.get_workflow("report").run("r").watch(),
+    "runs": lambda client: next(client.get_workflow("report").runs()),
+}
+ACTS: dict[str, Callable[[MastraClient], object]] = {
+    "start": lambda client: client.get_workflow("report").run("r").start(),
+    "start_async": lambda client: client.get_workflow("report").run("r").start_async(),
+    "ensure_started": lambda client: client.get_workflow("report").run("r").ensure_started(),
+    "stream": lambda client: client.get_workflow("report").run("r").stream(),
+    "resume": lambda client: client.get_workflow("report").run("r").resume(),
+    "resume_async": lambda client: client.get_workflow("report").run("r").resume_async(),
+    "resume_stream": lambda client: client.get_workflow("report").run("r").resume_stream(),
+    "cancel": lambda client: client.get_workflow("report").run("r").cancel(),
+    "delete": lambda client: client.get_workflow("report").run("r").delete(),
+    "restart": lambda client: client.get_workflow("report").run("r").restart(),
+    "time_travel": lambda client: client.get_workflow("report").run("r").time_travel(step="a"),
+}
+EVERY_CALL = pytest.mark.parametrize("call", [*READS, *ACTS])
+
+
+def connect(url: str) -> MastraClient:
+    return MastraClient(url, token=SECRET, timeout=0.5, retry=ONCE, max_body_bytes=100_000)
+
+
+def error_of(answer: Answer, call: str = "list") -> MastraError:
+    """What a call raises when everything is answered so; nothing was started by it."""
+    with StandIn(answer) as host, connect(host.url) as client:
+        with pytest.raises(MastraError) as caught:
+            {**READS, **ACTS}[call](client)
+        assert host.sent("POST", "DELETE", "PUT") == []
+        assert host.requests
+    assert SECRET not in str(caught.value)
+    return caught.value
+
+
+@EVERY_CALL
+def test_a_page_where_json_belongs(call: str) -> None:
+    error = error_of(http(200, HTML, Content_Type="text/html; charset=utf-8"), call)
+    assert isinstance(error, NotMastraError)
+    assert "an HTML page" in str(error)
+    assert "base URL" in str(error)
+    assert "login page or gateway" in str(error)
+
+
+@EVERY_CALL
+def test_a_redirect_to_a_login(call: str) -> None:
+    target = f"https://login.example.com/start?token={SECRET}"
+    error = error_of(http(302, Location=target), call)
+    assert isinstance(error, NotMastraError)
+    assert "https://login.example.com/start" in str(error)
+    assert "give the final address as the base URL" in str(error)
+
+
+@EVERY_CALL
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gateway_that_asks_for_a_token(call: str, status: int) -> None:
+    error = error_of(http(status, HTML, Content_Type="text/html"), call)
+    assert isinstance(error, AuthenticationError)
+    assert error.status_code == status
+    assert "token" in str(error)
+    assert "HTML page" in str(error)
+
+
+@EVERY_CALL
+def test_half_a_document(call: str) -> None:
+    error = error_of(http(200, b'{"packages": [{"name": "@mas'), call)
+    assert isinstance(error, NotMastraError)
+    assert "no whole JSON document" in str(error)
+
+
+@EVERY_CALL
+def test_an_answer_that_is_cut(call: str) -> None:
+    error = error_of(http(200, b'{"packages": [', Content_Length="1000"), call)
+    lost = error.__cause__ if call == "wait" else error
+    assert isinstance(lost, ConnectionFailedError)
+    assert lost.request_sent
+    assert "broke" in str(error)
+
+
+@EVERY_CALL
+def test_a_connection_that_is_closed_without_an_answer(call: str) -> None:
+    error = error_of(b"", call)
+    lost = error.__cause__ if call == "wait" else error
+    assert isinstance(lost, ConnectionFailedError)
+    assert lost.request_sent
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\xff\0\xff", b"HTTP/1.1 abc\r\n\r\n", chunked()[:60]]
+)
+def test_something_that_speaks_no_http(answer: bytes) -> None:
+    assert isinstance(error_of(answer), ConnectionFailedError | NotMastraError)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 429])
+def test_a_gateway_without_its_server(status: int) -> None:
+    error = error_of(http(status, HTML, Content_Type="text/html"))
+    assert isinstance(error, UnavailableError)
+    assert error.status_code == status
+
+
+@pytest.mark.parametrize("call", ["list", "details", "runs"])
+def test_a_host_that_knows_nothing_of_it(call: str) -> None:
+    error = error_of(http(404, b"Not Found", Content_Type="text/plain"), call)
+    assert "Is this a Mastra server, and is its API prefix the one that is set?" in str(error)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"7", b'"ok"', b"null", b'{"status": "ok"}'])
+def test_some_other_api(body: bytes) -> None:
+    assert isinstance(error_of(http(200, body)), NotMastraError)
+    assert isinstance(error_of(http(200, body), "wait"), NotMastraError | MastraError)
+
+
+def test_a_server_that_is_silent() -> None:
+    for answer in (Hold(), Hold(http(200, b"{}")[:-1]), Drip(http(200, b"{}"), 0.8)):
+        error = error_of(answer)
+        assert isinstance(error, ConnectionFailedError)
+        assert "No answer from http://127.0.0.1" in str(error)
+
+
+def test_a_slow_answer_is_an_answer() -> None:
+    with StandIn(Drip(http(200, b"{}"), 0.005)) as host, connect(host.url) as client:
+        assert client.list_workflows() == ()
+
+
+def test_a_body_over_the_limit() -> None:
+    error = error_of(http(200, b'{"a": "' + b"x" * 200_000 + b'"}'))
+    assert isinstance(error, BodyTooLargeError)
+    assert "100000 bytes (max_body_bytes)" in str(error)
+
+
+def test_a_body_that_is_small_only_on_the_wire() -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < 100_000
+    assert isinstance(error_of(http(200, bomb, Content_Encoding="gzip")), BodyTooLargeError)
+
+
+def test_a_body_that_never_ends() -> None:
+    answer = chunked(*[b" " * 10_000] * 50, end=False)
+    assert isinstance(error_of(answer), BodyTooLargeError)
+
+
+def test_a_body_that_is_not_what_it_says() -> None:
+    error = error_of(http(200, b"not gzip", Content_Encoding="gzip"))
+    assert isinstance(error, ConnectionFailedError | NotMastraError)
+
+
+def test_a_wrong_port() -> None:
+    with StandIn(b"") as host:
+        url = host.url
+    with connect(url) as client, pytest.raises(ConnectionFailedError) as caught:
+        client.list_workflows()
+    assert not caught.value.request_sent
+    assert f"No connection to {url}: Connection refused" in str(caught.value)
+    assert "host and port right?" in str(caught.value)
+
+
+def test_an_unknown_host() -> None:
+    url = "http://mastra.invalid:4111"
+    with connect(url) as client, pytest.raises(ConnectionFailedError) as caught:
+        client.list_workflows()
+    assert not caught.value.request_sent
+    assert url in str(caught.value)
+
+
+def test_https_where_http_is_spoken() -> None:
+    with StandIn(http(200, b"{}")) as host:
+        secure = MastraClient(host.url.replace("http:", "https:"), timeout=1)
+        with secure, pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
+            secure.list_workflows()
+    assert not caught.value.passing  # trying again would not mend it
+    assert not caught.value.request_sent
+
+
+def test_the_environment_does_not_undo_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `requests` would take this in place of a session's `verify`, False or a bundle of one's own.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with StandIn(http(200, b"{}")) as host:
+        insecure = MastraClient(host.url.replace("http:", "https:"), verify=False, timeout=1)
+        with insecure, pytest.raises(ConnectionFailedError, match="No secure connection"):
+            insecure.list_workflows()
+
+
+def test_a_ca_bundle_of_the_environment_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with StandIn(http(200, b"{}")) as host:
+        secure = MastraClient(host.url.replace("http:", "https:"), timeout=1)
+        with secure, pytest.raises(ConnectionFailedError, match=r"/nowhere/ca\.pem") as caught:
+            secure.list_workflows()
+    assert not caught.value.passing

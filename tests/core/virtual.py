@@ -1,0 +1,171 @@
+"""A driver of procedures in virtual time: scripted answers, and a clock that sleeping moves."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mastra_workflows.api import Request, Response
+from mastra_workflows.errors import ConnectionFailedError
+from mastra_workflows.policy import RetryPolicy
+from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Server, Sleep
+from mastra_workflows.stream import Decoder
+from tests.core import recorded
+
+T = TypeVar("T")
+
+REFUSED = ConnectionFailedError("No connection: Connection refused.", request_sent=False)
+LOST = ConnectionFailedError("The connection broke.", request_sent=True)
+
+
+@dataclass(frozen=True)
+class Slow:
+    """An answer, or a failure, that takes a while."""
+
+    answer: Response | BaseException
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A stream that stays open after its records, and says no more."""
+
+    answer: Response
+
+
+Scripted = Response | BaseException | Slow | Silent
+
+
+@dataclass
+class Route:
+    """What a request gets: the answers one after the other, the last one again and again."""
+
+    method: str
+    path: re.Pattern[str]
+    answers: list[Scripted]
+    count: int = 0
+
+    def next(self) -> Scripted:
+        scripted = self.answers[min(self.count, len(self.answers) - 1)]
+        self.count += 1
+        return scripted
+
+
+@dataclass
+class World:
+    """A server of one generation, and the time."""
+
+    generation: recorded.Recorded = "v1"
+    start_timeout: float = 30.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    check_data: bool = True
+    now: float = 1000.0
+    sleeps: list[float] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._routes: list[Route] = []
+        self.server = Server(
+            retry=self.retry,
+            check_data=self.check_data,
+            start_timeout=self.start_timeout,
+            clock=lambda: self.now,
+        )
+        self.on("GET", "/system/packages$", "packages")
+
+    def on(self, method: str, path: str, *answers: str | Scripted) -> Route:
+        """Say what a request gets; a text names a recorded answer. Later sayings come first."""
+        scripted = [
+            recorded.answer(self.generation, answer) if isinstance(answer, str) else answer
+            for answer in answers
+        ]
+        route = Route(method, re.compile(path), scripted)
+        self._routes.insert(0, route)
+        return route
+
+    def on_run(self, *answers: str | Scripted) -> Route:
+        """What reading the run gets."""
+        return self.on("GET", "/runs/[^/]+(/execution-result)?$", *answers)
+
+    def recorded(self, name: str) -> Response:
+        return recorded.answer(self.generation, name)
+
+    def run(self, procedure: Procedure[T]) -> T:
+        """Carry a procedure out, as a driver does."""
+        with contextlib.closing(procedure):
+            step: Callable[[Any], Any] = procedure.send
+            value: Any = None
+            while True:
+                try:
+                    effect = step(value)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                try:
+                    value, step = self._perform(effect), procedure.send
+                except Exception as error:
+                    value, step = error, procedure.throw
+
+    def sent(self, method: str = "", path: str = "") -> list[Request]:
+        """The requests that were sent, of a kind."""
+        return [
+            request
+            for request in self.requests
+            if method in ("", request.method) and re.search(path, request.path)
+        ]
+
+    def _perform(self, effect: Any) -> Any:
+        match effect:
+            case Sleep(seconds):
+                assert seconds >= 0
+                self.sleeps.append(seconds)
+                self.now += max(seconds, 1e-6)  # a clock moves with the shortest sleep
+                return None
+            case Send(request):
+                return self._answer(request)
+            case Listen():
+                return self._listen(effect)
+        raise AssertionError(effect)
+
+    def _answer(self, request: Request) -> Any:
+        self.requests.append(request)
+        scripted = self._script(request)
+        if isinstance(scripted, Slow):
+            self.now += scripted.seconds
+            scripted = scripted.answer
+        if isinstance(scripted, BaseException):
+            raise scripted
+        return scripted
+
+    def _script(self, request: Request) -> Scripted:
+        for route in self._routes:
+            if route.method == request.method and route.path.search(request.path):
+                return route.next()
+        raise AssertionError(f"Nothing is said of {request.method} {request.path}")
+
+    def _listen(self, effect: Listen) -> Heard:
+        scripted = self._answer(effect.request)
+        answer = scripted.answer if isinstance(scripted, Silent) else scripted
+        if answer.status_code != 200:
+            return Heard(answer, None, ended=True)
+        last = None
+        for last in _events(answer):
+            if effect.enough(last):
+                return Heard(answer, last, ended=False)
+        if isinstance(scripted, Silent):
+            self.now += effect.seconds
+        return Heard(answer, last, ended=not isinstance(scripted, Silent))
+
+
+def _events(answer: Response) -> Iterator[Any]:
+    return Decoder(max_record_bytes=1_000_000).feed(answer.content)
+
+
+def records(answer: Response, count: int) -> Response:
+    """The first records of a stream."""
+    parts = answer.content.split(b"\x1e")[:count]
+    content = b"".join(part + b"\x1e" for part in parts)
+    return Response(answer.status_code, answer.headers, content)

@@ -1,0 +1,277 @@
+"""A proxy before a real server that makes the network as bad as a test needs it.
+
+It passes everything through, byte by byte, except where a rule says otherwise::
+
+    with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
+        proxy.on("POST", r"/stream$", LoseAnswer(), nth=1)
+        ...
+        assert proxy.count("POST", r"/stream$") == 1
+
+Each connection carries one request: the proxy asks the server to close it after the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+
+CHUNK = 65_536
+HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that reached the proxy.
+
+    Attributes:
+        method: the HTTP method.
+        path: the path as it was sent, percent-encoded, without the query.
+        query: the query as it was sent.
+        body: the body.
+        fault: what became of it; None if it was passed through.
+    """
+
+    method: str
+    path: str
+    query: str
+    body: bytes
+    fault: Fault | None
+
+
+@dataclass
+class _Rule:
+    method: str
+    path: re.Pattern[str]
+    fault: Fault
+    nth: int | None
+    matches: int = 0
+
+    def applies(self, method: str, path: str) -> bool:
+        if self.method not in ("", method) or not self.path.search(path):
+            return False
+        self.matches += 1
+        return self.nth in (None, self.matches)
+
+
+@dataclass(frozen=True)
+class _Request:
+    head: bytes
+    body: bytes
+
+    @property
+    def method(self) -> str:
+        return self.head.split(b" ", 1)[0].decode()
+
+    @property
+    def target(self) -> str:
+        return self.head.split(b" ", 2)[1].decode()
+
+    def forwarded(self) -> bytes:
+        """The request as the server gets it: on a connection that ends with the answer."""
+        first, *headers = self.head.removesuffix(HEAD_END).split(b"\r\n")
+        kept = [header for header in headers if not header.lower().startswith(b"connection:")]
+        return b"\r\n".join([first, *kept, b"Connection: close"]) + HEAD_END + self.body
+
+
+class FaultProxy:
+    """An HTTP proxy on a free port of 127.0.0.1; see the module. Enter it as a context manager.
+
+    Args:
+        target: the base URL of the server behind it.
+    """
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+        self._lock = threading.Lock()
+        self._rules: list[_Rule] = []
+        self._seen: list[Seen] = []
+        self._port = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The base URL to give to a client."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """Every request so far."""
+        with self._lock:
+            return tuple(self._seen)
+
+    def on(self, method: str, path: str, fault: Fault, *, nth: int | None = None) -> None:
+        """Add a rule; of several that fit, the one that was added first counts.
+
+        Args:
+            method: the HTTP method; empty for any.
+            path: a regular expression, searched for in the percent-encoded path.
+            fault: what to do.
+            nth: which of the requests that fit, counted from 1; None for each.
+        """
+        with self._lock:
+            self._rules.append(_Rule(method, re.compile(path), fault, nth))
+
+    def clear(self) -> None:
+        """Forget all rules and requests."""
+        with self._lock:
+            self._rules.clear()
+            self._seen.clear()
+
+    def count(self, method: str = "", path: str = "") -> int:
+        """How many requests of a kind there were."""
+        return sum(
+            method in ("", seen.method) and bool(re.search(path, seen.path)) for seen in self.seen
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._listening.wait(10), "the proxy did not start"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._loop is not None
+        assert self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "the proxy did not stop"
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        tasks: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._handle(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        self._listening.set()
+        await self._stop.wait()
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A side that goes away in the middle is what this proxy is for.
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            async with _closing(writer):
+                request = await _read_request(reader)
+                await self._pass(request, self._note(request), reader, writer)
+
+    def _note(self, request: _Request) -> Fault | None:
+        path, _, query = request.target.partition("?")
+        with self._lock:
+            rules = (rule for rule in self._rules if rule.applies(request.method, path))
+            rule = next(rules, None)
+            fault = None if rule is None else rule.fault
+            self._seen.append(Seen(request.method, path, query, request.body, fault))
+        return fault
+
+    async def _pass(
+        self,
+        request: _Request,
+        fault: Fault | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        match fault:
+            case DropRequest():
+                return
+            case Respond(forwarded=False):
+                await _respond(writer, fault)
+                return
+            case Delay(seconds):
+                await asyncio.sleep(seconds)
+        answer, server = await asyncio.open_connection(*self._target)
+        async with _closing(server):
+            server.write(request.forwarded())
+            await server.drain()
+            match fault:
+                case LoseAnswer(wait):
+                    first = await answer.read(CHUNK) if wait else b"."
+                    writer.close()
+                    while first:
+                        first = await answer.read(CHUNK)
+                case Respond():
+                    await answer.read(CHUNK)
+                    await _respond(writer, fault)
+                case CutAnswer(after):
+                    await _relay_some(answer, writer, after)
+                case _:
+                    await _relay(answer, reader, writer)
+
+
+async def _read_request(reader: asyncio.StreamReader) -> _Request:
+    head = await reader.readuntil(HEAD_END)
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    body = await reader.readexactly(int(length[1])) if length else b""
+    return _Request(head, body)
+
+
+async def _relay(
+    answer: asyncio.StreamReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Pass the answer on until either side ends it."""
+
+    async def copy() -> None:
+        while chunk := await answer.read(CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+
+    ends = [asyncio.create_task(copy()), asyncio.create_task(reader.read(1))]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def _relay_some(
+    answer: asyncio.StreamReader, writer: asyncio.StreamWriter, after: int
+) -> None:
+    writer.write(await answer.readuntil(HEAD_END))
+    while after > 0 and (chunk := await answer.read(min(CHUNK, after))):
+        writer.write(chunk)
+        after -= len(chunk)
+    await writer.drain()
+
+
+async def _respond(writer: asyncio.StreamWriter, fault: Respond) -> None:
+    headers = {"Content-Length": str(len(fault.body)), "Connection": "close", **fault.headers}
+    lines = [f"HTTP/1.1 {fault.status} -", *(f"{name}: {text}" for name, text in headers.items())]
+    writer.write("\r\n".join(lines).encode() + HEAD_END + fault.body)
+    await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

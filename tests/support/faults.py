@@ -1,0 +1,58 @@
+"""What can go wrong between a client and its server; `fault_proxy` makes it happen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DropRequest:
+    """Close the client's connection; the server never hears of the request."""
+
+
+@dataclass(frozen=True)
+class LoseAnswer:
+    """Pass the request on, and close the client's connection when the server begins to answer.
+
+    The server's own connection is kept until it has answered: what it does, it does undisturbed.
+
+    Attributes:
+        wait: False closes the client's connection as soon as the request is with the server.
+    """
+
+    wait: bool = True
+
+
+@dataclass(frozen=True)
+class CutAnswer:
+    """Pass the answer's head on and so many bytes of its body; then close both connections."""
+
+    after: int
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Wait for so many seconds before the request is passed on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Respond:
+    """Answer in the server's place, as a gateway does.
+
+    Attributes:
+        status: the HTTP status.
+        headers: more headers, such as ``Retry-After``.
+        body: the body.
+        forwarded: whether the server gets the request all the same, and its answer is lost.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    forwarded: bool = False
+
+
+Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Respond
