@@ -94,13 +94,13 @@ class MastraWorkflowRun(JobRun[JSON]):
         with self.cancelling_on_kill(), self._remote() as run:
             found = run.ensure_started(**arguments).found
             record = found or run.read()
-        self.logger.info(
-            "%s.%s%s",
-            record,
-            " It was started before, and this call attaches to it." if found else "",
-            f" See {self.url}" if self.url else "",
-        )
-        return record.outcome(self.url)
+            self.logger.info(
+                "%s.%s%s",
+                record,
+                " It was started before, and this call attaches to it." if found else "",
+                f" See {self.url}" if self.url else "",
+            )
+            return record.outcome(self.url)
 
     def wait_for_completion(self) -> Outcome:  # type: ignore[override]  # Prefect's is async
         """Wait for the run's end; its steps are told in the log as they come.

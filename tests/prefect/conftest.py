@@ -1,0 +1,90 @@
+"""What the tests of the Prefect integration share: a Prefect server of their own, and blocks."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+# Before Prefect is imported, which reads its settings then and makes this folder.
+os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="prefect-home-"))
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from prefect import State
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.sorting import LogSort
+from prefect.logging.handlers import APILogHandler
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import UnknownRunError
+from prefect_mastra import MastraServer
+from scripts.sample_server import SampleServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prefect_server() -> Iterator[None]:
+    # Without heartbeats, whose thread takes a second to end with each flow.
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        prefect_test_harness(server_startup_timeout=120),
+    ):
+        yield
+
+
+@pytest.fixture
+def api() -> Iterator[SyncPrefectClient]:
+    """A client of Prefect's API."""
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def mastra(server: SampleServer) -> MastraServer:
+    """The block of a sample server; each test that asks for it runs on both generations."""
+    return MastraServer(base_url=server.url, studio_url="http://studio.example")
+
+
+@pytest.fixture
+def mastra_1(servers: Callable[[Any], SampleServer]) -> MastraServer:
+    """The block of the 1.x server, for what does not depend on the generation."""
+    return MastraServer(base_url=servers("1").url)
+
+
+@pytest.fixture
+def logs_of(api: SyncPrefectClient) -> Callable[[State[Any] | UUID], str]:
+    """What the log of a flow run and of its task runs holds, as Prefect's API has it."""
+
+    def read(of: State[Any] | UUID) -> str:
+        flow_run_id = of if isinstance(of, UUID) else of.state_details.flow_run_id
+        assert flow_run_id is not None
+        APILogHandler().flush()
+        logs = api.read_logs(
+            LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id])),
+            limit=200,
+            offset=0,
+            sort=LogSort.TIMESTAMP_ASC,
+        )
+        return "\n".join(log.message for log in logs)
+
+    return read
+
+
+@pytest.fixture
+def has_run(client: MastraClient) -> Callable[[str, str], bool]:
+    """Whether the server knows a run."""
+
+    def look(workflow_id: str, run_id: str) -> bool:
+        try:
+            client.get_workflow(workflow_id).run(run_id).read()
+        except UnknownRunError:
+            return False
+        return True
+
+    return look

@@ -1,0 +1,29 @@
+"""A flow run in a process of its own, for a test that interrupts it.
+
+Usage: interrupted.py {flow|tasks} BASE_URL WORKFLOW_ID RUN_ID {cancel|leave}
+"""
+
+from __future__ import annotations
+
+import sys
+
+from prefect import flow
+
+from prefect_mastra import MastraServer, run_workflow, start_workflow, wait_for_workflow_run
+
+what, base_url, workflow_id, run_id, then = sys.argv[1:]
+server = MastraServer(base_url=base_url)
+cancel_on_kill = then == "cancel"
+seconds = {"seconds": 20}
+
+
+@flow
+def of_tasks() -> None:
+    run = start_workflow(server, workflow_id, seconds, run_id=run_id, cancel_on_kill=cancel_on_kill)
+    wait_for_workflow_run(server, run, cancel_on_kill=cancel_on_kill)
+
+
+if what == "tasks":
+    of_tasks()
+else:
+    run_workflow(server, workflow_id, seconds, run_id=run_id, cancel_on_kill=cancel_on_kill)
