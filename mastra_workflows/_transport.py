@@ -35,6 +35,16 @@ class _Adapter(HTTPAdapter):
         kwargs["socket_options"] = KEEPALIVE_OPTIONS
         super().init_poolmanager(connections, maxsize, block, **kwargs)
 
+    def close(self) -> None:
+        # urllib3 leaves this to a finalizer, in which the exception of a signal handler is lost:
+        # the task that it should have stopped would go on.
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118 - it cannot be iterated
+            pool = pools.get(key)
+            if pool is not None:
+                pool.close()
+        super().close()
+
 
 class _OwnHeaders(AuthBase):
     """Keeps `requests` from putting a .netrc password in place of our Authorization header."""

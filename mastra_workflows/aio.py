@@ -168,6 +168,11 @@ class AsyncRun:
         self.workflow_id = workflow_id
         self.run_id = run_id
 
+    @property
+    def workflow(self) -> AsyncWorkflow:
+        """As `Run.workflow`; sends nothing."""
+        return AsyncWorkflow(self._transport, self._server, self.workflow_id)
+
     async def read(self) -> WorkflowRun:
         """As `Run.read`."""
         return await self._transport.run(

@@ -210,6 +210,11 @@ class Run:
         self.workflow_id = workflow_id
         self.run_id = run_id
 
+    @property
+    def workflow(self) -> Workflow:
+        """The handle of its workflow; sends nothing."""
+        return Workflow(self._transport, self._server, self.workflow_id)
+
     def read(self) -> WorkflowRun:
         """The run's own record, as `Workflow.run_execution_result` reads it."""
         return self._transport.run(procedures.read_run(self._server, self.workflow_id, self.run_id))

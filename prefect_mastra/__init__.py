@@ -1,8 +1,16 @@
 """Mastra workflows as tasks, flows and blocks of Prefect."""
 
 from prefect_mastra import _logs
+from prefect_mastra.aio import (
+    acancel_workflow_run,
+    aresume_workflow,
+    arun_workflow,
+    astart_workflow,
+    await_for_workflow_run,
+)
 from prefect_mastra.blocks import MastraServer, MastraWorkflow
 from prefect_mastra.flows import run_workflow
+from prefect_mastra.hooks import cancel_mastra_runs
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun
 from prefect_mastra.tasks import (
@@ -16,6 +24,12 @@ __all__ = [
     "MastraServer",
     "MastraWorkflow",
     "MastraWorkflowRun",
+    "acancel_workflow_run",
+    "aresume_workflow",
+    "arun_workflow",
+    "astart_workflow",
+    "await_for_workflow_run",
+    "cancel_mastra_runs",
     "cancel_workflow_run",
     "resume_workflow",
     "retry_may_help",

@@ -10,8 +10,10 @@ from prefect.blocks.fields import SecretDict
 from pydantic import ConfigDict, Field, HttpUrl, SecretStr
 
 from mastra_workflows import MastraClient, OnSuspend
+from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
+from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.settings import Settings
 from mastra_workflows.studio import run_url
@@ -110,16 +112,23 @@ class MastraServer(Block):
         Raises:
             ConfigurationError: the CA bundle is not there.
         """
-        return MastraClient(
-            **self._settings(),
-            verify=self.ca_bundle if self.verify and self.ca_bundle else self.verify,
-            start_timeout=self.start_timeout,
-            check_data=self.check_data,
-        )
+        return MastraClient(**self._client_arguments())
+
+    def get_async_client(self) -> AsyncMastraClient:
+        """As `get_client`, for ``async with``."""
+        return AsyncMastraClient(**self._client_arguments())
 
     def run_url(self, workflow_id: str, run_id: str) -> str | None:
         """The page of a run in Mastra Studio; None without a ``studio_url``."""
         return run_url(self.studio_url, workflow_id, run_id)
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return {
+            **self._settings(),
+            "verify": self.ca_bundle if self.verify and self.ca_bundle else self.verify,
+            "start_timeout": self.start_timeout,
+            "check_data": self.check_data,
+        }
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -206,9 +215,33 @@ class MastraWorkflow(JobBlock[JSON]):
         default=300.0,
         description="For how many seconds the server may be out of reach meanwhile.",
     )
+    stall_timeout: float | None = Field(
+        default=3600.0,
+        description=(
+            "After how many seconds without any change in a run's record its server is asked "
+            "whether it still executes the run; none for never."
+        ),
+    )
+    on_stall: OnStall = Field(
+        default="fail",
+        description=(
+            "What to do when it does not: fail, restart the run, or wait on for what comes."
+        ),
+    )
+    on_failed_run: OnFailedRun = Field(
+        default="new_run",
+        description=(
+            "What a retry does about a run that was left failed: start a new run (new_run), send "
+            "it back to the step that failed (from_failed_step), or fail."
+        ),
+    )
     cancel_on_kill: bool = Field(
         default=True,
         description="Whether to cancel the run when its flow or task is interrupted.",
+    )
+    cancel_on_timeout: bool = Field(
+        default=True,
+        description="Whether to cancel the run when the time to wait is over.",
     )
 
     def block_initialization(self) -> None:
@@ -247,9 +280,10 @@ class MastraWorkflow(JobBlock[JSON]):
             self.workflow_id,
             run_id or run_id_for_call(self.workflow_id, arguments, key),
             cancel_on_kill=self.cancel_on_kill,
+            cancel_on_timeout=self.cancel_on_timeout,
             **self._waiting(),
         )
-        run.start(**arguments)
+        run.start(on_failed_run=self.on_failed_run, **arguments)
         return run
 
     def _waiting(self) -> WaitArguments:
@@ -259,4 +293,6 @@ class MastraWorkflow(JobBlock[JSON]):
             "poll_interval": self.poll_interval,
             "max_poll_interval": self.max_poll_interval,
             "outage_timeout": self.outage_timeout,
+            "stall_timeout": self.stall_timeout,
+            "on_stall": self.on_stall,
         }

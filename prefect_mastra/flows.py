@@ -9,6 +9,7 @@ from prefect import flow
 from mastra_workflows import OnSuspend
 from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
+from mastra_workflows.procedures import OnFailedRun, OnStall
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.identity import run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
@@ -31,7 +32,11 @@ def run_workflow(
     poll_interval: float = 0.5,
     max_poll_interval: float = 30.0,
     outage_timeout: float = 300.0,
+    stall_timeout: float | None = 3600.0,
+    on_stall: OnStall = "fail",
+    on_failed_run: OnFailedRun = "new_run",
     cancel_on_kill: bool = True,
+    cancel_on_timeout: bool = True,
 ) -> Outcome:
     """Start a run of a workflow, once, and wait for it.
 
@@ -55,12 +60,15 @@ def run_workflow(
         workflow_id,
         run_id or run_id_for_call(workflow_id, arguments, key),
         cancel_on_kill=cancel_on_kill,
+        cancel_on_timeout=cancel_on_timeout,
         timeout=timeout,
         on_suspend=on_suspend,
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,
+        stall_timeout=stall_timeout,
+        on_stall=on_stall,
     )
     with run.cancelling_on_kill():
-        run.start(**arguments)
+        run.start(on_failed_run=on_failed_run, **arguments)
         return run.wait_for_completion()

@@ -2,7 +2,8 @@
 
 Prefect gives a call no name that lasts. A task run's id stays the same in retries of the task, but
 it is a new one in a retry of the flow, and so is the id of a subflow's run; the dynamic key of a
-task run is random. What lasts is the id of the outermost flow run. So a call is known by
+task run is random. What lasts is the id of the outermost flow run of the process (a deployment that
+a flow runs by `run_deployment` is a flow run of its own). So a call is known by
 
 - the outermost flow run, or the task run where there is no flow;
 - its work: the workflow and what it is started with;
@@ -102,6 +103,16 @@ def run_id_for_call(workflow_id: str, arguments: StartArguments, key: str | None
         )
     identity = [_id(outermost), work, _place(contexts, work)]
     return derive_run_id(_name(outermost), workflow_id, identity=identity)
+
+
+def is_retry() -> bool:
+    """Whether this is a try after another one, of the task or of a flow around it."""
+    return any(
+        context.task_run.run_count > 1
+        if isinstance(context, TaskRunContext)
+        else context.flow_run is not None and context.flow_run.run_count > 1
+        for context in _contexts()
+    )
 
 
 def _digest(workflow_id: str, arguments: StartArguments) -> str:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+import anyio
+import anyio.to_thread
 from prefect.blocks.abstract import JobRun
 from prefect.logging.handlers import APILogHandler
 
-from mastra_workflows import MastraError, WorkflowRun
+from mastra_workflows import Cancellation, MastraError, WorkflowRun
+from mastra_workflows.aio import AsyncRun
 from mastra_workflows.api import StartArguments
 from mastra_workflows.client import Run
-from mastra_workflows.errors import ConfigurationError, RunError, UnknownRunError
+from mastra_workflows.errors import (
+    ConfigurationError,
+    RunError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
 from mastra_workflows.models import JSON
+from mastra_workflows.procedures import OnFailedRun
 from mastra_workflows.procedures.resuming import AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress, summary
+from prefect_mastra import memory
+from prefect_mastra.identity import is_retry
 
 if TYPE_CHECKING:
     from prefect_mastra.blocks import MastraServer
@@ -36,6 +47,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         run_id: the run's id.
         cancel_on_kill: whether to cancel the run when a call here is interrupted: Prefect throws
             what is no `Exception` into a flow or task that is cancelled, terminated or timed out.
+        cancel_on_timeout: whether to cancel the run when the time to wait is over.
         **waiting: how `wait_for_completion` waits; see `WaitArguments`.
     """
 
@@ -46,12 +58,14 @@ class MastraWorkflowRun(JobRun[JSON]):
         run_id: str,
         *,
         cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
         **waiting: Unpack[WaitArguments],
     ) -> None:
         self.server = server
         self.workflow_id = workflow_id
         self.run_id = run_id
         self._cancel_on_kill = cancel_on_kill
+        self._cancel_on_timeout = cancel_on_timeout
         self._waiting = waiting
         self._record: WorkflowRun | None = None
         self._interruption: BaseException | None = None
@@ -63,6 +77,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         run: Mapping[str, Any],
         *,
         cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
         **waiting: Unpack[WaitArguments],
     ) -> Self:
         """The handle of a run that a task or flow returned.
@@ -76,31 +91,62 @@ class MastraWorkflowRun(JobRun[JSON]):
             raise ConfigurationError(
                 "run must hold 'workflow_id' and 'run_id', as what start_workflow returns does."
             ) from None
-        return cls(server, workflow_id, run_id, cancel_on_kill=cancel_on_kill, **waiting)
+        return cls(
+            server,
+            workflow_id,
+            run_id,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+            **waiting,
+        )
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """Whether an interruption cancels the run."""
+        return self._cancel_on_kill
 
     @property
     def url(self) -> str | None:
         """The run's page in Mastra Studio; None where the server block names no Studio."""
         return self.server.run_url(self.workflow_id, self.run_id)
 
-    def start(self, **arguments: Unpack[StartArguments]) -> Outcome:
-        """Start the run unless an earlier try has started it; see `Run.ensure_started`.
+    def start(
+        self, *, on_failed_run: OnFailedRun = "new_run", **arguments: Unpack[StartArguments]
+    ) -> Outcome:
+        """Start the run unless an earlier try has started it; see `Workflow.attach_or_start`.
 
         Raises:
             InvalidInputError: the input does not fit the workflow's schema; nothing was started.
             UnknownWorkflowError: naming the workflows that exist.
             RunNotStartedError: the server refused.
         """
+        memory.remember(self)
         with self.cancelling_on_kill(), self._remote() as run:
-            found = run.ensure_started(**arguments).found
-            record = found or run.read()
-            self.logger.info(
-                "%s.%s%s",
-                record,
-                " It was started before, and this call attaches to it." if found else "",
-                f" See {self.url}" if self.url else "",
+            workflow = run.workflow
+            attachment = workflow.attach_or_start(
+                self.run_id, on_failed_run=on_failed_run, **arguments
             )
-            return record.outcome(self.url)
+            self.run_id = attachment.run_id
+            record = attachment.record or workflow.run(self.run_id).read()
+            return self._say_started(record)
+
+    async def astart(
+        self, *, on_failed_run: OnFailedRun = "new_run", **arguments: Unpack[StartArguments]
+    ) -> Outcome:
+        """As `start`."""
+        await memory.aremember(self)
+        async with self.acancelling_on_kill(), self._aremote() as run:
+            workflow = run.workflow
+            attachment = await workflow.attach_or_start(
+                self.run_id, on_failed_run=on_failed_run, **arguments
+            )
+            self.run_id = attachment.run_id
+            record = attachment.record or await workflow.run(self.run_id).read()
+            return self._say_started(record)
+
+    def _say_started(self, record: WorkflowRun) -> Outcome:
+        self.logger.info("%s.%s", record, f" See {self.url}" if self.url else "")
+        return record.outcome(self.url)
 
     def wait_for_completion(self) -> Outcome:  # type: ignore[override]  # Prefect's is async
         """Wait for the run's end; its steps are told in the log as they come.
@@ -111,13 +157,34 @@ class MastraWorkflowRun(JobRun[JSON]):
         Raises:
             RunFailedError, RunCanceledError: it ended in another way.
             RunSuspendedError: it is suspended, with ``on_suspend="fail"``.
-            WaitTimeoutError: the time was over first; the run goes on.
+            RunStalledError: its server has lost it, with ``on_stall="fail"``.
+            WaitTimeoutError: the time was over first; the run was cancelled, or goes on.
             ServerLostError: the server was out of reach for too long.
         """
-        waiting = self._waiting.copy()
-        waiting["on_look"] = StepProgress(self.logger.info).look
         with self.cancelling_on_kill(), self._remote() as run:
-            record = run.wait(**waiting)
+            try:
+                record = run.wait(**self._waiting_aloud())
+            except WaitTimeoutError as error:
+                if not self._cancel_on_timeout:
+                    raise
+                raise _timed_out(run.cancel()) from error
+            return self._say_over(record)
+
+    async def await_for_completion(self) -> Outcome:
+        """As `wait_for_completion`."""
+        async with self.acancelling_on_kill(), self._aremote() as run:
+            try:
+                record = await run.wait(**self._waiting_aloud())
+            except WaitTimeoutError as error:
+                if not self._cancel_on_timeout:
+                    raise
+                raise _timed_out(await run.cancel()) from error
+            return self._say_over(record)
+
+    def _waiting_aloud(self) -> WaitArguments:
+        return {**self._waiting, "on_look": StepProgress(self.logger.info).look}
+
+    def _say_over(self, record: WorkflowRun) -> Outcome:
         self.logger.info(summary(record))
         self._record = record
         return record.raise_for_status().outcome(self.url)
@@ -145,14 +212,30 @@ class MastraWorkflowRun(JobRun[JSON]):
             InvalidResumeDataError: the data does not fit; the step still waits.
         """
         with self._remote() as run:
-            record = run.resume(**arguments)
+            record = run.attach_or_resume(is_retry=is_retry(), **arguments)
+        return self._say_resumed(record)
+
+    async def aresume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
+        """As `resume`."""
+        async with self._aremote() as run:
+            record = await run.attach_or_resume(is_retry=is_retry(), **arguments)
+        return self._say_resumed(record)
+
+    def _say_resumed(self, record: WorkflowRun) -> Outcome:
         self.logger.info("The resume was taken. %s.", record)
         return record.outcome(self.url)
 
     def cancel(self) -> Outcome:
         """Cancel the run, look what became of it, and say so in the log; see `Run.cancel`."""
         with self._remote() as run:
-            cancellation = run.cancel()
+            return self._say_cancelled(run.cancel())
+
+    async def acancel(self) -> Outcome:
+        """As `cancel`."""
+        async with self._aremote() as run:
+            return self._say_cancelled(await run.cancel())
+
+    def _say_cancelled(self, cancellation: Cancellation) -> Outcome:
         log = self.logger.warning if cancellation.goes_on else self.logger.info
         log("%s", cancellation)
         return cancellation.run.outcome(self.url)
@@ -172,6 +255,27 @@ class MastraWorkflowRun(JobRun[JSON]):
                 self._interruption = interruption
                 self._tell_the_server(type(interruption).__name__)
             raise
+
+    @asynccontextmanager
+    async def acancelling_on_kill(self) -> AsyncIterator[None]:
+        """As `cancelling_on_kill`, in a thread, so that no other cancellation stops it half-way."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException as interruption:
+            if self._interruption is not interruption:
+                self._interruption = interruption
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(
+                        self._tell_the_server, type(interruption).__name__
+                    )
+            raise
+
+    @asynccontextmanager
+    async def _aremote(self) -> AsyncIterator[AsyncRun]:
+        async with self.server.get_async_client() as client:
+            yield client.get_workflow(self.workflow_id).run(self.run_id)
 
     @contextmanager
     def _remote(self) -> Iterator[Run]:
@@ -196,3 +300,9 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r}, {self.run_id!r})"
+
+
+def _timed_out(cancellation: Cancellation) -> WaitTimeoutError:
+    return WaitTimeoutError(
+        f"The time to wait was over and cancel_on_timeout is on: {cancellation}", cancellation.run
+    )

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from mastra_workflows import OnSuspend
 from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
+from mastra_workflows.procedures import OnFailedRun, OnStall
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.identity import run_id_for_call
 from prefect_mastra.retries import retry_may_help
@@ -36,6 +37,7 @@ def start_workflow(
     request_context: dict[str, Any] | None = None,
     tracing_options: dict[str, Any] | None = None,
     resource_id: str | None = None,
+    on_failed_run: OnFailedRun = "new_run",
     cancel_on_kill: bool = True,
 ) -> Outcome:
     """Start a run of a workflow, once, without waiting for it.
@@ -55,6 +57,10 @@ def start_workflow(
         request_context: values that steps read from their request context.
         tracing_options: passed to Mastra's tracing.
         resource_id: whom the run belongs to (Mastra 1.x).
+        on_failed_run: what a retry does about a run that an earlier try has left failed or
+            cancelled: ``"new_run"`` starts the next one in line (``<run_id>-2``),
+            ``"from_failed_step"`` sends it back to the step that failed and keeps what was done
+            before, ``"fail"`` fails.
         cancel_on_kill: whether to cancel the run when this task is interrupted.
 
     Returns:
@@ -74,7 +80,7 @@ def start_workflow(
     }
     run_id = run_id or run_id_for_call(workflow_id, arguments, key)
     run = MastraWorkflowRun(server, workflow_id, run_id, cancel_on_kill=cancel_on_kill)
-    return run.start(**arguments)
+    return run.start(on_failed_run=on_failed_run, **arguments)
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
@@ -87,7 +93,10 @@ def wait_for_workflow_run(
     poll_interval: float = 0.5,
     max_poll_interval: float = 30.0,
     outage_timeout: float = 300.0,
+    stall_timeout: float | None = 3600.0,
+    on_stall: OnStall = "fail",
     cancel_on_kill: bool = True,
+    cancel_on_timeout: bool = True,
 ) -> Outcome:
     """Wait for a run's end; each step's start and end is a line in the task's log.
 
@@ -100,7 +109,11 @@ def wait_for_workflow_run(
         poll_interval: seconds between the first looks.
         max_poll_interval: seconds that the interval grows to, exponentially.
         outage_timeout: for how many seconds the server may be out of reach.
+        stall_timeout: after how many seconds without any change in the run's record its server is
+            asked whether it still executes the run; None for never.
+        on_stall: what to do when it does not: ``"fail"``, ``"restart"`` the run, or ``"wait"``.
         cancel_on_kill: whether to cancel the run when this task is interrupted.
+        cancel_on_timeout: whether to cancel the run when the time to wait is over.
 
     Returns:
         The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
@@ -108,7 +121,8 @@ def wait_for_workflow_run(
     Raises:
         RunFailedError, RunCanceledError: it ended in another way.
         RunSuspendedError: it is suspended, with ``on_suspend="fail"``.
-        WaitTimeoutError: the time was over first; the run goes on.
+        RunStalledError: its server has lost it, with ``on_stall="fail"``.
+        WaitTimeoutError: the time was over first; the run was cancelled, or goes on.
         ServerLostError: the server was out of reach for too long; the run may go on.
     """
     return MastraWorkflowRun.of(
@@ -120,6 +134,9 @@ def wait_for_workflow_run(
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,
+        stall_timeout=stall_timeout,
+        on_stall=on_stall,
+        cancel_on_timeout=cancel_on_timeout,
     ).wait_for_completion()
 
 
@@ -131,8 +148,11 @@ def resume_workflow(
     *,
     step: str | Sequence[str] | None = None,
     for_each_index: int | None = None,
+    suspended_at: str | None = None,
 ) -> Outcome:
-    """Resume a suspended step, without waiting for the run.
+    """Resume a suspended step, once, without waiting for the run.
+
+    A retry that has the same answer for the same step resumes nothing a second time.
 
     Args:
         server: the server.
@@ -140,6 +160,8 @@ def resume_workflow(
         resume_data: the answer, checked against the step's resume schema before it is sent.
         step: the step's name or path; None for the only one that waits.
         for_each_index: which item of a ``foreach``, counted from 0; None for the only one.
+        suspended_at: since when the step waits, as its entry in ``suspensions`` says; None for
+            whenever. In a loop it tells one round's question from the next one's.
 
     Returns:
         The outcome as it stands once the step goes on.
@@ -150,7 +172,10 @@ def resume_workflow(
         ResumeRefusedError: the server did not take it.
     """
     return MastraWorkflowRun.of(server, run).resume(
-        step=step, resume_data=resume_data, for_each_index=for_each_index
+        step=step,
+        resume_data=resume_data,
+        for_each_index=for_each_index,
+        suspended_at=suspended_at,
     )
 
 

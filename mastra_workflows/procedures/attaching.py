@@ -49,6 +49,11 @@ class Attachment:
     found: WorkflowRun | None = None
     travelled: bool = False
 
+    @property
+    def record(self) -> WorkflowRun | None:
+        """The record as it was found, if it still tells how the run stands."""
+        return None if self.travelled else self.found
+
 
 def ids_in_line(run_id: str) -> Iterator[str]:
     """The ids that the runs of one piece of work have, one after the other."""

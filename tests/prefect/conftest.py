@@ -10,8 +10,10 @@ from uuid import UUID
 
 import pytest
 
-# Before Prefect is imported, which reads its settings then and makes this folder.
-os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="prefect-home-"))
+# Before Prefect is imported, which reads its settings then.
+if "PREFECT_HOME" not in os.environ:
+    HOME = tempfile.TemporaryDirectory(prefix="prefect-home-", ignore_cleanup_errors=True)
+    os.environ["PREFECT_HOME"] = HOME.name
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from prefect import State

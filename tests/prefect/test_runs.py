@@ -128,11 +128,14 @@ def test_an_outage_is_told_in_the_log_of_the_flow_run(logs_of: Any) -> None:
 
 
 def test_waiting_has_an_end(mastra: MastraServer, client: MastraClient, key: str) -> None:
-    with pytest.raises(WaitTimeoutError, match="goes on"):
-        run_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key, timeout=0.2)
     run = client.get_workflow("slowExport").run(key)
+    slow: dict[str, Any] = {"seconds": 60}
+    with pytest.raises(WaitTimeoutError, match="goes on"):
+        run_workflow(mastra, "slowExport", slow, run_id=key, timeout=0.2, cancel_on_timeout=False)
     assert run.read().is_active
-    run.cancel()
+    with pytest.raises(WaitTimeoutError, match="cancel_on_timeout is on"):
+        run_workflow(mastra, "slowExport", slow, run_id=key, timeout=0.2)
+    assert run.read().status == "canceled"
 
 
 def test_a_run_is_cancelled(mastra: MastraServer, logs_of: Any) -> None:

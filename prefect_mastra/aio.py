@@ -1,0 +1,155 @@
+"""The tasks and the flow for asyncio: the same names with an ``a`` in front, the same arguments.
+
+What each does, takes and raises is told at its twin in `tasks` and `flows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from mastra_workflows import OnSuspend
+from mastra_workflows.api import StartArguments
+from mastra_workflows.models import JSON
+from mastra_workflows.procedures import OnFailedRun, OnStall
+from prefect_mastra.blocks import MastraServer
+from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.retries import retry_may_help
+from prefect_mastra.runs import MastraWorkflowRun, Outcome
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+async def astart_workflow(
+    server: MastraServer,
+    workflow_id: str,
+    input_data: JSON = None,
+    *,
+    run_id: str | None = None,
+    key: str | None = None,
+    initial_state: JSON = None,
+    request_context: dict[str, Any] | None = None,
+    tracing_options: dict[str, Any] | None = None,
+    resource_id: str | None = None,
+    on_failed_run: OnFailedRun = "new_run",
+    cancel_on_kill: bool = True,
+) -> Outcome:
+    """As `start_workflow`."""
+    arguments: StartArguments = {
+        "input_data": input_data,
+        "initial_state": initial_state,
+        "request_context": request_context,
+        "tracing_options": tracing_options,
+        "resource_id": resource_id,
+    }
+    run_id = run_id or run_id_for_call(workflow_id, arguments, key)
+    run = MastraWorkflowRun(server, workflow_id, run_id, cancel_on_kill=cancel_on_kill)
+    return await run.astart(on_failed_run=on_failed_run, **arguments)
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+async def await_for_workflow_run(
+    server: MastraServer,
+    run: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    on_suspend: OnSuspend = "fail",
+    poll_interval: float = 0.5,
+    max_poll_interval: float = 30.0,
+    outage_timeout: float = 300.0,
+    stall_timeout: float | None = 3600.0,
+    on_stall: OnStall = "fail",
+    cancel_on_kill: bool = True,
+    cancel_on_timeout: bool = True,
+) -> Outcome:
+    """As `wait_for_workflow_run`."""
+    return await MastraWorkflowRun.of(
+        server,
+        run,
+        cancel_on_kill=cancel_on_kill,
+        timeout=timeout,
+        on_suspend=on_suspend,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        outage_timeout=outage_timeout,
+        stall_timeout=stall_timeout,
+        on_stall=on_stall,
+        cancel_on_timeout=cancel_on_timeout,
+    ).await_for_completion()
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+async def aresume_workflow(
+    server: MastraServer,
+    run: Mapping[str, Any],
+    resume_data: JSON = None,
+    *,
+    step: str | Sequence[str] | None = None,
+    for_each_index: int | None = None,
+    suspended_at: str | None = None,
+) -> Outcome:
+    """As `resume_workflow`."""
+    return await MastraWorkflowRun.of(server, run).aresume(
+        step=step,
+        resume_data=resume_data,
+        for_each_index=for_each_index,
+        suspended_at=suspended_at,
+    )
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+async def acancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome:
+    """As `cancel_workflow_run`."""
+    return await MastraWorkflowRun.of(server, run).acancel()
+
+
+@flow(name="mastra-arun-workflow")
+async def arun_workflow(
+    server: MastraServer,
+    workflow_id: str,
+    input_data: JSON = None,
+    *,
+    run_id: str | None = None,
+    key: str | None = None,
+    initial_state: JSON = None,
+    request_context: dict[str, Any] | None = None,
+    tracing_options: dict[str, Any] | None = None,
+    resource_id: str | None = None,
+    timeout: float | None = None,
+    on_suspend: OnSuspend = "fail",
+    poll_interval: float = 0.5,
+    max_poll_interval: float = 30.0,
+    outage_timeout: float = 300.0,
+    stall_timeout: float | None = 3600.0,
+    on_stall: OnStall = "fail",
+    on_failed_run: OnFailedRun = "new_run",
+    cancel_on_kill: bool = True,
+    cancel_on_timeout: bool = True,
+) -> Outcome:
+    """As `run_workflow`."""
+    arguments: StartArguments = {
+        "input_data": input_data,
+        "initial_state": initial_state,
+        "request_context": request_context,
+        "tracing_options": tracing_options,
+        "resource_id": resource_id,
+    }
+    run = MastraWorkflowRun(
+        server,
+        workflow_id,
+        run_id or run_id_for_call(workflow_id, arguments, key),
+        cancel_on_kill=cancel_on_kill,
+        cancel_on_timeout=cancel_on_timeout,
+        timeout=timeout,
+        on_suspend=on_suspend,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        outage_timeout=outage_timeout,
+        stall_timeout=stall_timeout,
+        on_stall=on_stall,
+    )
+    async with run.acancelling_on_kill():
+        await run.astart(on_failed_run=on_failed_run, **arguments)
+        return await run.await_for_completion()

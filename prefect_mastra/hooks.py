@@ -1,0 +1,57 @@
+"""A hook for flows, for what a process that was killed could not do itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+
+from mastra_workflows import Workflow
+from mastra_workflows.errors import MastraError, UnknownRunError
+from mastra_workflows.procedures.attaching import ids_in_line
+from prefect_mastra import memory
+from prefect_mastra.blocks import MastraServer
+
+log = logging.getLogger("prefect.mastra")
+
+
+def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel the runs that a flow run has left behind; add it in one line::
+
+        @flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])
+
+    It finds them in the flow run's labels, where each was noted before it was started. It reaches
+    servers that are saved as blocks (`MastraServer.load`), and servers without a token; of others
+    it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over, it
+    leaves alone.
+    """
+    for note in memory.recall(dict(flow_run.labels)):
+        which = f"run {note['run_id']!r} of workflow {note['workflow_id']!r}"
+        if not note["cancel"]:
+            log.warning("%s goes on, since cancel_on_kill is off.", which.capitalize())
+            continue
+        try:
+            server = _server(note)
+            with server.get_client() as client:
+                _cancel_line(client.get_workflow(note["workflow_id"]), note["run_id"])
+        except (MastraError, ValueError) as error:
+            log.error("Could not cancel %s, which may go on: %s", which, error)
+
+
+def _cancel_line(workflow: Workflow, run_id: str) -> None:
+    """Cancel what goes on of the runs that a call has had, one after the other."""
+    for candidate in ids_in_line(run_id):
+        try:
+            log.warning("%s", workflow.run(candidate).cancel())
+        except UnknownRunError:
+            return
+
+
+def _server(note: dict[str, Any]) -> MastraServer:
+    if note["server"] is None:
+        return MastraServer(base_url=note["base_url"])
+    block = MastraServer.load_from_ref({"block_document_id": note["server"]})
+    assert isinstance(block, MastraServer)
+    return block
