@@ -39,7 +39,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect \
+.PHONY: help setup demo server test test-core test-airflow test-prefect test-system reliability \
 	lint lint-ruff lint-core lint-airflow lint-prefect format build lock clean
 
 help: ## List these targets
@@ -55,7 +55,7 @@ server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
 
 test: setup ## Every test, each suite in its own environment
-	@$(call each,test,test-core test-airflow test-prefect)
+	@$(call each,test,test-core test-airflow test-prefect test-system)
 
 test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
 	@echo "==> Tests of the shared part"
@@ -68,6 +68,13 @@ test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## The tests of the Airflow provi
 test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integration
 	@echo "==> Tests of the Prefect integration"
 	@.build/prefect/bin/python -m pytest tests/prefect $(ARGS)
+
+test-system: $(AIRFLOW) $(SERVER) $(SERVER_0) ## A whole Airflow on PostgreSQL, broken on purpose
+	@echo "==> Tests of whole systems"
+	@.build/airflow/bin/python -m pytest tests/system -m "not matrix" $(ARGS)
+
+reliability: $(AIRFLOW) $(SERVER) $(SERVER_0) ## docs/reliability.md anew: what was broken, what came of it
+	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults.py
 
 lint: $(CORE) $(AIRFLOW) $(PREFECT) ## Ruff, and mypy --strict in each environment
 	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect)
@@ -86,7 +93,7 @@ lint-core: $(CORE)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
-	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow)
+	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system --exclude tests/system/flows)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"

@@ -55,6 +55,12 @@ def test_what_looks_alike_is_told_apart() -> None:
     assert len(ids) == 11
 
 
+def test_a_long_label_is_shortened_and_the_digest_kept() -> None:
+    long = derive_run_id("x" * 300, "task", identity=7)
+    assert len(long) == MAX_LENGTH
+    assert long[-21:] != derive_run_id("x" * 300, "task", identity=8)[-21:]
+
+
 def test_the_order_of_keys_makes_no_difference() -> None:
     one = derive_run_id("a", identity={"x": 1, "y": 2})
     assert one == derive_run_id("a", identity={"y": 2, "x": 1})

@@ -37,10 +37,12 @@ def test_ensure_started_looks_and_finds_its_run(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, fault: Fault
 ) -> None:
     proxy.on("POST", "/stream$", fault, nth=1)
+    # Over so soon that 0.x would execute it anew if it were sent again.
     run = proxied.get_workflow("countedCharge").run(key)
-    assert run.ensure_started(input_data=charge(key, seconds=0.3)).found is None
+    assert run.ensure_started(input_data=charge(key)).found is None
     assert run.wait(timeout=30, poll_interval=0.1).is_success
     assert server.executions(key) == 1
+    assert proxy.count("POST") == 1
 
 
 @never_arrived

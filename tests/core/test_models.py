@@ -32,8 +32,8 @@ FAILURES = st.none() | st.builds(
 )
 STEPS = st.builds(
     Step, path=PATHS, status=TEXT, payload=JSON_VALUES, output=JSON_VALUES, error=FAILURES,
-    suspend_payload=JSON_VALUES, started_at=TIMES, ended_at=TIMES, suspended_at=TIMES,
-    resumed_at=TIMES,
+    suspend_payload=JSON_VALUES, resume_payload=JSON_VALUES, started_at=TIMES, ended_at=TIMES,
+    suspended_at=TIMES, resumed_at=TIMES,
 )  # fmt: skip
 SUSPENSIONS = st.builds(
     Suspension, step=PATHS, payload=JSON_VALUES, resume_schema=st.none() | JSON_OBJECTS,

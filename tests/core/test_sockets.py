@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import socket
 import threading
 import warnings
 from collections.abc import Callable
@@ -21,17 +23,21 @@ from tests.support.stand_in import StandIn, http
 THREADS = 16
 
 
-def open_sockets() -> set[str]:
-    """The sockets of this process, as the kernel knows them."""
-    found = set()
+def open_sockets() -> dict[str, int]:
+    """The sockets of this process, as the kernel knows them, with their descriptors."""
+    found = {}
     for entry in Path("/proc/self/fd").iterdir():
         try:
             target = str(entry.readlink())
         except OSError:
             continue  # that of the listing itself
         if target.startswith("socket:"):
-            found.add(target)
+            found[target] = int(entry.name)
     return found
+
+
+def opened_since(before: dict[str, int]) -> dict[str, int]:
+    return {name: number for name, number in open_sockets().items() if name not in before}
 
 
 def leave_at_once(run: Run) -> None:
@@ -92,8 +98,8 @@ def test_connections_are_used_again_or_closed(
     with MastraClient(server.url) as client:
         for number in range(10):
             use(client.get_workflow("orderReport").run(f"{key}-{number}"))
-            assert len(open_sockets() - before) <= 1
-    assert open_sockets() - before == set()
+            assert len(opened_since(before)) <= 1
+    assert opened_since(before) == {}
     gc.collect()
 
 
@@ -108,8 +114,19 @@ def test_a_stream_that_was_closed_before_it_was_read(server: SampleServer, key: 
                 .stream(input_data=REPORT) as stream
             ):
                 kept.append(stream)
-            assert len(open_sockets() - before) <= 1
+            assert len(opened_since(before)) <= 1
             assert list(stream) == []
+
+
+def test_what_a_connection_is_told(server: SampleServer) -> None:
+    before = open_sockets()
+    with MastraClient(server.url) as client:
+        client.list_workflows()
+        [descriptor] = opened_since(before).values()
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            # A POST's body would wait 40 ms for the server to acknowledge the head.
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_resumed_streams(server: SampleServer, key: str) -> None:
@@ -119,8 +136,8 @@ def test_resumed_streams(server: SampleServer, key: str) -> None:
             run = suspended_refund(client, f"{key}-{number}")
             with run.resume_stream(resume_data={"approved": True}) as stream:
                 list(islice(stream, number))
-            assert len(open_sockets() - before) <= 1
-    assert open_sockets() - before == set()
+            assert len(opened_since(before)) <= 1
+    assert opened_since(before) == {}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +159,7 @@ def test_failures(answer: bytes) -> None:
             for _ in range(3):
                 with pytest.raises(MastraError):
                     client.get_workflow("w").run("r").cancel()
-        assert len(open_sockets() - before) <= 3  # the host's own ends of them
+        assert len(opened_since(before)) <= 3  # the host's own ends of them
     gc.collect()
 
 
@@ -183,4 +200,4 @@ def test_many_threads_on_one_client(server: SampleServer, key: str) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             done = list(pool.map(work, range(THREADS)))
     assert done == [(f"Ort {number}", f"Ort {number}", number + 1) for number in range(THREADS)]
-    assert open_sockets() - before == set()
+    assert opened_since(before) == {}

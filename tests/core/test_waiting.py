@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -73,6 +75,37 @@ def test_a_run_that_failed(client: MastraClient, key: str) -> None:
     assert record.error.message == "disk full on import-7"
     with pytest.raises(RunFailedError, match="in step 'store-rows': Error: disk full on import-7"):
         record.raise_for_status()
+
+
+class Termination(BaseException):
+    """What an orchestrator throws into a task to stop it."""
+
+
+@pytest.mark.parametrize("verb", ["wait", "start_async", "watch"])
+def test_a_signal_ends_it_at_once(client: MastraClient, key: str, verb: str) -> None:
+    def stop(number: int, frame: object) -> NoReturn:
+        raise Termination
+
+    run = client.get_workflow("slowExport").run(key)
+    if verb != "start_async":
+        run.ensure_started(input_data={"seconds": 3600})
+    calls: dict[str, Callable[[], object]] = {
+        "wait": lambda: run.wait(poll_interval=30),
+        "start_async": lambda: run.start_async(input_data={"seconds": 3600}),
+        "watch": lambda: list(run.watch()),
+    }
+    main = threading.get_ident()
+    timer = threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    before = signal.signal(signal.SIGUSR1, stop)
+    timer.start()
+    try:
+        with pytest.raises(Termination):
+            calls[verb]()
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert run.read().is_active  # it goes on: to cancel it is another decision
+    run.cancel()
 
 
 def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:

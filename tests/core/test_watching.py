@@ -138,6 +138,17 @@ def test_watching_a_run_that_was_suspended_and_resumed(
     assert ends == ["suspended", "suspended", "success"]
 
 
+def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
+    run = client.get_workflow("twoQuestions").run(key)
+    run.ensure_started(input_data={"campaign": "spring"})
+    run.wait(timeout=30)
+    with run.watch() as stream:
+        if server.generation == "0":  # tells what happens from now on, for as long as it takes
+            run.resume(resume_data={"budget": 5})
+        last = next(event for event in stream if event.is_end)
+    assert (last.workflow_state or {})["status"] == "suspended"
+
+
 def test_watching_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
         client.get_workflow("orderReport").run(key).watch()

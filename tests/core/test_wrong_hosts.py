@@ -205,8 +205,9 @@ def test_the_environment_does_not_undo_what_was_chosen(monkeypatch: pytest.Monke
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with StandIn(http(200, b"{}")) as host:
         insecure = MastraClient(host.url.replace("http:", "https:"), verify=False, timeout=1)
-        with insecure, pytest.raises(ConnectionFailedError, match="No secure connection"):
+        with insecure, pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
             insecure.list_workflows()
+    assert "/nowhere" not in str(caught.value)
 
 
 def test_a_ca_bundle_of_the_environment_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,353 @@
+"""A whole Airflow in processes of its own, for the system tests and the playground."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from scripts.airflow_api import AirflowApi
+from scripts.json_api import ApiError, JsonApi
+from scripts.processes import (
+    LOOPBACK,
+    TAIL_LINES,
+    ProcessStack,
+    Service,
+    ServiceError,
+    free_port,
+    inherited_environment,
+)
+
+START_SECONDS = 120.0
+API_SERVER = "api-server"
+# What each one calls itself in the answer of /monitor/health.
+HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+COMPONENTS = (API_SERVER, *HEALTH)
+# Not needed here, where logs are read from the folder that all components share.
+WITH_LOG_SERVER = ("scheduler", "triggerer")
+TASK_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+RUN_ENDED = frozenset({"success", "failed"})
+# Quicker than Airflow's own defaults, which stand behind; in seconds. What is noticed or done again
+# after a death comes soon enough to be waited for, and late enough for a machine with much to do.
+QUICK = {
+    "SCHEDULER__JOB_HEARTBEAT_SEC": "1",  # 5
+    "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",  # 5
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # 1
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",  # 30
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",  # 300
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",  # 300
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",  # 10
+    "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",  # 15
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "5",  # 300
+    "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",  # 5
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",  # 5
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",  # 30
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # 5; a task that fails is noticed at the next one
+}
+
+
+class AirflowStack(ProcessStack):
+    """API server, scheduler (LocalExecutor), DAG processor and triggerer, a process each.
+
+    Entering it as a context manager starts it, leaving stops it and everything it has started::
+
+        with PostgresServer() as postgres, AirflowStack(dags, database_url=postgres.url) as stack:
+            run_id = stack.trigger_dag("my_dag")
+            stack.wait_for_dag_run("my_dag", run_id)
+
+    A component is called ``api-server``, ``scheduler``, ``dag-processor`` or ``triggerer``. It also
+    ends by itself when this process dies.
+
+    Args:
+        dags_folder: the folder of the DAG files.
+        database_url: ``postgresql://…`` of an empty database, or one that such a stack has used;
+            by default an SQLite file, good enough to look at, not for tests of races.
+        environment: more environment variables for every component, such as
+            ``AIRFLOW_CONN_MASTRA_DEFAULT``; they win over the stack's own.
+        folder: AIRFLOW_HOME, an empty one; by default a temporary one, removed at the end.
+        port: the API server's port on 127.0.0.1; 0 takes a free one.
+        password: of the user ``admin``, who may do everything; by default a random one.
+        parallelism: how many tasks may run at once.
+        python: the interpreter that has Airflow; by default the one that runs this.
+    """
+
+    def __init__(
+        self,
+        dags_folder: Path,
+        *,
+        database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        port: int = 0,
+        password: str | None = None,
+        parallelism: int = 8,
+        python: Path | None = None,
+    ) -> None:
+        super().__init__(folder)
+        self._python = python or Path(sys.executable)
+        self._port = port or free_port()
+        self.url = f"http://{LOOPBACK}:{self._port}"
+        self.username = "admin"
+        self.password = password or secrets.token_urlsafe(9)
+        self._environment = {
+            **inherited_environment("AIRFLOW"),
+            **self._configuration(dags_folder.resolve(), database_url, parallelism),
+            **(environment or {}),
+        }
+        for name in COMPONENTS:
+            self._services[name] = self._component(name)
+        self._api: AirflowApi | None = None
+
+    @property
+    def api(self) -> AirflowApi:
+        """The REST API, logged in.
+
+        Raises:
+            ServiceError: the stack was never started.
+        """
+        if self._api is None:
+            raise ServiceError("Airflow was never started")
+        return self._api
+
+    def start(self) -> None:
+        """Make the database ready, start every component, and return when all are at work.
+
+        Raises:
+            ServiceError: one of them ended or was not ready in 120 seconds; with its log's end.
+        """
+        passwords = self.folder / "passwords.json"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({self.username: self.password}))
+        self._migrate()
+        try:
+            for service in self._services.values():
+                service.start()
+            for name in COMPONENTS:
+                self._wait_until_ready(name)
+        except BaseException:
+            self.stop()
+            raise
+
+    def trigger_dag(
+        self, dag_id: str, *, conf: dict[str, Any] | None = None, run_id: str | None = None
+    ) -> str:
+        """Start a DAG run as soon as the DAG has been found; returns its run id.
+
+        Args:
+            dag_id: the DAG.
+            conf: what the run is given.
+            run_id: its id; by default one that Airflow makes up.
+        """
+        self.wait_for_dag(dag_id)
+        return self.api.trigger_dag(dag_id, conf=conf, run_id=run_id)
+
+    def wait_for_dag(self, dag_id: str, *, timeout: float = 60.0) -> None:
+        """Return when the DAG processor has found a DAG.
+
+        Raises:
+            WaitTimeoutError: it has not within so many seconds; tells which files are broken.
+        """
+        self.wait_until(
+            f"the DAG {dag_id}",
+            lambda: self.api.dag(dag_id),
+            timeout=timeout,
+            state=lambda: f"files that cannot be imported: {self.api.import_errors()}",
+        )
+
+    def wait_for_dag_run(
+        self,
+        dag_id: str,
+        run_id: str,
+        states: Collection[str] = RUN_ENDED,
+        *,
+        timeout: float = 60.0,
+    ) -> str:
+        """Return a DAG run's state once it is one of these; by default once it has ended."""
+
+        def look() -> str | None:
+            state = str(self.api.dag_run(dag_id, run_id)["state"])
+            return state if state in states else None
+
+        return self.wait_until(
+            f"{dag_id}, run {run_id}: one of {sorted(states)}",
+            look,
+            timeout=timeout,
+            state=lambda: self._summary(dag_id, run_id),
+        )
+
+    def wait_for_task(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        states: Collection[str] = TASK_ENDED,
+        *,
+        map_index: int = -1,
+        try_number: int | None = None,
+        timeout: float = 60.0,
+    ) -> dict[str, Any]:
+        """Return a task instance once its state is one of these; by default once it has ended.
+
+        Args:
+            dag_id: the DAG.
+            run_id: its run.
+            task_id: the task.
+            states: such as ``running``, ``deferred``, ``up_for_retry``, ``awaiting_input``.
+            map_index: which instance of a mapped task.
+            try_number: this try or a later one; by default whichever is current.
+            timeout: seconds to wait.
+        """
+
+        def look() -> dict[str, Any] | None:
+            found = self.api.task_instance(dag_id, run_id, task_id, map_index)
+            if found is None or found["try_number"] < (try_number or 0):
+                return None
+            return found if found["state"] in states else None
+
+        return self.wait_until(
+            f"{dag_id}.{task_id}[{map_index}], run {run_id}: one of {sorted(states)}",
+            look,
+            timeout=timeout,
+            state=lambda: self._summary(dag_id, run_id),
+        )
+
+    def task_pid(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        *,
+        map_index: int = -1,
+        try_number: int | None = None,
+        timeout: float = 60.0,
+    ) -> int:
+        """Wait until a task runs, and return the id of the process that executes it.
+
+        This process is the operator's own, and leads a process group. Its parent (see
+        `parent_pid`) is a worker of the LocalExecutor, which supervises it: it sends the task's
+        heartbeats and tells Airflow how it ended. To kill the process is a task that crashes; to
+        kill the worker is one that Airflow believes dead while it goes on.
+
+        The id is the one that the worker has reported with the state ``running``, and it is
+        returned only while a process of this id lives that this stack's scheduler has started.
+
+        Raises:
+            WaitTimeoutError: it did not run in time, or was over between two looks.
+        """
+
+        def look() -> int | None:
+            found = self.api.task_instance(dag_id, run_id, task_id, map_index)
+            if found is None or found["state"] != "running" or found["pid"] is None:
+                return None
+            if found["try_number"] < (try_number or 0):
+                return None
+            pid = int(found["pid"])
+            return pid if pid in self.service("scheduler").members else None
+
+        return self.wait_until(
+            f"{dag_id}.{task_id}[{map_index}], run {run_id}: a running process",
+            look,
+            timeout=timeout,
+            state=lambda: self._summary(dag_id, run_id),
+        )
+
+    def _summary(self, dag_id: str, run_id: str) -> str:
+        run = self.api.dag_run(dag_id, run_id)
+        tasks = [
+            f"{one['task_id']}[{one['map_index']}] {one['state']}, try {one['try_number']}"
+            for one in self.api.task_instances(dag_id, run_id)
+        ]
+        return f"{dag_id}, run {run_id} is {run['state']}: {'; '.join(tasks)}"
+
+    def _configuration(
+        self, dags_folder: Path, database_url: str | None, parallelism: int
+    ) -> dict[str, str]:
+        sqlite = f"sqlite:///{self.folder / 'airflow.db'}"
+        # One driver for both kinds of connection, and none that a plain URL would be guessed to be.
+        database = (database_url or sqlite).replace("postgresql://", "postgresql+psycopg://")
+        asynchronous = database.replace("sqlite://", "sqlite+aiosqlite://")
+        options = {
+            "API__BASE_URL": self.url,
+            "API__SECRET_KEY": secrets.token_urlsafe(16),
+            # Shared, or each component would sign with a secret of its own.
+            "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__DAGS_FOLDER": str(dags_folder),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__PARALLELISM": str(parallelism),
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
+            "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "DATABASE__SQL_ALCHEMY_CONN": database,
+            "DATABASE__SQL_ALCHEMY_CONN_ASYNC": asynchronous,
+            "LOGGING__COLORED_CONSOLE_LOG": "False",
+            # Or the log would show little else than who waits for what.
+            "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",
+            # A machine with two cores keeps the API server waiting now and then.
+            "WORKERS__EXECUTION_API_TIMEOUT": "30",  # 5
+            **QUICK,
+        }
+        return {
+            "AIRFLOW_HOME": str(self.folder),
+            **{f"AIRFLOW__{name}": value for name, value in options.items()},
+        }
+
+    def _component(self, name: str) -> Service:
+        arguments = [name]
+        if name == API_SERVER:
+            arguments += ["--host", LOOPBACK, "--port", str(self._port), "--workers", "1"]
+        elif name in WITH_LOG_SERVER:
+            arguments.append("--skip-serve-logs")
+        return Service(
+            name,
+            [self._python, "-m", "airflow", *arguments],
+            log_path=self.folder / f"{name}.log",
+            environment=self._environment,
+            folder=self.folder,
+        )
+
+    def _migrate(self) -> None:
+        done = subprocess.run(
+            [self._python, "-m", "airflow", "db", "migrate"],
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        if done.returncode:
+            raise ServiceError(
+                f"`airflow db migrate` failed with exit code {done.returncode}:\n"
+                + "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
+            )
+
+    def _wait_until_ready(self, name: str) -> None:
+        look = self._log_in if name == API_SERVER else lambda: self._beats(name)
+        self.wait_until(f"Airflow's {name} to be ready", look, timeout=START_SECONDS)
+
+    def _log_in(self) -> bool:
+        try:
+            self._api = AirflowApi(self.url, self.username, self.password)
+            # The API of the tasks is built at its first request, for seconds: not at a task's.
+            JsonApi(self.url).request("GET", "/execution/health")
+        except (OSError, ApiError):
+            return False
+        return True
+
+    def _beats(self, name: str) -> bool:
+        """Whether the latest heartbeat of such a component is of the one that runs now."""
+        health = self.api.health()[HEALTH[name]]
+        beat = health[f"latest_{HEALTH[name]}_heartbeat"]
+        return beat is not None and datetime.fromisoformat(beat) > self.service(name).started

@@ -1,0 +1,85 @@
+"""JSON over HTTP to a server on this machine, with the standard library alone."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+REQUEST_SECONDS = 30.0
+
+# No proxy: the servers are on this machine.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class ApiError(RuntimeError):
+    """The server answered with an error.
+
+    Args:
+        status: the HTTP status.
+        message: the request and what the server says.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class JsonApi:
+    """A client of one HTTP API.
+
+    Args:
+        base_url: what every path is appended to.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.headers: dict[str, str] = {"Accept": "application/json"}
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str | int | float | bool] | None = None,
+    ) -> Any:
+        """Make one request; no retries.
+
+        Args:
+            method: GET, POST, PATCH, …
+            path: the path below the base URL, already quoted (see `quote`).
+            body: what to send as JSON, if anything.
+            query: parameters of the query string.
+
+        Returns:
+            The parsed answer; None when it has no body.
+
+        Raises:
+            ApiError: the server answers with a 4xx or 5xx.
+            OSError: it cannot be reached (``urllib.error.URLError``), or it breaks off.
+        """
+        url = self.base_url + path
+        if query:
+            url += "?" + urllib.parse.urlencode(query)
+        headers = dict(self.headers)
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)
+        try:
+            with _opener.open(request, timeout=REQUEST_SECONDS) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                told = error.read().decode(errors="replace")
+            raise ApiError(error.code, f"{method} {url} -> {error.code}: {told[:2000]}") from None
+        return json.loads(answer) if answer else None
+
+
+def quote(part: str) -> str:
+    """One part of a path, such as a run id, with everything escaped that is not its own."""
+    return urllib.parse.quote(part, safe="")

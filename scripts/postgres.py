@@ -1,0 +1,366 @@
+"""A PostgreSQL server of one's own, for the tests and the playground.
+
+By hand: ``python -m scripts.postgres`` runs one until Ctrl-C; ``--install`` only sees to it that
+the server's programs are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+from scripts.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, free_port
+
+START_SECONDS = 30.0
+INSTALL_SECONDS = 600.0
+ROLE = "tests"
+DEBIAN_PACKAGE = "postgresql"
+# Read by the package's installation script: without it Debian makes and starts a cluster at once.
+NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/no-main-cluster.conf")
+PROGRAMS = ("initdb", "postgres", "createdb", "psql")
+# A crash of the machine may cost these databases; nothing else may.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    # Without the parallel query and the logical replication that nothing here uses.
+    "max_parallel_workers": "0",
+    "max_logical_replication_workers": "0",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+class PostgresServer:
+    """A PostgreSQL cluster in a temporary folder, on a free port of 127.0.0.1.
+
+    Entering it as a context manager starts it, leaving stops it and removes the folder::
+
+        with PostgresServer() as server:
+            psycopg.connect(server.url)
+
+    PostgreSQL refuses to run as root: root runs it as the system user ``postgres``, or ``nobody``
+    where there is no such user. It also ends by itself when this process dies.
+    """
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._password = secrets.token_urlsafe(16)
+        self._user = unprivileged_user()
+        self._programs = Path()
+        self._folder: TemporaryFolder | None = None
+        self._service: Service | None = None
+
+    def __repr__(self) -> str:
+        where = f"port {self._port}" if self.running else "not running"
+        return f"<PostgresServer, {where}>"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is alive."""
+        return self._service is not None and self._service.running
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        return self._running_service().pid
+
+    @property
+    def log_path(self) -> Path:
+        """The running server's log."""
+        return self._running_service().log_path
+
+    @property
+    def url(self) -> str:
+        """``postgresql://…`` of the database ``postgres``, its password included."""
+        return self._url("postgres")
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database and give its URL, its password included.
+
+        Args:
+            name: letters, digits and underscores.
+
+        Raises:
+            ServiceError: the server does not run, or refuses (there is one of this name).
+        """
+        self._running_service()
+        self._run("createdb", *self._address(), name)
+        return self._url(name)
+
+    def start(self) -> None:
+        """Make the cluster, start it, and return when it takes connections.
+
+        Raises:
+            ServiceError: the server's programs are missing, or it was not ready in 30 seconds.
+        """
+        if self._service is not None:
+            raise ServiceError(f"{self!r} was started already")
+        self._programs = ensure_postgres()
+        self._folder = TemporaryFolder("postgres")
+        folder = self._folder.path
+        try:
+            self._give(folder)
+            self._create_cluster(folder)
+            self._service = self._start_server(folder)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server, its connections with it, and remove its folder."""
+        if self._service is not None:
+            self._service.stop()
+            self._service = None
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
+
+    def _create_cluster(self, folder: Path) -> None:
+        password_file = folder / "password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._password)
+        self._give(password_file)
+        where = ["--pgdata", str(folder / "data"), "--username", ROLE, "--no-sync"]
+        login = ["--auth", "scram-sha-256", "--pwfile", str(password_file)]
+        self._run("initdb", *where, *login, "--encoding", "UTF8", "--no-locale")
+        password_file.unlink()
+
+    def _start_server(self, folder: Path) -> Service:
+        self._port = free_port()
+        settings = {
+            **SETTINGS,
+            "listen_addresses": LOOPBACK,
+            "port": str(self._port),
+            "unix_socket_directories": str(folder),
+        }
+        service = Service(
+            "PostgreSQL",
+            [
+                self._programs / "postgres",
+                *("-D", folder / "data"),
+                *(f"--{name}={value}" for name, value in settings.items()),
+            ],
+            log_path=folder / "server.log",
+            environment=self._environment(),
+            folder=folder,
+            user=self._user,
+            # A "fast" end: connections are cut. SIGTERM would wait until each client leaves.
+            stop_signal=signal.SIGINT,
+        )
+        service.start()
+        try:
+            self._wait_until_ready(service)
+        except BaseException:
+            service.stop()
+            raise
+        return service
+
+    def _wait_until_ready(self, service: Service) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            service.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    f"PostgreSQL was not ready after {START_SECONDS:.0f} s. {service.log_tail()}"
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            self._run("psql", *self._address(), "--command", "SELECT 1", "postgres")
+        except ServiceError:
+            return False
+        return True
+
+    def _run(self, name: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs to its end, as the user that the server has."""
+        owner = None if self._user is None else pwd.getpwnam(self._user)
+        done = subprocess.run(
+            [self._programs / name, *arguments],
+            env=self._environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            user=None if owner is None else owner.pw_uid,
+            group=None if owner is None else owner.pw_gid,
+            extra_groups=None if owner is None else [],
+        )
+        if done.returncode:
+            raise ServiceError(
+                f"{name} failed with exit code {done.returncode}:\n{done.stdout.rstrip()}"
+            )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LC_ALL": "C",
+            "PGPASSWORD": self._password,
+            "PGCONNECT_TIMEOUT": "5",
+        }
+
+    def _give(self, path: Path) -> None:
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    def _address(self) -> list[str]:
+        return ["--host", LOOPBACK, "--port", str(self._port), "--username", ROLE]
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://{ROLE}:{self._password}@{LOOPBACK}:{self._port}/{database}"
+
+    def _running_service(self) -> Service:
+        if self._service is None or not self.running:
+            raise ServiceError(f"{self!r} does not run")
+        return self._service
+
+
+def unprivileged_user() -> str | None:
+    """The system user to run PostgreSQL as: None, meaning the caller, unless that is root.
+
+    Raises:
+        ServiceError: root has neither ``postgres`` nor ``nobody`` to turn into.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise ServiceError("PostgreSQL refuses to run as root, and there is no user `postgres`")
+
+
+def find_programs() -> Path:
+    """The folder that holds PostgreSQL's server and client programs.
+
+    It is looked for where ``postgres`` on PATH really lies, in what ``pg_config`` says, and in
+    Debian's folders, the newest version first.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    for folder in _program_folders():
+        if all((folder / name).is_file() for name in PROGRAMS):
+            return folder
+    raise ServiceError(
+        f"A PostgreSQL server is needed and there is none: install the package "
+        f"{DEBIAN_PACKAGE!r} (as it is called in Debian), or put its programs on PATH"
+    )
+
+
+def _program_folders() -> Iterator[Path]:
+    if found := shutil.which("postgres"):
+        yield Path(found).resolve().parent
+    if found := shutil.which("pg_config"):
+        asked = subprocess.run([found, "--bindir"], capture_output=True, text=True, check=False)
+        yield Path(asked.stdout.strip())
+    versions = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+    yield from sorted(versions, key=lambda folder: int(folder.parent.name), reverse=True)
+
+
+def ensure_postgres() -> Path:
+    """Install PostgreSQL from Debian's packages if it is missing and we may; says what it does.
+
+    Debian's own cluster is not made, so that nothing but our servers runs afterwards.
+
+    Returns:
+        The folder that holds PostgreSQL's programs.
+
+    Raises:
+        ServiceError: it is missing and cannot be installed from here.
+    """
+    try:
+        return find_programs()
+    except ServiceError:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise
+    print(
+        f"Installing Debian's package {DEBIAN_PACKAGE!r}: no PostgreSQL server was found",
+        flush=True,
+    )
+    NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
+    NO_CLUSTER.write_text("create_main_cluster = false\n")
+    try:
+        _apt_get("update")
+        _apt_get("install", "--yes", "--no-install-recommends", DEBIAN_PACKAGE)
+    finally:
+        NO_CLUSTER.unlink()
+    return find_programs()
+
+
+def _apt_get(*arguments: str) -> None:
+    done = subprocess.run(
+        ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=120", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=INSTALL_SECONDS,
+    )
+    if done.returncode:
+        raise ServiceError(
+            f"`apt-get {' '.join(arguments)}` failed with exit code {done.returncode}:\n"
+            f"{done.stdout.rstrip()}"
+        )
+
+
+def main() -> int:
+    """Run one server in the foreground until Ctrl-C; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.postgres", description=__doc__)
+    parser.add_argument("--install", action="store_true", help="only install what is missing")
+    options = parser.parse_args()
+    try:
+        if options.install:
+            print(f"PostgreSQL's programs are in {ensure_postgres()}")
+            return 0
+        # Also SIGINT, which a shell leaves ignored in what it runs in the background.
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, _interrupt)
+        with PostgresServer() as server:
+            print(f"PostgreSQL answers at {server.url}\nCtrl-C ends it.", flush=True)
+            while True:
+                signal.pause()
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.")
+        return 0
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

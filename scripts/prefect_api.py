@@ -1,0 +1,111 @@
+"""Prefect's REST API, as far as tests and a playground need it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.json_api import ApiError, JsonApi, quote
+
+JsonObject = dict[str, Any]
+LOG_PAGE = 200
+BUSY_TRIES = 20
+BUSY_SECONDS = 0.5
+
+
+class PrefectApi(JsonApi):
+    """A client of a Prefect server.
+
+    Each method gives the server's answer as it is; what has no method here is asked for with
+    `request`, whose paths begin below ``/api``.
+
+    Args:
+        api_url: such as ``http://127.0.0.1:4200/api``.
+    """
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str | int | float | bool] | None = None,
+    ) -> Any:
+        """Make one request, again while the server says that its database is busy (503).
+
+        It has changed nothing then; its own clients do the same. See `JsonApi.request`.
+        """
+        for _ in range(BUSY_TRIES - 1):
+            try:
+                return super().request(method, path, body, query)
+            except ApiError as error:
+                if error.status != 503:
+                    raise
+            time.sleep(BUSY_SECONDS)
+        return super().request(method, path, body, query)
+
+    def healthy(self) -> bool:
+        """Whether the server is ready for requests."""
+        return self.request("GET", "/health") is True
+
+    def deployments(self) -> list[JsonObject]:
+        """Every deployment, up to 200."""
+        found: list[JsonObject] = self.request("POST", "/deployments/filter", {})
+        return found
+
+    def deployment(self, name: str) -> JsonObject:
+        """A deployment by its full name, ``flow/deployment``.
+
+        Raises:
+            ApiError: there is none (404).
+        """
+        flow, _, deployment = name.partition("/")
+        path = f"/deployments/name/{quote(flow)}/{quote(deployment)}"
+        found: JsonObject = self.request("GET", path)
+        return found
+
+    def create_flow_run(self, deployment: str, parameters: JsonObject | None = None) -> str:
+        """Ask for a run of a deployment, now; returns the flow run's id.
+
+        Args:
+            deployment: its full name, ``flow/deployment``.
+            parameters: the flow's arguments; the deployment's own stand in for what is missing.
+        """
+        path = f"/deployments/{self.deployment(deployment)['id']}/create_flow_run"
+        body = {"parameters": parameters or {}, "idempotency_key": uuid.uuid4().hex}
+        return str(self.request("POST", path, body)["id"])
+
+    def flow_run(self, flow_run_id: str) -> JsonObject:
+        """A flow run; its ``state`` has a ``type``, a ``name`` and a ``message``."""
+        found: JsonObject = self.request("GET", f"/flow_runs/{flow_run_id}")
+        return found
+
+    def states(self, flow_run_id: str) -> list[JsonObject]:
+        """Every state that a flow run has had, the first one first."""
+        query = {"flow_run_id": flow_run_id}
+        found: list[JsonObject] = self.request("GET", "/flow_run_states/", query=query)
+        return sorted(found, key=lambda state: str(state["timestamp"]))
+
+    def task_runs(self, flow_run_id: str) -> list[JsonObject]:
+        """The task runs of a flow run, up to 200, with their states."""
+        body = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+        found: list[JsonObject] = self.request("POST", "/task_runs/filter", body)
+        return found
+
+    def cancel_flow_run(self, flow_run_id: str) -> None:
+        """Ask the runner to cancel a flow run: sets the state Cancelling."""
+        body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        self.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
+
+    def log(self, flow_run_id: str) -> str:
+        """Everything that a flow run and its tasks have logged, a line for each message."""
+        lines: list[str] = []
+        body: JsonObject = {
+            "logs": {"flow_run_id": {"any_": [flow_run_id]}},
+            "sort": "TIMESTAMP_ASC",
+            "limit": LOG_PAGE,
+        }
+        while page := self.request("POST", "/logs/filter", {**body, "offset": len(lines)}):
+            lines += [str(entry["message"]) for entry in page]
+        return "\n".join(lines)

@@ -1,0 +1,449 @@
+"""Real servers as child processes: started, broken on purpose, and surely ended.
+
+For Linux: what belongs to a service is found in /proc.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self, TypeVar
+
+from scripts.keeper import MARK_VARIABLE, Session, stat_fields
+
+LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_768)  # Linux gives from 32,768 on
+POLL_SECONDS = 0.2
+STOP_SECONDS = 5.0
+TAIL_LINES = 30
+
+T = TypeVar("T")
+
+
+class ServiceError(RuntimeError):
+    """A service could not be started, or is not in the state that a call needs."""
+
+
+class WaitTimeoutError(ServiceError):
+    """What was waited for did not come about in time."""
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing uses at this moment.
+
+    It is none of those that the kernel gives to outgoing connections: one of these could be gone
+    by the time that a server, or its next start, takes it.
+    """
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, random.choice(PORTS)))
+            return int(probe.getsockname()[1])
+
+
+def inherited_environment(owner: str) -> dict[str, str]:
+    """Our own environment, without what would tell a program of ours to behave differently.
+
+    Args:
+        owner: the program's prefix, such as ``AIRFLOW``; its variables are left out.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lstrip("_").startswith(f"{owner}_")
+    }
+    # Byte code that is kept makes the second start of an orchestrator two seconds quicker.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONUNBUFFERED"] = "1"
+    for name in ("no_proxy", "NO_PROXY"):
+        environment[name] = ",".join(filter(None, [environment.get(name), LOOPBACK, "localhost"]))
+    return environment
+
+
+def parent_pid(pid: int) -> int:
+    """The id of the process that has started this one, or has inherited it."""
+    return int(stat_fields(pid)[1])
+
+
+class TemporaryFolder:
+    """A new folder for as long as it is needed, and no longer than this process lives.
+
+    Args:
+        name: what its own name begins with.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        _keeper.remove(self.path)
+
+    def remove(self) -> None:
+        """Remove the folder with everything in it; a second time does nothing."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+            _keeper.leave(self.path)
+
+
+class Service:
+    """One program in a process of its own, with its own session and log file.
+
+    It ends with the process that started it, however that one dies.
+
+    Args:
+        name: what errors call it.
+        command: the program and its arguments.
+        log_path: where its output goes; every start appends.
+        environment: its whole environment.
+        folder: its working directory.
+        user: the name of the system user to run it as; needs root. By default the caller's own.
+        stop_signal: what asks it to end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log_path: Path,
+        environment: Mapping[str, str],
+        folder: Path,
+        user: str | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        self._command = command
+        self._environment = environment
+        self._folder = folder
+        self._user = None if user is None else pwd.getpwnam(user)
+        self._stop_signal = stop_signal
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started: datetime | None = None
+        self._sessions: list[Session] = []
+        self._asked_to_end = False
+
+    def __repr__(self) -> str:
+        state = f"process {self.pid}" if self.running else "not running"
+        return f"<Service {self.name}, {state}>"
+
+    @property
+    def running(self) -> bool:
+        """Whether the program's own process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running program.
+
+        Raises:
+            ServiceError: it does not run.
+        """
+        if self._process is None or not self.running:
+            raise ServiceError(f"{self.name} does not run")
+        return self._process.pid
+
+    @property
+    def started(self) -> datetime:
+        """When it was last started.
+
+        Raises:
+            ServiceError: it never was.
+        """
+        if self._started is None:
+            raise ServiceError(f"{self.name} was never started")
+        return self._started
+
+    @property
+    def members(self) -> list[int]:
+        """The ids of all living processes that this program has started, by any of its starts,
+        its own among them. After a `kill` these are its orphans."""
+        return [pid for session in self._sessions for pid in session.members()]
+
+    def start(self) -> None:
+        """Start the program; it need not be ready when this returns."""
+        if self.running:
+            raise ServiceError(f"{self.name} runs already")
+        mark = uuid.uuid4().hex
+        user = self._user
+        self._started = datetime.now(UTC)
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env={**self._environment, MARK_VARIABLE: mark},
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in a terminal reaches us alone, and what it starts is known by the session.
+                start_new_session=True,
+                user=None if user is None else user.pw_uid,
+                group=None if user is None else user.pw_gid,
+                extra_groups=None if user is None else os.getgrouplist(user.pw_name, user.pw_gid),
+            )
+        session = Session(self._process.pid, mark)
+        self._sessions.append(session)
+        self._asked_to_end = False
+        _keeper.watch(session, self._stop_signal)
+
+    def ask_to_end(self) -> None:
+        """Send the stop signal, and do not wait."""
+        if self._process is not None and self.running:
+            self._asked_to_end = True
+            self._process.send_signal(self._stop_signal)
+
+    def terminate(self, timeout: float = 30.0) -> None:
+        """Send the stop signal and wait until the program has ended by itself.
+
+        Args:
+            timeout: seconds to wait.
+
+        Raises:
+            WaitTimeoutError: it still runs.
+        """
+        self.ask_to_end()
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise WaitTimeoutError(
+                f"{self.name} still runs {timeout:.0f} s after {self._stop_signal.name}. "
+                f"{self.log_tail()}"
+            ) from None
+
+    def kill(self, *, with_children: bool = False) -> None:
+        """End the program at once (SIGKILL), as a crash would.
+
+        Args:
+            with_children: also what it has started, as when a container ends. Otherwise that is
+                orphaned and goes on, as when the kernel kills one process for its memory.
+        """
+        if self._process is None:
+            return
+        self._asked_to_end = True
+        self._process.kill()
+        self._process.wait()
+        if with_children:
+            self._sessions[-1].kill()
+
+    def stop(self, grace: float = STOP_SECONDS) -> None:
+        """End the program and everything that its starts have left.
+
+        Args:
+            grace: seconds that it has to end by itself.
+        """
+        with contextlib.suppress(WaitTimeoutError):
+            self.terminate(grace)
+        self.kill()
+        for session in self._sessions:
+            session.kill()
+            _keeper.forget(session)
+        self._sessions.clear()
+        self._process = None
+
+    def check(self) -> None:
+        """Raise a ServiceError if the program has ended and nobody here asked it to."""
+        if self._process is None or self._asked_to_end or self.running:
+            return
+        raise ServiceError(
+            f"{self.name} ended by itself with exit code {self._process.returncode}. "
+            f"{self.log_tail()}"
+        )
+
+    def log_tail(self, lines: int = TAIL_LINES) -> str:
+        """The last lines of the log, under a heading."""
+        text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        tail = "\n".join(text.splitlines()[-lines:])
+        return f"The end of {self.log_path.name}:\n{tail}"
+
+
+class ProcessStack(ABC):
+    """Services that make up one system, known by name, with a folder for what they leave.
+
+    Entering it as a context manager starts it, leaving stops it.
+
+    Args:
+        folder: where to keep databases and logs; by default a temporary one, removed on leaving
+            the context manager.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._temporary = None
+        if folder is None:
+            self._temporary = TemporaryFolder(type(self).__name__.lower())
+            folder = self._temporary.path
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder.resolve()
+        self._services: dict[str, Service] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start every service and return when the system is ready."""
+
+    @abstractmethod
+    def _wait_until_ready(self, name: str) -> None:
+        """Return when the service that was just started does its work."""
+
+    def close(self) -> None:
+        """Stop every service and remove the folder, if it is a temporary one."""
+        self.stop()
+        if self._temporary is not None:
+            self._temporary.remove()
+
+    def stop(self) -> None:
+        """End every service, and everything that they have started."""
+        for service in self._services.values():
+            service.ask_to_end()
+        deadline = time.monotonic() + STOP_SECONDS
+        for service in self._services.values():
+            service.stop(max(0.0, deadline - time.monotonic()))
+
+    def service(self, name: str) -> Service:
+        """One service, for what the shorter methods here do not offer.
+
+        Raises:
+            ServiceError: there is none of this name, or the stack was never started.
+        """
+        if name not in self._services:
+            raise ServiceError(f"{type(self).__name__} has no {name!r} (yet)")
+        return self._services[name]
+
+    def pid(self, name: str) -> int:
+        """The process id of a running service: of the program itself, not of a wrapper."""
+        return self.service(name).pid
+
+    def kill(self, name: str, *, with_children: bool = False) -> None:
+        """End a service at once (SIGKILL); see `Service.kill`."""
+        self.service(name).kill(with_children=with_children)
+
+    def terminate(self, name: str, timeout: float = 30.0) -> None:
+        """Ask a service to end (SIGTERM) and wait until it has; see `Service.terminate`."""
+        self.service(name).terminate(timeout)
+
+    def start_component(self, name: str) -> None:
+        """Start a service that was killed or terminated, and return when it is ready."""
+        self.service(name).start()
+        self._wait_until_ready(name)
+
+    def wait_until(
+        self,
+        what: str,
+        look: Callable[[], T | None],
+        *,
+        timeout: float = 60.0,
+        state: Callable[[], object] | None = None,
+    ) -> T:
+        """Look every 0.2 s until there is something to see.
+
+        Args:
+            what: what is waited for, for the error.
+            look: gives None (or something false) while it has not come about.
+            timeout: seconds to wait.
+            state: what to tell in the error of how things stand; asked at the end only.
+
+        Returns:
+            What `look` gave.
+
+        Raises:
+            WaitTimeoutError: it did not come about; tells the end of every service's log.
+            ServiceError: meanwhile a service ended by itself.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            if seen := look():
+                return seen
+            for service in self._services.values():
+                service.check()
+            if time.monotonic() > deadline:
+                self._give_up(f"Not within {timeout:.0f} s: {what}.", state)
+            time.sleep(POLL_SECONDS)
+
+    def _give_up(self, what: str, state: Callable[[], object] | None) -> NoReturn:
+        tails = [service.log_tail() for service in self._services.values()]
+        if state is not None:
+            try:
+                told = state()
+            except (OSError, RuntimeError) as error:
+                told = f"cannot be told ({error})"
+            tails.insert(0, f"At the end: {told}")
+        raise WaitTimeoutError("\n\n".join([what, *tails]))
+
+
+class _Keeper:
+    """Our end of the program that outlives us, started when first needed; see scripts.keeper."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def watch(self, session: Session, signal_number: int) -> None:
+        self._tell(f"watch {session.leader} {signal_number} {session.mark}")
+
+    def forget(self, session: Session) -> None:
+        self._tell(f"forget {session.leader}")
+
+    def remove(self, folder: Path) -> None:
+        self._tell(f"remove {folder}")
+
+    def leave(self, folder: Path) -> None:
+        self._tell(f"leave {folder}")
+
+    def _tell(self, line: str) -> None:
+        with self._lock:
+            if self._process is None:
+                self._process = self._start()
+            assert self._process.stdin is not None
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+
+    def _start(self) -> subprocess.Popen[str]:
+        # -I -S: quick to start, and nothing of the caller's environment can break it.
+        program = Path(__file__).with_name("keeper.py")
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", program],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        atexit.register(self._close, process)
+        return process
+
+    @staticmethod
+    def _close(process: subprocess.Popen[str]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()
+        process.wait()
+
+
+_keeper = _Keeper()
