@@ -7,28 +7,7 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from mastra_workflows.errors import (
-    AuthenticationError,
-    BodyTooLargeError,
-    ConfigurationError,
-    InvalidDataError,
-    MastraError,
-    UnknownRunError,
-    UnknownWorkflowError,
-    UnsupportedError,
-)
-
-FINAL: tuple[type[MastraError], ...] = (
-    AuthenticationError,
-    BodyTooLargeError,
-    ConfigurationError,
-    InvalidDataError,
-    # A server without storage forgets a run when it ends: another try would start it again.
-    UnknownRunError,
-    UnknownWorkflowError,
-    UnsupportedError,
-)
-"""Errors that the next try would meet again."""
+from mastra_workflows.errors import FINAL, MastraError
 
 
 @contextmanager

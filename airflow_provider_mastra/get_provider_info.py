@@ -31,6 +31,9 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": NAME, "python-modules": [f"{PACKAGE}.operators.workflow"]}
         ],
         "sensors": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.sensors.workflow"]}],
+        "triggers": [
+            {"integration-name": NAME, "python-modules": [f"{PACKAGE}.triggers.workflow"]}
+        ],
         "extra-links": [f"{PACKAGE}.links.mastra.MastraRunLink"],
         "connection-types": [CONNECTION_TYPE],
         "config": {"mastra": CONFIGURATION},

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from airflow.providers.common.compat.sdk import Context, conf
-from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.run_task import MastraRunTask
@@ -22,6 +21,14 @@ from mastra_workflows.procedures import OnStall
 from mastra_workflows.procedures.stalling import fingerprint
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
+
+try:
+    from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+except ImportError:  # where Airflow 3.1 has them
+    from airflow.exceptions import (  # type: ignore[no-redef]
+        TaskDeferralError,
+        TaskDeferralTimeout,
+    )
 
 KILL_SECONDS = 4.5
 """How long a task that was told to end waits for its run to be cancelled. Airflow kills the process

@@ -181,3 +181,16 @@ class ResumeRefusedError(RunError):
 
 class NotActiveError(RunError):
     """The call needs a run that is under way (or one that is not), and this one is not (is)."""
+
+
+FINAL: tuple[type[MastraError], ...] = (
+    AuthenticationError,
+    BodyTooLargeError,
+    ConfigurationError,
+    InvalidDataError,
+    # A server without storage forgets a run when it ends: another try would start it again.
+    UnknownRunError,
+    UnknownWorkflowError,
+    UnsupportedError,
+)
+"""Errors that the same call meets again, however often it is tried."""

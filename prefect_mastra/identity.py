@@ -88,7 +88,7 @@ def run_id_for_call(workflow_id: str, arguments: StartArguments, key: str | None
             needed, in a task that runs in another process than its flow.
     """
     work = _digest(workflow_id, arguments)
-    contexts = list(_contexts())
+    contexts = list(enclosing_runs())
     if not contexts:
         return str(uuid.uuid4())
     outermost = contexts[-1]
@@ -111,7 +111,7 @@ def is_retry() -> bool:
         context.task_run.run_count > 1
         if isinstance(context, TaskRunContext)
         else context.flow_run is not None and context.flow_run.run_count > 1
-        for context in _contexts()
+        for context in enclosing_runs()
     )
 
 
@@ -125,7 +125,7 @@ def _digest(workflow_id: str, arguments: StartArguments) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _contexts() -> Iterator[Context]:
+def enclosing_runs() -> Iterator[Context]:
     """The runs around this call, from the innermost to the outermost."""
     tasks = list(_nested(TaskRunContext.get()))
     for flow in _nested(FlowRunContext.get()):

@@ -8,34 +8,16 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from mastra_workflows.errors import (
-    AuthenticationError,
-    BodyTooLargeError,
-    ConfigurationError,
+    FINAL,
     ConnectionFailedError,
-    InvalidDataError,
     NotSuspendedError,
     RunCanceledError,
     RunFailedError,
     RunSuspendedError,
-    UnknownRunError,
-    UnknownWorkflowError,
-    UnsupportedError,
 )
 
-FINAL = (
-    AuthenticationError,
-    BodyTooLargeError,
-    ConfigurationError,
-    InvalidDataError,
-    NotSuspendedError,
-    RunCanceledError,
-    RunFailedError,
-    RunSuspendedError,
-    UnknownRunError,
-    UnknownWorkflowError,
-    UnsupportedError,
-)
-"""Errors that the same call meets again, however often it is tried."""
+ENDS = (NotSuspendedError, RunCanceledError, RunFailedError, RunSuspendedError)
+"""What became of a run, for a task that works on that one run; a flow's retry may start another."""
 
 
 def retry_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -47,4 +29,4 @@ def retry_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -
     error = state.result(raise_on_failure=False)
     if isinstance(error, ConnectionFailedError):
         return error.passing
-    return not isinstance(error, FINAL)
+    return not isinstance(error, (*FINAL, *ENDS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,7 +40,12 @@ def run_dag(
         harness.store(dag)
         capfd.readouterr()
         caplog.clear()
-        dag_run = dag.test(**arguments)
+        # Airflow leaves its own handler behind, by which nothing could end these tests.
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            dag_run = dag.test(**arguments)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
         # Airflow's own loggers write to the one, those of other libraries to the other.
         log = "".join(capfd.readouterr()) + caplog.text
         print(log)  # for the report of a test that fails

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import tempfile
@@ -57,11 +58,22 @@ def make_database() -> None:
 
 def store(dag: Any) -> None:
     """Make Airflow's database know a DAG that is in no file."""
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-
-    bag = DagBag(str(ad_hoc_dags()))
+    bag = read_dags(ad_hoc_dags())
     bag.bag_dag(dag)
-    sync_bag_to_db(bag, "tests", None)
+    dag_bags().sync_bag_to_db(bag, "tests", None)
+
+
+def read_dags(folder: Path) -> Any:
+    """The DAGs of every file that Airflow sees in a folder, whatever the file looks like."""
+    return dag_bags().DagBag(str(folder), safe_mode=False)
+
+
+def dag_bags() -> Any:
+    """Airflow's module about reading DAGs, wherever this Airflow has it."""
+    try:
+        return importlib.import_module("airflow.dag_processing.dagbag")
+    except ImportError:  # Airflow 3.1
+        return importlib.import_module("airflow.models.dagbag")
 
 
 def try_again(dag: Any, ti: Any, *, clear: bool = False) -> None:

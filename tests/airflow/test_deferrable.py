@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_run_that_is_over_at_once_is_not_deferred(
 
 def test_suspending_and_resuming(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("deferred_resume", schedule=None) as dag:
-        ask = MastraRunWorkflowOperator(
+        ask: Any = MastraRunWorkflowOperator(
             task_id="ask",
             workflow_id="refundApproval",
             input_data={"order": "A-1", "amount": 5, "reason": "broken"},
@@ -115,8 +116,7 @@ def test_a_failed_run_fails_the_task(connected: SampleServer, run_dag: RunDag) -
 def test_the_deadline_comes_back_to_the_task_which_cancels(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str, limit: str
 ) -> None:
-    from datetime import timedelta
-
+    limits: Any = {limit: timedelta(seconds=3)}
     with DAG("deferred_timeout", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="export",
@@ -124,7 +124,7 @@ def test_the_deadline_comes_back_to_the_task_which_cancels(
             input_data={"seconds": 60},
             run_id=key,
             deferrable=True,
-            **{limit: timedelta(seconds=3)},
+            **limits,
         )
     result = run_dag(dag)
 
@@ -156,7 +156,7 @@ def test_a_trigger_that_is_started_again_waits_again(
 
     async def leave() -> None:
         events = waiting.run()
-        first = asyncio.ensure_future(anext(events))  # type: ignore[arg-type, call-overload]
+        first = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):

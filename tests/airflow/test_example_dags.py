@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 
 from scripts.sample_server import SampleServer
+from tests.airflow import harness
 from tests.airflow.harness import EXAMPLE_DAGS, RunDag
 
 
 @pytest.fixture(scope="module")
 def examples(airflow_database: None) -> dict[str, Any]:
     """The DAGs of the folder, read as Airflow reads them."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(str(EXAMPLE_DAGS))
+    bag = harness.read_dags(EXAMPLE_DAGS)
     assert bag.import_errors == {}
-    assert not any("mastra_server" in stat.file for stat in bag.dagbag_stats)
     return dict(bag.dags)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mastra.connection import EXTRAS
 from airflow_provider_mastra.get_provider_info import get_provider_info
@@ -89,7 +90,12 @@ def test_the_configuration_option_has_a_default(manager: Any) -> None:
 
 def test_every_module_that_it_names_is_there() -> None:
     info = get_provider_info()
-    kinds = {"hooks": MastraHook, "operators": BaseOperator, "sensors": BaseSensorOperator}
+    kinds: dict[str, type] = {
+        "hooks": MastraHook,
+        "operators": BaseOperator,
+        "sensors": BaseSensorOperator,
+        "triggers": BaseTrigger,
+    }
     for kind, base in kinds.items():
         for entry in info[kind]:
             for name in entry["python-modules"]:

@@ -38,6 +38,8 @@ def test_run_suspended_resume_result(connected: SampleServer, run_dag: RunDag) -
     assert (asked["status"], resumed["status"]) == ("suspended", "success")
     assert resumed["result"] == {"order": "A-1", "refunded": 100, "note": "resume"}
     assert resumed["run_id"] == asked["run_id"]
+    # So that `ask.output["suspensions"]` is what a task downstream gets.
+    assert {key: result.xcom("ask", key=key) for key in asked} == asked
     assert resumed["url"] == f"{STUDIO}/workflows/refundApproval/graph/{asked['run_id']}"
     assert "The step was resumed." in result.log
     assert "Step 'pay-back' succeeded after" in result.log

@@ -346,6 +346,9 @@ def test_no_secret_gets_into_the_log(
         {"max_poll_interval": -1},
         {"timeout": timedelta(seconds=-1)},
         {"outage_timeout": -1},
+        {"stall_timeout": 0},
+        {"on_stall": "pray"},
+        {"on_failed_run": "pray"},
     ],
     ids=lambda option: next(iter(option)),
 )

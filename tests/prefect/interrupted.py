@@ -9,7 +9,13 @@ import sys
 
 from prefect import flow
 
-from prefect_mastra import MastraServer, run_workflow, start_workflow, wait_for_workflow_run
+from prefect_mastra import (
+    MastraServer,
+    cancel_mastra_runs,
+    run_workflow,
+    start_workflow,
+    wait_for_workflow_run,
+)
 
 what, base_url, workflow_id, run_id, then = sys.argv[1:]
 server = MastraServer(base_url=base_url)
@@ -17,7 +23,7 @@ cancel_on_kill = then == "cancel"
 seconds = {"seconds": 20}
 
 
-@flow
+@flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])
 def of_tasks() -> None:
     run = start_workflow(server, workflow_id, seconds, run_id=run_id, cancel_on_kill=cancel_on_kill)
     wait_for_workflow_run(server, run, cancel_on_kill=cancel_on_kill)

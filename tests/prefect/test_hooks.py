@@ -52,7 +52,8 @@ def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
     mastra_1.token = "s3cret-of-the-tests"  # type: ignore[assignment]
     mastra_1.save(name := f"hooked-{key[-12:]}")
     server: Any = MastraServer.load(name)
-    state = run_workflow(server, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
+    hooked = run_workflow.with_options(on_crashed=[cancel_mastra_runs])
+    state = hooked(server, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
     assert state.state_details.flow_run_id is not None
     flow_run: Any = api.read_flow_run(state.state_details.flow_run_id)
     (note,) = (value for name, value in flow_run.labels.items() if name.startswith("mastra.run."))

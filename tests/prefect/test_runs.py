@@ -212,7 +212,9 @@ def test_a_retry_goes_on_waiting(mastra_1: MastraServer, api: SyncPrefectClient,
     def waits() -> None:
         started = start_workflow(mastra_1, "slowExport", {"seconds": 60}, run_id=key)
         try:
-            wait_for_workflow_run.with_options(retries=2)(mastra_1, started, timeout=0.1)
+            wait_for_workflow_run.with_options(retries=2)(
+                mastra_1, started, timeout=0.1, cancel_on_timeout=False
+            )
         finally:
             cancel_workflow_run(mastra_1, started)
 
