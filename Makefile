@@ -39,7 +39,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect test-system reliability \
+.PHONY: help setup demo server test test-core test-airflow test-prefect test-system reliability bench-import \
 	lint lint-ruff lint-core lint-airflow lint-prefect format build lock clean
 
 help: ## List these targets
@@ -75,6 +75,9 @@ test-system: $(AIRFLOW) $(SERVER) $(SERVER_0) ## A whole Airflow on PostgreSQL, 
 
 reliability: $(AIRFLOW) $(SERVER) $(SERVER_0) ## docs/reliability.md anew: what was broken, what came of it
 	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults.py
+
+bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
+	@.build/airflow/bin/python -m benchmarks.import_time
 
 lint: $(CORE) $(AIRFLOW) $(PREFECT) ## Ruff, and mypy --strict in each environment
 	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
+    conf,
 )
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.run_task import MastraRunTask
-from mastra_workflows import OnSuspend
+from airflow_provider_mastra.triggers.workflow import Ended, MastraWorkflowRunTrigger
+from mastra_workflows import OnSuspend, Run
 from mastra_workflows.errors import (
     RunCanceledError,
     RunError,
@@ -24,6 +29,9 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
+
+ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
+"""What a sensor's next try would only meet again."""
 
 
 class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
@@ -46,6 +54,8 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         poll_interval: seconds before the second look, in ``mode="poke"``.
         poke_interval: seconds between two looks at most, or a timedelta.
         outage_timeout: for how many seconds the server may be out of reach.
+        deferrable: whether to wait in the triggerer, in place of either mode. The default is
+            Airflow's own option ``[operators] default_deferrable``.
         **kwargs: ``mastra_conn_id``, and everything that a `BaseSensorOperator` takes.
     """
 
@@ -58,6 +68,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         poll_interval: float = 0.5,
         poke_interval: float | timedelta = 30.0,
         outage_timeout: float = 300.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -70,6 +81,54 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             "outage_timeout": outage_timeout,
         }
         WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the run: here, or in the triggerer.
+
+        Returns and raises: as `poke` does in the end.
+        """
+        if not self.deferrable:
+            return super().execute(context)
+        try:
+            with without_useless_retries(*ENDS), self.hook:
+                return self._look_or_defer(self.handle(context), time.time() + self.timeout)
+        except AirflowException as error:
+            if self.soft_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def execute_complete(self, context: Context, event: Ended) -> dict[str, Any]:
+        """Go on after the triggerer's waiting: read the run, and decide."""
+        with without_useless_retries(*ENDS), self.hook:
+            workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
+            deadline = event["deadline"]
+            assert deadline is not None
+            return self._look_or_defer(workflow.run(event["run_id"]), deadline)
+
+    def _look_or_defer(self, run: Run, deadline: float) -> dict[str, Any]:
+        arguments: WaitArguments = {**self.wait_arguments, "timeout": 0.0}
+        try:
+            record = run.wait(**arguments)
+        except WaitTimeoutError as error:
+            if time.time() >= deadline:
+                self.log.info(summary(error.run))
+                raise AirflowSensorTimeout(str(error)) from error
+        except RunError as error:
+            self.log.info(summary(error.run))  # said here, since `soft_fail` drops the error
+            raise
+        else:
+            self.log.info(summary(record))
+            return record.raise_for_status().outcome(self.url(run))
+        trigger = MastraWorkflowRunTrigger(
+            mastra_conn_id=self.mastra_conn_id,
+            workflow_id=run.workflow_id,
+            run_id=run.run_id,
+            wait=self.wait_arguments,
+            deadline=deadline,
+            cancel_on_kill=False,  # the run is not the sensor's own
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Wait for the run, or with ``mode="reschedule"`` look at it once.
@@ -84,8 +143,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             AirflowSensorTimeout: the sensor's ``timeout`` was over first; the run goes on.
             ServerLostError: the server was out of reach for too long.
         """
-        ends = (RunFailedError, RunCanceledError, RunSuspendedError)
-        with without_useless_retries(*ends), self.hook:
+        with without_useless_retries(*ENDS), self.hook:
             run = self.handle(context)
             arguments: WaitArguments = {**self.wait_arguments}
             if self.reschedule:

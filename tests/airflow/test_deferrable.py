@@ -15,6 +15,7 @@ from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
 )
+from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, RunStatus
 from scripts.sample_server import SampleServer
@@ -216,3 +217,54 @@ def test_a_lost_run_is_restarted_by_the_task(
     assert "The triggerer's waiting is over (stalled)" in result.log
     assert result.log.count("Restarted it.") == 1
     assert mortal.executions(key) == 2
+
+
+def test_a_sensor_waits_in_the_triggerer(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
+) -> None:
+    run = client.get_workflow("countedCharge").run(key)
+    run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 2})
+    with DAG("deferred_sensor", schedule=None) as dag:
+        MastraWorkflowRunSensor(
+            task_id="wait", workflow_id="countedCharge", run_id=key, deferrable=True
+        )
+    result = run_dag(dag)
+    assert result.xcom("wait")["result"] == {"charged": 5}
+
+
+@pytest.mark.parametrize(("soft_fail", "state"), [(True, "skipped"), (False, "failed")])
+def test_a_sensor_whose_time_is_over(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    key: str,
+    soft_fail: bool,
+    state: str,
+) -> None:
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 60})
+    with DAG("late_sensor", schedule=None) as dag:
+        MastraWorkflowRunSensor(
+            task_id="wait",
+            workflow_id="slowExport",
+            run_id=key,
+            deferrable=True,
+            timeout=2,
+            soft_fail=soft_fail,
+        )
+    assert run_dag(dag).task_state("wait") == state
+    assert run.read().is_active  # the run is not the sensor's own
+    run.cancel()
+
+
+def test_a_sensor_of_a_run_that_fails(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
+) -> None:
+    client.get_workflow("failingImport").run(key).start_async()
+    with DAG("failed_sensor", schedule=None) as dag:
+        MastraWorkflowRunSensor(
+            task_id="wait", workflow_id="failingImport", run_id=key, deferrable=True
+        )
+    result = run_dag(dag)
+    assert result.task_state("wait") == "failed"
+    assert "disk full on import-7" in result.log

@@ -1,0 +1,45 @@
+"""What each example DAG adds to Airflow's own import time, in seconds: ``make bench-import``.
+
+Each figure is the median of several fresh interpreters, which first import what any DAG imports
+(`airflow.sdk`, and the task decorator's provider) and then the file.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ROUNDS = 5
+PROGRAM = """
+import runpy, sys, time
+began = time.perf_counter()
+import airflow.sdk
+airflow.sdk.DAG, airflow.sdk.dag, airflow.sdk.task.python, airflow.sdk.BaseOperator
+own = time.perf_counter() - began
+began = time.perf_counter()
+runpy.run_path(sys.argv[1])
+print(own, time.perf_counter() - began)
+"""
+
+
+def measure(file: Path) -> tuple[float, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, file], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    own, added = done.stdout.split()[-2:]
+    return float(own), float(added)
+
+
+def main() -> None:
+    print(f"{'example':<24}{'Airflow itself':>16}{'the file adds':>16}")
+    for file in sorted((ROOT / "example_dags").glob("*.py")):
+        rounds = [measure(file) for _ in range(ROUNDS)]
+        own, added = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(f"{file.name:<24}{own:>14.2f} s{added:>14.2f} s")
+
+
+if __name__ == "__main__":
+    main()
