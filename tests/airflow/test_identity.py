@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -144,3 +145,23 @@ def test_a_key_that_a_host_made_for_itself_does_not_count_among_many_hosts(
     assert deployment_with_key_in_file("a") != deployment_with_key_in_file("b")
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://api.example/execution/")
     assert deployment_with_key_in_file("a") == deployment_with_key_in_file("b")
+
+
+def test_without_the_derived_id_a_retry_executes_again(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    """The guard is what keeps the work from being done twice: here it is switched off."""
+    with DAG("unguarded", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 42, "seconds": 4},
+            run_id="{{ macros.uuid.uuid4() }}",
+            timeout=timedelta(seconds=1.5),
+            cancel_on_timeout=False,
+            retries=1,
+            retry_delay=timedelta(0),
+        )
+    run_dag(dag)
+
+    assert connected.executions(key) == 2

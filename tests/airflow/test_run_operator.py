@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import re
 import threading
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Context, task
 
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from mastra_workflows import MastraClient, RunStatus
+from mastra_workflows import MastraClient, Run, RunStatus
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from scripts.sample_server import SampleServer
-from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag, StartRun
+from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag
 
 
 def test_returns_the_runs_outcome_and_tells_each_step(
@@ -123,25 +123,32 @@ def test_a_suspension_can_be_the_outcome(connected: SampleServer, run_dag: RunDa
     assert set(suspension["resume_schema"]["properties"]) == {"approved", "note"}
 
 
-def test_a_suspension_can_be_waited_through(
-    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
-) -> None:
-    refund = {"order": "A-3", "amount": 100, "reason": "broken"}
-    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **refund))
+class Answered(MastraRunWorkflowOperator):
+    """Has its run resumed by somebody else, a second after it began."""
+
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Start the run, and have it resumed later."""
+        started = super().set_going(run, context)
+        answer = functools.partial(resume_when_it_waits, started)
+        threading.Timer(1.0, answer).start()
+        return started
+
+
+def resume_when_it_waits(run: Run) -> None:
     run.wait(timeout=10)
+    run.resume(resume_data={"approved": True})
+
+
+def test_a_suspension_can_be_waited_through(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("suspended_wait", schedule=None) as dag:
-        MastraRunWorkflowOperator(
+        Answered(
             task_id="approve",
             workflow_id="refundApproval",
-            input_data=refund,
-            run_id=run.run_id,
+            input_data={"order": "A-3", "amount": 100, "reason": "broken"},
             on_suspend="wait",
             max_poll_interval=0.5,
         )
-    answer = threading.Timer(1.0, run.resume, kwargs={"resume_data": {"approved": True}})
-    answer.start()
     result = run_dag(dag)
-    answer.join()
 
     assert result.xcom("approve")["result"]["refunded"] == 100
     suspended = result.log.index("Step 'approve' is suspended")
@@ -195,10 +202,9 @@ class Crashing(MastraRunWorkflowOperator):
 
     crashed: ClassVar[set[str]] = set()
 
-    def set_going(self, *arguments: Any) -> Any:
+    def set_going(self, run: Run, context: Context) -> Run:
         """Start the run, and fail."""
-        started = super().set_going(*arguments)
-        run = arguments[0]
+        started = super().set_going(run, context)
         if run.run_id not in self.crashed:
             self.crashed.add(run.run_id)
             raise OSError("the worker has no memory left")
@@ -221,7 +227,7 @@ def test_a_retry_attaches_to_the_run_and_executes_nothing_again(
     assert result.xcom("charge")["result"] == {"charged": 42}
     assert result.tries("charge") == 2
     assert connected.executions(key) == 1
-    assert re.search("start.* attach(es|ing) to it", result.log)
+    assert "an earlier try has" in result.log
 
 
 def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) -> None:
@@ -237,6 +243,33 @@ def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) 
     assert result.task_state("charge") == "failed"
     assert "WaitTimeoutError" in result.log
     assert "is running after 1 s of waiting. It goes on by itself." in result.log
+
+
+@pytest.mark.parametrize(("cancels", "status"), [(True, "canceled"), (False, "running")])
+def test_a_run_that_is_not_over_in_time(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    key: str,
+    cancels: bool,
+    status: str,
+) -> None:
+    with DAG("timed_out", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 60},
+            run_id=key,
+            timeout=1,
+            cancel_on_timeout=cancels,
+        )
+    result = run_dag(dag)
+
+    assert result.task_state("export") == "failed"
+    assert ("cancel_on_timeout is on: Run" in result.log) == cancels
+    run = client.get_workflow("slowExport").run(key)
+    assert run.read().status == status
+    run.cancel()
 
 
 def test_invalid_input_starts_nothing_and_is_not_retried(
