@@ -31,6 +31,8 @@ TOOLS := .build/tools/$(READY)
 CORE := .build/core/$(READY)
 AIRFLOW := .build/airflow/$(READY)
 PREFECT := .build/prefect/$(READY)
+AIRFLOW_OLDEST := .build/airflow-oldest/$(READY)
+PREFECT_OLDEST := .build/prefect-oldest/$(READY)
 SERVER := example_dags/mastra_server/node_modules/.ready
 SERVER_0 := example_dags/mastra_server/v0/node_modules/.ready
 
@@ -39,7 +41,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect test-system reliability bench-import \
+.PHONY: help setup demo server test test-core test-airflow test-prefect test-system test-compat reliability bench-import \
 	lint lint-ruff lint-core lint-airflow lint-prefect format build lock clean
 
 help: ## List these targets
@@ -72,6 +74,12 @@ test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integ
 test-system: $(AIRFLOW) $(SERVER) $(SERVER_0) ## A whole Airflow on PostgreSQL, broken on purpose
 	@echo "==> Tests of whole systems"
 	@.build/airflow/bin/python -m pytest tests/system -m "not matrix" $(ARGS)
+
+test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The oldest Airflow and Prefect that are supported
+	@echo "==> Tests on the oldest Airflow"
+	@.build/airflow-oldest/bin/python -m pytest tests/airflow $(ARGS)
+	@echo "==> Tests on the oldest Prefect"
+	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
 
 reliability: $(AIRFLOW) $(SERVER) $(SERVER_0) ## docs/reliability.md anew: what was broken, what came of it
 	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults.py
@@ -118,6 +126,10 @@ lock: $(TOOLS) ## Write the lock files anew
 	@$(compile) pyproject.toml requirements/core.in -o requirements/core.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow.in -o requirements/airflow.txt
 	@$(compile) pyproject.toml --extra prefect requirements/prefect.in -o requirements/prefect.txt
+	@$(compile) pyproject.toml --extra airflow requirements/airflow-oldest.in \
+		-o requirements/airflow-oldest.txt
+	@$(compile) pyproject.toml --extra prefect requirements/prefect-oldest.in \
+		-o requirements/prefect-oldest.txt
 
 clean: ## Remove everything that these targets made
 	@rm -rf .build dist $(dir $(SERVER)) $(dir $(SERVER_0))

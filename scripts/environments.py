@@ -16,7 +16,13 @@ import time
 from pathlib import Path
 
 TOOLS = Path(".build/tools")
-TITLES = {"core": "Core", "airflow": "Airflow", "prefect": "Prefect"}
+TITLES = {
+    "core": "Core",
+    "airflow": "Airflow",
+    "airflow-oldest": "Oldest Airflow",
+    "prefect": "Prefect",
+    "prefect-oldest": "Oldest Prefect",
+}
 STILL_AT_IT_SECONDS = 20.0
 
 Command = list[str | Path]

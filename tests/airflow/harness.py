@@ -84,16 +84,23 @@ def try_again(dag: Any, ti: Any, *, clear: bool = False) -> None:
         ti: its row.
         clear: whether a person clears it first, which makes the next try new work.
     """
-    from airflow.models.taskinstance import clear_task_instances
+    from airflow.models.taskinstance import TaskInstance, clear_task_instances
     from airflow.sdk.definitions.dag import _run_task
     from airflow.utils.session import create_session
+    from sqlalchemy import select
 
+    this = select(TaskInstance).where(
+        TaskInstance.dag_id == ti.dag_id,
+        TaskInstance.task_id == ti.task_id,
+        TaskInstance.run_id == ti.run_id,
+        TaskInstance.map_index == ti.map_index,
+    )
+    if clear:
+        with create_session() as session:
+            # The DAG run stays as it is: there is no scheduler here that would start it again.
+            clear_task_instances([session.scalars(this).one()], session, dag_run_state=False)
     with create_session() as session:
-        ti = session.merge(ti)
-        if clear:
-            ti.task = dag.get_task(ti.task_id)
-            clear_task_instances([ti], session)
-            session.flush()
+        ti = session.scalars(this).one()
         ti.try_number += 1
         ti.state = "scheduled"
     _run_task(ti=ti, task=dag.get_task(ti.task_id))
