@@ -57,7 +57,7 @@ server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
 
 test: setup ## Every test, each suite in its own environment
-	@$(call each,test,test-core test-airflow test-prefect test-system)
+	@$(call each,test,test-core test-airflow test-prefect)
 
 test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
 	@echo "==> Tests of the shared part"
@@ -104,7 +104,7 @@ lint-core: $(CORE)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
-	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system --exclude tests/system/flows)
+	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system/*.py tests/system/dags)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"
