@@ -20,7 +20,7 @@ from mastra_workflows.errors import (
     UnavailableError,
 )
 from mastra_workflows.models import JSON, Step, WorkflowRun
-from mastra_workflows.policy import require_choice
+from mastra_workflows.policy import is_lost, require_choice
 from mastra_workflows.procedures._effects import Procedure, Server, send
 from mastra_workflows.procedures.reading import find_run, read_run, until
 from mastra_workflows.procedures.resuming import Answer, resume
@@ -126,12 +126,8 @@ def attach_or_resume(
 
 def _answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> str | None:
     """The step that the answer was given to before; None if there is none."""
-    waiting = [item for item in run.suspensions if answer.names(item.step)]
-    if answer.for_each_index is not None:
-        waiting = [item for item in waiting if item.for_each_index == answer.for_each_index]
-    if answer.asked_at is not None:
-        waiting = [item for item in waiting if item.suspended_at == answer.asked_at]
-    if waiting and (answer.asked_at is not None or not is_retry):
+    waits = any(answer.fits(item) for item in run.suspensions)
+    if waits and (answer.asked_at is not None or not is_retry):
         return None
     for step in run.steps:
         if (
@@ -148,7 +144,7 @@ def _travel(server: Server, found: WorkflowRun, step: Step) -> Procedure[Attachm
     try:
         yield from send(server, request)
     except (ConnectionFailedError, UnavailableError) as error:
-        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+        if not is_lost(error):
             raise
         log.warning(
             "The answer to the time travel was lost (%s); looking what became of it.", error

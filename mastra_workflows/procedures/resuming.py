@@ -36,7 +36,7 @@ from mastra_workflows.procedures._effects import (
     through_outage,
 )
 from mastra_workflows.procedures.reading import details, generation, read_run, until
-from mastra_workflows.procedures.starting import error_text, shows_execution
+from mastra_workflows.procedures.starting import error_text, reasons, shows_execution
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import problems
 
@@ -94,6 +94,14 @@ class Answer:
         if self.step is None:
             return True
         return ".".join(path) == self.step if isinstance(self.step, str) else path == (*self.step,)
+
+    def fits(self, item: Suspension) -> bool:
+        """Whether a suspension is the one that is meant, as far as the answer says which."""
+        return (
+            self.names(item.step)
+            and self.for_each_index in (None, item.for_each_index)
+            and self.asked_at in (None, item.suspended_at)
+        )
 
 
 def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
@@ -190,15 +198,9 @@ def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension
     """
     if not run.is_suspended:
         raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
-    asked_at = answer.asked_at
-    at_step = tuple(
-        item
-        for item in run.suspensions
-        if answer.names(item.step) and asked_at in (None, item.suspended_at)
-    )
-    meant = at_step
-    if answer.for_each_index is not None:
-        meant = tuple(item for item in at_step if item.for_each_index == answer.for_each_index)
+    any_item = dataclasses.replace(answer, for_each_index=None)
+    at_step = tuple(item for item in run.suspensions if any_item.fits(item))
+    meant = tuple(item for item in at_step if answer.fits(item))
     one_step = len({item.step for item in at_step}) == 1
     if len(at_step) > 1 and one_step and meant and not chooses_items:
         return _all_items(at_step, answer)
@@ -274,7 +276,7 @@ def _refusal(
     run: WorkflowRun, meant: Suspension, said: str
 ) -> InvalidResumeDataError | ResumeRefusedError | NotSuspendedError:
     if said.startswith("Invalid resume data"):
-        lines = [line.strip("- ") for line in said.splitlines()[1:] if line.strip()]
+        lines = reasons(said)
         return InvalidResumeDataError(
             f"The server refused the resume data for step {meant.name!r}: "
             f"{'; '.join(lines) or said}. {run}.",

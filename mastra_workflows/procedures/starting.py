@@ -133,7 +133,7 @@ def _not_started(
     who = f"run {run_id!r} of workflow {workflow_id!r}"
     said = error_text(last)
     if said.startswith("Invalid input data"):
-        lines = [line.strip("- ") for line in said.splitlines()[1:] if line.strip()]
+        lines = reasons(said)
         return InvalidInputError(
             f"The server refused the input of {who}: {'; '.join(lines) or said}. "
             "Nothing was executed.",
@@ -153,6 +153,11 @@ def error_text(event: Event | None) -> str:
     if isinstance(error, dict):
         error = error.get("message")
     return str(error or "")
+
+
+def reasons(said: str) -> list[str]:
+    """The places that a server's "Invalid ... data" names, one line each below the first."""
+    return [line.strip("- ") for line in said.splitlines()[1:] if line.strip()]
 
 
 def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[None]:
