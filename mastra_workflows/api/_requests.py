@@ -1,0 +1,318 @@
+"""Requests as values: one function for each endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TypedDict
+from urllib.parse import quote, urlencode
+
+from mastra_workflows.errors import (
+    BodyTooLargeError,
+    ConfigurationError,
+    InvalidDataError,
+)
+from mastra_workflows.models import (
+    JSON,
+    StepPath,
+)
+from mastra_workflows.policy import require_positive
+
+
+class Generation(Enum):
+    """Which of the two server generations answers."""
+
+    V0 = "0.x"
+    V1 = "1.x"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request below the API prefix.
+
+    Attributes:
+        method: the HTTP method.
+        path: percent-encoded, with a leading slash.
+        query: the query parameters, not yet encoded.
+        body: the JSON body; None for none.
+        repeatable: whether sending it twice does no more than sending it once.
+        waits: whether the server answers only when the run is done.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, JSON] | None = None
+    repeatable: bool = False
+    waits: bool = False
+
+    @property
+    def target(self) -> str:
+        """Path and query, encoded."""
+        return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
+
+    def encode(self, *, max_bytes: int) -> bytes | None:
+        """The body as it is sent; None for none.
+
+        Raises:
+            InvalidDataError: it holds something that JSON has no form for.
+            BodyTooLargeError: it is over the limit.
+        """
+        if self.body is None:
+            return None
+        try:
+            text = json.dumps(self.body, ensure_ascii=False, allow_nan=False)
+            body = text.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
+        if len(body) > max_bytes:
+            raise BodyTooLargeError(
+                f"The request's body has {len(body)} bytes, over the limit of {max_bytes} "
+                "(max_body_bytes). Nothing was sent."
+            )
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer, read to its end. Header names are lower case."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def _path(*segments: str) -> str:
+    return "".join(f"/{quote(_addressable(segment), safe='')}" for segment in segments)
+
+
+def _addressable(name: str) -> str:
+    # Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether.
+    if name in ("", ".", "..") or not _is_utf8(name):
+        raise ConfigurationError(
+            f"{name!r} cannot be the id of a workflow or run: no address can hold it. Nothing was "
+            "sent."
+        )
+    return name
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _get(*segments: str, **query: str) -> Request:
+    return Request("GET", _path(*segments), query, repeatable=True)
+
+
+def system_packages() -> Request:
+    """``GET /system/packages``: there on 1.x, 404 on 0.x. Changes nothing."""
+    return _get("system", "packages")
+
+
+def list_workflows() -> Request:
+    """``GET /workflows``."""
+    return _get("workflows")
+
+
+def workflow_details(workflow_id: str) -> Request:
+    """``GET /workflows/{workflow}``."""
+    return _get("workflows", workflow_id)
+
+
+def create_run(workflow_id: str, run_id: str, resource_id: str | None = None) -> Request:
+    """``POST /workflows/{workflow}/create-run``; once more with the same id changes nothing."""
+    body = {} if resource_id is None else {"resourceId": resource_id}
+    path = _path("workflows", workflow_id, "create-run")
+    return Request("POST", path, {"runId": _addressable(run_id)}, body, repeatable=True)
+
+
+class StartArguments(TypedDict, total=False):
+    """What every way to start a run takes, each as a keyword.
+
+    Attributes:
+        input_data: the workflow's input; an empty object if None.
+        initial_state: the workflow's state at its start (1.x; 0.x ignores it).
+        request_context: values that steps read from their request context (0.x: runtime context).
+        tracing_options: passed to Mastra's tracing.
+        resource_id: whom the run belongs to (1.x; 0.x ignores it).
+    """
+
+    input_data: JSON
+    initial_state: JSON
+    request_context: Mapping[str, JSON] | None
+    tracing_options: Mapping[str, JSON] | None
+    resource_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """What a run starts with; see `StartArguments`."""
+
+    input_data: JSON = None
+    initial_state: JSON = None
+    request_context: Mapping[str, JSON] | None = None
+    tracing_options: Mapping[str, JSON] | None = None
+    resource_id: str | None = None
+
+    def body(self) -> dict[str, JSON]:
+        """As both generations take it."""
+        return _without_none(
+            # 1.x takes no input for invalid, also where every field of it may be left out.
+            inputData={} if self.input_data is None else self.input_data,
+            initialState=self.initial_state,
+            tracingOptions=self.tracing_options,
+            resourceId=self.resource_id,
+            **_context(self.request_context),
+        )
+
+
+def start(workflow_id: str, run_id: str, options: StartOptions) -> Request:
+    """``POST .../start``: answers at once. Every one of them executes the run."""
+    return _act(workflow_id, "start", run_id, options.body())
+
+
+def start_async(workflow_id: str, run_id: str, options: StartOptions) -> Request:
+    """``POST .../start-async``: answers when the run is done, or 504 after three minutes."""
+    return _act(workflow_id, "start-async", run_id, options.body(), waits=True)
+
+
+def stream(workflow_id: str, run_id: str, options: StartOptions) -> Request:
+    """``POST .../stream``: starts the run, or attaches to it while it is under way."""
+    return _act(workflow_id, "stream", run_id, options.body())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeOptions:
+    """What a suspended step is resumed with.
+
+    Attributes:
+        step: the step's path.
+        resume_data: the answer to its question.
+        for_each_index: which item of a ``foreach`` is meant, counted from 0.
+        request_context: as at the start.
+        tracing_options: as at the start.
+    """
+
+    step: StepPath
+    resume_data: JSON = None
+    for_each_index: int | None = None
+    request_context: Mapping[str, JSON] | None = None
+    tracing_options: Mapping[str, JSON] | None = None
+
+    def body(self) -> dict[str, JSON]:
+        """As both generations take it."""
+        return _without_none(
+            # One name where one will do: a list of one is not understood by every old server.
+            step=self.step[0] if len(self.step) == 1 else list(self.step),
+            resumeData=self.resume_data,
+            forEachIndex=self.for_each_index,
+            tracingOptions=self.tracing_options,
+            **_context(self.request_context),
+        )
+
+
+def resume_async(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
+    """``POST .../resume-async``: answers when the run is done or suspended again."""
+    return _act(workflow_id, "resume-async", run_id, options.body(), waits=True)
+
+
+def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
+    """``POST .../resume-stream``: resumes, and tells what happens from then on."""
+    return _act(workflow_id, "resume-stream", run_id, options.body())
+
+
+def watch(workflow_id: str, run_id: str, generation: Generation) -> Request:
+    """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x."""
+    if generation is Generation.V0:
+        return _get("workflows", workflow_id, "watch", runId=_addressable(run_id))
+    return observe(workflow_id, run_id)
+
+
+def observe(workflow_id: str, run_id: str) -> Request:
+    """``POST .../observe`` (from 0.22): what happened and happens in a run begun by a stream."""
+    path = _path("workflows", workflow_id, "observe")
+    return Request("POST", path, {"runId": _addressable(run_id)}, {}, repeatable=True)
+
+
+def run_execution_result(workflow_id: str, run_id: str, generation: Generation) -> Request:
+    """``GET .../runs/{run}/execution-result`` on 0.x, ``GET .../runs/{run}`` on 1.x."""
+    tail = ("execution-result",) if generation is Generation.V0 else ()
+    return _get("workflows", workflow_id, "runs", run_id, *tail)
+
+
+def list_runs(
+    workflow_id: str,
+    *,
+    page: int,
+    per_page: int,
+    from_date: datetime | None = None,
+    to_date: datetime | None = None,
+    resource_id: str | None = None,
+) -> Request:
+    """``GET .../runs``. All four paging words go together: one alone returns every row.
+
+    Raises:
+        ConfigurationError: a page without rows, or a time without a zone.
+    """
+    require_positive(page_size=per_page)
+    for name, moment in (("from_date", from_date), ("to_date", to_date)):
+        if moment is not None and moment.tzinfo is None:
+            raise ConfigurationError(f"{name} is {moment}; it must be an aware datetime.")
+    query = {
+        "limit": str(per_page),
+        "offset": str(page * per_page),
+        "page": str(page),
+        "perPage": str(per_page),
+    }
+    if from_date is not None:
+        query["fromDate"] = from_date.isoformat()
+    if to_date is not None:
+        query["toDate"] = to_date.isoformat()
+    if resource_id is not None:
+        query["resourceId"] = resource_id
+    return _get("workflows", workflow_id, "runs", **query)
+
+
+def cancel(workflow_id: str, run_id: str) -> Request:
+    """``POST .../runs/{run}/cancel``. 1.x rewrites even a finished run: look before."""
+    path = _path("workflows", workflow_id, "runs", run_id, "cancel")
+    return Request("POST", path, {}, {})
+
+
+def delete(workflow_id: str, run_id: str) -> Request:
+    """``DELETE .../runs/{run}`` (1.x)."""
+    return Request("DELETE", _path("workflows", workflow_id, "runs", run_id), repeatable=True)
+
+
+def restart(workflow_id: str, run_id: str) -> Request:
+    """``POST .../restart`` (from 0.24.8)."""
+    return _act(workflow_id, "restart", run_id, {})
+
+
+def time_travel(workflow_id: str, run_id: str, step: StepPath, input_data: JSON = None) -> Request:
+    """``POST .../time-travel`` (from 0.24.8)."""
+    body = _without_none(step=step[0] if len(step) == 1 else list(step), inputData=input_data)
+    return _act(workflow_id, "time-travel", run_id, body)
+
+
+def _act(
+    workflow_id: str, verb: str, run_id: str, body: Mapping[str, JSON], *, waits: bool = False
+) -> Request:
+    path = _path("workflows", workflow_id, verb)
+    return Request("POST", path, {"runId": _addressable(run_id)}, body, waits=waits)
+
+
+def _context(values: Mapping[str, JSON] | None) -> dict[str, JSON]:
+    # The two generations call it by two names and each ignores the other's.
+    return {} if values is None else {"runtimeContext": values, "requestContext": values}
+
+
+def _without_none(**values: JSON) -> dict[str, JSON]:
+    return {key: value for key, value in values.items() if value is not None}
