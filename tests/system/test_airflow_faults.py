@@ -18,10 +18,10 @@ from scripts.postgres import PostgresServer
 from scripts.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, DropRequest, Fault, LoseAnswer, Respond
+from tests.support.reliability import ReliabilityTable
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
-MARK = "<!-- written by the suite -->"
 GENERATIONS: tuple[Generation, ...] = ("1", "0")
 MODES = ("faults_sync", "faults_deferrable", "faults_sensor")
 
@@ -57,18 +57,13 @@ def airflow(
         yield stack
 
 
-ROWS: list[str] = []
-"""What was broken and what came of it, for docs/reliability.md."""
+TABLE = ReliabilityTable("airflow")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _table() -> Iterator[None]:
     yield
-    if target := os.environ.get("RELIABILITY"):
-        head = "| what is broken | mode | Mastra | executions | the task |\n|---|---|---|---|---|\n"
-        path = Path(target)
-        before = path.read_text().partition(MARK)[0]
-        path.write_text(before + MARK + "\n\n" + head + "".join(sorted(ROWS)))
+    TABLE.write()
 
 
 class Work:
@@ -144,8 +139,7 @@ class Work:
 
     def tell(self, executions: str, outcome: str) -> None:
         mode = self.dag_id.removeprefix("faults_")
-        version = self.server.version
-        ROWS.append(f"| {self.fault} | {mode} | {version} | {executions} | {outcome} |\n")
+        TABLE.add(self.fault, mode, self.server.version, executions, outcome)
 
     def log(self, try_number: int = 1) -> str:
         return self.airflow.api.task_log(self.dag_id, self.run_id, "charge", try_number=try_number)
