@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from abc import abstractmethod
 from datetime import timedelta
 from typing import Any, NoReturn
 
-from airflow.providers.common.compat.sdk import Context, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, conf
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.run_task import MastraRunTask
+from airflow_provider_mastra.task_state import TASK_IS_OVER, task_state
 from airflow_provider_mastra.triggers.workflow import Ended, MastraWorkflowRunTrigger
-from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, WorkflowRun
-from mastra_workflows.errors import MastraError, RunError, RunStalledError, WaitTimeoutError
+from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
+from mastra_workflows.client import CANCEL_LOOK_SECONDS
+from mastra_workflows.errors import (
+    MastraError,
+    RunError,
+    RunStalledError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnStall
 from mastra_workflows.procedures.stalling import fingerprint
@@ -33,6 +42,9 @@ except ImportError:  # where Airflow 3.1 has them
 KILL_SECONDS = 4.5
 """How long a task that was told to end waits for its run to be cancelled. Airflow kills the process
 5 seconds after it told it."""
+
+ASK_SECONDS = 1.5
+"""How much of that it waits to be told how the task stands."""
 
 
 class MastraWaitingTask(MastraRunTask):
@@ -55,8 +67,10 @@ class MastraWaitingTask(MastraRunTask):
         on_stall: what to do when it does not, since it was restarted: ``"fail"``, ``"restart"`` the
             run, or ``"wait"`` on.
         cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
-            successful, or cleared. Otherwise the log says that it goes on.
-        cancel_on_timeout: whether the run is cancelled when the time to wait is over.
+            successful, or cleared. Otherwise the log says that it goes on. A worker that ends for
+            a deploy leaves it: a retry takes it up.
+        cancel_on_timeout: whether the run is cancelled when the time to wait is over: ``timeout``,
+            or ``execution_timeout``.
     """
 
     def __init__(
@@ -93,6 +107,7 @@ class MastraWaitingTask(MastraRunTask):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self._under_way: Run | None = None
+        self._ti: Any = None
 
     @abstractmethod
     def set_going(self, run: Run, context: Context) -> Run:
@@ -112,6 +127,7 @@ class MastraWaitingTask(MastraRunTask):
             AirflowFailException: another try would fail as well.
             MastraError: everything else that went wrong; a retry finds the same run.
         """
+        self._ti = context["ti"]
         with without_useless_retries(), self.hook:
             run = self._under_way = self.handle(context)
             started = self._under_way = self.set_going(run, context)
@@ -131,6 +147,7 @@ class MastraWaitingTask(MastraRunTask):
 
         Returns and raises: as `execute`.
         """
+        self._ti = context["ti"]
         with without_useless_retries(), self.hook:
             workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
             run = self._under_way = workflow.run(event["run_id"])
@@ -244,45 +261,93 @@ class MastraWaitingTask(MastraRunTask):
         try:
             with self.hook:
                 workflow = self.hook.get_conn().get_workflow(self.workflow_id)
-                self.log.warning("%s", workflow.run(run_id).cancel())
+                self.log.warning("%s", self.stop(workflow, run_id, look_for=CANCEL_LOOK_SECONDS))
         except MastraError as error:
             self.log.error("%s was not cancelled (%s) and may go on.", which, error)
 
     def on_kill(self) -> None:
-        """Cancel the run that is under way, or say that it goes on.
+        """Cancel the run that is under way, if a person has ended the task; or say that it goes on.
 
-        Airflow calls it when the task is killed, and when its ``execution_timeout`` is over.
+        Airflow calls it whenever the task's process is told to end: because the task was marked or
+        cleared, but also because its worker ends for a deploy, and then a retry takes up the run.
+        And it calls it when the ``execution_timeout`` is over.
         """
         if self._under_way is None:
             return
         # Airflow calls it in a signal handler, on top of whatever the task was doing. If that was
-        # to log a line or to use a connection, its lock is held until the handler returns; so
-        # another thread acts, and the handler does not wait for it for ever.
-        done = threading.Event()
-        threading.Thread(target=self._let_go, args=(self._under_way, done), daemon=True).start()
-        done.wait(KILL_SECONDS)
+        # to log a line, to ask Airflow or to use a connection, a lock is held until the handler
+        # returns; so another thread acts, and the handler does not wait for it for ever.
+        is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
+        killing = _Killing(self._under_way, is_timeout=is_timeout)
+        threading.Thread(target=self._let_go, args=(killing,), daemon=True).start()
+        if killing.decided.wait(ASK_SECONDS):
+            killing.done.wait(KILL_SECONDS - ASK_SECONDS)
 
-    def _let_go(self, run: Run, done: threading.Event) -> None:
+    def _let_go(self, killing: _Killing) -> None:
+        run = killing.run
         which = f"Run {run.run_id!r} of workflow {run.workflow_id!r}"
         where = f": {url}" if (url := self.url(run)) else "."
         level = logging.WARNING
-        if not self.cancel_on_kill:
-            text = f"{which} goes on, since cancel_on_kill is off{where}"
+        if (reason := self._why_to_spare(killing)) is not None:
+            text = f"{which} goes on, since {reason}{where}"
         else:
+            killing.decided.set()
             try:
                 cancellation = self._cancel(run)
+            except UnknownRunError:
+                text = f"{which} had not been started; nothing was cancelled."
             except Exception as error:  # whatever it is, it must not disturb the task's end
                 text = f"{which} was not cancelled ({error}) and may go on{where}"
             else:
                 text = f"The run is cancelled with the task. {cancellation}"
                 level = logging.WARNING if cancellation.goes_on else logging.INFO
-        done.set()
+        killing.decided.set()
+        killing.done.set()
         self.log.log(level, "%s", text)
+
+    def _why_to_spare(self, killing: _Killing) -> str | None:
+        """Why the run of a task that ends is not cancelled; None if it is."""
+        if killing.is_timeout:
+            return None if self.cancel_on_timeout else "cancel_on_timeout is off"
+        if not self.cancel_on_kill:
+            return "cancel_on_kill is off"
+        try:
+            state = task_state(self._ti)
+        except Exception as error:  # Airflow is out of reach: so nobody has marked the task there
+            return f"Airflow does not say how the task stands ({error}); a retry finds the run"
+        return None if state in TASK_IS_OVER else f"the task is {state}; a retry finds the run"
 
     def _cancel(self, run: Run) -> Cancellation:
         """Cancel a run within the time that a task has to end, by a client of its own."""
-        part = KILL_SECONDS / 3
+        part = (KILL_SECONDS - ASK_SECONDS) / 3
         with self.hook.new_client(
             retry=RetryPolicy(seconds=part), timeout=part, connect_timeout=part
         ) as client:
-            return client.get_workflow(run.workflow_id).run(run.run_id).cancel(look_for=part)
+            return self.stop(client.get_workflow(run.workflow_id), run.run_id, look_for=part)
+
+    def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
+        """Cancel the run.
+
+        Args:
+            workflow: its workflow's handle.
+            run_id: its id.
+            look_for: for how many seconds to look for its end.
+        """
+        return workflow.run(run_id).cancel(look_for=look_for)
+
+
+class _Killing:
+    """A task that is told to end, and how far that is.
+
+    Attributes:
+        run: its run.
+        is_timeout: whether its ``execution_timeout`` is over.
+        decided: set when it is known whether the run is cancelled.
+        done: set when there is no more to wait for.
+    """
+
+    def __init__(self, run: Run, *, is_timeout: bool) -> None:
+        self.run = run
+        self.is_timeout = is_timeout
+        self.decided = threading.Event()
+        self.done = threading.Event()

@@ -121,6 +121,14 @@ class AsyncWorkflow:
             )
         )
 
+    async def cancel_work(
+        self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS
+    ) -> Cancellation:
+        """As `Workflow.cancel_work`."""
+        return await self._transport.run(
+            procedures.cancel_work(self._server, self.workflow_id, run_id, look_for=look_for)
+        )
+
     async def run_execution_result(self, run_id: str) -> WorkflowRun:
         """As `Workflow.run_execution_result`."""
         return await self.run(run_id).read()

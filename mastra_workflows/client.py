@@ -152,6 +152,26 @@ class Workflow:
             )
         )
 
+    def cancel_work(self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
+        """Cancel what goes on of a piece of work (``POST .../runs/{run}/cancel``).
+
+        That is the run of this id; or, where it has failed or was cancelled, the one in line that
+        `attach_or_start` has put in its place.
+
+        Args:
+            run_id: as it was given to `attach_or_start`.
+            look_for: seconds to look for the run's end.
+
+        Returns:
+            What the record shows afterwards; its text says whether something goes on.
+
+        Raises:
+            UnknownRunError: the work was never begun.
+        """
+        return self._transport.run(
+            procedures.cancel_work(self._server, self.workflow_id, run_id, look_for=look_for)
+        )
+
     def run_execution_result(self, run_id: str) -> WorkflowRun:
         """A run's own record (0.x: ``GET .../runs/{run}/execution-result``; 1.x: without the tail).
 

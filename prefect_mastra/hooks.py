@@ -8,9 +8,7 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 
-from mastra_workflows import Workflow
 from mastra_workflows.errors import MastraError, UnknownRunError
-from mastra_workflows.procedures.attaching import ids_in_line
 from prefect_mastra import memory
 from prefect_mastra.blocks import MastraServer
 
@@ -35,18 +33,12 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
         try:
             server = _server(note)
             with server.get_client() as client:
-                _cancel_line(client.get_workflow(note["workflow_id"]), note["run_id"])
+                workflow = client.get_workflow(note["workflow_id"])
+                log.warning("%s", workflow.cancel_work(note["run_id"]))
+        except UnknownRunError:
+            continue  # it was killed before it started the run
         except (MastraError, ValueError) as error:
             log.error("Could not cancel %s, which may go on: %s", which, error)
-
-
-def _cancel_line(workflow: Workflow, run_id: str) -> None:
-    """Cancel what goes on of the runs that a call has had, one after the other."""
-    for candidate in ids_in_line(run_id):
-        try:
-            log.warning("%s", workflow.run(candidate).cancel())
-        except UnknownRunError:
-            return
 
 
 def _server(note: dict[str, Any]) -> MastraServer:

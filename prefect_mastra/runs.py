@@ -288,7 +288,9 @@ class MastraWorkflowRun(JobRun[JSON]):
         if self._cancel_on_kill:
             log.warning("Interrupted (%s); cancelling %s.", what, who)
             try:
-                self.cancel()
+                with self._remote() as run:
+                    # While a try starts the next run in line, this handle has the first one's id.
+                    self._say_cancelled(run.workflow.cancel_work(self.run_id))
             except UnknownRunError:
                 log.info("The run had not been started; nothing was cancelled.")
             except MastraError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -11,12 +12,11 @@ from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.identity import clear_generation, task_run_id
 from airflow_provider_mastra.run_task import MastraRunTask
 from airflow_provider_mastra.waiting_task import MastraWaitingTask
-from mastra_workflows import Run
+from mastra_workflows import Cancellation, Run, Workflow
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures import OnFailedRun
-from mastra_workflows.procedures.attaching import ids_in_line
 
 
 class MastraRunWorkflowOperator(MastraWaitingTask):
@@ -111,16 +111,18 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
 
         A task that is cleared while it is deferred is gone before anybody can act on its run.
         """
+        workflow = self.hook.get_conn().get_workflow(self.workflow_id)
         for generation in range(clear_generation(context["ti"])):
-            for run_id in ids_in_line(task_run_id(context, generation=generation)):
-                run = self.hook.get_conn().get_workflow(self.workflow_id).run(run_id)
-                try:
-                    record = run.read()
-                except UnknownRunError:
-                    break
-                if not record.is_finished:
-                    self.log.warning("The task was cleared, but its run was not over: %s", record)
-                    self.log.warning("%s", run.cancel())
+            with contextlib.suppress(UnknownRunError):
+                cancellation = workflow.cancel_work(task_run_id(context, generation=generation))
+                if cancellation.requested:
+                    self.log.warning(
+                        "The task was cleared, but its run was not over. %s", cancellation
+                    )
+
+    def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
+        """Cancel the task's run, or the one in line that took its place."""
+        return workflow.cancel_work(run_id, look_for=look_for)
 
 
 class MastraResumeWorkflowOperator(MastraWaitingTask):

@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_mastra.connection import client_arguments, secrets
+from airflow_provider_mastra.task_state import TASK_IS_OVER, task_state
 from mastra_workflows import RetryPolicy
 from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from mastra_workflows.aio import AsyncMastraClient
 
 Reason = Literal["over", "timeout", "stalled", "error"]
-
-TASK_IS_OVER = frozenset({"failed", "success", "skipped", "upstream_failed", "removed", None})
-"""States of a task whose run nobody waits for any more. None is a task just cleared; once it is
-scheduled again, its next try looks after the run itself."""
 
 KILL_SECONDS = 10.0
 """How long to try to cancel, and then to look; Airflow gives ``on_kill`` 30 s in all."""
@@ -132,7 +129,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         asked how it stands first.
         """
         which = f"Run {self.run_id!r} of workflow {self.workflow_id!r}"
-        state = await self._task_state()
+        state = await sync_to_async(task_state)(self.task_instance)
         if state not in TASK_IS_OVER:
             self.log.info("%s goes on: the task is %s.", which, state)
             return
@@ -155,17 +152,3 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         for secret in secrets(arguments):
             await sync_to_async(mask_secret)(secret)
         return AsyncMastraClient(**arguments, retry=retry)
-
-    async def _task_state(self) -> str | None:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        ti: Any = self.task_instance
-        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-            dag_id=ti.dag_id,
-            task_ids=[ti.task_id],
-            run_ids=[ti.run_id],
-            map_index=ti.map_index if ti.map_index >= 0 else None,
-        )
-        of_run: dict[str, str | None] = states.get(ti.run_id, {})
-        mapped = f"{ti.task_id}_{ti.map_index}"
-        return of_run.get(mapped, of_run.get(ti.task_id))

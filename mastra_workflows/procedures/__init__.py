@@ -15,6 +15,7 @@ from mastra_workflows.procedures.attaching import (
     OnFailedRun,
     attach_or_resume,
     attach_or_start,
+    cancel_work,
 )
 from mastra_workflows.procedures.reading import (
     details,
@@ -54,6 +55,7 @@ __all__ = [
     "attach_or_resume",
     "attach_or_start",
     "cancel",
+    "cancel_work",
     "create_run",
     "delete",
     "details",

@@ -18,10 +18,12 @@ from mastra_workflows.errors import (
     ConnectionFailedError,
     RunNotStartedError,
     UnavailableError,
+    UnknownRunError,
 )
 from mastra_workflows.models import JSON, Step, WorkflowRun
 from mastra_workflows.policy import is_lost, require_choice
 from mastra_workflows.procedures._effects import Procedure, Server, send
+from mastra_workflows.procedures.acting import Cancellation, cancel
 from mastra_workflows.procedures.reading import find_run, read_run, until
 from mastra_workflows.procedures.resuming import Answer, resume
 from mastra_workflows.procedures.starting import ensure_started
@@ -100,6 +102,34 @@ def attach_or_start(
             return (yield from _travel(server, found, step))
         log.info("%s: an earlier try has left it so; the next run in line does the work.", found)
     raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
+
+
+def cancel_work(
+    server: Server, workflow_id: str, run_id: str, *, look_for: float
+) -> Procedure[Cancellation]:
+    """Cancel what goes on of a piece of work: its run, or the one in line that took its place.
+
+    Args:
+        look_for: for how many seconds to look for the run's end.
+
+    Returns:
+        What became of the last run in line.
+
+    Raises:
+        UnknownRunError: there is no run of this work.
+    """
+    last: Cancellation | None = None
+    for candidate in ids_in_line(run_id):
+        try:
+            last = yield from cancel(server, workflow_id, candidate, look_for=look_for)
+        except UnknownRunError:
+            if last is None:
+                raise
+            break
+        if last.requested or last.run.is_success:
+            break  # the line goes on after a run that has failed or was cancelled, only
+    assert last is not None
+    return last
 
 
 def attach_or_resume(

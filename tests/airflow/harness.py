@@ -106,6 +106,17 @@ def try_again(dag: Any, ti: Any, *, clear: bool = False) -> None:
     _run_task(ti=ti, task=dag.get_task(ti.task_id))
 
 
+def mark(dag_id: str, task_id: str, state: str | None) -> None:
+    """Set the state of a DAG's task instances, as a person does who marks or clears them."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    of_task = (TaskInstance.dag_id == dag_id, TaskInstance.task_id == task_id)
+    with create_session() as session:
+        session.execute(update(TaskInstance).where(*of_task).values(state=state))
+
+
 def connection(host: str, *, port: int | None = None, password: str = "", **extra: Any) -> str:
     """A connection as AIRFLOW_CONN_MASTRA_DEFAULT takes it."""
     fields = {"host": host, "port": port, "password": password, "extra": extra}

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -19,29 +19,54 @@ from airflow_provider_mastra.operators.workflow import (
 )
 from mastra_workflows import MastraClient, Run, RunStatus
 from scripts.sample_server import ROOT, Generation, SampleServer
-from tests.airflow.harness import STUDIO, Connect, RunDag, StartRun
+from tests.airflow.harness import STUDIO, Connect, RunDag, StartRun, mark
 
 
 class Stopped(MastraRunWorkflowOperator):
-    """Gets the signal by which Airflow ends a task, as soon as its run is under way."""
+    """Is marked as failed, and gets the signal by which Airflow ends a task, once its run works."""
 
     before: Callable[[], Any] | None = None
+    state: str | None = "failed"
 
     def set_going(self, run: Run, context: Context) -> Run:
         """Start the run, and be told to end."""
         started = super().set_going(run, context)
         if self.before is not None:
             self.before()
+        mark(self.dag_id, self.task_id, self.state)
         signal.raise_signal(signal.SIGTERM)
+        mark(self.dag_id, self.task_id, "running")  # so that the test's Airflow lets it end
         return started
 
 
-def test_a_killed_process_cancels_its_run(
+@pytest.mark.parametrize(
+    ("state", "status", "said"),
+    [
+        pytest.param(
+            "failed",
+            RunStatus.CANCELED,
+            "The run is cancelled with the task. Run '{key}' of workflow 'slowExport' is canceled.",
+            id="marked",
+        ),
+        pytest.param(
+            "running",
+            RunStatus.RUNNING,
+            "Run '{key}' of workflow 'slowExport' goes on, since the task is running; "
+            "a retry finds the run",
+            id="its-worker-ends",
+        ),
+    ],
+)
+def test_a_process_that_is_told_to_end(
     servers: Callable[[Generation], SampleServer],
     connect: Connect,
     airflow_database: None,
     key: str,
+    state: str,
+    status: RunStatus,
+    said: str,
 ) -> None:
+    """Its run is cancelled only if somebody has ended the task."""
     server = servers("1")
     connect(server.url)
     command = [sys.executable, "-m", "tests.airflow.killed_task", key]
@@ -50,27 +75,89 @@ def test_a_killed_process_cancels_its_run(
     ) as process:
         assert process.stdout is not None
         try:
-            before = ""
-            for line in process.stdout:
-                before += line
-                if "Step 'export' started" in line:
-                    break
+            before = until(process.stdout, "Step 'export' started")
             assert process.poll() is None, before
+            mark("killed", "export", state)
             process.send_signal(signal.SIGTERM)
-            after, _ = process.communicate(timeout=60)
+            after = until(process.stdout, said.format(key=key))
         finally:
             process.kill()
 
+    assert said.format(key=key) in after
     with MastraClient(server.url) as client:
-        run = client.get_workflow("slowExport").run_execution_result(key)
-    assert run.status == RunStatus.CANCELED
-    said = f"The run is cancelled with the task. Run '{key}' of workflow 'slowExport' is canceled."
-    assert said in after
-    assert "The DAG run is failed" in after
+        run = client.get_workflow("slowExport").run(key)
+        assert run.read().status == status
+        run.cancel()
 
 
-def test_execution_timeout_cancels_the_run(
+def until(lines: Iterable[str], text: str) -> str:
+    """The lines up to the one that holds a text, or all of them."""
+    seen = ""
+    for line in lines:
+        seen += line
+        if text in line:
+            break
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("success", "The run is cancelled with the task."),
+        (None, "The run is cancelled with the task."),
+        ("restarting", "The run is cancelled with the task."),
+        ("up_for_retry", "goes on, since the task is up_for_retry; a retry finds the run"),
+        ("queued", "goes on, since the task is queued; a retry finds the run"),
+    ],
+)
+def test_what_the_tasks_state_means_to_its_run(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    key: str,
+    state: str | None,
+    said: str,
+) -> None:
+    with DAG("told_to_end", schedule=None) as dag:
+        operator = Stopped(
+            task_id="export", workflow_id="slowExport", input_data={"seconds": 3}, run_id=key
+        )
+    operator.state = state
+    result = run_dag(dag)
+
+    assert said in result.log
+    is_spared = "goes on" in said
+    assert result.task_state("export") == ("success" if is_spared else "failed")
+    run = client.get_workflow("slowExport").run_execution_result(key)
+    assert run.status == (RunStatus.SUCCESS if is_spared else RunStatus.CANCELED)
+
+
+def test_a_run_in_line_is_cancelled_while_it_is_being_started(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
+) -> None:
+    """The task still holds the id of the first run then, which is over."""
+
+    class StoppedInside(Stopped):
+        def set_going(self, run: Run, context: Context) -> Run:
+            super().set_going(run, context)
+            return run
+
+    workflow = client.get_workflow("slowExport")
+    workflow.run(key).ensure_started(input_data={"seconds": 60})
+    workflow.run(key).cancel()
+    with DAG("killed_in_line", schedule=None) as dag:
+        StoppedInside(
+            task_id="export", workflow_id="slowExport", input_data={"seconds": 60}, run_id=key
+        )
+    result = run_dag(dag)
+
+    assert f"The run is cancelled with the task. Run '{key}-2' of workflow" in result.log
+    assert workflow.run(f"{key}-2").read().status == RunStatus.CANCELED
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+def test_execution_timeout_cancels_the_run(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str, cancels: bool
 ) -> None:
     with DAG("execution_timeout", schedule=None) as dag:
         MastraRunWorkflowOperator(
@@ -79,14 +166,17 @@ def test_execution_timeout_cancels_the_run(
             input_data={"seconds": 60},
             run_id=key,
             execution_timeout=timedelta(seconds=1.5),
+            cancel_on_timeout=cancels,
         )
     result = run_dag(dag)
 
     assert result.task_state("export") == "failed"
     assert "AirflowTaskTimeout" in result.log
-    assert result.log.count("The run is cancelled with the task.") == 1
-    run = client.get_workflow("slowExport").run_execution_result(key)
-    assert run.status == RunStatus.CANCELED
+    assert result.log.count("The run is cancelled with the task.") == cancels
+    assert result.log.count("goes on, since cancel_on_timeout is off") == (not cancels)
+    run = client.get_workflow("slowExport").run(key)
+    assert run.read().status == (RunStatus.CANCELED if cancels else RunStatus.RUNNING)
+    run.cancel()
 
 
 def test_with_cancel_on_kill_off_the_run_goes_on(

@@ -90,3 +90,28 @@ def test_a_run_that_nobody_started(client: MastraClient, server: SampleServer, k
 def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
         client.get_workflow("orderReport").run(key).cancel()
+
+
+def test_a_piece_of_work_is_cancelled_where_it_is_in_its_line(
+    client: MastraClient, key: str
+) -> None:
+    workflow = client.get_workflow("slowExport")
+    with pytest.raises(UnknownRunError):
+        workflow.cancel_work(key)
+    for run_id in (key, f"{key}-2"):
+        assert workflow.attach_or_start(key, input_data={"seconds": 3600}).run_id == run_id
+        cancellation = workflow.cancel_work(key)
+        assert cancellation.requested
+        assert (cancellation.run.run_id, cancellation.run.status) == (run_id, "canceled")
+    assert not workflow.cancel_work(key).requested
+
+
+def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) -> None:
+    """Its id may look like the next in line; the line goes on after a failure only."""
+    workflow = client.get_workflow("slowExport")
+    workflow.run(key).start_async(input_data={"seconds": 0})
+    other = workflow.run(f"{key}-2")
+    other.ensure_started(input_data={"seconds": 3600})
+    assert not workflow.cancel_work(key).requested
+    assert other.read().is_active
+    other.cancel()

@@ -15,6 +15,7 @@ from mastra_workflows import MastraClient, WorkflowRun
 from scripts.airflow_stack import AirflowStack
 from scripts.json_api import ApiError
 from scripts.postgres import PostgresServer
+from scripts.processes import parent_pid
 from scripts.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, DropRequest, Fault, LoseAnswer, Respond
@@ -253,6 +254,16 @@ def test_a_worker_ends_at_a_deploy_and_cancels_nothing(begin: Begin) -> None:
     work.airflow.start_component("scheduler")
     assert now is not None
     assert now.is_active
+    work.check()
+
+
+def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(begin: Begin) -> None:
+    work = begin("faults_sync", seconds=8)
+    work.until_waited_for()
+    pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
+    os.kill(parent_pid(pid), signal.SIGTERM)
+    said = "goes on, since the task is running; a retry finds the run"
+    work.airflow.wait_until("the task's word", lambda: said in work.log())
     work.check()
 
 
