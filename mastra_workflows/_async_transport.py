@@ -7,8 +7,8 @@ import contextlib
 import os
 import socket
 import ssl
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Hashable
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,24 +18,41 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_p
 from yarl import URL
 
 from mastra_workflows import _failures
+from mastra_workflows._pools import Pools, pool_key
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
-from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Sleep
+from mastra_workflows.procedures import (
+    Effect,
+    Follower,
+    Heard,
+    Listen,
+    Open,
+    Procedure,
+    Send,
+    Sleep,
+)
 from mastra_workflows.settings import LONG_CALL_TIMEOUT, Settings
-from mastra_workflows.stream import Decoder, Once
+from mastra_workflows.stream import Decoder
 
 T = TypeVar("T")
 
 
+_pools: Pools[aiohttp.ClientSession] = Pools()
+
+
 class AsyncTransport:
-    """One connection pool to one server, of the event loop that it is first used in."""
+    """One client's way to its server, in the event loop that it is first used in.
+
+    The connection pool is shared with the other clients of that server in that loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
         self._session: aiohttp.ClientSession | None = None
+        self._key: tuple[Hashable, ...] = ()
         # `requests` rules of which proxy to take, so that both clients take the same one; and
         # aiohttp's own look-up reads .netrc for every request, to replace our header by it.
         self._proxy = select_proxy(
@@ -43,11 +60,11 @@ class AsyncTransport:
         )
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Let the connections go; the last client of a server closes them."""
         self._closed = True
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        if session is not None and (last := _pools.give_back(self._key)) is not None:
+            await last.close()
 
     async def run(self, procedure: Procedure[T]) -> T:
         """Carry out a procedure to its end."""
@@ -67,7 +84,7 @@ class AsyncTransport:
                     value = error
                     step = procedure.throw
 
-    async def _perform(self, effect: Send | Sleep | Listen) -> Response | Heard | None:
+    async def _perform(self, effect: Effect) -> Response | Heard | aiohttp.ClientResponse | None:
         match effect:
             case Send(request):
                 return await self._send(request)
@@ -76,6 +93,8 @@ class AsyncTransport:
                 return None
             case Listen():
                 return await self._listen(effect)
+            case Open(request):
+                return await self._open_stream(request)
 
     async def _send(self, request: Request) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
@@ -84,28 +103,36 @@ class AsyncTransport:
             return await self._read(answer)
 
     async def _listen(self, effect: Listen) -> Heard:
-        deadline = time.monotonic() + effect.seconds
-        answer = await self._open(effect.request, effect.seconds)
-        with contextlib.closing(answer):
-            if not _is_success(answer):
-                return Heard(await self._read(answer), None, ended=True)
-            head = Response(answer.status, _lower(answer.headers), b"")
-            last = None
-            try:
-                async with contextlib.aclosing(self._events(answer)) as events:
-                    async for last in events:
-                        if effect.enough(last) or time.monotonic() >= deadline:
+        began = asyncio.get_running_loop().time()
+        first_within = effect.seconds if effect.first_within is None else effect.first_within
+        head: Response | None = None
+        last: Event | None = None
+        try:
+            async with asyncio.timeout(_patience(first_within)) as limit:
+                answer = await self._open(effect.request, None)
+                with contextlib.closing(answer):
+                    if not _is_success(answer):
+                        return Heard(await self._read(answer), None, ended=True)
+                    head = Response(answer.status, _lower(answer.headers), b"")
+                    decoder = self._decoder(effect.passes_over)
+                    async for chunk in self._chunks(answer):
+                        if not effect.affords(len(chunk)):
                             return Heard(head, last, ended=False)
-            except _failures.ReadTimeoutError:
-                return Heard(head, last, ended=False)
-            return Heard(head, last, ended=True)
+                        for last in decoder.feed(chunk):
+                            if effect.enough(last):
+                                return Heard(head, last, ended=False)
+                        if (patience := _patience(effect.seconds)) is not None:
+                            patience += began
+                        limit.reschedule(patience)
+                    if decoder.is_cut:
+                        raise _failures.cut(self.settings.base_url)
+                    return Heard(head, last, ended=True)
+        except TimeoutError:
+            if head is None:
+                raise _failures.silent(self.settings.base_url) from None
+            return Heard(head, last, ended=False)
 
-    async def stream(self, request: Request) -> AsyncEventStream:
-        """Open a stream for a caller who iterates it himself.
-
-        Raises:
-            MastraError: the server refused; see `api.check`.
-        """
+    async def _open_stream(self, request: Request) -> aiohttp.ClientResponse:
         answer = await self._open(request, None)
         try:
             if not _is_success(answer):
@@ -113,15 +140,15 @@ class AsyncTransport:
         except BaseException:
             answer.close()
             raise
-        return AsyncEventStream(self._iterate(answer), answer.close)
+        return answer
 
-    async def _iterate(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
-        once = Once()
-        with contextlib.closing(answer):
-            async with contextlib.aclosing(self._events(answer)) as events:
-                async for event in events:
-                    if once.is_new(event):
-                        yield event
+    async def stream(self, follower: Follower) -> AsyncEventStream:
+        """Open a stream for a caller who iterates it himself.
+
+        Raises:
+            MastraError: the server refused; see `api.check`.
+        """
+        return AsyncEventStream(self, follower, await self.run(follower.open()))
 
     async def _open(self, request: Request, read_timeout: float | None) -> aiohttp.ClientResponse:
         body = request.encode(max_bytes=self.settings.max_body_bytes)
@@ -145,18 +172,21 @@ class AsyncTransport:
         if self._closed:
             raise ConfigurationError("This client is closed.")
         if self._session is None:
-            # Made here, since it belongs to the running event loop. No limit: a stream holds its
-            # connection for as long as a run takes, and a wait in line would be a run not seen.
-            connector = aiohttp.TCPConnector(
-                limit=0, ssl=_tls(self.settings), socket_factory=_socket
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                headers=self.settings.all_headers(),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
+            # Taken here, since it belongs to the running event loop.
+            self._key = (asyncio.get_running_loop(), *pool_key(self.settings))
+            self._session = _pools.take(self._key, self._new_session)
         return self._session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        # No limit: a stream holds its connection for as long as a run takes, and a wait in line
+        # would be a run not seen.
+        connector = aiohttp.TCPConnector(limit=0, ssl=_tls(self.settings), socket_factory=_socket)
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=self.settings.all_headers(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
 
     async def _read(self, answer: aiohttp.ClientResponse) -> Response:
         content = bytearray()
@@ -169,8 +199,12 @@ class AsyncTransport:
                 )
         return Response(answer.status, _lower(answer.headers), bytes(content))
 
-    async def _events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
-        decoder = Decoder(max_record_bytes=self.settings.max_body_bytes)
+    def _decoder(self, passes_over: frozenset[str] = frozenset()) -> Decoder:
+        return Decoder(max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over)
+
+    async def events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
+        """The events of an open stream, as they arrive."""
+        decoder = self._decoder()
         async with contextlib.aclosing(self._chunks(answer)) as chunks:
             async for chunk in chunks:
                 for event in decoder.feed(chunk):
@@ -202,14 +236,35 @@ class AsyncTransport:
 
 
 class AsyncEventStream:
-    """Events as they arrive. Leaving it early closes the connection; the run goes on.
+    """Events as they arrive; a stream that is cut is opened again, without a gap or a repeat.
 
-    Use it in an ``async with`` statement, call `aclose`, or iterate to the end.
+    Leaving it early closes the connection; the run goes on. Use it in an ``async with`` statement,
+    call `aclose`, or iterate to the end.
     """
 
-    def __init__(self, events: AsyncGenerator[Event], hang_up: Callable[[], None]) -> None:
-        self._events = events
-        self._hang_up = hang_up
+    def __init__(
+        self, transport: AsyncTransport, follower: Follower, answer: aiohttp.ClientResponse
+    ) -> None:
+        self._transport = transport
+        self._follower = follower
+        self._answer = answer
+        self._events = self._iterate()
+
+    async def _iterate(self) -> AsyncGenerator[Event]:
+        while True:
+            cut = None
+            try:
+                with contextlib.closing(self._answer):
+                    async with contextlib.aclosing(self._transport.events(self._answer)) as events:
+                        async for event in events:
+                            for new in self._follower.feed(event):
+                                yield new
+            except ConnectionFailedError as error:
+                cut = error
+            answer = await self._transport.run(self._follower.reopen(cut))
+            if answer is None:
+                return
+            self._answer = answer
 
     def __aiter__(self) -> Self:
         return self
@@ -220,7 +275,7 @@ class AsyncEventStream:
     async def aclose(self) -> None:
         """Stop listening."""
         await self._events.aclose()
-        self._hang_up()  # a generator that was never begun has closed nothing
+        self._answer.close()  # a generator that was never begun has closed nothing
 
     async def __aenter__(self) -> Self:
         return self
@@ -232,6 +287,11 @@ class AsyncEventStream:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _patience(seconds: float) -> float | None:
+    """How long to wait, as asyncio has it."""
+    return None if seconds == inf else max(seconds, 0.0)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | bool:

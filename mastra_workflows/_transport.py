@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,17 +16,28 @@ from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
 from mastra_workflows import _failures
+from mastra_workflows._pools import Pools, pool_key
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
-from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Sleep
+from mastra_workflows.procedures import (
+    Effect,
+    Follower,
+    Heard,
+    Listen,
+    Open,
+    Procedure,
+    Send,
+    Sleep,
+)
 from mastra_workflows.settings import LONG_CALL_TIMEOUT, Settings
-from mastra_workflows.stream import Decoder, Once
+from mastra_workflows.stream import Decoder
 
 T = TypeVar("T")
 
 POOL_SIZE = 32
+LONGEST_PATIENCE = 1_000_000.0
 
 
 class _Adapter(HTTPAdapter):
@@ -53,25 +65,40 @@ class _OwnHeaders(AuthBase):
         return request
 
 
+_pools: Pools[requests.Session] = Pools()
+
+
+def _new_session(settings: Settings) -> requests.Session:
+    session = requests.Session()
+    session.headers.update(settings.all_headers())
+    session.auth = _OwnHeaders()
+    # A cookie jar is the one part of a session that threads would change under each other.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = _Adapter(pool_maxsize=POOL_SIZE)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
 class Transport:
-    """One connection pool to one server; safe to share between threads."""
+    """One client's way to its server, over the connection pool that it shares with others.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
-        self._session = requests.Session()
-        self._session.headers.update(settings.all_headers())
-        self._session.auth = _OwnHeaders()
-        # A cookie jar is the one part of a session that threads would change under each other.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(pool_maxsize=POOL_SIZE)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._key = pool_key(settings)
+        self._session = _pools.take(self._key, lambda: _new_session(settings))
 
     def close(self) -> None:
-        """Close every connection."""
+        """Let the connections go; the last client of a server closes them."""
+        if self._closed:
+            return
         self._closed = True
-        self._session.close()
+        if (last := _pools.give_back(self._key)) is not None:
+            last.close()
 
     def run(self, procedure: Procedure[T]) -> T:
         """Carry out a procedure to its end."""
@@ -91,7 +118,7 @@ class Transport:
                     value = error
                     step = procedure.throw
 
-    def _perform(self, effect: Send | Sleep | Listen) -> Response | Heard | None:
+    def _perform(self, effect: Effect) -> Response | Heard | requests.Response | None:
         match effect:
             case Send(request):
                 return self._send(request)
@@ -100,6 +127,8 @@ class Transport:
                 return None
             case Listen():
                 return self._listen(effect)
+            case Open(request):
+                return self._open_stream(request)
 
     def _send(self, request: Request) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
@@ -108,25 +137,30 @@ class Transport:
 
     def _listen(self, effect: Listen) -> Heard:
         deadline = time.monotonic() + effect.seconds
-        with self._open(effect.request, effect.seconds) as answer:
+        first_within = effect.seconds if effect.first_within is None else effect.first_within
+        with self._open(effect.request, _patience(first_within)) as answer:
             if not _is_success(answer):
                 return Heard(self._read(answer), None, ended=True)
             head = Response(answer.status_code, _lower(answer.headers), b"")
+            decoder = self._decoder(effect.passes_over)
             last = None
             try:
-                for last in self._events(answer):
-                    if effect.enough(last) or time.monotonic() >= deadline:
+                for chunk in self._chunks(answer, None):
+                    if not effect.affords(len(chunk)):
                         return Heard(head, last, ended=False)
+                    for last in decoder.feed(chunk):
+                        if effect.enough(last):
+                            return Heard(head, last, ended=False)
+                    if (left := deadline - time.monotonic()) <= 0:
+                        return Heard(head, last, ended=False)
+                    _wait_for_more(answer, _patience(left))
             except _failures.ReadTimeoutError:
                 return Heard(head, last, ended=False)
+            if decoder.is_cut:
+                raise _failures.cut(self.settings.base_url)
             return Heard(head, last, ended=True)
 
-    def stream(self, request: Request) -> EventStream:
-        """Open a stream for a caller who iterates it himself.
-
-        Raises:
-            MastraError: the server refused; see `api.check`.
-        """
+    def _open_stream(self, request: Request) -> requests.Response:
         answer = self._open(request, None)
         try:
             if not _is_success(answer):
@@ -134,12 +168,15 @@ class Transport:
         except BaseException:
             answer.close()
             raise
-        return EventStream(self._iterate(answer), answer.close)
+        return answer
 
-    def _iterate(self, answer: requests.Response) -> Generator[Event]:
-        once = Once()
-        with answer:
-            yield from filter(once.is_new, self._events(answer))
+    def stream(self, follower: Follower) -> EventStream:
+        """Open a stream for a caller who iterates it himself.
+
+        Raises:
+            MastraError: the server refused; see `api.check`.
+        """
+        return EventStream(self, follower, self.run(follower.open()))
 
     def _open(self, request: Request, read_timeout: float | None) -> requests.Response:
         if self._closed:
@@ -173,8 +210,12 @@ class Transport:
                 )
         return Response(answer.status_code, _lower(answer.headers), bytes(content))
 
-    def _events(self, answer: requests.Response) -> Iterator[Event]:
-        decoder = Decoder(max_record_bytes=self.settings.max_body_bytes)
+    def _decoder(self, passes_over: frozenset[str] = frozenset()) -> Decoder:
+        return Decoder(max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over)
+
+    def events(self, answer: requests.Response) -> Iterator[Event]:
+        """The events of an open stream, as they arrive."""
+        decoder = self._decoder()
         for chunk in self._chunks(answer, None):
             yield from decoder.feed(chunk)
         if decoder.is_cut:
@@ -205,14 +246,31 @@ class Transport:
 
 
 class EventStream(Iterator[Event]):
-    """Events as they arrive. Leaving it early closes the connection; the run goes on.
+    """Events as they arrive; a stream that is cut is opened again, without a gap or a repeat.
 
-    Use it in a ``with`` statement, call `close`, or iterate to the end.
+    Leaving it early closes the connection; the run goes on. Use it in a ``with`` statement, call
+    `close`, or iterate to the end.
     """
 
-    def __init__(self, events: Generator[Event], hang_up: Callable[[], None]) -> None:
-        self._events = events
-        self._hang_up = hang_up
+    def __init__(self, transport: Transport, follower: Follower, answer: requests.Response) -> None:
+        self._transport = transport
+        self._follower = follower
+        self._answer = answer
+        self._events = self._iterate()
+
+    def _iterate(self) -> Generator[Event]:
+        while True:
+            cut = None
+            try:
+                with self._answer:
+                    for event in self._transport.events(self._answer):
+                        yield from self._follower.feed(event)
+            except ConnectionFailedError as error:
+                cut = error
+            answer = self._transport.run(self._follower.reopen(cut))
+            if answer is None:
+                return
+            self._answer = answer
 
     def __iter__(self) -> Self:
         return self
@@ -223,7 +281,7 @@ class EventStream(Iterator[Event]):
     def close(self) -> None:
         """Stop listening."""
         self._events.close()
-        self._hang_up()  # a generator that was never begun has closed nothing
+        self._answer.close()  # a generator that was never begun has closed nothing
 
     def __enter__(self) -> Self:
         return self
@@ -235,6 +293,23 @@ class EventStream(Iterator[Event]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _patience(seconds: float) -> float | None:
+    """How long to wait for the next piece, as a socket's timeout; some systems know no longer."""
+    return None if seconds > LONGEST_PATIENCE else max(seconds, 0.001)
+
+
+def _wait_for_more(answer: requests.Response, seconds: float | None) -> None:
+    """Set how long the next piece of an answer may take; `requests` sets it once for all.
+
+    The connection lets its socket go when the server will close it, the file that is read does not.
+    Where that is not to be had the old limit holds, and the stream is opened again.
+    """
+    file = getattr(getattr(answer.raw, "_fp", None), "fp", None)
+    connected = getattr(getattr(file, "raw", None), "_sock", None)
+    if isinstance(connected, socket.socket):
+        connected.settimeout(seconds)
 
 
 def _is_success(answer: requests.Response) -> bool:

@@ -13,10 +13,18 @@ from typing import Self, Unpack
 
 from mastra_workflows import procedures
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
+from mastra_workflows._pools import known_of
 from mastra_workflows.api import Generation, StartArguments, StartOptions
 from mastra_workflows.client import CANCEL_LOOK_SECONDS
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
-from mastra_workflows.procedures import Attachment, OnFailedRun, Receipt, Server, WaitOptions
+from mastra_workflows.procedures import (
+    Attachment,
+    Follower,
+    OnFailedRun,
+    Receipt,
+    Server,
+    WaitOptions,
+)
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -41,7 +49,7 @@ class AsyncMastraClient:
 
     def __init__(self, base_url: str, **arguments: Unpack[ClientArguments]) -> None:
         settings = Settings(base_url=base_url, **arguments)
-        self._server = Server.of(settings)
+        self._server = Server.of(settings, known_of(settings))
         self._transport = AsyncTransport(settings)
 
     @property
@@ -207,7 +215,9 @@ class AsyncRun:
         request = await self._transport.run(
             procedures.stream_request(self._server, self.workflow_id, self.run_id, options)
         )
-        return await self._transport.stream(request)
+        return await self._transport.stream(
+            Follower(self._server, self.workflow_id, self.run_id, request)
+        )
 
     async def ensure_started(self, **arguments: Unpack[StartArguments]) -> Receipt:
         """As `Run.ensure_started`."""
@@ -228,7 +238,9 @@ class AsyncRun:
         request = await self._transport.run(
             procedures.watchable(self._server, self.workflow_id, self.run_id)
         )
-        return await self._transport.stream(request)
+        return await self._transport.stream(
+            Follower(self._server, self.workflow_id, self.run_id, request)
+        )
 
     async def resume(self, **arguments: Unpack[AnswerArguments]) -> WorkflowRun:
         """As `Run.resume`."""
@@ -261,7 +273,9 @@ class AsyncRun:
         request = await self._transport.run(
             procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
         )
-        return await self._transport.stream(request)
+        return await self._transport.stream(
+            Follower(self._server, self.workflow_id, self.run_id, request)
+        )
 
     async def cancel(self, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
         """As `Run.cancel`."""

@@ -9,10 +9,18 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from mastra_workflows import procedures
+from mastra_workflows._pools import known_of
 from mastra_workflows._transport import EventStream, Transport
 from mastra_workflows.api import Generation, StartArguments, StartOptions
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
-from mastra_workflows.procedures import Attachment, OnFailedRun, Receipt, Server, WaitOptions
+from mastra_workflows.procedures import (
+    Attachment,
+    Follower,
+    OnFailedRun,
+    Receipt,
+    Server,
+    WaitOptions,
+)
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -41,7 +49,7 @@ class MastraClient:
 
     def __init__(self, base_url: str, **arguments: Unpack[ClientArguments]) -> None:
         settings = Settings(base_url=base_url, **arguments)
-        self._server = Server.of(settings)
+        self._server = Server.of(settings, known_of(settings))
         self._transport = Transport(settings)
 
     @property
@@ -287,7 +295,9 @@ class Run:
         request = self._transport.run(
             procedures.stream_request(self._server, self.workflow_id, self.run_id, options)
         )
-        return self._transport.stream(request)
+        return self._transport.stream(
+            Follower(self._server, self.workflow_id, self.run_id, request)
+        )
 
     def ensure_started(self, **arguments: Unpack[StartArguments]) -> Receipt:
         """Start the run if it was not started before; call it as often as you like.
@@ -340,7 +350,9 @@ class Run:
         request = self._transport.run(
             procedures.watchable(self._server, self.workflow_id, self.run_id)
         )
-        return self._transport.stream(request)
+        return self._transport.stream(
+            Follower(self._server, self.workflow_id, self.run_id, request)
+        )
 
     # -- resuming -------------------------------------------------------------------------------
 
@@ -408,7 +420,9 @@ class Run:
         request = self._transport.run(
             procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
         )
-        return self._transport.stream(request)
+        return self._transport.stream(
+            Follower(self._server, self.workflow_id, self.run_id, request)
+        )
 
     # -- the rest -------------------------------------------------------------------------------
 

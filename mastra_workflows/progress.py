@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from mastra_workflows.models import Step, StepPath, WorkflowRun
+from mastra_workflows.api import step_of
+from mastra_workflows.models import Event, Step, WorkflowRun
 
 VERBS = {
     "running": "started",
@@ -17,10 +20,14 @@ VERBS = {
 }
 
 
-class StepProgress:
-    """Turns records of one run, read one after the other, into a line for each change of a step.
+SAME_MOMENT = timedelta(milliseconds=100)
 
-    Give `look` to `Run.wait` as ``on_look``. What a step was given and returned is not repeated.
+
+class StepProgress:
+    """Turns what is learnt of one run into a line for each change of a step, when it happens.
+
+    Give `look` and `hear` to `Run.wait` as ``on_look`` and ``on_event``. A line that the one has
+    given the other does not repeat. What a step was given and returned is not told.
 
     Args:
         say: where the lines go, such as ``log.info``.
@@ -28,29 +35,41 @@ class StepProgress:
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
-        self._seen: dict[StepPath, Step] = {}
+        self._seen: dict[str, Step] = {}
 
     def look(self, run: WorkflowRun) -> None:
-        """Say what has changed since the record before."""
-        for line in self._changes(run):
-            self._say(line)
-
-    def _changes(self, run: WorkflowRun) -> Iterator[str]:
+        """Say what a record shows that is new."""
         for step in run.steps:
-            before = self._seen.get(step.path)
-            self._seen[step.path] = step
-            if before is None and step.status != "running" and step.started_at is not None:
-                yield f"Step {step.name!r} started at {step.started_at:%H:%M:%S}"
-            if before is None or _moved(before, step):
-                yield f"Step {step.name!r} {describe(step)}"
+            self._take(step)
+
+    def hear(self, event: Event) -> None:
+        """Say what an event tells of a step."""
+        step = step_of(event)
+        if step is not None:
+            before = self._seen.get(step.name)
+            if step.started_at is None and before is not None:
+                step = dataclasses.replace(step, started_at=before.started_at)
+            self._take(step)
+
+    def _take(self, step: Step) -> None:
+        before = self._seen.get(step.name)
+        self._seen[step.name] = step
+        if before is None and step.status != "running" and step.started_at is not None:
+            self._say(f"Step {step.name!r} started at {step.started_at:%H:%M:%S}")
+        if before is None or _moved(before, step):
+            self._say(f"Step {step.name!r} {describe(step)}")
 
 
 def _moved(before: Step, now: Step) -> bool:
-    return (before.status, before.suspended_at, before.ended_at) != (
-        now.status,
-        now.suspended_at,
-        now.ended_at,
-    )
+    if before.status != now.status:
+        return True
+    then, at = _moment(before), _moment(now)
+    return then is not None and at is not None and abs(at - then) > SAME_MOMENT
+
+
+def _moment(step: Step) -> datetime | None:
+    """When a step came into its status; event and record may tell it some milliseconds apart."""
+    return step.suspended_at if step.status == "suspended" else step.ended_at
 
 
 def describe(step: Step) -> str:

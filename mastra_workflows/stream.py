@@ -7,6 +7,7 @@ once more; servers 1.0 to 1.4 end with a line ``data: [DONE]`` that is no record
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,16 +33,28 @@ MARKS = frozenset(
 """The events that mark a run's way; each of them is there once."""
 
 
+OUTPUT = frozenset({"workflow-step-output", "workflow-step-progress"})
+"""What a step says while it works: text chunks and the like, by the thousand."""
+
+_TYPE = re.compile(rb'\s*\{"type":"([a-z-]+)"')
+HEAD_BYTES = 64
+"""How much of a record is enough to see its type."""
+
+
 class Decoder:
     """Takes a stream's bytes as they come and gives the events that are whole.
 
     Args:
         max_record_bytes: a record longer than this is an error instead of memory.
+        passes_over: types of records that nobody wants; they are neither parsed nor kept.
     """
 
-    def __init__(self, *, max_record_bytes: int) -> None:
+    def __init__(self, *, max_record_bytes: int, passes_over: frozenset[str] = frozenset()) -> None:
         self._max = max_record_bytes
+        self._passes_over = frozenset(name.encode() for name in passes_over)
         self._tail = bytearray()
+        self._searched = 0  # what of the tail holds no separator
+        self._is_passing = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that ``chunk`` completes.
@@ -50,16 +63,29 @@ class Decoder:
             NotMastraError: a record is no JSON object.
             BodyTooLargeError: a record is longer than the limit.
         """
-        start = len(self._tail)  # what was here before holds no separator
         self._tail += chunk
-        while (end := self._tail.find(SEPARATOR, start)) >= 0:
+        while (end := self._tail.find(SEPARATOR, self._searched)) >= 0:
             record = bytes(self._tail[:end])
             del self._tail[: end + 1]
-            start = 0
+            self._searched = 0
+            if self._is_passing or self._is_unwanted(record):
+                self._is_passing = False
+                continue
             self._check_size(record)
             if record.strip():
                 yield parse_record(record)
+        if not self._is_passing and len(self._tail) >= HEAD_BYTES:
+            self._is_passing = self._is_unwanted(self._tail)
+        if self._is_passing:
+            self._tail.clear()
+        self._searched = len(self._tail)
         self._check_size(self._tail)
+
+    def _is_unwanted(self, record: bytes | bytearray) -> bool:
+        if not self._passes_over:
+            return False
+        kind = _TYPE.match(record)
+        return kind is not None and kind[1] in self._passes_over
 
     def _check_size(self, record: bytes | bytearray) -> None:
         if len(record) > self._max:
@@ -71,42 +97,52 @@ class Decoder:
     def is_cut(self) -> bool:
         """Whether the bytes so far end inside a record: said at the end, the stream was cut."""
         rest = bytes(self._tail).strip()
-        return bool(rest) and rest != DONE
+        return self._is_passing or (bool(rest) and rest != DONE)
 
 
 class Once:
-    """Tells the events that were not there before; `/observe` replays what has happened twice.
+    """Tells the events that were not there before, over every stream of one run.
 
-    Only what marks a step's or the run's way is told apart. A step's own output (text chunks and
-    the like) has no identity and may well repeat itself: it passes, always, as does an event of a
-    type that we do not know.
+    `/observe` replays what has happened, often twice, and a stream that is opened again begins
+    anew. What marks a step's or the run's way has an identity of its own; a step's own output has
+    not and may well repeat itself: it is told apart by its place after the last mark. So is the
+    ``workflow-start`` of a run that was resumed from the beginning of a replay: by what follows.
     """
 
     def __init__(self) -> None:
-        self._seen: set[tuple[object, ...]] = set()
-        self._last_step: tuple[object, ...] = ()
-        self._ends = 0
+        self._seen: set[int] = set()
+        self._mark: tuple[object, ...] = ()
+        self._after_mark = 0
+        self._start: Event | None = None
 
-    def is_new(self, event: Event) -> bool:
-        """Whether an event was not given before."""
-        if event.type not in MARKS:
-            return True
-        key = self._key(event)
+    def feed(self, event: Event) -> Iterator[Event]:
+        """The events that are new, now that this one has come: none, itself, or a start before."""
+        if event.type == "workflow-start":
+            self._start = event
+            return
+        start, self._start = self._start, None
+        key = hash(self._key(event))
         if key in self._seen:
-            return False
+            return
         self._seen.add(key)
-        self._ends += event.type == "workflow-finish"
-        return True
+        if start is not None:
+            yield start
+        yield event
 
     def _key(self, event: Event) -> tuple[object, ...]:
         step = event.current_step
-        if step is not None:
-            names = (repr(step.get("id")), repr(step.get("stepCallId")))
-            self._last_step = (event.type, *names, event.event_timestamp)
-            return self._last_step
-        # A run that is suspended and resumed starts and finishes more than once, and these events
-        # carry neither an id nor a time: what came before them tells them apart.
-        return (event.type, self._ends if event.type == "workflow-start" else self._last_step)
+        if event.type not in MARKS and event.type != "watch":
+            self._after_mark += 1
+            return (self._mark, self._after_mark)
+        self._after_mark = 0
+        if step is None:
+            # A run that is resumed finishes more than once, and its events carry neither an id nor
+            # a time: what came before them tells them apart.
+            self._mark = (event.type, event.event_timestamp, self._mark)
+        else:
+            names = (repr(step.get("id")), repr(step.get("stepCallId")), step.get("status"))
+            self._mark = (event.type, *names, event.event_timestamp)
+        return self._mark
 
 
 def parse_record(record: bytes) -> Event:

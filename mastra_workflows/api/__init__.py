@@ -15,9 +15,11 @@ from mastra_workflows.api._answers import (
     parse_server,
     parse_workflows,
     server_message,
+    step_of,
     step_paths,
 )
 from mastra_workflows.api._requests import (
+    NO_HISTORY,
     Generation,
     Request,
     Response,
@@ -44,6 +46,7 @@ from mastra_workflows.api._requests import (
 )
 
 __all__ = [
+    "NO_HISTORY",
     "Generation",
     "Request",
     "Response",
@@ -72,6 +75,7 @@ __all__ = [
     "server_message",
     "start",
     "start_async",
+    "step_of",
     "step_paths",
     "stream",
     "system_packages",

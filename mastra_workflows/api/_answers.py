@@ -20,6 +20,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.models import (
     JSON,
+    Event,
     RunFailure,
     Step,
     StepDetails,
@@ -299,6 +300,25 @@ def _step(path: StepPath, data: Mapping[str, Any]) -> Step:
         suspended_at=from_millis(data.get("suspendedAt")),
         resumed_at=from_millis(data.get("resumedAt")),
     )
+
+
+def step_of(event: Event) -> Step | None:
+    """The step that an event tells of, as far as it does; None if it tells of none.
+
+    A nested workflow's steps come with the names of the workflows around them in their ids.
+    """
+    data = event.current_step
+    if data is None or not isinstance(data.get("id"), str):
+        return None
+    status = data.get("status") or _STATUS_BY_EVENT.get(event.type)
+    return _step((data["id"],), {**data, "status": status}) if status else None
+
+
+_STATUS_BY_EVENT = {
+    "workflow-step-start": "running",
+    "workflow-step-suspended": "suspended",
+    "workflow-step-waiting": "waiting",
+}
 
 
 def _suspensions(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Suspension]:

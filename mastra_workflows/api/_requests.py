@@ -235,10 +235,21 @@ def watch(workflow_id: str, run_id: str, generation: Generation) -> Request:
     return observe(workflow_id, run_id)
 
 
-def observe(workflow_id: str, run_id: str) -> Request:
-    """``POST .../observe`` (from 0.22): what happened and happens in a run begun by a stream."""
+NO_HISTORY = 1_000_000_000
+"""An offset past every event."""
+
+
+def observe(workflow_id: str, run_id: str, *, offset: int = 0) -> Request:
+    """``POST .../observe`` (from 0.22): what happened and happens in a run begun by a stream.
+
+    A run that is under way is replayed twice: from the stored events, which ``offset`` skips (from
+    1.30), and from the events of the stream that it executes in.
+    """
     path = _path("workflows", workflow_id, "observe")
-    return Request("POST", path, {"runId": _addressable(run_id)}, {}, repeatable=True)
+    query = {"runId": _addressable(run_id)}
+    if offset:
+        query["offset"] = str(offset)
+    return Request("POST", path, query, {}, repeatable=True)
 
 
 def run_execution_result(workflow_id: str, run_id: str, generation: Generation) -> Request:

@@ -3,7 +3,9 @@
 from mastra_workflows.procedures._effects import (
     Effect,
     Heard,
+    Known,
     Listen,
+    Open,
     Procedure,
     Send,
     Server,
@@ -17,6 +19,7 @@ from mastra_workflows.procedures.attaching import (
     attach_or_start,
     cancel_work,
 )
+from mastra_workflows.procedures.following import Follower
 from mastra_workflows.procedures.reading import (
     details,
     find_run,
@@ -41,11 +44,14 @@ from mastra_workflows.procedures.waiting import OnSuspend, WaitOptions, wait
 __all__ = [
     "Attachment",
     "Effect",
+    "Follower",
     "Heard",
+    "Known",
     "Listen",
     "OnFailedRun",
     "OnStall",
     "OnSuspend",
+    "Open",
     "Procedure",
     "Receipt",
     "Send",

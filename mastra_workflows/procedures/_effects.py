@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, TypeVar
 
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
@@ -43,6 +44,10 @@ class Sleep:
     seconds: float
 
 
+def _affords_all(_size: int) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Listen:
     """Send a request whose answer is a stream, and drop it at the first event that is enough.
@@ -50,7 +55,10 @@ class Listen:
     Attributes:
         request: the request.
         enough: given each event as it arrives.
-        seconds: when to drop the stream though nothing was enough.
+        seconds: when to drop the stream though nothing was enough; may be infinite.
+        first_within: when to drop it if nothing at all has come; None for no sooner.
+        affords: given the size of each piece that arrives, in bytes; drops the stream by saying no.
+        passes_over: types of events that nobody wants; they are not even parsed.
 
     The answer is a `Heard`. The driver raises `ConnectionFailedError` when the stream could not be
     opened or was cut.
@@ -59,6 +67,19 @@ class Listen:
     request: Request
     enough: Callable[[Event], bool]
     seconds: float
+    first_within: float | None = None
+    affords: Callable[[int], bool] = _affords_all
+    passes_over: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Send a request whose answer is a stream, for the driver to read; the answer is its own.
+
+    The driver raises `MastraError` when the server refuses it or the connection fails.
+    """
+
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +88,7 @@ class Heard:
 
     Attributes:
         response: status and headers; the body is there only if it was no stream of events.
-        last: the last event; None if there was none.
+        last: the last event that was not passed over; None if there was none.
         ended: whether the server ended the stream.
     """
 
@@ -76,11 +97,14 @@ class Heard:
     ended: bool
 
 
-Effect = Send | Sleep | Listen
+Effect = Send | Sleep | Listen | Open
 Procedure = Generator[Effect, Any, T]
 
 
-@dataclass(slots=True)
+MOST_UNDER_WAY = 10_000
+
+
+@dataclass(slots=True, weakref_slot=True)
 class Known:
     """What has been learnt of a server.
 
@@ -88,11 +112,30 @@ class Known:
         generation: found out at the first call that needs it.
         version: of ``@mastra/core``, where the server tells.
         details: workflows by key, with the time they were read at.
+        under_way: runs, by workflow and id, that a stream has shown to execute and that nobody has
+            waited for since: the first look at them can be saved.
+        bytes_left: how much may be heard of runs now; with the time at which that was so.
     """
 
     generation: Generation | None = None
     version: tuple[int, ...] | None = None
     details: dict[str, tuple[float, WorkflowDetails]] = field(default_factory=dict)
+    under_way: set[tuple[str, str]] = field(default_factory=set)
+    bytes_left: tuple[float, float] = (0.0, -inf)
+
+    def note_under_way(self, workflow_id: str, run_id: str) -> None:
+        """Note that a stream has just shown that a run executes."""
+        if len(self.under_way) >= MOST_UNDER_WAY:
+            self.under_way.clear()  # each saves one look, that is all
+        self.under_way.add((workflow_id, run_id))
+
+    def is_under_way(self, workflow_id: str, run_id: str) -> bool:
+        """Whether a stream has just shown that a run executes; said once."""
+        try:
+            self.under_way.remove((workflow_id, run_id))
+        except KeyError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +157,10 @@ class Server:
     known: Known = field(default_factory=Known)
 
     @classmethod
-    def of(cls, settings: Settings) -> Server:
+    def of(cls, settings: Settings, known: Known) -> Server:
         """The server that a client with these settings talks to."""
         return cls(
+            known=known,
             retry=settings.retry or RetryPolicy(),
             check_data=settings.check_data,
             start_timeout=settings.start_timeout,
@@ -127,11 +171,24 @@ class Server:
         return replace(self, retry=replace(self.retry, seconds=seconds))
 
 
-def repeat(server: Server, retrying: Retrying, attempt: Callable[[], Procedure[T]]) -> Procedure[T]:
+def sleep(seconds: float) -> Procedure[None]:
+    """Do nothing for so many seconds."""
+    yield Sleep(seconds)
+
+
+def repeat(
+    server: Server,
+    retrying: Retrying,
+    attempt: Callable[[], Procedure[T]],
+    rest: Callable[[float], Procedure[None]] = sleep,
+) -> Procedure[T]:
     """Run a procedure under a tenacity object: again, after its waits, for as long as it says.
 
     This is tenacity's own loop with the sleeping left to the driver and the time to the server's
     clock.
+
+    Args:
+        rest: what is done in a wait of so many seconds.
     """
     retrying.begin()
     state = RetryCallState(retrying, fn=None, args=(), kwargs={})
@@ -151,7 +208,7 @@ def repeat(server: Server, retrying: Retrying, attempt: Callable[[], Procedure[T
             state.outcome_timestamp = server.clock()
         elif isinstance(action, DoSleep):
             state.prepare_for_next_attempt()
-            yield Sleep(float(action))
+            yield from rest(float(action))
         else:
             return action  # type: ignore[no-any-return]
 

@@ -130,7 +130,10 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
         first = False
         heard: Heard = yield Listen(request, shows_execution, server.start_timeout)
         api.check(heard.response)
-        return (yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last)))
+        run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
+        if run.is_active:
+            server.known.note_under_way(workflow_id, run_id)
+        return run
 
     return (yield from through_outage(server, attempt))
 

@@ -1,4 +1,4 @@
-"""Waiting for a run's end, or for its suspension, by looking at its record."""
+"""Waiting for a run's end, or for its suspension."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal, TypedDict, get_args
 
 from tenacity import RetryCallState
 
+from mastra_workflows.api import Generation
 from mastra_workflows.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -18,9 +19,10 @@ from mastra_workflows.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from mastra_workflows.models import WorkflowRun
+from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.policy import PollPolicy, require_choice, require_positive
-from mastra_workflows.procedures._effects import Procedure, Server, repeat
+from mastra_workflows.procedures._effects import Procedure, Server, Sleep, repeat
+from mastra_workflows.procedures.observing import Observer
 from mastra_workflows.procedures.reading import read_run
 from mastra_workflows.procedures.stalling import OnStall, StallWatch
 
@@ -42,7 +44,10 @@ class WaitArguments(TypedDict, total=False):
             asked whether it still executes the run; None for never, 3600 by default.
         on_stall: what to do when it does not: ``"fail"`` (the default) with a `RunStalledError`,
             ``"restart"`` the run, once for each stall, or ``"wait"`` on.
+        observe: whether to listen to the server's events as well, and so to know of the end within
+            milliseconds; True by default. Where the server tells nothing the intervals hold.
         on_look: given each record that is read; progress is made of it.
+        on_event: given each event as it happens, once; outputs of steps are left out.
     """
 
     timeout: float | None
@@ -52,7 +57,9 @@ class WaitArguments(TypedDict, total=False):
     outage_timeout: float
     stall_timeout: float | None
     on_stall: OnStall
+    observe: bool
     on_look: Callable[[WorkflowRun], None] | None
+    on_event: Callable[[Event], None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +77,9 @@ class WaitOptions:
     outage_timeout: float = 300.0
     stall_timeout: float | None = 3600.0
     on_stall: OnStall = "fail"
+    observe: bool = True
     on_look: Callable[[WorkflowRun], None] | None = None
+    on_event: Callable[[Event], None] | None = None
 
     @property
     def poll(self) -> PollPolicy:
@@ -94,7 +103,7 @@ class WaitOptions:
 def wait(
     server: Server, workflow_id: str, run_id: str, options: WaitOptions
 ) -> Procedure[WorkflowRun]:
-    """Look at a run, more and more rarely, until there is no more to wait for.
+    """Look at a run until there is no more to wait for: when its events say so, or now and then.
 
     Returns:
         The record: finished in whatever way, or suspended with ``on_suspend="return"``.
@@ -110,9 +119,20 @@ def wait(
     patient = server.patient(options.outage_timeout)
     patience = options.outage_timeout
     stall = StallWatch(patient, timeout=options.stall_timeout or inf, on_stall=options.on_stall)
+    observer = Observer(
+        patient, workflow_id, run_id, on_event=options.on_event, enabled=options.observe
+    )
+    executes = False
+
+    def rest(seconds: float) -> Procedure[None]:
+        if not executes:
+            yield Sleep(seconds)
+            return
+        left = inf if options.timeout is None else began + options.timeout - server.clock()
+        yield from observer.rest(seconds, within=min(left, options.stall_timeout or inf))
 
     def look() -> Procedure[WorkflowRun]:
-        nonlocal patience
+        nonlocal patience, executes
         if options.timeout:  # a single look (0) may take as long as the outage that it meets
             left = began + options.timeout - server.clock()
             patience = min(options.outage_timeout, max(0.0, left))
@@ -126,6 +146,7 @@ def wait(
                 "when /start is given input that it does not accept."
             )
         yield from stall.check(run)
+        executes = run.is_active
         return run
 
     def goes_on(state: RetryCallState) -> bool:
@@ -134,7 +155,15 @@ def wait(
         return not _is_over(state.outcome.result(), options)
 
     try:
-        run = yield from repeat(server, options.poll.retrying(goes_on), look)
+        known = server.known
+        if (
+            options.timeout != 0
+            and known.is_under_way(workflow_id, run_id)
+            and known.generation is Generation.V1  # 0.x does not tell what has happened already
+        ):
+            executes = True
+            yield from rest(options.poll_interval)
+        run = yield from repeat(server, options.poll.retrying(goes_on), look, rest)
     except (ConnectionFailedError, UnavailableError) as error:
         raise ServerLostError(
             f"The server has not answered for {round(patience, 1):g} s: {error} Run {run_id!r} "

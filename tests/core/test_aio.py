@@ -184,7 +184,7 @@ async def test_cancelling_the_waiting_task_is_not_swallowed(
     run = mastra.get_workflow("slowExport").run(key)
     await run.ensure_started(input_data={"seconds": 60})
     looked = asyncio.Event()
-    waiting = asyncio.create_task(run.wait(on_look=lambda _: looked.set()))
+    waiting = asyncio.create_task(run.wait(observe=False, on_look=lambda _: looked.set()))
     await looked.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

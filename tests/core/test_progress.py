@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from mastra_workflows.models import RunFailure, Step, WorkflowRun
+from mastra_workflows.models import Event, RunFailure, Step, WorkflowRun
 from mastra_workflows.progress import StepProgress, describe, summary
 from mastra_workflows.studio import run_url
 from tests.core import recorded
@@ -42,6 +43,31 @@ def test_a_step_that_has_ended_before_the_first_look() -> None:
     assert lines_of((failed,), (failed,)) == [
         "Step 'inner.store' started at 12:00:00",
         "Step 'inner.store' failed after 1.25 s: Error: disk full",
+    ]
+
+
+def event(kind: str, **step: Any) -> Event:
+    return Event(kind, "r", {}, {"id": "export", "stepCallId": "c", **step})
+
+
+def test_events_and_records_tell_each_thing_once() -> None:
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    at, ended = START.timestamp() * 1000, LATER.timestamp() * 1000
+    progress.hear(Event("workflow-start", "r"))
+    progress.hear(event("workflow-step-start", startedAt=at))
+    progress.hear(event("workflow-step-suspended", suspendedAt=at))
+    held = Step(("export",), "suspended", started_at=START, suspended_at=START)
+    progress.look(WorkflowRun("w", "r", "suspended", steps=(held,)))
+    progress.hear(event("workflow-step-start", startedAt=at))
+    progress.hear(event("workflow-step-result", status="success", endedAt=ended))
+    done = dataclasses.replace(held, status="success", ended_at=LATER + timedelta(milliseconds=2))
+    progress.look(WorkflowRun("w", "r", "success", steps=(done,)))
+    assert lines == [
+        "Step 'export' started",
+        "Step 'export' is suspended",
+        "Step 'export' started",
+        "Step 'export' succeeded after 1.25 s",
     ]
 
 

@@ -151,7 +151,7 @@ def test_ensure_started_drops_the_stream_and_the_run_goes_on(
     run = proxied.get_workflow("countedCharge").run(key)
     run.ensure_started(input_data=charge(key, seconds=0.5))
     assert run.read().is_active
-    assert run.wait(timeout=30, poll_interval=0.1).is_success
+    assert run.wait(timeout=30, poll_interval=0.1, observe=False).is_success
     assert proxy.count("POST") == proxy.count("POST", "/stream$") == 1
     assert server.executions(key) == 1
 

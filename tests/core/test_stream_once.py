@@ -17,8 +17,10 @@ def events_of(generation: recorded.Recorded, name: str) -> list[Event]:
     return list(Decoder(max_record_bytes=1_000_000).feed(content))
 
 
-def once(events: list[Event]) -> list[Event]:
-    return list(filter(Once().is_new, events))
+def once(*streams: list[Event]) -> list[Event]:
+    """What one `Once` gives of streams that are opened one after the other."""
+    one = Once()
+    return [new for events in streams for event in events for new in one.feed(event)]
 
 
 def test_the_double_replay_of_a_real_server() -> None:
@@ -62,10 +64,28 @@ def test_the_same_step_a_second_time_is_new() -> None:
     assert once([first, second, first, second]) == [first, second]
 
 
-def test_what_a_step_writes_may_repeat_itself() -> None:
+def test_what_a_step_writes_may_repeat_itself_and_a_replay_may_not() -> None:
+    start = Event("workflow-start", "r")
+    steps = [
+        Event("workflow-step-start", "r", {}, {"id": "think", "stepCallId": number})
+        for number in ("1", "2")
+    ]
     for kind in ("workflow-step-output", "workflow-step-progress", "data-progress", "text-delta"):
-        event = Event(kind, "r", {"output": "ha"})
-        assert once([event, event, event]) == [event] * 3
+        said = Event(kind, "r", {"output": "ha"})
+        first = [start, steps[0], said, said]
+        rest = [said, steps[1], said, said]
+        assert once(first) == first
+        assert once([*first, *first]) == first
+        assert once(first, [*first, *first, *rest]) == [*first, *rest]
+        assert once([*first, *rest], [*first, *rest]) == [*first, *rest]
+
+
+def test_a_stream_that_is_opened_again_goes_on_where_it_was() -> None:
+    whole = events_of("v1", "observe-finished")
+    for cut in range(len(whole)):
+        given = once(whole[:cut], whole)
+        assert given == whole
+        assert once(whole[:cut], whole, whole) == given
 
 
 @given(JSON_VALUES, JSON_VALUES)

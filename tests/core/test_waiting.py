@@ -27,7 +27,7 @@ def test_to_the_end(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").run(key)
     run.ensure_started(input_data={"seconds": 1})
     seen: list[WorkflowRun] = []
-    record = run.wait(timeout=30, poll_interval=0.2, on_look=seen.append)
+    record = run.wait(timeout=30, poll_interval=0.2, observe=False, on_look=seen.append)
     assert record.result == {"called": 2}
     assert seen[0].status == "waiting"
     assert seen[-1] == record

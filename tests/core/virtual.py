@@ -75,6 +75,9 @@ class World:
             clock=lambda: self.now,
         )
         self.on("GET", "/system/packages$", "packages")
+        # Unless a test says otherwise, there is nothing to hear of a run.
+        self.on("POST", "/observe$", Response(404, {}, b'{"error": "Not Found"}'))
+        self.on("GET", "/watch$", Response(404, {}, b'{"error": "Not Found"}'))
 
     def on(self, method: str, path: str, *answers: str | Scripted) -> Route:
         """Say what a request gets; a text names a recorded answer. Later sayings come first."""
@@ -152,16 +155,20 @@ class World:
         if answer.status_code != 200:
             return Heard(answer, None, ended=True)
         last = None
-        for last in _events(answer):
+        if answer.content and not effect.affords(len(answer.content)):
+            return Heard(answer, None, ended=False)
+        for last in _events(answer, effect.passes_over):
             if effect.enough(last):
                 return Heard(answer, last, ended=False)
         if isinstance(scripted, Silent):
-            self.now += effect.seconds
+            is_mute = not answer.content
+            patience = effect.first_within if is_mute else None
+            self.now += effect.seconds if patience is None else patience
         return Heard(answer, last, ended=not isinstance(scripted, Silent))
 
 
-def _events(answer: Response) -> Iterator[Any]:
-    return Decoder(max_record_bytes=1_000_000).feed(answer.content)
+def _events(answer: Response, passes_over: frozenset[str]) -> Iterator[Any]:
+    return Decoder(max_record_bytes=1_000_000, passes_over=passes_over).feed(answer.content)
 
 
 def records(answer: Response, count: int) -> Response:

@@ -1,0 +1,96 @@
+"""A run's events for a caller who iterates them: without a gap, and each of them once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from mastra_workflows import api
+from mastra_workflows.api import Generation, Request
+from mastra_workflows.errors import ConnectionFailedError
+from mastra_workflows.models import Event
+from mastra_workflows.procedures._effects import Open, Procedure, Server, Sleep, through_outage
+from mastra_workflows.procedures.reading import generation, read_run
+from mastra_workflows.stream import Once
+
+log = logging.getLogger(__name__)
+
+MOST_CUTS = 5
+"""How often in a row a stream may be cut before anything new has come."""
+
+
+class Follower:
+    """Keeps one run's stream going: opens it again where it was cut, and drops what it repeats.
+
+    A stream that is opened again begins with what has happened (`/observe`). On 0.x a `/watch`
+    does not: what happened between a cut and the next opening is then only in the run's record.
+
+    Args:
+        server: the server.
+        workflow_id: the workflow.
+        run_id: the run.
+        request: what the stream begins with: a start, a resume, or a request to watch.
+    """
+
+    def __init__(self, server: Server, workflow_id: str, run_id: str, request: Request) -> None:
+        self._server = server
+        self._workflow_id = workflow_id
+        self._run_id = run_id
+        self._request = request
+        self._once = Once()
+        self._is_over = False
+        self._has_news = False
+        self._cuts = 0
+
+    def open(self) -> Procedure[Any]:
+        """Open the stream.
+
+        Raises:
+            MastraError: the server refused; see `api.check`.
+        """
+        return (yield Open(self._request))
+
+    def feed(self, event: Event) -> Iterator[Event]:
+        """The events to give to the caller, now that this one has come."""
+        for new in self._once.feed(event):
+            self._has_news = True
+            self._is_over = new.is_end
+            yield new
+
+    def reopen(self, cut: ConnectionFailedError | None) -> Procedure[Any]:
+        """Go on after a stream has ended.
+
+        Args:
+            cut: what ended it; None if the server did.
+
+        Returns:
+            The next stream; None if there is no more to come.
+
+        Raises:
+            ConnectionFailedError: it is cut again and again, or the server is out of reach.
+        """
+        self._cuts = 0 if self._has_news else self._cuts + 1
+        has_news, self._has_news = self._has_news, False
+        if self._is_over or (cut is None and not has_news):
+            return None
+        if cut is not None and self._cuts >= MOST_CUTS:
+            raise cut
+        if not has_news:
+            yield Sleep(self._server.retry.first_wait * 2**self._cuts)
+        run = yield from read_run(self._server, self._workflow_id, self._run_id)
+        if not run.is_active and cut is None:
+            return None
+        log.info("The stream of %s was cut (%s); opening it again.", run, cut or "ended early")
+        request = yield from self._again()
+
+        def attempt() -> Procedure[Any]:
+            return (yield Open(request))
+
+        return (yield from through_outage(self._server, attempt))
+
+    def _again(self) -> Procedure[Request]:
+        which = yield from generation(self._server)
+        if which is Generation.V0 and self._request.method == "GET":
+            return self._request
+        return api.observe(self._workflow_id, self._run_id)

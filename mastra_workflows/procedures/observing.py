@@ -1,0 +1,154 @@
+"""Being told when to look at a run again, in place of sleeping between two looks.
+
+Mastra's streams tell of a step's or a run's end within milliseconds. They are not the truth, and
+often there is none: of a run that was begun without a stream, on another replica, after a restart,
+through a proxy that keeps back what it gets. So a stream only ever shortens a wait. What polling
+would have done at its time is done at that time, unless the stream has shown that it is alive.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import inf
+
+from mastra_workflows import api
+from mastra_workflows.api import Generation, Request
+from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, NotMastraError
+from mastra_workflows.models import Event
+from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server, Sleep
+from mastra_workflows.procedures.reading import generation
+from mastra_workflows.stream import OUTPUT, Once
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 64
+"""How many waits pass by polling, at most, before a stream that gave nothing is tried again."""
+
+BYTES_AT_ONCE = 8 * 1024 * 1024
+BYTES_PER_SECOND = 1024 * 1024
+"""What one client may hear of all its runs. Passing so much over costs a few per cent of a core."""
+
+BYTES_ALWAYS = 256 * 1024
+"""What a wait may always hear: more than any run says that does not stream text."""
+
+
+class Observer:
+    """Listens to one run for one who waits for it.
+
+    Args:
+        server: the server.
+        workflow_id: the workflow.
+        run_id: the run.
+        on_event: given each event once, in its order; outputs of steps are left out.
+        enabled: False to poll only.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        workflow_id: str,
+        run_id: str,
+        on_event: Callable[[Event], None] | None = None,
+        *,
+        enabled: bool = True,
+    ) -> None:
+        self._server = server
+        self._workflow_id = workflow_id
+        self._run_id = run_id
+        self._on_event = on_event
+        self._once = Once()
+        self._fruitless = 0
+        self._pause = 0
+        self._heard_bytes = 0
+        self._is_too_dear = not enabled
+        self._mode = ""
+
+    def rest(self, seconds: float, within: float = inf) -> Procedure[None]:
+        """Let time pass until a look at the run is due.
+
+        That is when its stream tells of an end or a suspension, when the stream ends, after
+        ``within`` seconds of a live stream, or after ``seconds`` if there is no live stream.
+
+        Args:
+            seconds: how long polling would wait.
+            within: how long to wait at most.
+        """
+        began = self._server.clock()
+        if self._pause > 0 or self._is_too_dear:
+            self._pause -= 1
+        elif (yield from self._listen(seconds, within)):
+            return
+        left = min(seconds, within) - (self._server.clock() - began)
+        if left > 0:
+            yield Sleep(left)
+
+    def _listen(self, seconds: float, within: float) -> Procedure[bool]:
+        """Whether a look is due."""
+        began = self._server.clock()
+        spent = self._heard_bytes
+        stops = False
+
+        def enough(event: Event) -> bool:
+            nonlocal stops
+            for new in self._once.feed(event):
+                self._say("Waiting on the server's events of run %r.")
+                if self._on_event is not None:
+                    self._on_event(new)
+                stops = stops or new.is_end or new.type in ("workflow-canceled", "workflow-paused")
+            return stops
+
+        which = yield from generation(self._server)
+        request = observe_request(self._workflow_id, self._run_id, which)
+        effect = Listen(request, enough, within, min(seconds, within), self._affords, OUTPUT)
+        ended = False
+        try:
+            heard: Heard = yield effect
+            ended = heard.ended and api.is_success(
+                heard.response.status_code, heard.response.headers
+            )
+        except (ConnectionFailedError, NotMastraError, BodyTooLargeError) as error:
+            log.debug("The stream of run %r broke: %s", self._run_id, error)
+        if stops:
+            self._fruitless = 0
+            return True
+        if self._is_too_dear:
+            self._say("Run %r says more than waiting for it is worth; looking at it now and then.")
+            return False
+        lasted = self._server.clock() - began >= min(seconds, within)
+        # A stream of 1.x begins with what has happened; one of 0.x with what happens next, so that
+        # its silence means nothing.
+        if lasted and (which is Generation.V0 or self._heard_bytes > spent):
+            self._fruitless = 0
+            return True
+        self._fruitless += 1
+        self._pause = min(2 ** (self._fruitless - 1) - 1, LONGEST_PAUSE)
+        if self._fruitless > 1:
+            self._say("The server tells nothing of run %r as it happens; looking now and then.")
+        return ended and self._fruitless == 1  # it may have ended since it was looked at
+
+    def _affords(self, size: int) -> bool:
+        """Take note of what has come; whether more may come."""
+        self._heard_bytes += size
+        known, now = self._server.known, self._server.clock()
+        left, at = known.bytes_left
+        left = min(BYTES_AT_ONCE, left + (now - at) * BYTES_PER_SECOND) - size
+        known.bytes_left = (left, now)
+        self._is_too_dear = left < 0 and self._heard_bytes > BYTES_ALWAYS
+        return not self._is_too_dear
+
+    def _say(self, text: str) -> None:
+        """Say in the log which way of waiting it is now; once for each change."""
+        if text != self._mode:
+            self._mode = text
+            log.info(text, self._run_id)
+
+
+def observe_request(workflow_id: str, run_id: str, which: Generation) -> Request:
+    """The request by which a run is best observed.
+
+    ``/observe`` of 0.24 now and then lacks a run's end, its ``/watch`` does not.
+    """
+    if which is Generation.V0:
+        return api.watch(workflow_id, run_id, which)
+    return api.observe(workflow_id, run_id, offset=api.NO_HISTORY)
