@@ -22,12 +22,12 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
 
         @flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])
 
-    It finds them in the flow run's labels, where each was noted before it was started. It reaches
-    servers that are saved as blocks (`MastraServer.load`), and servers without a token; of others
-    it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over, it
-    leaves alone.
+    It finds them among the flow run's artifacts, where each was noted before it was started. It
+    reaches servers that are saved as blocks (`MastraServer.load`), and servers without a token; of
+    others it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over,
+    it leaves alone.
     """
-    for note in memory.recall(dict(flow_run.labels)):
+    for note in memory.recall(flow_run.id):
         which = f"run {note['run_id']!r} of workflow {note['workflow_id']!r}"
         if not note["cancel"]:
             log.warning("%s goes on, since cancel_on_kill is off.", which.capitalize())
