@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
+from prefect.logging.loggers import flow_run_logger
 
-from mastra_workflows import Workflow
+from mastra_workflows import Cancellation, Workflow
 from mastra_workflows.errors import MastraError, UnknownRunError
 from mastra_workflows.procedures.attaching import ids_in_line
 from prefect_mastra import memory
 from prefect_mastra.blocks import MastraServer
-
-log = logging.getLogger("prefect.mastra")
 
 
 def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -25,8 +24,9 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
     It finds them among the flow run's artifacts, where each was noted before it was started. It
     reaches servers that are saved as blocks (`MastraServer.load`), and servers without a token; of
     others it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over,
-    it leaves alone.
+    it leaves alone. What it does is told in the flow run's log.
     """
+    log = flow_run_logger(flow_run, flow)
     for note in memory.recall(flow_run.id):
         which = f"run {note['run_id']!r} of workflow {note['workflow_id']!r}"
         if not note["cancel"]:
@@ -35,16 +35,19 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
         try:
             server = _server(note)
             with server.get_client() as client:
-                _cancel_line(client.get_workflow(note["workflow_id"]), note["run_id"])
+                for cancellation in _cancel_line(
+                    client.get_workflow(note["workflow_id"]), note["run_id"]
+                ):
+                    log.warning("%s", cancellation)
         except (MastraError, ValueError) as error:
             log.error("Could not cancel %s, which may go on: %s", which, error)
 
 
-def _cancel_line(workflow: Workflow, run_id: str) -> None:
+def _cancel_line(workflow: Workflow, run_id: str) -> Iterator[Cancellation]:
     """Cancel what goes on of the runs that a call has had, one after the other."""
     for candidate in ids_in_line(run_id):
         try:
-            log.warning("%s", workflow.run(candidate).cancel())
+            yield workflow.run(candidate).cancel()
         except UnknownRunError:
             return
 
