@@ -41,8 +41,10 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect test-system test-compat reliability bench-import \
-	lint lint-ruff lint-core lint-airflow lint-prefect format build lock clean
+.PHONY: help setup demo server test test-core test-airflow test-prefect test-system \
+	test-system-airflow test-system-prefect test-compat reliability reliability-airflow \
+	reliability-prefect bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
+	lock clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' \
@@ -71,9 +73,16 @@ test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integ
 	@echo "==> Tests of the Prefect integration"
 	@.build/prefect/bin/python -m pytest tests/prefect $(ARGS)
 
-test-system: $(AIRFLOW) $(SERVER) $(SERVER_0) ## A whole Airflow on PostgreSQL, broken on purpose
-	@echo "==> Tests of whole systems"
+test-system: ## A whole Airflow and a whole Prefect on PostgreSQL, broken on purpose
+	@$(call each,test-system,test-system-airflow test-system-prefect)
+
+test-system-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
+	@echo "==> Tests of a whole Airflow"
 	@.build/airflow/bin/python -m pytest tests/system -m "not matrix" $(ARGS)
+
+test-system-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
+	@echo "==> Tests of a whole Prefect"
+	@.build/prefect/bin/python -m pytest tests/system/test_prefect_*.py -m "not matrix" $(ARGS)
 
 test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The oldest Airflow and Prefect that are supported
 	@echo "==> Tests on the oldest Airflow"
@@ -81,8 +90,14 @@ test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The ol
 	@echo "==> Tests on the oldest Prefect"
 	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
 
-reliability: $(AIRFLOW) $(SERVER) $(SERVER_0) ## docs/reliability.md anew: what was broken, what came of it
-	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults.py
+reliability: ## docs/reliability.md anew: what was broken, what came of it
+	@$(call each,reliability,reliability-airflow reliability-prefect)
+
+reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
+	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_*faults.py
+
+reliability-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
+	@RELIABILITY=docs/reliability.md .build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py
 
 bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
 	@.build/airflow/bin/python -m benchmarks.import_time
@@ -108,7 +123,7 @@ lint-airflow: $(AIRFLOW)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"
-	@$(call mypy,prefect,prefect_mastra tests/prefect)
+	@$(call mypy,prefect,prefect_mastra tests/prefect tests/system/flows)
 
 format: $(TOOLS) ## Format, and mend what ruff can mend
 	@.build/tools/bin/ruff check --fix .

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
+from prefect.logging.loggers import flow_run_logger
 
 from mastra_workflows.errors import MastraError, UnknownRunError
 from prefect_mastra import memory
 from prefect_mastra.blocks import MastraServer
-
-log = logging.getLogger("prefect.mastra")
 
 
 def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -20,12 +18,13 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
 
         @flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])
 
-    It finds them in the flow run's labels, where each was noted before it was started. It reaches
-    servers that are saved as blocks (`MastraServer.load`), and servers without a token; of others
-    it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over, it
-    leaves alone.
+    It finds them among the flow run's artifacts, where each was noted before it was started. It
+    reaches servers that are saved as blocks (`MastraServer.load`), and servers without a token; of
+    others it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over,
+    it leaves alone. What it does is told in the flow run's log.
     """
-    for note in memory.recall(dict(flow_run.labels)):
+    log = flow_run_logger(flow_run, flow)
+    for note in memory.recall(flow_run.id):
         which = f"run {note['run_id']!r} of workflow {note['workflow_id']!r}"
         if not note["cancel"]:
             log.warning("%s goes on, since cancel_on_kill is off.", which.capitalize())

@@ -1,7 +1,9 @@
 """Which runs a flow run has started, kept where a hook finds it after the process is gone.
 
 A killed process can cancel nothing. But Prefect's runner calls the flow's hooks in a process of its
-own. So where a flow has such a hook, each run is noted in the flow run's labels before it starts.
+own. So where a flow has such a hook, each run is noted before it starts, as an artifact of the flow
+run. (Its labels would not do: the server reads, merges and writes these without a lock, and of ten
+tasks that note a run at once on PostgreSQL most lose theirs.)
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from prefect.client.orchestration import get_client
+from httpx import HTTPError
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.objects import Artifact
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
@@ -24,7 +29,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mastra_workflows.prefect")
 
-PREFIX = "mastra.run."
+KIND = "table"
+"""The artifact's type: a table of one row, which Prefect's page of the flow run shows."""
+
+MARK = {"mastra": "run"}
+"""The artifact's metadata: what tells it from tables of the user's own."""
+
+PAGE = 200
+UNREACHABLE = (PrefectException, HTTPError, OSError)
+"""What Prefect's client raises when its server does not answer, or not well."""
+
 HOOKS = "prefect_mastra.hooks"
 
 
@@ -33,8 +47,8 @@ def remember(run: MastraWorkflowRun) -> None:
     for flow_run_id in _flow_runs_with_a_hook():
         try:
             with get_client(sync_client=True) as client:
-                client.update_flow_run_labels(flow_run_id, _labels(run))
-        except (PrefectException, OSError) as error:
+                client.create_artifact(_note(run, flow_run_id))
+        except UNREACHABLE as error:
             _say_not_noted(run, error)
 
 
@@ -43,14 +57,37 @@ async def aremember(run: MastraWorkflowRun) -> None:
     for flow_run_id in _flow_runs_with_a_hook():
         try:
             async with get_client() as client:
-                await client.update_flow_run_labels(flow_run_id, _labels(run))
-        except (PrefectException, OSError) as error:
+                await client.create_artifact(_note(run, flow_run_id))
+        except UNREACHABLE as error:
             _say_not_noted(run, error)
 
 
-def recall(labels: dict[str, Any]) -> list[dict[str, Any]]:
-    """The runs that a flow run's labels tell of, as `remember` noted them."""
-    return [json.loads(value) for name, value in labels.items() if name.startswith(PREFIX)]
+def recall(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
+    """The runs of a flow run, each once, as `remember` noted them last."""
+    wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": [KIND]}}
+    known: set[tuple[str, str]] = set()
+    offset = 0
+    with get_client(sync_client=True) as client:
+        while page := _read_artifacts(client, wanted, offset):
+            offset += len(page)
+            for artifact in page:
+                if artifact.metadata_ != MARK:
+                    continue
+                (note,) = json.loads(str(artifact.data))
+                which = (note["workflow_id"], note["run_id"])
+                if which not in known:
+                    known.add(which)
+                    yield note
+
+
+def _read_artifacts(
+    client: SyncPrefectClient, wanted: dict[str, Any], offset: int
+) -> list[Artifact]:
+    """A page of artifacts, the newest first. (The client's own method for it, in Prefect 3.8, works
+    only for artifacts of task runs: its server refuses the null in the place of their filter.)"""
+    body = {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE, "offset": offset}
+    response = client.request("POST", "/artifacts/filter", json=body)
+    return Artifact.model_validate_list(response.json())
 
 
 def _flow_runs_with_a_hook() -> Iterator[UUID]:
@@ -66,7 +103,7 @@ def _reads_notes(hook: Any) -> bool:
     return getattr(hook, "__module__", None) == HOOKS
 
 
-def _labels(run: MastraWorkflowRun) -> dict[str, Any]:
+def _note(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:
     block = run.server._block_document_id
     note = {
         "workflow_id": run.workflow_id,
@@ -75,12 +112,18 @@ def _labels(run: MastraWorkflowRun) -> dict[str, Any]:
         "base_url": run.server.base_url,
         "cancel": run.cancels_on_kill,
     }
-    return {PREFIX + run.run_id: json.dumps(note, ensure_ascii=False)}
+    return ArtifactCreate(
+        type=KIND,
+        description="A Mastra run of this flow run, noted for its hook `cancel_mastra_runs`.",
+        data=json.dumps([note], ensure_ascii=False),
+        metadata_=MARK,
+        flow_run_id=flow_run_id,
+    )
 
 
 def _say_not_noted(run: MastraWorkflowRun, error: Exception) -> None:
     log.warning(
-        "Run %r could not be noted in the flow run's labels (%s): if this process is killed, no "
+        "Run %r could not be noted with the flow run (%s): if this process is killed, no "
         "hook will find it.",
         run.run_id,
         type(error).__name__,

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 import signal
-from typing import Any
+import socket
+from collections.abc import Callable
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import State, flow
+from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.futures import wait
 
 from mastra_workflows import MastraClient
-from prefect_mastra import MastraServer, cancel_mastra_runs, run_workflow
+from prefect_mastra import (
+    MastraServer,
+    cancel_mastra_runs,
+    memory,
+    run_workflow,
+    start_workflow,
+)
 from tests.prefect.test_interruption import interrupt
 
 
@@ -56,9 +66,51 @@ def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
     state = hooked(server, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
     assert state.state_details.flow_run_id is not None
     flow_run: Any = api.read_flow_run(state.state_details.flow_run_id)
-    (note,) = (value for name, value in flow_run.labels.items() if name.startswith("mastra.run."))
-    assert str(server._block_document_id) in note
-    assert "s3cret" not in str(flow_run.labels)
+    (note,) = memory.recall(flow_run.id)
+    assert note["server"] == str(server._block_document_id)
+    assert "s3cret" not in str(note)
     cancel_mastra_runs(anything, flow_run, flow_run.state)  # the run is over: left alone
     with server.get_client() as client:
         assert client.get_workflow("orderReport").run(key).read().is_success
+
+
+def test_every_run_is_noted_once_among_a_users_own_artifacts(
+    mastra_1: MastraServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that are started at once, in more pages than one, and a call that is tried again."""
+    monkeypatch.setattr(memory, "PAGE", 3)
+    run_ids = [f"{key}-{number}" for number in range(10)]
+
+    @flow(on_crashed=[cancel_mastra_runs])
+    def many() -> None:
+        create_table_artifact([{"mine": 1}], key="my-table")
+        starts = [
+            start_workflow.submit(mastra_1, "orderReport", {"city": "Oslo"}, run_id=run_id)
+            for run_id in [*run_ids, run_ids[0]]
+        ]
+        wait(starts)
+
+    state = many(return_state=True)
+    assert state.is_completed()
+    assert state.state_details.flow_run_id is not None
+    notes = memory.recall(state.state_details.flow_run_id)
+    assert sorted(note["run_id"] for note in notes) == run_ids
+
+
+def test_a_note_that_cannot_be_taken_is_no_reason_not_to_start(
+    mastra_1: MastraServer,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    logs_of: Callable[[State[Any]], str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
+
+    def get_nobody(sync_client: Literal[True]) -> SyncPrefectClient:
+        return SyncPrefectClient(nobody)
+
+    monkeypatch.setattr(memory, "get_client", get_nobody)
+    hooked = run_workflow.with_options(on_crashed=[cancel_mastra_runs])
+    state = hooked(mastra_1, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
+    assert state.is_completed()
+    assert f"Run '{key}' could not be noted" in logs_of(state)

@@ -22,9 +22,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
 
 CHUNK = 65_536
+HOLD_SECONDS = 0.05
 HEAD_END = b"\r\n\r\n"
 
 
@@ -205,6 +206,10 @@ class FaultProxy:
                 return
             case Delay(seconds):
                 await asyncio.sleep(seconds)
+            case Hold():
+                fault.reached.set()
+                if not await _is_let_go(fault, reader):
+                    return
         answer, server = await asyncio.open_connection(*self._target)
         async with _closing(server):
             server.write(request.forwarded())
@@ -229,6 +234,23 @@ async def _read_request(reader: asyncio.StreamReader) -> _Request:
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     body = await reader.readexactly(int(length[1])) if length else b""
     return _Request(head, body)
+
+
+async def _is_let_go(hold: Hold, reader: asyncio.StreamReader) -> bool:
+    """Wait until the test lets go of a request; False if its client goes away first."""
+    gone = asyncio.create_task(reader.read(1))
+    try:
+        while True:
+            # Asked first: whoever lets go after the client's end has this look see that end.
+            let_go = hold.let_go.is_set()
+            await asyncio.wait([gone], timeout=HOLD_SECONDS)
+            if gone.done():
+                return False
+            if let_go:
+                return True
+    finally:
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
 
 
 async def _relay(

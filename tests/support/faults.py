@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,21 @@ class Delay:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Hold:
+    """Keep a request back until the test lets go of it, and pass it on then.
+
+    A client that goes away meanwhile takes its request with it.
+
+    Attributes:
+        reached: set when a request is held.
+        let_go: to be set by the test.
+    """
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+
 @dataclass(frozen=True)
 class Respond:
     """Answer in the server's place, as a gateway does.
@@ -55,4 +71,4 @@ class Respond:
     forwarded: bool = False
 
 
-Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Respond
+Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Hold | Respond

@@ -1,0 +1,581 @@
+"""One execution for one piece of work, whatever dies: a Prefect and its runner, broken on purpose.
+
+Each piece of work has a proxy of its own before its Mastra server, so that a fault meets it alone
+and several can be under way at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient, WorkflowRun
+from mastra_workflows.errors import UnknownRunError
+from scripts.postgres import PostgresServer
+from scripts.prefect_stack import PrefectStack
+from scripts.processes import ServiceError
+from scripts.sample_server import Generation, SampleServer
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
+from tests.support.reliability import ReliabilityTable
+
+pytest.importorskip("prefect", reason="Prefect is not in this environment")
+
+GENERATIONS: tuple[Generation, ...] = ("1", "0")
+MODES = ("flow-sync", "flow-async", "tasks-sync", "tasks-async")
+SUBMITTED = ("submitted-sync", "submitted-async")
+RECORD = r"/runs/"
+START = r"/stream$"
+RUN_ID = re.compile(r"/runs/([^/]+)|runId=([^&]+)")
+SECONDS = 120
+RIGHT = "succeeds with the right result"
+EXPORT = "slowExport"
+"""A workflow whose step heeds its abort signal."""
+
+
+@pytest.fixture(scope="module")
+def mastras() -> Iterator[dict[Generation, SampleServer]]:
+    """Servers that the tests of this module may restart."""
+    with SampleServer("1") as new, SampleServer("0") as old:
+        yield {"1": new, "0": old}
+
+
+@pytest.fixture(scope="module")
+def prefect(postgres: PostgresServer) -> Iterator[PrefectStack]:
+    """A Prefect of this module's own, whose runner the tests may kill."""
+    with PrefectStack(
+        Path(__file__).parent / "flows" / "faults.py",
+        database_url=postgres.create_database("prefect_faults"),
+        environment={
+            "PREFECT_RUNNER_PROCESS_LIMIT": "12",
+            # What a flow returns is stored, where a test finds it.
+            "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        },
+    ) as stack:
+        yield stack
+
+
+TABLE = ReliabilityTable("prefect")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _table() -> Iterator[None]:
+    yield
+    TABLE.write()
+
+
+class Work:
+    """One flow run that runs one workflow, by way of a proxy of its own."""
+
+    def __init__(
+        self,
+        prefect: PrefectStack,
+        server: SampleServer,
+        proxy: FaultProxy,
+        client: MastraClient,
+        flow: str,
+        workflow: str,
+        fields: dict[str, Any],
+    ) -> None:
+        self.prefect, self.server, self.proxy, self.client = prefect, server, proxy, client
+        self.flow, self.workflow = flow, workflow
+        self.key = uuid.uuid4().hex
+        self._fields = fields
+        self.client_timeout = 30
+        self._holds: list[Hold] = []
+        self._flow_run_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Work by {self.flow} on Mastra {self.server.version}>"
+
+    @property
+    def flow_run_id(self) -> str:
+        assert self._flow_run_id is not None, "not begun"
+        return self._flow_run_id
+
+    @property
+    def is_begun(self) -> bool:
+        return self._flow_run_id is not None
+
+    def begin(self) -> None:
+        """Create the flow run; faults that its first request is to meet are set before."""
+        known = {"countedCharge": {"key": self.key, "amount": 7, "seconds": 3}}
+        parameters = {
+            "server": {"base_url": self.proxy.url, "timeout": self.client_timeout},
+            "workflow_id": self.workflow,
+            "input_data": {**known.get(self.workflow, {}), **self._fields},
+        }
+        self._flow_run_id = self.prefect.api.create_flow_run(f"{self.flow}/faults", parameters)
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def until(self, what: str, look: Callable[[], Any]) -> Any:
+        """Wait until there is something to see."""
+
+        def tell() -> str:
+            state = self.prefect.api.flow_run(self.flow_run_id)["state"]
+            return f"{self!r}: {state}\n{self.prefect.api.log(self.flow_run_id)}"
+
+        return self.prefect.wait_until(what, look, timeout=SECONDS, state=tell)
+
+    def until_executing(self) -> WorkflowRun:
+        """Wait until the workflow works."""
+        return self._until_some_run(lambda run: run.is_active)
+
+    def until_waited_for(self) -> WorkflowRun:
+        """Wait until the flow waits for the run."""
+        run = self.until_executing()
+        looks = self.proxy.count("GET", RECORD)
+        self.until("more looks at the run", lambda: self.proxy.count("GET", RECORD) > looks + 1)
+        return run
+
+    def until_run_is(self, *statuses: str) -> WorkflowRun:
+        """Wait until the last run has one of these statuses."""
+        return self._until_some_run(lambda run: run.status in statuses)
+
+    def until_over(self, state: str = "COMPLETED") -> None:
+        assert self.prefect.wait_for_flow_run(self.flow_run_id, timeout=SECONDS) == state, (
+            f"{self!r}:\n{self.prefect.api.log(self.flow_run_id)}"
+        )
+
+    def until_the_hook_is_over(self) -> None:
+        over = "Hook 'cancel_mastra_runs' finished running successfully"
+        self.until("the hook", lambda: over in self.prefect.api.log(self.flow_run_id))
+
+    def _until_some_run(self, fits: Callable[[WorkflowRun], bool]) -> WorkflowRun:
+        found: WorkflowRun = self.until(
+            "the run", lambda: next((run for run in reversed(self.runs()) if fits(run)), None)
+        )
+        return found
+
+    # -- what is there ------------------------------------------------------------------------
+
+    def runs(self) -> list[WorkflowRun]:
+        """The records of all runs that were asked for, in the order in which they were."""
+        ids = [
+            run_id
+            for seen in self.proxy.seen
+            for groups in RUN_ID.findall(f"{seen.path}?{seen.query}")
+            for run_id in groups
+            if run_id
+        ]
+        workflow = self.client.get_workflow(self.workflow)
+        found = []
+        for run_id in dict.fromkeys(ids):
+            with suppress(UnknownRunError):
+                found.append(workflow.run_execution_result(run_id))
+        return found
+
+    def result(self) -> Any:
+        """What the flow returned."""
+        data = self.prefect.api.flow_run(self.flow_run_id)["state"]["data"]
+        return json.loads(Path(data["storage_key"]).read_text())
+
+    def executes(self) -> bool:
+        """Whether a process executes the flow run."""
+        try:
+            self.prefect.flow_run_pid(self.flow_run_id)
+        except ServiceError:
+            return False
+        return True
+
+    # -- breaking -----------------------------------------------------------------------------
+
+    def hold(self, method: str, path: str, nth: int | None = None) -> Hold:
+        """Hold requests back; the client's own patience goes on meanwhile."""
+        hold = Hold()
+        self._holds.append(hold)
+        self.proxy.on(method, path, hold, nth=nth)
+        return hold
+
+    def until_held(self, hold: Hold) -> None:
+        self.until("the held request", hold.reached.is_set)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process that executes the flow run."""
+        os.kill(self.prefect.flow_run_pid(self.flow_run_id), number)
+
+    def kill(self) -> None:
+        """Kill the process that executes the flow run; what it had sent last is lost with it."""
+        self.signal(signal.SIGKILL)
+        self.until("the process's end", lambda: not self.executes())
+        for hold in self._holds:
+            hold.let_go.set()
+
+    def retry(self) -> None:
+        """Execute the flow run again, as the retry button of Prefect's UI does."""
+        self.set_state("SCHEDULED", "AwaitingRetry")
+
+    def set_state(self, kind: str, name: str) -> str:
+        """Change the flow run's state as a person may do in Prefect's UI; gives the one before."""
+        before = str(self.prefect.api.flow_run(self.flow_run_id)["state_type"])
+        path = f"/flow_runs/{self.flow_run_id}/set_state"
+        answer = self.prefect.api.request(
+            "POST", path, {"state": {"type": kind, "name": name, "message": "By a person"}}
+        )
+        assert answer["status"] == "ACCEPT", answer
+        return before
+
+    # -- judging ------------------------------------------------------------------------------
+
+    def check(self, executions: int = 1) -> None:
+        """The work was done as often as it should be, its result has arrived, and it is over."""
+        self.until_over()
+        assert self.result()["result"] == {"charged": 7}
+        assert self.server.executions(self.key) == executions, self
+        self.check_nothing_is_left()
+
+    def check_cancelled(self, fault: str) -> None:
+        """The run was cancelled, and no process is left."""
+        self.until_run_is("canceled")
+        self.until("the process's end", lambda: not self.executes())
+        self.check_nothing_is_left()
+        self.tell(fault, "-", "is over; its run is cancelled")
+
+    def check_nothing_is_left(self) -> None:
+        left = [run for run in self.runs() if run.is_active or run.is_suspended]
+        assert left == [], self
+
+    def tell(self, fault: str, executions: str, outcome: str) -> None:
+        TABLE.add(fault, self.flow, self.server.version, executions, outcome)
+
+
+class Begin:
+    """Begins pieces of work on a server of one generation, and ends what a failed test leaves."""
+
+    def __init__(self, prefect: PrefectStack, server: SampleServer, opened: ExitStack) -> None:
+        self.prefect, self.server = prefect, server
+        self._opened = opened
+        self._works: list[Work] = []
+
+    def prepare(self, flow: str, workflow: str = "countedCharge", **fields: Any) -> Work:
+        """A piece of work that is yet to begin."""
+        proxy = self._opened.enter_context(FaultProxy(self.server.url))
+        client = self._opened.enter_context(MastraClient(self.server.url))
+        work = Work(self.prefect, self.server, proxy, client, flow, workflow, fields)
+        self._works.append(work)
+        return work
+
+    def __call__(self, flow: str, workflow: str = "countedCharge", **fields: Any) -> Work:
+        work = self.prepare(flow, workflow, **fields)
+        work.begin()
+        return work
+
+    def end(self) -> None:
+        for work in self._works:
+            if work.is_begun and work.executes():
+                work.signal(signal.SIGKILL)
+
+
+@pytest.fixture(params=GENERATIONS, ids=lambda generation: f"mastra-{generation}.x")
+def begin(
+    request: pytest.FixtureRequest,
+    prefect: PrefectStack,
+    mastras: dict[Generation, SampleServer],
+) -> Iterator[Begin]:
+    with ExitStack() as opened:
+        begin = Begin(prefect, mastras[request.param], opened)
+        yield begin
+        begin.end()
+
+
+def at_once(works: Iterable[Work], scenario: Callable[[Work], None]) -> None:
+    """Let each piece of work have its scenario, side by side."""
+    works = list(works)
+    with ThreadPoolExecutor(len(works)) as pool:
+        ends = [pool.submit(scenario, work) for work in works]
+    errors = [error for end in ends if isinstance(error := end.exception(), Exception)]
+    if errors:
+        raise ExceptionGroup("of the works at once", errors)
+
+
+# -- nothing, or the process ----------------------------------------------------------------------
+
+
+def test_nothing_dies(begin: Begin) -> None:
+    def scenario(work: Work) -> None:
+        work.check()
+        work.tell("nothing dies", "1", RIGHT)
+
+    at_once([begin(flow) for flow in (*MODES, *SUBMITTED)], scenario)
+
+
+def test_a_flow_that_fails_after_the_work_is_retried(begin: Begin) -> None:
+    """The retry of a flow that has ``retries``, in the same process."""
+
+    def scenario(work: Work) -> None:
+        work.check()
+        assert work.prefect.api.flow_run(work.flow_run_id)["run_count"] == 2
+        work.tell("the flow fails after the work, and has `retries=1`", "1", RIGHT)
+
+    at_once([begin(flow) for flow in ("retried-sync", "retried-async")], scenario)
+
+
+def before_the_start(work: Work) -> None:
+    hold = work.hold("", "")
+    work.begin()
+    work.until_held(hold)
+
+
+def between_read_and_start(work: Work) -> None:
+    hold = work.hold("POST", START)
+    work.begin()
+    work.until_held(hold)
+
+
+def after_the_start(work: Work) -> None:
+    start = work.hold("POST", START)
+    work.begin()
+    work.until_held(start)
+    look = work.hold("GET", RECORD)
+    start.let_go.set()
+    work.until_held(look)
+    work.until_executing()
+
+
+def while_it_waits(work: Work) -> None:
+    work.begin()
+    work.until_waited_for()
+
+
+def between_the_end_and_the_stored_result(work: Work) -> None:
+    work.begin()
+    work.until_waited_for()
+    look = work.hold("GET", RECORD)
+    work.until_run_is("success")
+    work.until_held(look)
+
+
+MOMENTS = (
+    before_the_start,
+    between_read_and_start,
+    after_the_start,
+    while_it_waits,
+    between_the_end_and_the_stored_result,
+)
+
+
+def fault_of(moment: Callable[[Work], None]) -> str:
+    when = moment.__name__.replace("_", " ")
+    return f"SIGKILL of the flow's process {when}; the flow run is retried"
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_flow_run_whose_process_was_killed_attaches_when_it_is_retried(
+    begin: Begin, moment: Callable[[Work], None]
+) -> None:
+    def scenario(work: Work) -> None:
+        moment(work)
+        work.kill()
+        work.until_over("CRASHED")
+        work.retry()
+        work.check()
+        work.tell(fault_of(moment), "1", RIGHT)
+
+    at_once([begin.prepare(flow, seconds=10) for flow in MODES], scenario)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_hook_cancels_the_run_of_a_process_that_was_killed(
+    begin: Begin, moment: Callable[[Work], None]
+) -> None:
+    """A flow run that is retried starts the next run in line then."""
+    cancels = moment in (after_the_start, while_it_waits)
+
+    def scenario(work: Work) -> None:
+        moment(work)
+        work.kill()
+        work.until_over("CRASHED")
+        work.until_the_hook_is_over()
+        if cancels:
+            work.until_run_is("canceled")
+        work.retry()
+        work.check(executions=2 if cancels else 1)
+        work.tell(fault_of(moment), "1 cancelled, then 1" if cancels else "1", RIGHT)
+
+    at_once([begin.prepare(f"hooked-{flow}", seconds=10) for flow in MODES], scenario)
+
+
+def test_without_the_derived_id_a_retried_flow_run_executes_again(begin: Begin) -> None:
+    """What all this is for: a random run id, as any other client would choose."""
+    work = begin("unguarded", seconds=8)
+    work.until_waited_for()
+    work.kill()
+    work.until_over("CRASHED")
+    work.retry()
+    work.check(executions=2)
+
+
+# -- what cancels ---------------------------------------------------------------------------------
+
+
+def test_a_cancelled_flow_run_cancels_its_run(begin: Begin) -> None:
+    """Tasks that were submitted are told nothing; the runner kills them after half a minute."""
+
+    def scenario(work: Work) -> None:
+        work.until_waited_for()
+        work.prefect.api.cancel_flow_run(work.flow_run_id)
+        work.until_over("CANCELLED")
+        work.check_cancelled("the flow run is cancelled by the API")
+
+    flows = [f"hooked-{flow}" for flow in (*MODES, *SUBMITTED)]
+    at_once([begin(flow, EXPORT, seconds=90) for flow in flows], scenario)
+
+
+TIMEOUTS = {"hurried": "`timeout_seconds` of a task", "timed": "`timeout_seconds` of a flow"}
+
+
+def test_a_timeout_cancels_the_run(begin: Begin) -> None:
+    def scenario(work: Work) -> None:
+        work.until_over("FAILED")
+        work.check_cancelled(TIMEOUTS[work.flow.partition("-")[0]])
+
+    flows = [f"{flow}-{how}" for flow in TIMEOUTS for how in ("sync", "async")]
+    at_once([begin(flow, EXPORT, seconds=90) for flow in flows], scenario)
+
+
+def test_a_terminated_process_cancels_its_run(begin: Begin) -> None:
+    def scenario(work: Work) -> None:
+        work.until_waited_for()
+        work.signal(signal.SIGTERM)
+        work.until_over("CRASHED")
+        work.check_cancelled("SIGTERM of the flow's process")
+
+    flows = [*MODES, *(f"hooked-{flow}" for flow in SUBMITTED)]
+    at_once([begin(flow, EXPORT, seconds=90) for flow in flows], scenario)
+
+
+def test_ten_tasks_at_once_are_all_cancelled_by_the_hook(begin: Begin) -> None:
+    """Notes that are taken at once are all there when the process is killed."""
+    work = begin("hooked-many", EXPORT, seconds=90)
+    work.until("ten runs", lambda: sum(run.is_active for run in work.runs()) == 10)
+    work.kill()
+    work.until_over("CRASHED")
+    work.until_the_hook_is_over()
+    assert [run.status for run in work.runs()] == ["canceled"] * 10
+    work.check_cancelled("SIGKILL of the flow's process with ten submitted tasks")
+
+
+# -- the runner -----------------------------------------------------------------------------------
+
+
+def test_the_runner_is_killed(begin: Begin) -> None:
+    """Its flow runs go on as orphans."""
+    works = [begin(flow, seconds=8) for flow in MODES]
+    at_once(works, lambda work: work.until_executing() and None)
+    begin.prefect.kill_runner()
+    begin.prefect.start_runner()
+
+    def scenario(work: Work) -> None:
+        work.check()
+        work.tell("SIGKILL of the runner", "1", RIGHT)
+
+    at_once(works, scenario)
+
+
+def test_the_runner_is_terminated(begin: Begin) -> None:
+    """As at a deploy. It kills its flow runs' processes, which Prefect then shows as running."""
+    works = [begin(flow, seconds=10) for flow in (*MODES, "hooked-flow-sync", "hooked-flow-async")]
+    at_once(works, lambda work: work.until_waited_for() and None)
+    begin.prefect.terminate_runner()
+    begin.prefect.start_runner()
+
+    def scenario(work: Work) -> None:
+        assert not work.executes()
+        assert work.set_state("CRASHED", "Crashed") == "RUNNING"
+        work.retry()
+        work.check()
+        work.tell("SIGTERM of the runner; the flow run is marked crashed and retried", "1", RIGHT)
+
+    at_once(works, scenario)
+
+
+# -- the Mastra server ----------------------------------------------------------------------------
+
+
+def test_the_server_restarts_while_the_run_executes(begin: Begin) -> None:
+    works = [begin(flow, seconds=10) for flow in MODES]
+    at_once(works, lambda work: work.until_executing() and None)
+    begin.server.kill()
+    begin.server.start()
+
+    def scenario(work: Work) -> None:
+        work.check(executions=2)  # the restart repeats the step that was lost, and only that
+        work.tell("the server restarts while the run executes", "2", RIGHT)
+
+    at_once(works, scenario)
+
+
+def test_the_server_restarts_while_the_run_is_suspended(begin: Begin) -> None:
+    refund = {"order": "A-1", "amount": 500, "reason": "broken"}
+    works = [begin(flow, "refundApproval", **refund) for flow in MODES]
+    at_once(works, lambda work: work.until_run_is("suspended") and None)
+    begin.server.kill()
+    begin.server.start()
+
+    def scenario(work: Work) -> None:
+        (run,) = work.runs()
+        approval = work.client.get_workflow(run.workflow_id).run(run.run_id)
+        approval.resume(resume_data={"approved": True})
+        work.until_over()
+        assert work.result()["result"]["refunded"] == 500
+        work.check_nothing_is_left()
+        work.tell("the server restarts while the run is suspended", "1", RIGHT)
+
+    at_once(works, scenario)
+
+
+# -- the network ----------------------------------------------------------------------------------
+
+FAULTS: dict[str, Fault] = {
+    "the connection is cut before the request": DropRequest(),
+    "the answer is lost": LoseAnswer(),
+    "the answer is cut": CutAnswer(10),
+    "the request arrives after the client's timeout": Delay(3),
+    "502": Respond(502),
+    "503": Respond(503),
+    "504, though the request arrived": Respond(504, forwarded=True),
+    "429": Respond(429),
+}
+REQUESTS: Mapping[str, tuple[str, str]] = {
+    "the server's generation": ("GET", "/packages$"),
+    "the workflow's details": ("GET", "/workflows/[^/]+$"),
+    "the run's record": ("GET", RECORD),
+    "the start": ("POST", START),
+}
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_the_network_fails(begin: Begin, fault: str) -> None:
+    """At each request in turn for the flows, at the first of each kind at once for the tasks."""
+    works: dict[Work, str] = {}
+    for flow in MODES:
+        requests = {what: [request] for what, request in REQUESTS.items()}
+        if flow.startswith("tasks"):
+            requests = {"each of these": list(REQUESTS.values())}
+        for what, broken in requests.items():
+            work = begin.prepare(flow)
+            work.client_timeout = 2
+            for method, path in broken:
+                work.proxy.on(method, path, FAULTS[fault], nth=1)
+            works[work] = what
+
+    def scenario(work: Work) -> None:
+        work.begin()
+        work.check()
+        assert any(seen.fault is not None for seen in work.proxy.seen), f"{work} met no fault"
+        work.tell(f"{fault}: {works[work]}", "1", RIGHT)
+
+    at_once(works, scenario)
