@@ -8,6 +8,7 @@ import threading
 import time
 from abc import abstractmethod
 from datetime import timedelta
+from math import inf
 from typing import Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, conf
@@ -15,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, con
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.run_task import MastraRunTask
 from airflow_provider_mastra.task_state import TASK_IS_OVER, task_state
-from airflow_provider_mastra.triggers.workflow import Ended, MastraWorkflowRunTrigger
+from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
 from mastra_workflows.client import CANCEL_LOOK_SECONDS
 from mastra_workflows.errors import (
@@ -66,6 +67,8 @@ class MastraWaitingTask(MastraRunTask):
             asked whether it still executes the run; None for never.
         on_stall: what to do when it does not, since it was restarted: ``"fail"``, ``"restart"`` the
             run, or ``"wait"`` on.
+        observe: whether to listen to the server's events as well, and so to know of the end within
+            milliseconds.
         cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
             successful, or cleared. Otherwise the log says that it goes on. A worker that ends for
             a deploy leaves it: a retry takes it up.
@@ -85,6 +88,7 @@ class MastraWaitingTask(MastraRunTask):
         outage_timeout: float = 300.0,
         stall_timeout: float | None = 3600.0,
         on_stall: OnStall = "fail",
+        observe: bool = True,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         **kwargs: Any,
@@ -99,6 +103,7 @@ class MastraWaitingTask(MastraRunTask):
             "outage_timeout": outage_timeout,
             "stall_timeout": stall_timeout,
             "on_stall": on_stall,
+            "observe": observe,
         }
         # So that a DAG with a bad value is not even imported.
         whole: WaitArguments = {**self.wait_arguments, "timeout": self.timeout}
@@ -136,7 +141,8 @@ class MastraWaitingTask(MastraRunTask):
             if not self.wait_for_completion:
                 record = started.read()
             elif self.deferrable:
-                record = self._look_or_defer(started, self._deadline(), restarted=None)
+                # A short run is over before a triggerer would have taken it up.
+                record = self._wait_or_defer(started, MOMENT, self._deadline(), restarted=None)
             else:
                 record = self._wait(started, self.timeout)
             self._under_way = None
@@ -157,7 +163,7 @@ class MastraWaitingTask(MastraRunTask):
             restarted = event["restarted"]
             if event["reason"] == "stalled":
                 restarted = self._restart(run, event)
-            record = self._look_or_defer(run, event["deadline"], restarted)
+            record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
             self._under_way = None
             return record.outcome(self.url(run))
 
@@ -181,15 +187,16 @@ class MastraWaitingTask(MastraRunTask):
         given = [number for number in seconds if number is not None]
         return time.time() + min(given) if given else None
 
-    def _look_or_defer(
-        self, run: Run, deadline: float | None, restarted: str | None
+    def _wait_or_defer(
+        self, run: Run, seconds: float, deadline: float | None, restarted: str | None
     ) -> WorkflowRun:
         """The record of a run that is over; a task whose run is not goes to the triggerer."""
-        is_late = deadline is not None and time.time() >= deadline
+        left = inf if deadline is None else deadline - time.time()
+        is_last = left <= seconds
         try:
-            return self._wait(run, 0.0, is_last=is_late)
+            return self._wait(run, max(0.0, min(seconds, left)), is_last=is_last)
         except WaitTimeoutError:
-            if is_late:
+            if is_last:
                 raise
         self._under_way = None
         self.log.info("Waiting for it in the triggerer.")
@@ -215,6 +222,7 @@ class MastraWaitingTask(MastraRunTask):
             **self.wait_arguments,
             "timeout": timeout,
             "on_look": progress.look,
+            "on_event": progress.hear,
         }
         try:
             record = run.wait(**arguments)

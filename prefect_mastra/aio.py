@@ -61,6 +61,7 @@ async def await_for_workflow_run(
     outage_timeout: float = 300.0,
     stall_timeout: float | None = 3600.0,
     on_stall: OnStall = "fail",
+    observe: bool = True,
     cancel_on_kill: bool = True,
     cancel_on_timeout: bool = True,
 ) -> Outcome:
@@ -76,6 +77,7 @@ async def await_for_workflow_run(
         outage_timeout=outage_timeout,
         stall_timeout=stall_timeout,
         on_stall=on_stall,
+        observe=observe,
         cancel_on_timeout=cancel_on_timeout,
     ).await_for_completion()
 
@@ -124,6 +126,7 @@ async def arun_workflow(
     outage_timeout: float = 300.0,
     stall_timeout: float | None = 3600.0,
     on_stall: OnStall = "fail",
+    observe: bool = True,
     on_failed_run: OnFailedRun = "new_run",
     cancel_on_kill: bool = True,
     cancel_on_timeout: bool = True,
@@ -149,6 +152,7 @@ async def arun_workflow(
         outage_timeout=outage_timeout,
         stall_timeout=stall_timeout,
         on_stall=on_stall,
+        observe=observe,
     )
     async with run.acancelling_on_kill():
         await run.astart(on_failed_run=on_failed_run, **arguments)

@@ -228,6 +228,13 @@ class MastraWorkflow(JobBlock[JSON]):
             "What to do when it does not: fail, restart the run, or wait on for what comes."
         ),
     )
+    observe: bool = Field(
+        default=True,
+        description=(
+            "Whether to listen to the server's events as well, and so to know of a run's end "
+            "within milliseconds."
+        ),
+    )
     on_failed_run: OnFailedRun = Field(
         default="new_run",
         description=(
@@ -295,4 +302,5 @@ class MastraWorkflow(JobBlock[JSON]):
             "outage_timeout": self.outage_timeout,
             "stall_timeout": self.stall_timeout,
             "on_stall": self.on_stall,
+            "observe": self.observe,
         }

@@ -34,6 +34,7 @@ def run_workflow(
     outage_timeout: float = 300.0,
     stall_timeout: float | None = 3600.0,
     on_stall: OnStall = "fail",
+    observe: bool = True,
     on_failed_run: OnFailedRun = "new_run",
     cancel_on_kill: bool = True,
     cancel_on_timeout: bool = True,
@@ -68,6 +69,7 @@ def run_workflow(
         outage_timeout=outage_timeout,
         stall_timeout=stall_timeout,
         on_stall=on_stall,
+        observe=observe,
     )
     with run.cancelling_on_kill():
         run.start(on_failed_run=on_failed_run, **arguments)

@@ -182,7 +182,8 @@ class MastraWorkflowRun(JobRun[JSON]):
             return self._say_over(record)
 
     def _waiting_aloud(self) -> WaitArguments:
-        return {**self._waiting, "on_look": StepProgress(self.logger.info).look}
+        progress = StepProgress(self.logger.info)
+        return {**self._waiting, "on_look": progress.look, "on_event": progress.hear}
 
     def _say_over(self, record: WorkflowRun) -> Outcome:
         self.logger.info(summary(record))

@@ -95,6 +95,7 @@ def wait_for_workflow_run(
     outage_timeout: float = 300.0,
     stall_timeout: float | None = 3600.0,
     on_stall: OnStall = "fail",
+    observe: bool = True,
     cancel_on_kill: bool = True,
     cancel_on_timeout: bool = True,
 ) -> Outcome:
@@ -112,6 +113,8 @@ def wait_for_workflow_run(
         stall_timeout: after how many seconds without any change in the run's record its server is
             asked whether it still executes the run; None for never.
         on_stall: what to do when it does not: ``"fail"``, ``"restart"`` the run, or ``"wait"``.
+        observe: whether to listen to the server's events as well, and so to know of the end within
+            milliseconds.
         cancel_on_kill: whether to cancel the run when this task is interrupted.
         cancel_on_timeout: whether to cancel the run when the time to wait is over.
 
@@ -136,6 +139,7 @@ def wait_for_workflow_run(
         outage_timeout=outage_timeout,
         stall_timeout=stall_timeout,
         on_stall=on_stall,
+        observe=observe,
         cancel_on_timeout=cancel_on_timeout,
     ).wait_for_completion()
 

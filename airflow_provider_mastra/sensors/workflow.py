@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.run_task import MastraRunTask
-from airflow_provider_mastra.triggers.workflow import Ended, MastraWorkflowRunTrigger
+from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
 from mastra_workflows import OnSuspend, Run
 from mastra_workflows.errors import (
     RunCanceledError,
@@ -54,6 +54,8 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         poll_interval: seconds before the second look, in ``mode="poke"``.
         poke_interval: seconds between two looks at most, or a timedelta.
         outage_timeout: for how many seconds the server may be out of reach.
+        observe: whether to listen to the server's events as well, and so to know of the end within
+            milliseconds; not with ``mode="reschedule"``.
         deferrable: whether to wait in the triggerer, in place of either mode. The default is
             Airflow's own option ``[operators] default_deferrable``.
         **kwargs: ``mastra_conn_id``, and everything that a `BaseSensorOperator` takes.
@@ -68,6 +70,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         poll_interval: float = 0.5,
         poke_interval: float | timedelta = 30.0,
         outage_timeout: float = 300.0,
+        observe: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -79,6 +82,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             "poll_interval": poll_interval,
             "max_poll_interval": self.poke_interval,
             "outage_timeout": outage_timeout,
+            "observe": observe,
         }
         WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
         self.deferrable = deferrable
@@ -92,7 +96,8 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             return super().execute(context)
         try:
             with without_useless_retries(*ENDS), self.hook:
-                return self._look_or_defer(self.handle(context), time.time() + self.timeout)
+                deadline = time.time() + self.timeout
+                return self._wait_or_defer(self.handle(context), MOMENT, deadline)
         except AirflowException as error:
             if self.soft_fail:
                 raise AirflowSkipException(str(error)) from error
@@ -104,10 +109,11 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
             deadline = event["deadline"]
             assert deadline is not None
-            return self._look_or_defer(workflow.run(event["run_id"]), deadline)
+            return self._wait_or_defer(workflow.run(event["run_id"]), 0.0, deadline)
 
-    def _look_or_defer(self, run: Run, deadline: float) -> dict[str, Any]:
-        arguments: WaitArguments = {**self.wait_arguments, "timeout": 0.0}
+    def _wait_or_defer(self, run: Run, seconds: float, deadline: float) -> dict[str, Any]:
+        left = max(0.0, deadline - time.time())
+        arguments: WaitArguments = {**self.wait_arguments, "timeout": min(seconds, left)}
         try:
             record = run.wait(**arguments)
         except WaitTimeoutError as error:
@@ -150,7 +156,8 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
                 arguments["timeout"] = 0.0
             else:
                 arguments["timeout"] = self.timeout
-                arguments["on_look"] = StepProgress(self.log.info).look
+                progress = StepProgress(self.log.info)
+                arguments["on_look"], arguments["on_event"] = progress.look, progress.hear
             try:
                 record = run.wait(**arguments)
             except RunError as error:

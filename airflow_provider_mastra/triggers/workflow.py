@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from mastra_workflows.aio import AsyncMastraClient
 
 Reason = Literal["over", "timeout", "stalled", "error"]
+
+MOMENT = 1.0
+"""For how many seconds a deferrable task waits on its worker first. To defer and to come back takes
+Airflow longer than that."""
+
+SETTLE_SECONDS = 2.0
+"""How long a task stays deferred at least. Woken sooner, it can be queued again before Airflow has
+heard from the executor that its process has ended, and that message then fails it."""
 
 KILL_SECONDS = 10.0
 """How long to try to cancel, and then to look; Airflow gives ``on_kill`` 30 s in all."""
@@ -53,6 +62,8 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             decides what becomes of the run.
         cancel_on_kill: whether the run is cancelled when a person ends the task.
         restarted: how the run's record stood after the task restarted it; given back in the event.
+        not_before: when the task may be woken, in seconds since 1970; None for `SETTLE_SECONDS`
+            from now on.
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         deadline: float | None,
         cancel_on_kill: bool,
         restarted: str | None = None,
+        not_before: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.mastra_conn_id = mastra_conn_id
@@ -74,6 +86,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         self.deadline = deadline
         self.cancel_on_kill = cancel_on_kill
         self.restarted = restarted
+        self.not_before = time.time() + SETTLE_SECONDS if not_before is None else not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger as Airflow stores it; it holds no secret."""
@@ -87,6 +100,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "cancel_on_kill": self.cancel_on_kill,
                 "restarted": self.restarted,
+                "not_before": self.not_before,
             },
         )
 
@@ -94,11 +108,13 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         """Wait, and wake the task once there is something to decide."""
         reason: Reason = "over"
         message = ""
+        progress = StepProgress(self.log.info)
         arguments: WaitArguments = {
             **self.wait,
             "timeout": None if self.deadline is None else max(0.0, self.deadline - time.time()),
             "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
-            "on_look": StepProgress(self.log.info).look,
+            "on_look": progress.look,
+            "on_event": progress.hear,
         }
         try:
             async with await self._client() as client:
@@ -120,6 +136,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             deadline=self.deadline,
             restarted=self.restarted,
         )
+        await asyncio.sleep(min(self.not_before - time.time(), SETTLE_SECONDS))
         yield TriggerEvent(dict(ended))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
