@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -55,4 +59,36 @@ class Respond:
     forwarded: bool = False
 
 
-Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Respond
+class Hold:
+    """Stop one request, tell the test that it is held, and wait for what the test decides.
+
+    Use one for one request (``nth=1``): what is decided, is decided once.
+
+    Args:
+        at: ``"request"`` stops before the server hears of it, ``"answer"`` when the server has
+            begun to answer.
+
+    Attributes:
+        held: set as soon as the request is held.
+    """
+
+    def __init__(self, at: Literal["request", "answer"] = "request") -> None:
+        self.at = at
+        self.held = threading.Event()
+        self._goes_on: Future[bool] = Future()
+
+    def let_go(self) -> None:
+        """Pass on what is held. The server gets the request even if its client has gone."""
+        self._goes_on.set_result(True)
+
+    def drop(self) -> None:
+        """Close the client's connection; what the server does already, it does undisturbed."""
+        self._goes_on.set_result(False)
+
+    async def stop(self) -> bool:
+        """For the proxy: hold here. Returns whether to go on."""
+        self.held.set()
+        return await asyncio.wrap_future(self._goes_on)
+
+
+Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Respond | Hold
