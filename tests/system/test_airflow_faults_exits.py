@@ -67,8 +67,10 @@ def test_a_timeout_cancels_the_run(plan_both: PlanBoth, limit: str, mode: str) -
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
 def test_the_timeout_of_the_dag_run_cancels_the_run(plan_both: PlanBoth, mode: str) -> None:
-    for work in begun(plan_both(mode, "dagrun_timeout", variant="dagrun_timeout", **LONG)):
+    works = begun(plan_both(mode, "dagrun_timeout", variant="dagrun_timeout", **LONG))
+    for work in works:
         work.until_waited_for()
+    for work in works:
         work.until_over("failed")
         work.check_cancelled()
 

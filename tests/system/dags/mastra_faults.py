@@ -105,7 +105,7 @@ with new_dag("deferral_timeout_deferrable"):
     charge("charge", ChargeThatAirflowTimesOut, deferrable=True, retries=0)
 
 with new_dag("unguarded_sync"):
-    charge("charge", run_id="{{ macros.uuid.uuid4() }}")
+    charge("charge", run_id="run-{{ macros.uuid.uuid4() }}")
 
 with new_dag("sensor"):
     start = charge("start", wait_for_completion=False)
