@@ -172,9 +172,12 @@ class Work:
     def check(self, *, executions: int = 1, result: Any = CHARGED) -> None:
         """The work was done as often as it should be, its result has arrived, nothing goes on."""
         self.until_over()
-        assert self.outcome()["result"] == result
-        assert self.server.executions(self.key) == executions
-        assert not self.active_runs()
+        outcome, counted, left = (
+            self.outcome(),
+            self.server.executions(self.key),
+            self.active_runs(),
+        )
+        assert (outcome["result"], counted, left) == (result, executions, []), f"{outcome}, {left}"
         self.tell(executions, "succeeds with the right result")
 
     def check_cancelled(self) -> None:
@@ -185,7 +188,13 @@ class Work:
     def check_tries(self, number: int, task: str = "charge") -> None:
         """So many tries did it."""
         tries = self.airflow.api.task_tries(self.dag_id, self.run_id, task)
-        assert [one["state"] for one in tries] == ["failed"] * (number - 1) + ["success"]
+        states = [one["state"] for one in tries]
+        assert states == ["failed"] * (number - 1) + ["success"], self.told(task, states)
+
+    def told(self, task: str, states: list[str]) -> str:
+        """How each try of a task ended, with its log."""
+        logs = [self.log(task, number) for number in range(1, len(states) + 1)]
+        return "\n".join(f"-- {state}:\n{log}" for state, log in zip(states, logs, strict=True))
 
     def outcome(self) -> dict[str, Any]:
         """The task's own result, as the next one gets it."""
