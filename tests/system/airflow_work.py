@@ -180,6 +180,21 @@ class Work:
         assert (outcome["result"], counted, left) == (result, executions, []), f"{outcome}, {left}"
         self.tell(executions, "succeeds with the right result")
 
+    def approve(self, run: WorkflowRun) -> None:
+        """Resume the suspended run of the variant "approval"."""
+        answer = {"approved": True, "note": self.key}
+        handle = self.client.get_workflow(run.workflow_id).run(run.run_id)
+        handle.resume(step="approve", resume_data=answer)
+
+    def check_approved(self) -> None:
+        """As `check`, for an approved run, which was started by the one request there was."""
+        self.until_over()
+        expected = {"order": self.key, "refunded": 7, "note": self.key}
+        assert self.outcome()["result"] == expected
+        assert self.proxy.count("POST", "/stream$") == 1
+        assert self.is_over
+        self.tell(1, "succeeds with the right result")
+
     def check_cancelled(self) -> None:
         """Its one run was cancelled."""
         self.until("the cancelled run", lambda: [run.status for run in self.runs()] == ["canceled"])
@@ -192,9 +207,12 @@ class Work:
         assert states == ["failed"] * (number - 1) + ["success"], self.told(task, states)
 
     def told(self, task: str, states: list[str]) -> str:
-        """How each try of a task ended, with its log."""
+        """How each try of a task ended, with its log and what the scheduler says of it."""
         logs = [self.log(task, number) for number in range(1, len(states) + 1)]
-        return "\n".join(f"-- {state}:\n{log}" for state, log in zip(states, logs, strict=True))
+        tries = [f"-- {state}:\n{log}" for state, log in zip(states, logs, strict=True)]
+        scheduler = self.airflow.service("scheduler").log_path.read_text(errors="replace")
+        lines = [line for line in scheduler.splitlines() if self.run_id in line]
+        return "\n".join([*tries, "-- scheduler:", *lines])
 
     def outcome(self) -> dict[str, Any]:
         """The task's own result, as the next one gets it."""

@@ -29,6 +29,11 @@ LIMITS: dict[str, dict[str, Any]] = {
     "timeout": {"timeout": 5},
     "execution_timeout": {"execution_timeout": timedelta(seconds=5)},
 }
+APPROVAL: dict[str, Any] = {
+    "workflow_id": "refundApproval",
+    "input_data": {"order": "{{ params.key }}", "amount": 7, "reason": "broken"},
+    "on_suspend": "wait",
+}
 
 
 def new_dag(name: str, **options: Any) -> DAG:
@@ -85,13 +90,7 @@ for mode, deferrable in MODES.items():
         charge("charge", deferrable=deferrable, stall_timeout=4, on_stall="restart")
 
     with new_dag(f"approval_{mode}"):
-        charge(
-            "charge",
-            deferrable=deferrable,
-            workflow_id="refundApproval",
-            input_data={"order": "{{ params.key }}", "amount": 7, "reason": "broken"},
-            on_suspend="wait",
-        )
+        charge("charge", deferrable=deferrable, **APPROVAL)
 
     for limit, options in LIMITS.items():
         with new_dag(f"{limit}_{mode}"):
@@ -107,16 +106,21 @@ with new_dag("deferral_timeout_deferrable"):
 with new_dag("unguarded_sync"):
     charge("charge", run_id="run-{{ macros.uuid.uuid4() }}")
 
-with new_dag("sensor"):
-    start = charge("start", wait_for_completion=False)
-    wait = MastraWorkflowRunSensor(
-        task_id="charge",
-        workflow_id="countedCharge",
-        run_id="{{ ti.xcom_pull(task_ids='start', key='run_id') }}",
-        mastra_conn_id="{{ params.server }}",
-        poke_interval=1,
-        retries=2,
-        retry_delay=timedelta(0),
-        post_execute=linger,
-    )
-    start >> wait
+for name, workflow, options in [
+    ("sensor", "countedCharge", {}),
+    ("approval_sensor", "refundApproval", APPROVAL),
+]:
+    with new_dag(name):
+        start = charge("start", wait_for_completion=False, **options)
+        wait = MastraWorkflowRunSensor(
+            task_id="charge",
+            workflow_id=workflow,
+            run_id="{{ ti.xcom_pull(task_ids='start', key='run_id') }}",
+            mastra_conn_id="{{ params.server }}",
+            on_suspend="wait",
+            poke_interval=1,
+            retries=2,
+            retry_delay=timedelta(0),
+            post_execute=linger,
+        )
+        start >> wait
