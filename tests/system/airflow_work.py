@@ -200,19 +200,20 @@ class Work:
         self.until("the cancelled run", lambda: [run.status for run in self.runs()] == ["canceled"])
         self.tell("-", "is over; its run is cancelled")
 
-    def check_tries(self, number: int, task: str = "charge") -> None:
-        """So many tries did it."""
-        tries = self.airflow.api.task_tries(self.dag_id, self.run_id, task)
-        states = [one["state"] for one in tries]
-        assert states == ["failed"] * (number - 1) + ["success"], self.told(task, states)
+    def check_retried(self, task: str = "charge") -> None:
+        """More than one try did it."""
+        assert len(self.airflow.api.task_tries(self.dag_id, self.run_id, task)) > 1
 
-    def told(self, task: str, states: list[str]) -> str:
-        """How each try of a task ended, with its log and what the scheduler says of it."""
-        logs = [self.log(task, number) for number in range(1, len(states) + 1)]
-        tries = [f"-- {state}:\n{log}" for state, log in zip(states, logs, strict=True)]
-        scheduler = self.airflow.service("scheduler").log_path.read_text(errors="replace")
-        lines = [line for line in scheduler.splitlines() if self.run_id in line]
-        return "\n".join([*tries, "-- scheduler:", *lines])
+    def check_undisturbed(self) -> None:
+        """No try has ended with an error of its own.
+
+        There may have been several all the same: when a deferred task is woken before the scheduler
+        has noted that it deferred, Airflow fails the try itself.
+        """
+        for task in self.airflow.api.task_instances(self.dag_id, self.run_id):
+            for one in self.airflow.api.task_tries(self.dag_id, self.run_id, task["task_id"]):
+                log = self.log(task["task_id"], one["try_number"])
+                assert "Task failed with exception" not in log, log
 
     def outcome(self) -> dict[str, Any]:
         """The task's own result, as the next one gets it."""

@@ -105,7 +105,7 @@ def test_the_network_fails_at_each_request(plan_both: PlanBoth, mode: str, fault
             work.check_approved()
         else:
             work.check()
-        work.check_tries(1)
+        work.check_undisturbed()
         assert has_failed(work), f"{request} did not come"
 
 

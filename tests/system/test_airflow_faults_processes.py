@@ -46,7 +46,7 @@ STARTING_TASK = {"sync": "charge", "deferrable": "charge", "sensor": "start"}
 def test_nothing_dies(plan: Plan, mode: str) -> None:
     work = plan(mode, "nothing").begin()
     work.check()
-    work.check_tries(1)
+    work.check_undisturbed()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -64,7 +64,7 @@ def test_the_task_is_killed_as_it_starts_the_run(plan: Plan, mode: str, when: st
     else:
         hold.drop()
     work.check()
-    work.check_tries(2, task)
+    work.check_retried(task)
     assert len(work.runs()) == 1
 
 
@@ -88,7 +88,7 @@ def test_the_task_is_killed_while_it_waits(plan: Plan, mode: str) -> None:
     work.until_waited_for()
     work.kill_task()
     work.check()
-    work.check_tries(2)
+    work.check_retried()
 
 
 WAKING = {"deferrable": 3, "sensor": 2}
@@ -110,7 +110,7 @@ def test_the_task_is_killed_before_its_first_look(plan: Plan, mode: str) -> None
     work.kill_task()
     hold.drop()
     work.check()
-    work.check_tries(2)
+    work.check_retried()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -124,7 +124,7 @@ def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) 
     work.kill_task()
     hold.drop()
     work.check()
-    work.check_tries(2)
+    work.check_retried()
 
 
 @pytest.mark.parametrize("how", ["SIGKILLed", "SIGTERMed"])
@@ -137,7 +137,7 @@ def test_the_triggerer_ends(plan: Plan, how: str) -> None:
         work.airflow.terminate("triggerer")
     work.airflow.start_component("triggerer")
     work.check()
-    work.check_tries(1)
+    work.check_undisturbed()
 
 
 def test_the_triggerer_freezes_and_comes_back(plan_both: PlanBoth) -> None:
@@ -155,7 +155,7 @@ def test_the_triggerer_freezes_and_comes_back(plan_both: PlanBoth) -> None:
         for work in works:
             until_let_go(work)
             work.check()
-            work.check_tries(1)
+            work.check_undisturbed()
 
 
 @contextlib.contextmanager
@@ -220,7 +220,7 @@ def test_the_server_restarts_while_the_run_is_suspended(plan: Plan, mode: str) -
     work.until_looked_at(record)
     work.approve(record)
     work.check_approved()
-    work.check_tries(1)
+    work.check_undisturbed()
 
 
 def test_without_the_derived_id_a_killed_task_executes_twice(plan: Plan) -> None:
