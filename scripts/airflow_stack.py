@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,21 @@ class AirflowStack(ProcessStack):
         except BaseException:
             self.stop()
             raise
+
+    @contextlib.contextmanager
+    def another_triggerer(self) -> Iterator[Service]:
+        """Run a second triggerer, which takes over what the first one leaves.
+
+        It need not be at work when this returns.
+        """
+        name = "triggerer-2"
+        service = self._services[name] = self._component("triggerer", name)
+        service.start()
+        try:
+            yield service
+        finally:
+            service.stop()
+            del self._services[name]
 
     def trigger_dag(
         self, dag_id: str, *, conf: dict[str, Any] | None = None, run_id: str | None = None
@@ -302,11 +318,12 @@ class AirflowStack(ProcessStack):
             **{f"AIRFLOW__{name}": value for name, value in options.items()},
         }
 
-    def _component(self, name: str) -> Service:
-        arguments = [name]
-        if name == API_SERVER:
+    def _component(self, program: str, name: str = "") -> Service:
+        arguments = [program]
+        name = name or program
+        if program == API_SERVER:
             arguments += ["--host", LOOPBACK, "--port", str(self._port), "--workers", "1"]
-        elif name in WITH_LOG_SERVER:
+        elif program in WITH_LOG_SERVER:
             arguments.append("--skip-serve-logs")
         return Service(
             name,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError, NotSuspendedError, RunFailedError
-from scripts.sample_server import SampleServer
+from scripts.sample_server import ROOT, SampleServer
 
 
 def charge(key: str, **more: Any) -> dict[str, Any]:
@@ -140,6 +144,35 @@ def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
         assert set(pool.map(attempt, range(10))) == {key}
     with MastraClient(server.url) as client:
         assert client.get_workflow("countedCharge").run(key).wait().is_success
+    assert server.executions(key) == 1
+
+
+def test_ten_processes_at_once_execute_once(server: SampleServer, key: str) -> None:
+    command = [sys.executable, "-m", "tests.core.one_try", server.url, key]
+    command.append(json.dumps(charge(key, seconds=1)))
+    with ExitStack() as stack:
+        tries = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            for _ in range(10)
+        ]
+        for attempt in tries:
+            stack.callback(attempt.kill)
+        for attempt in tries:
+            assert attempt.stdout is not None
+            assert attempt.stdout.readline() == "ready\n"
+        for attempt in tries:
+            assert attempt.stdin is not None
+            attempt.stdin.write("now\n")
+            attempt.stdin.flush()
+        assert [attempt.communicate(timeout=60)[0] for attempt in tries] == [f"{key}\n"] * 10
+        assert [attempt.returncode for attempt in tries] == [0] * 10
+    with MastraClient(server.url) as client:
+        outcome = client.get_workflow("countedCharge").run(key).wait()
+    assert outcome.result == {"charged": 5}
     assert server.executions(key) == 1
 
 

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import pytest
 import requests
 
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import UnknownRunError
 from scripts.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Delay, DropRequest, LoseAnswer, Respond
+from tests.support.faults import CutAnswer, Delay, DropRequest, Hold, LoseAnswer, Respond
 
 
 def get(proxy: FaultProxy, path: str = "/api/workflows") -> requests.Response:
     return requests.get(f"{proxy.url}{path}", timeout=10)
+
+
+def create_run(proxy: FaultProxy, run_id: str, seconds: float = 10) -> requests.Response:
+    url = f"{proxy.url}/api/workflows/earlyExit/create-run?runId={run_id}"
+    return requests.post(url, json={}, timeout=seconds)
+
+
+def exists(server: SampleServer, run_id: str) -> bool:
+    with MastraClient(server.url) as client:
+        try:
+            client.get_workflow("earlyExit").run_execution_result(run_id)
+        except UnknownRunError:
+            return False
+    return True
 
 
 def test_it_is_transparent(proxy: FaultProxy, server: SampleServer) -> None:
@@ -69,6 +87,58 @@ def test_a_delay(proxy: FaultProxy) -> None:
     began = time.monotonic()
     assert get(proxy).ok
     assert time.monotonic() - began >= 0.3
+
+
+@pytest.mark.parametrize("at", ["request", "answer"])
+def test_a_request_is_held_until_it_is_let_go(
+    proxy: FaultProxy, at: Literal["request", "answer"]
+) -> None:
+    hold = Hold(at)
+    proxy.on("GET", "/workflows$", hold, nth=1)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(get, proxy)
+        assert hold.held.wait(10)
+        assert get(proxy).ok  # another one is not held
+        assert not asked.done()
+        hold.let_go()
+        assert asked.result().json() == get(proxy).json()
+
+
+@pytest.mark.parametrize("at", ["request", "answer"])
+def test_a_request_is_held_and_dropped(
+    proxy: FaultProxy, server: SampleServer, key: str, at: Literal["request", "answer"]
+) -> None:
+    hold = Hold(at)
+    proxy.on("POST", "", hold, nth=1)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(create_run, proxy, key)
+        assert hold.held.wait(10)
+        hold.drop()
+        with pytest.raises(requests.ConnectionError):
+            asked.result()
+    assert exists(server, key) == (at == "answer")
+
+
+def test_a_held_request_reaches_the_server_though_its_client_has_gone(
+    proxy: FaultProxy, server: SampleServer, key: str
+) -> None:
+    hold = Hold()
+    proxy.on("POST", "", hold, nth=1)
+    with pytest.raises(requests.ReadTimeout):
+        create_run(proxy, key, seconds=0.2)
+    assert not exists(server, key)
+    hold.let_go()
+    deadline = time.monotonic() + 10
+    while not exists(server, key):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_rule_may_wait_for_its_moment(proxy: FaultProxy) -> None:
+    proxy.on("GET", "/workflows$", Respond(503), nth=1, when=lambda: proxy.count("POST") > 0)
+    assert get(proxy).ok
+    create_run(proxy, "any")
+    assert [get(proxy).status_code for _ in range(2)] == [503, 200]
 
 
 def test_it_can_be_left_in_the_middle_of_everything(server: SampleServer) -> None:

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,6 @@ from urllib.parse import urlsplit
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
 
 CHUNK = 65_536
-HOLD_SECONDS = 0.05
 HEAD_END = b"\r\n\r\n"
 
 
@@ -54,10 +53,11 @@ class _Rule:
     path: re.Pattern[str]
     fault: Fault
     nth: int | None
+    when: Callable[[], bool]
     matches: int = 0
 
     def applies(self, method: str, path: str) -> bool:
-        if self.method not in ("", method) or not self.path.search(path):
+        if self.method not in ("", method) or not self.path.search(path) or not self.when():
             return False
         self.matches += 1
         return self.nth in (None, self.matches)
@@ -95,7 +95,7 @@ class FaultProxy:
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a rule's own question may look at what was seen
         self._rules: list[_Rule] = []
         self._seen: list[Seen] = []
         self._port = 0
@@ -115,7 +115,15 @@ class FaultProxy:
         with self._lock:
             return tuple(self._seen)
 
-    def on(self, method: str, path: str, fault: Fault, *, nth: int | None = None) -> None:
+    def on(
+        self,
+        method: str,
+        path: str,
+        fault: Fault,
+        *,
+        nth: int | None = None,
+        when: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Add a rule; of several that fit, the one that was added first counts.
 
         Args:
@@ -123,9 +131,11 @@ class FaultProxy:
             path: a regular expression, searched for in the percent-encoded path.
             fault: what to do.
             nth: which of the requests that fit, counted from 1; None for each.
+            when: asked as such a request arrives, and it only fits if this says so. It must be
+                quick: the proxy waits for it.
         """
         with self._lock:
-            self._rules.append(_Rule(method, re.compile(path), fault, nth))
+            self._rules.append(_Rule(method, re.compile(path), fault, nth, when))
 
     def clear(self) -> None:
         """Forget all rules and requests."""
@@ -206,25 +216,29 @@ class FaultProxy:
                 return
             case Delay(seconds):
                 await asyncio.sleep(seconds)
-            case Hold():
-                fault.reached.set()
-                if not await _is_let_go(fault, reader):
-                    return
+            case Hold(at="request") if not await fault.stop():
+                return
         answer, server = await asyncio.open_connection(*self._target)
         async with _closing(server):
             server.write(request.forwarded())
             await server.drain()
             match fault:
                 case LoseAnswer(wait):
-                    first = await answer.read(CHUNK) if wait else b"."
-                    writer.close()
-                    while first:
-                        first = await answer.read(CHUNK)
+                    if wait:
+                        await answer.read(CHUNK)
+                    await _swallow(answer, writer)
                 case Respond():
                     await answer.read(CHUNK)
                     await _respond(writer, fault)
                 case CutAnswer(after):
                     await _relay_some(answer, writer, after)
+                case Hold():
+                    first = await answer.read(CHUNK)
+                    if fault.at == "answer" and not await fault.stop():
+                        await _swallow(answer, writer)
+                        return
+                    writer.write(first)
+                    await _relay(answer, reader, writer)
                 case _:
                     await _relay(answer, reader, writer)
 
@@ -234,23 +248,6 @@ async def _read_request(reader: asyncio.StreamReader) -> _Request:
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     body = await reader.readexactly(int(length[1])) if length else b""
     return _Request(head, body)
-
-
-async def _is_let_go(hold: Hold, reader: asyncio.StreamReader) -> bool:
-    """Wait until the test lets go of a request; False if its client goes away first."""
-    gone = asyncio.create_task(reader.read(1))
-    try:
-        while True:
-            # Asked first: whoever lets go after the client's end has this look see that end.
-            let_go = hold.let_go.is_set()
-            await asyncio.wait([gone], timeout=HOLD_SECONDS)
-            if gone.done():
-                return False
-            if let_go:
-                return True
-    finally:
-        gone.cancel()
-        await asyncio.gather(gone, return_exceptions=True)
 
 
 async def _relay(
@@ -270,6 +267,13 @@ async def _relay(
         for end in ends:
             end.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def _swallow(answer: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Leave the client without the answer, and the server undisturbed until it has given it."""
+    writer.close()
+    while await answer.read(CHUNK):
+        pass
 
 
 async def _relay_some(

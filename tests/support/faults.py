@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -39,21 +42,6 @@ class Delay:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
-class Hold:
-    """Keep a request back until the test lets go of it, and pass it on then.
-
-    A client that goes away meanwhile takes its request with it.
-
-    Attributes:
-        reached: set when a request is held.
-        let_go: to be set by the test.
-    """
-
-    reached: threading.Event = field(default_factory=threading.Event)
-    let_go: threading.Event = field(default_factory=threading.Event)
-
-
 @dataclass(frozen=True)
 class Respond:
     """Answer in the server's place, as a gateway does.
@@ -71,4 +59,40 @@ class Respond:
     forwarded: bool = False
 
 
-Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Hold | Respond
+class Hold:
+    """Stop one request, tell the test that it is held, and wait for what the test decides.
+
+    Use one for one request (``nth=1``): what is decided first, counts.
+
+    Args:
+        at: ``"request"`` stops before the server hears of it, ``"answer"`` when the server has
+            begun to answer.
+
+    Attributes:
+        held: set as soon as the request is held.
+    """
+
+    def __init__(self, at: Literal["request", "answer"] = "request") -> None:
+        self.at = at
+        self.held = threading.Event()
+        self._goes_on: Future[bool] = Future()
+
+    def let_go(self) -> None:
+        """Pass on what is held. The server gets the request even if its client has gone."""
+        self._decide(True)
+
+    def drop(self) -> None:
+        """Close the client's connection; what the server does already, it does undisturbed."""
+        self._decide(False)
+
+    def _decide(self, goes_on: bool) -> None:
+        if not self._goes_on.done():
+            self._goes_on.set_result(goes_on)
+
+    async def stop(self) -> bool:
+        """For the proxy: hold here. Returns whether to go on."""
+        self.held.set()
+        return await asyncio.wrap_future(self._goes_on)
+
+
+Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Respond | Hold

@@ -5,15 +5,22 @@ One environment has Airflow, the other Prefect: a test of the one that is missin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.airflow_stack import AirflowStack
 from scripts.postgres import PostgresServer
 from scripts.prefect_stack import PrefectStack
+from scripts.sample_server import Generation, SampleServer
+from tests.conftest import SERVERS
+from tests.support.reliability import ReliabilityTable
+from tests.system.airflow_work import Plan, PlanBoth, Work
 
 HERE = Path(__file__).parent
 
@@ -43,3 +50,43 @@ def prefect_stack() -> Iterator[PrefectStack]:
         pytest.skip("Prefect is not in this environment")
     with PrefectStack(HERE / "flows" / "serve.py") as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def airflow_table() -> Iterator[ReliabilityTable]:
+    """What becomes of the work that the tests of Airflow break."""
+    table = ReliabilityTable("airflow")
+    yield table
+    table.write()
+
+
+@pytest.fixture
+def plan_on(
+    airflow_stack: AirflowStack,
+    servers: Callable[[Generation], SampleServer],
+    airflow_table: ReliabilityTable,
+) -> Iterator[Callable[..., Work]]:
+    """Makes pieces of work for Airflow on a server of a generation, and cleans up after them."""
+    planned: list[Work] = []
+
+    def plan(generation: Generation, mode: str, fault: str, **options: Any) -> Work:
+        server = servers(generation)
+        planned.append(Work(airflow_stack, server, airflow_table, mode, fault, **options))
+        return planned[-1]
+
+    yield plan
+    with ExitStack() as stack:
+        for work in planned:
+            stack.callback(work.close)
+
+
+@pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))
+def plan(request: pytest.FixtureRequest, plan_on: Callable[..., Work]) -> Plan:
+    """Makes pieces of work; each test that asks for it runs on both generations."""
+    return partial(plan_on, request.param)
+
+
+@pytest.fixture
+def plan_both(plan_on: Callable[..., Work]) -> PlanBoth:
+    """Makes pieces of work on both generations at once, where they do not disturb each other."""
+    return lambda *args, **options: [plan_on(one, *args, **options) for one in SERVERS]

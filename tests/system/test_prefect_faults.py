@@ -192,15 +192,15 @@ class Work:
 
     # -- breaking -----------------------------------------------------------------------------
 
-    def hold(self, method: str, path: str, nth: int | None = None) -> Hold:
-        """Hold requests back; the client's own patience goes on meanwhile."""
+    def hold(self, method: str, path: str) -> Hold:
+        """Hold the next request back; the client's own patience goes on meanwhile."""
         hold = Hold()
         self._holds.append(hold)
-        self.proxy.on(method, path, hold, nth=nth)
+        self.proxy.on(method, path, hold, nth=1)
         return hold
 
     def until_held(self, hold: Hold) -> None:
-        self.until("the held request", hold.reached.is_set)
+        self.until("the held request", hold.held.is_set)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process that executes the flow run."""
@@ -211,7 +211,7 @@ class Work:
         self.signal(signal.SIGKILL)
         self.until("the process's end", lambda: not self.executes())
         for hold in self._holds:
-            hold.let_go.set()
+            hold.drop()
 
     def retry(self) -> None:
         """Execute the flow run again, as the retry button of Prefect's UI does."""
@@ -339,7 +339,7 @@ def after_the_start(work: Work) -> None:
     work.begin()
     work.until_held(start)
     look = work.hold("GET", RECORD)
-    start.let_go.set()
+    start.let_go()
     work.until_held(look)
     work.until_executing()
 

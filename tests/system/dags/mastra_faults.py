@@ -1,6 +1,9 @@
-"""DAGs that the fault tests trigger: one charge each, in every way of waiting for it.
+"""DAGs that the fault tests trigger: one piece of work each, in every way of waiting for it.
 
-The DAG run's conf says what to charge: ``server`` (a connection id), ``key`` and ``seconds``.
+The DAG run's conf says what to do: ``server`` (a connection id), ``key``, ``seconds``, and maybe
+``workflow`` (slowExport heeds its abort signal). With ``linger`` a task makes one more request
+between its end and its XCom, to a path that ends with ``/end-of/`` and its id: where a test can
+hold it.
 """
 
 from __future__ import annotations
@@ -8,17 +11,58 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG
+import requests
+from airflow.sdk import DAG, BaseHook, Context
 
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 
-CONF: dict[str, Any] = {"server": "mastra_1", "key": "", "seconds": 2}
+CONF: dict[str, Any] = {
+    "server": "",
+    "key": "",
+    "seconds": 2,
+    "workflow": "countedCharge",
+    "linger": False,
+}
+MODES = {"sync": False, "deferrable": True}
+LIMITS: dict[str, dict[str, Any]] = {
+    "timeout": {"timeout": 5},
+    "execution_timeout": {"execution_timeout": timedelta(seconds=5)},
+}
+APPROVAL: dict[str, Any] = {
+    "workflow_id": "refundApproval",
+    "input_data": {"order": "{{ params.key }}", "amount": 7, "reason": "broken"},
+    "on_suspend": "wait",
+}
 
 
-def charge(task_id: str, **options: Any) -> MastraRunWorkflowOperator:
+def new_dag(name: str, **options: Any) -> DAG:
+    dag = DAG(
+        f"faults_{name}",
+        schedule=None,
+        params=CONF,
+        render_template_as_native_obj=True,
+        max_active_runs=64,
+        **options,
+    )
+    globals()[dag.dag_id] = dag
+    return dag
+
+
+def linger(context: Context, result: Any) -> None:
+    conf: Any = context["params"]
+    if conf["linger"]:
+        host = BaseHook.get_connection(conf["server"]).host
+        requests.get(f"{host}/end-of/{context['ti'].task_id}", timeout=60)
+
+
+def charge(
+    task_id: str,
+    operator: type[MastraRunWorkflowOperator] = MastraRunWorkflowOperator,
+    **options: Any,
+) -> MastraRunWorkflowOperator:
     arguments: dict[str, Any] = {
-        "workflow_id": "{{ params.workflow or 'countedCharge' }}",
+        "workflow_id": "{{ params.workflow }}",
         "mastra_conn_id": "{{ params.server }}",
         "input_data": {
             "key": "{{ params.key }}",
@@ -28,35 +72,55 @@ def charge(task_id: str, **options: Any) -> MastraRunWorkflowOperator:
         "max_poll_interval": 1,
         "retries": 2,
         "retry_delay": timedelta(0),
+        "post_execute": linger,
         **options,
     }
-    return MastraRunWorkflowOperator(task_id=task_id, **arguments)
+    return operator(task_id=task_id, **arguments)
 
 
-for name, deferrable in {"sync": False, "deferrable": True}.items():
-    with DAG(
-        f"faults_{name}",
-        schedule=None,
-        params={**CONF, "workflow": None},
-        render_template_as_native_obj=True,
-    ) as dag:
+class ChargeThatAirflowTimesOut(MastraRunWorkflowOperator):
+    """Defers with a timeout of Airflow's own, as a subclass or a later Airflow may."""
+
+    def defer(self, **arguments: Any) -> Any:
+        return super().defer(**{**arguments, "timeout": timedelta(seconds=5)})
+
+
+for mode, deferrable in MODES.items():
+    with new_dag(mode):
         charge("charge", deferrable=deferrable, stall_timeout=4, on_stall="restart")
-    globals()[dag.dag_id] = dag
 
-with DAG(
-    "faults_sensor",
-    schedule=None,
-    params={**CONF, "workflow": None},
-    render_template_as_native_obj=True,
-) as sensor_dag:
-    start = charge("start", wait_for_completion=False)
-    wait = MastraWorkflowRunSensor(
-        task_id="charge",
-        workflow_id="countedCharge",
-        run_id="{{ ti.xcom_pull(task_ids='start', key='run_id') }}",
-        mastra_conn_id="{{ params.server }}",
-        poke_interval=1,
-        retries=2,
-        retry_delay=timedelta(0),
-    )
-    start >> wait
+    with new_dag(f"approval_{mode}"):
+        charge("charge", deferrable=deferrable, **APPROVAL)
+
+    for limit, options in LIMITS.items():
+        with new_dag(f"{limit}_{mode}"):
+            charge("charge", deferrable=deferrable, retries=0, **options)
+
+    # Long enough for the triggerer to take the trigger up; nobody cancels for it before.
+    with new_dag(f"dagrun_timeout_{mode}", dagrun_timeout=timedelta(seconds=15)):
+        charge("charge", deferrable=deferrable, retries=0)
+
+with new_dag("deferral_timeout_deferrable"):
+    charge("charge", ChargeThatAirflowTimesOut, deferrable=True, retries=0)
+
+with new_dag("unguarded_sync"):
+    charge("charge", run_id="run-{{ macros.uuid.uuid4() }}")
+
+for name, workflow, options in [
+    ("sensor", "countedCharge", {}),
+    ("approval_sensor", "refundApproval", APPROVAL),
+]:
+    with new_dag(name):
+        start = charge("start", wait_for_completion=False, **options)
+        wait = MastraWorkflowRunSensor(
+            task_id="charge",
+            workflow_id=workflow,
+            run_id="{{ ti.xcom_pull(task_ids='start', key='run_id') }}",
+            mastra_conn_id="{{ params.server }}",
+            on_suspend="wait",
+            poke_interval=1,
+            retries=2,
+            retry_delay=timedelta(0),
+            post_execute=linger,
+        )
+        start >> wait

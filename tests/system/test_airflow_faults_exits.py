@@ -1,0 +1,80 @@
+"""No exit leaks a run: whichever way Airflow ends the waiting, the run is cancelled."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from tests.system.airflow_work import CHARGED, Plan, PlanBoth, Work
+
+pytest.importorskip("airflow", reason="Airflow is not in this environment")
+
+WAITING_MODES = ("sync", "deferrable")
+LONG: dict[str, Any] = {"workflow": "slowExport", "seconds": 120}
+"""A run that outlasts its test, unless it is cancelled."""
+
+
+@pytest.mark.parametrize("mode", WAITING_MODES)
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_a_marked_task_cancels_its_run(
+    plan: Plan, mode: str, state: Literal["failed", "success"]
+) -> None:
+    work = plan(mode, f"task marked {state}", **LONG).begin()
+    work.until_waited_for()
+    work.airflow.api.set_task_state(work.dag_id, work.run_id, "charge", state)
+    work.check_cancelled()
+    work.until_over(state)
+
+
+@pytest.mark.parametrize("mode", WAITING_MODES)
+def test_a_failed_dag_run_cancels_the_run(plan: Plan, mode: str) -> None:
+    work = plan(mode, "DAG run marked failed", **LONG).begin()
+    work.until_waited_for()
+    work.airflow.api.set_dag_run_state(work.dag_id, work.run_id, "failed")
+    work.check_cancelled()
+
+
+@pytest.mark.parametrize("mode", WAITING_MODES)
+def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str) -> None:
+    work = plan(mode, "task cleared", seconds=8).begin()
+    old = work.until_waited_for()
+    work.airflow.api.clear_tasks(work.dag_id, work.run_id, [("charge", -1)])
+    work.until_over()
+    outcome = work.outcome()
+    assert outcome["result"] == CHARGED
+    assert {run.run_id: run.status for run in work.runs()} == {
+        old.run_id: "canceled",
+        outcome["run_id"]: "success",
+    }
+    assert work.server.executions(work.key) == 2
+    work.tell("1 before, 1 after", "succeeds with the new run; the old one is cancelled")
+
+
+TIMEOUTS = [
+    *((limit, mode) for limit in ("timeout", "execution_timeout") for mode in WAITING_MODES),
+    ("deferral_timeout", "deferrable"),
+]
+
+
+@pytest.mark.parametrize(("limit", "mode"), TIMEOUTS)
+def test_a_timeout_cancels_the_run(plan_both: PlanBoth, limit: str, mode: str) -> None:
+    fault = {"deferral_timeout": "Airflow's own timeout of a deferral"}.get(limit, limit)
+    for work in begun(plan_both(mode, fault, variant=limit, **LONG)):
+        work.until_over("failed")
+        work.check_cancelled()
+
+
+@pytest.mark.parametrize("mode", WAITING_MODES)
+def test_the_timeout_of_the_dag_run_cancels_the_run(plan_both: PlanBoth, mode: str) -> None:
+    works = begun(plan_both(mode, "dagrun_timeout", variant="dagrun_timeout", **LONG))
+    for work in works:
+        work.until_waited_for()
+    for work in works:
+        work.until_over("failed")
+        work.check_cancelled()
+
+
+def begun(works: list[Work]) -> list[Work]:
+    """All of them at once."""
+    return [work.begin() for work in works]

@@ -1,0 +1,250 @@
+"""One execution for one piece of work, whichever process dies and when: a whole Airflow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from scripts.processes import parent_pid
+from tests.support.faults import Hold
+from tests.system.airflow_work import MODES, Plan, PlanBoth, Work
+
+pytest.importorskip("airflow", reason="Airflow is not in this environment")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a task's process is killed: while a request of its own is held.
+
+    Attributes:
+        method, path: which request; the first one of that kind.
+        at: whether the server has got it.
+        arrives: whether the request reaches the server after its sender's death.
+    """
+
+    method: str
+    path: str
+    at: Literal["request", "answer"] = "request"
+    arrives: bool = False
+
+
+STARTING = {
+    "before its first request": Moment("GET", "/packages$"),
+    "between read and start": Moment("POST", "/stream$"),
+    "while its start is on the way": Moment("POST", "/stream$", arrives=True),
+    "after its start": Moment("POST", "/stream$", at="answer"),
+}
+STARTING_TASK = {"sync": "charge", "deferrable": "charge", "sensor": "start"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_dies(plan: Plan, mode: str) -> None:
+    work = plan(mode, "nothing").begin()
+    work.check()
+    work.check_undisturbed()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("when", list(STARTING))
+def test_the_task_is_killed_as_it_starts_the_run(plan: Plan, mode: str, when: str) -> None:
+    moment, task = STARTING[when], STARTING_TASK[mode]
+    work = plan(mode, f"task SIGKILLed {when}")
+    hold = Hold(moment.at)
+    work.proxy.on(moment.method, moment.path, hold, nth=1)
+    work.begin()
+    work.until("the request to be held", hold.held.is_set)
+    work.kill_task(task)
+    if moment.arrives:
+        hold.let_go()
+    else:
+        hold.drop()
+    work.check()
+    work.check_retried(task)
+    assert len(work.runs()) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_dead_tasks_start_arrives_after_that_of_the_next_try(plan: Plan, mode: str) -> None:
+    work = plan(mode, "task SIGKILLed, its start arrives after that of the next try", seconds=8)
+    hold = Hold()
+    work.proxy.on("POST", "/stream$", hold, nth=1)
+    work.begin()
+    work.until("the request to be held", hold.held.is_set)
+    work.kill_task(STARTING_TASK[mode])
+    work.until_active()
+    hold.let_go()
+    work.check()
+    assert work.proxy.count("POST", "/stream$") == 2
+
+
+@pytest.mark.parametrize("mode", ["sync", "sensor"])
+def test_the_task_is_killed_while_it_waits(plan: Plan, mode: str) -> None:
+    work = plan(mode, "task SIGKILLed while it waits", seconds=8).begin()
+    work.until_waited_for()
+    work.kill_task()
+    work.check()
+    work.check_retried()
+
+
+WAKING = {"deferrable": 3, "sensor": 2}
+"""Which of the processes that ask for the server's generation is the task's that takes the result:
+a deferred task has one before and one in the triggerer."""
+
+
+@pytest.mark.parametrize("mode", list(WAKING))
+def test_the_task_is_killed_before_its_first_look(plan: Plan, mode: str) -> None:
+    fault = {
+        "deferrable": "task SIGKILLed as it wakes from its deferral",
+        "sensor": "sensor SIGKILLed before its first request",
+    }
+    work = plan(mode, fault[mode])
+    hold = Hold()
+    work.proxy.on("GET", "/packages$", hold, nth=WAKING[mode])
+    work.begin()
+    work.until("the request to be held", hold.held.is_set)
+    work.kill_task()
+    hold.drop()
+    work.check()
+    work.check_retried()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) -> None:
+    work = plan(mode, "task SIGKILLed between the end and the XCom", linger=True)
+    hold = Hold()
+    work.proxy.on("GET", "/end-of/charge$", hold, nth=1)
+    work.begin()
+    work.until("the request to be held", hold.held.is_set)
+    assert work.is_over
+    work.kill_task()
+    hold.drop()
+    work.check()
+    work.check_retried()
+
+
+@pytest.mark.parametrize("how", ["SIGKILLed", "SIGTERMed"])
+def test_the_triggerer_ends(plan: Plan, how: str) -> None:
+    work = plan("deferrable", f"triggerer {how}", seconds=8).begin()
+    work.until_waited_for()
+    if how == "SIGKILLed":
+        work.airflow.kill("triggerer")
+    else:
+        work.airflow.terminate("triggerer")
+    work.airflow.start_component("triggerer")
+    work.check()
+    work.check_undisturbed()
+
+
+def test_the_triggerer_freezes_and_comes_back(plan_both: PlanBoth) -> None:
+    """Its triggers are another one's by then, and Airflow tells it that they were killed."""
+    fault = "triggerer frozen until another one has taken over, then thawed"
+    works = [work.begin() for work in plan_both("deferrable", fault, seconds=45)]
+    for work in works:
+        work.until_waited_for()
+    first = {work.triggerer() for work in works}
+    airflow = works[0].airflow
+    with airflow.another_triggerer():
+        with frozen(airflow.service("triggerer").members):
+            for work in works:
+                until_taken_over(work, first)
+        for work in works:
+            until_let_go(work)
+            work.check()
+            work.check_undisturbed()
+
+
+@contextlib.contextmanager
+def frozen(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def until_taken_over(work: Work, first: set[int | None]) -> None:
+    work.until("another triggerer", lambda: work.triggerer() not in {None, *first})
+    work.until_looked_at(work.until_active())
+
+
+def until_let_go(work: Work) -> None:
+    work.until(
+        "the first triggerer to let go", lambda: "goes on: the task is deferred" in work.log()
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_scheduler_is_killed(plan: Plan, mode: str) -> None:
+    work = plan(mode, "scheduler SIGKILLed with its tasks", seconds=6).begin()
+    work.until_active()
+    work.airflow.kill("scheduler", with_children=True)
+    work.airflow.start_component("scheduler")
+    work.check()
+
+
+def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
+    work = plan("sync", "worker SIGTERMed, then SIGKILLed with its tasks", seconds=12).begin()
+    record = work.until_waited_for()
+    # It lets its tasks end first; what is left of its patience is not what is tested here.
+    work.airflow.service("scheduler").ask_to_end()
+    work.until_looked_at(record)
+    goes_on = bool(work.active_runs())
+    work.airflow.kill("scheduler", with_children=True)
+    work.airflow.start_component("scheduler")
+    assert goes_on
+    work.check()
+
+
+def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(plan: Plan) -> None:
+    work = plan("sync", "worker SIGTERMed, its task goes on", seconds=8).begin()
+    work.until_waited_for()
+    pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
+    os.kill(parent_pid(pid), signal.SIGTERM)
+    said = "goes on, since the task is running; a retry finds the run"
+    work.airflow.wait_until("the task's word", lambda: said in work.log())
+    work.check()
+
+
+@pytest.mark.parametrize("mode", ["sync", "deferrable"])
+def test_the_server_restarts_while_the_run_executes(plan: Plan, mode: str) -> None:
+    work = plan(mode, "Mastra restarted while the run executes", seconds=2).begin()
+    work.until_active()
+    work.server.kill()
+    work.server.start()
+    work.check(executions=2)  # the restart repeats the step that was lost, and only that
+
+
+@pytest.mark.parametrize("mode", ["sync", "deferrable"])
+def test_the_server_restarts_while_the_run_is_suspended(plan: Plan, mode: str) -> None:
+    work = plan(mode, "Mastra restarted while the run is suspended", variant="approval").begin()
+    record = work.until_waited_for("suspended")
+    work.server.kill()
+    work.server.start()
+    work.until_looked_at(record)
+    work.approve(record)
+    work.check_approved()
+    work.check_undisturbed()
+
+
+def test_without_the_derived_id_a_killed_task_executes_twice(plan: Plan) -> None:
+    """The guard is what keeps the work from being done twice: here it is switched off."""
+    work = plan(
+        "sync",
+        "task SIGKILLed while it waits, with the derived run id switched off",
+        variant="unguarded",
+        seconds=6,
+    ).begin()
+    work.until_waited_for()
+    work.kill_task()
+    work.until_over()
+    work.until("the end of the run that was left behind", lambda: work.is_over)
+    assert len(work.runs()) == 2
+    work.check(executions=2)
