@@ -41,7 +41,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect test-system test-compat reliability bench-import \
+.PHONY: help setup demo server test test-core test-airflow test-prefect test-system test-compat reliability soak bench-import \
 	lint lint-ruff lint-core lint-airflow lint-prefect format build lock clean
 
 help: ## List these targets
@@ -83,6 +83,12 @@ test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The ol
 
 reliability: $(AIRFLOW) $(SERVER) $(SERVER_0) ## docs/reliability.md anew: what was broken, what came of it
 	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults.py
+
+soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## 200 runs in each mode, broken at random (ARGS="--runs 20 --seed 7 --mode airflow-sync")
+	@echo "==> Soak of Airflow"
+	@.build/airflow/bin/python -m pytest -s -m soak tests/system/soak/test_airflow_soak.py $(ARGS)
+	@echo "==> Soak of Prefect"
+	@.build/prefect/bin/python -m pytest -s -m soak tests/system/soak/test_prefect_soak.py $(ARGS)
 
 bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
 	@.build/airflow/bin/python -m benchmarks.import_time

@@ -18,7 +18,7 @@ from tests.system.soak.work import Slot
 RUNS = 200
 SEED = 1
 WAYS = 10
-"""How many runs are under way at once on each generation."""
+"""How many runs may be under way at once on each generation."""
 
 Soaking = Callable[[Orchestrator, str], Soaked]
 
@@ -88,7 +88,7 @@ def soak(request: pytest.FixtureRequest, slots: list[Slot]) -> Soaking:
             if only in (None, index)
         ]
         began = time.monotonic()
-        soak = Soak(orchestrator, plans, slots)
+        soak = Soak(orchestrator, plans, slots[: orchestrator.at_once])
         print(f"\n{mode}: {len(plans)} runs, seed {seed}", flush=True)
         soak.run()
         soaked = Soaked(mode, seed, list(soak.over.values()), time.monotonic() - began)

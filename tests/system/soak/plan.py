@@ -129,7 +129,7 @@ def draw(
     seconds = dice.uniform(15, 30) if dice.random() < 0.1 else dice.uniform(0, 4)
     faults: list[PlannedFault] = []
     for _ in range(dice.choices([0, 1, 2, 3], [10, 45, 30, 15])[0]):
-        kind = dice.choices(["process", "network", "component"], [45, 47, 8])[0]
+        kind = dice.choices(["process", "network", "component"], [42, 46, 12])[0]
         if kind == "process":
             # Half of them soon: starting is what is done once only.
             longest = 1.5 if dice.random() < 0.5 else seconds + 2

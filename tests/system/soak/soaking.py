@@ -17,6 +17,7 @@ from tests.system.soak.plan import BreakComponent, KillProcess, Plan
 from tests.system.soak.work import Slot, Work
 
 LOOK_SECONDS = 0.4
+TICK_SECONDS = 0.02
 STUCK_SECONDS = 300.0
 """When no run has ended for so long, none will: those that are under way are lost."""
 QUIET_SECONDS = 15.0
@@ -47,7 +48,12 @@ class Orchestrator(ABC):
         components: what the stack calls them.
         process_faults: whose processes can be killed, for a run.
         component_faults: which components can be broken, by what it is called.
+
+    Attributes:
+        at_once: how many runs may be under way.
     """
+
+    at_once: int
 
     def __init__(
         self,
@@ -191,13 +197,12 @@ class Soak:
             self._orchestrator.mend()
             if self._end_some():
                 last_end = time.monotonic()
-            self._break_some()
+            self._break_some(LOOK_SECONDS)
             if time.monotonic() - last_end > STUCK_SECONDS:
                 break
             if time.monotonic() - last_word > TELL_SECONDS:
                 last_word = time.monotonic()
                 print(f"  {len(self.over)} over, {len(self._under_way)} under way", flush=True)
-            time.sleep(LOOK_SECONDS)
         for run_id in list(self._under_way):
             self._end(run_id, "never ended", None)
         for work in self.over.values():
@@ -231,17 +236,24 @@ class Soak:
             print(work.story(), flush=True)
             print(self._orchestrator.log(run_id), flush=True)
 
-    def _break_some(self) -> None:
-        for work in list(self._under_way.values()):
-            for fault, pid in work.take_due():
-                if isinstance(fault, KillProcess):
-                    if self._orchestrator.kill(fault.whose, pid):
-                        work.dealt[f"SIGKILL of {fault.whose}"] += 1
-                        work.note(f"{fault}: done to process {pid}")
-                elif self._orchestrator.strike(fault):
-                    work.dealt[fault.what] += 1
-                    for other in self._under_way.values():
-                        other.note(f"{fault.what}, to be started again in {fault.down:.1f} s")
+    def _break_some(self, seconds: float) -> None:
+        """Do for a while what comes due; nearly at its time, so that every moment is met."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for work in self._under_way.values():
+                for fault, pid in work.take_due():
+                    self._break(work, fault, pid)
+            time.sleep(TICK_SECONDS)
+
+    def _break(self, work: Work, fault: KillProcess | BreakComponent, pid: int) -> None:
+        if isinstance(fault, KillProcess):
+            if self._orchestrator.kill(fault.whose, pid):
+                work.dealt[f"SIGKILL of {fault.whose}"] += 1
+                work.note(f"{fault}: done to process {pid}")
+        elif self._orchestrator.strike(fault):
+            work.dealt[fault.what] += 1
+            for other in self._under_way.values():
+                other.note(f"{fault.what}, to be started again in {fault.down:.1f} s")
 
 
 def kill_process(pid: int) -> bool:

@@ -46,6 +46,8 @@ THE_WORKER = "the task's worker"
 class SoakedAirflow(Orchestrator):
     """One DAG, each of whose runs does one piece of work."""
 
+    at_once = 20
+
     def __init__(self, stack: AirflowStack, mode: str) -> None:
         # A worker that dies leaves its task to go on unseen, until Airflow misses its heartbeat and
         # begins another try: rarer here, since it takes 20 s each time.

@@ -6,7 +6,6 @@ here the flow run is to be tried again and find it.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, serve
@@ -47,7 +46,4 @@ async def soak_async(base_url: str, charge: Outcome, by_tasks: bool) -> Outcome:
 
 
 if __name__ == "__main__":
-    serve(
-        *(RunnerDeployment.from_flow(one, name="soak") for one in (soak_sync, soak_async)),
-        limit=int(sys.argv[1]) if len(sys.argv) > 1 else 100,
-    )
+    serve(*(RunnerDeployment.from_flow(one, name="soak") for one in (soak_sync, soak_async)))
