@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.4
 TICK_SECONDS = 0.02
 STUCK_SECONDS = 300.0
 """When no run has ended for so long, none will: those that are under way are lost."""
-QUIET_SECONDS = 15.0
+QUIET_SECONDS = 45.0
 """What a component that was started again is given before it is broken again."""
 TELL_SECONDS = 20.0
 

@@ -6,6 +6,7 @@ what ``on_stall="restart"`` is for.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from scripts.airflow_stack import COMPONENTS, AirflowStack
 from scripts.json_api import ApiError
 from scripts.postgres import PostgresServer
-from scripts.processes import parent_pid
+from scripts.processes import Service, parent_pid
 from tests.system.soak.conftest import Soaking
 from tests.system.soak.soaking import Orchestrator, Strike, kill_process
 from tests.system.soak.work import Slot, Work
@@ -39,6 +40,7 @@ COMPONENT_FAULTS: dict[str, dict[str, Strike]] = {
     "airflow-deferrable": {**SCHEDULER, **TRIGGERER},
     "airflow-sensor": SCHEDULER,
 }
+IDLE = b"LocalExecutor: <idle>"
 THE_TASK = "the task"
 THE_WORKER = "the task's worker"
 
@@ -66,6 +68,7 @@ class SoakedAirflow(Orchestrator):
         return self._airflow.trigger_dag(self._dag_id, conf=conf)
 
     def look(self, works: Mapping[str, Work]) -> dict[str, str]:
+        self._end_idle_orphans()
         for task in self._list("~/taskInstances", "task_instances", "running"):
             run_id, pid = task["dag_run_id"], task["pid"]
             if run_id in works and pid is not None:
@@ -76,6 +79,23 @@ class SoakedAirflow(Orchestrator):
             for run_id in works
             if run_id not in alive
         }
+
+    def _end_idle_orphans(self) -> None:
+        """End the workers of a dead scheduler once they have nothing more to do.
+
+        Each has inherited its connection to the database, which so stays open with whatever the
+        scheduler had locked there: no other scheduler could ever go on with those DAG runs.
+        """
+        scheduler = self._services["scheduler"]
+        for pid in scheduler.members:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                title = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if title.rstrip(b"\0").endswith(IDLE) and not self._has_parent(pid, scheduler):
+                    kill_process(pid)
+
+    @staticmethod
+    def _has_parent(pid: int, service: Service) -> bool:
+        return service.running and parent_pid(pid) == service.pid
 
     def _list(self, what: str, name: str, *states: str) -> list[dict[str, Any]]:
         asked = "&".join(["limit=100", *(f"state={state}" for state in states)])
