@@ -43,7 +43,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 
 .PHONY: help setup demo server test test-core test-airflow test-prefect test-system \
 	test-system-airflow test-system-prefect test-compat reliability reliability-airflow \
-	reliability-prefect bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
+	reliability-prefect soak bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
 	lock clean
 
 help: ## List these targets
@@ -94,10 +94,16 @@ reliability: ## docs/reliability.md anew: what was broken, what came of it
 	@$(call each,reliability,reliability-airflow reliability-prefect)
 
 reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
-	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_*faults.py
+	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults_*.py
 
 reliability-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@RELIABILITY=docs/reliability.md .build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py
+
+soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## 200 runs in each mode, broken at random (ARGS="--runs 20 --seed 7 --mode airflow-sync")
+	@echo "==> Soak of Airflow"
+	@.build/airflow/bin/python -m pytest -s -m soak tests/system/soak/test_airflow_soak.py $(ARGS)
+	@echo "==> Soak of Prefect"
+	@.build/prefect/bin/python -m pytest -s -m soak tests/system/soak/test_prefect_soak.py $(ARGS)
 
 bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
 	@.build/airflow/bin/python -m benchmarks.import_time

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-TASK_IS_OVER = frozenset(
-    {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
+PROCESS_IS_UNWANTED = frozenset(
+    {"failed", "success", "skipped", "upstream_failed", "removed", "restarting"}
 )
-"""States of a task whose run nobody waits for any more: somebody has ended it, or has cleared it
-(``restarting``, or None), and then its next try starts a run of its own. In every other state the
-task, or a retry of it, takes up the run again."""
+"""States of a task whose process ends since somebody has ended the task, or has cleared it
+(``restarting``). In every other state the task, or a retry of it, takes up the run again. So too in
+none at all: a scheduler that finds tasks of a dead one takes their state from them, and begins the
+next try while the old process may go on."""
+
+TRIGGER_IS_UNWANTED = PROCESS_IS_UNWANTED | {None}
+"""As `PROCESS_IS_UNWANTED`, for the trigger of a deferred task: that has no state only when it was
+cleared."""
 
 
 def task_state(ti: Any) -> str | None:

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, con
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.run_task import MastraRunTask
-from airflow_provider_mastra.task_state import TASK_IS_OVER, task_state
+from airflow_provider_mastra.task_state import PROCESS_IS_UNWANTED, task_state
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
 from mastra_workflows.client import CANCEL_LOOK_SECONDS
@@ -323,7 +323,9 @@ class MastraWaitingTask(MastraRunTask):
             state = task_state(self._ti)
         except Exception as error:  # Airflow is out of reach: so nobody has marked the task there
             return f"Airflow does not say how the task stands ({error}); a retry finds the run"
-        return None if state in TASK_IS_OVER else f"the task is {state}; a retry finds the run"
+        if state in PROCESS_IS_UNWANTED:
+            return None
+        return f"the task is {state or 'to be scheduled again'}; a retry finds the run"
 
     def _cancel(self, run: Run) -> Cancellation:
         """Cancel a run within the time that a task has to end, by a client of its own."""

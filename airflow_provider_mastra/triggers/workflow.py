@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_mastra.connection import client_arguments, secrets
-from airflow_provider_mastra.task_state import TASK_IS_OVER, task_state
+from airflow_provider_mastra.task_state import TRIGGER_IS_UNWANTED, task_state
 from mastra_workflows import RetryPolicy
 from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -147,7 +147,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         """
         which = f"Run {self.run_id!r} of workflow {self.workflow_id!r}"
         state = await sync_to_async(task_state)(self.task_instance)
-        if state not in TASK_IS_OVER:
+        if state not in TRIGGER_IS_UNWANTED:
             self.log.info("%s goes on: the task is %s.", which, state)
             return
         if not self.cancel_on_kill:

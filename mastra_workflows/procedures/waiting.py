@@ -122,7 +122,12 @@ def wait(
     observer = Observer(
         patient, workflow_id, run_id, on_event=options.on_event, enabled=options.observe
     )
-    executes = False
+    known = server.known
+    executes = saves_a_look = (
+        options.timeout != 0
+        and known.is_under_way(workflow_id, run_id)
+        and known.generation is Generation.V1  # 0.x does not tell what has happened already
+    )
 
     def rest(seconds: float) -> Procedure[None]:
         if not executes:
@@ -132,7 +137,10 @@ def wait(
         yield from observer.rest(seconds, within=min(left, options.stall_timeout or inf))
 
     def look() -> Procedure[WorkflowRun]:
-        nonlocal patience, executes
+        nonlocal patience, executes, saves_a_look
+        if saves_a_look:
+            saves_a_look = False
+            yield from rest(options.poll_interval)
         if options.timeout:  # a single look (0) may take as long as the outage that it meets
             left = began + options.timeout - server.clock()
             patience = min(options.outage_timeout, max(0.0, left))
@@ -155,14 +163,6 @@ def wait(
         return not _is_over(state.outcome.result(), options)
 
     try:
-        known = server.known
-        if (
-            options.timeout != 0
-            and known.is_under_way(workflow_id, run_id)
-            and known.generation is Generation.V1  # 0.x does not tell what has happened already
-        ):
-            executes = True
-            yield from rest(options.poll_interval)
         run = yield from repeat(server, options.poll.retrying(goes_on), look, rest)
     except (ConnectionFailedError, UnavailableError) as error:
         raise ServerLostError(

@@ -104,8 +104,8 @@ def until(lines: Iterable[str], text: str) -> str:
     ("state", "said"),
     [
         ("success", "The run is cancelled with the task."),
-        (None, "The run is cancelled with the task."),
         ("restarting", "The run is cancelled with the task."),
+        (None, "goes on, since the task is to be scheduled again; a retry finds the run"),
         ("up_for_retry", "goes on, since the task is up_for_retry; a retry finds the run"),
         ("queued", "goes on, since the task is queued; a retry finds the run"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows.api import Response
+from mastra_workflows.errors import WaitTimeoutError
 from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.procedures import WaitOptions, wait
 from mastra_workflows.procedures.observing import BYTES_AT_ONCE
@@ -136,9 +137,22 @@ def test_the_time_to_wait_holds(world: World) -> None:
     world.on_run("running")
     observing(world, Silent(BEGUN))
     began = world.now
-    with pytest.raises(Exception, match="after 10 s"):
+    with pytest.raises(WaitTimeoutError, match="after 10 s"):
         waiting(world, timeout=10)
     assert world.now - began == pytest.approx(10)
+
+
+def test_the_time_to_wait_holds_for_a_run_that_was_just_begun(world: World) -> None:
+    world.on_run("success")
+    waiting(world)
+    looks = world.on_run("running")
+    observing(world, Silent(BEGUN))
+    world.server.known.note_under_way("w", "r")
+    began = world.now
+    with pytest.raises(WaitTimeoutError):
+        waiting(world, timeout=1)
+    assert world.now - began == pytest.approx(1)
+    assert looks.count == 1
 
 
 def test_events_can_be_done_without(world: World) -> None:

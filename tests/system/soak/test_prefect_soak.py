@@ -1,0 +1,144 @@
+"""Many runs on a Prefect server and its runner while everything breaks at random.
+
+A flow run whose process died is set to Scheduled again, as a person does by the button Retry of
+Prefect's UI. A runner is only killed, never told to end: then its flows are told too, and cancel
+their runs, as they should.
+
+Mastra itself is not restarted here: it loses the step that it was at, and to repeat that one is
+what ``on_stall="restart"`` is for.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.keeper import environment_of
+from scripts.postgres import PostgresServer
+from scripts.prefect_stack import RUN_ENDED, RUNNER, SERVER, PrefectStack
+from tests.system.soak.conftest import Soaking
+from tests.system.soak.soaking import Orchestrator, Strike, kill_process
+from tests.system.soak.work import Work
+
+pytest.importorskip("prefect", reason="Prefect is not in this environment")
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
+
+MODES = ("prefect-sync", "prefect-async")
+THE_FLOW = "the flow run's process"
+RUNNER_FAULTS = {
+    "SIGKILL of the runner": Strike(RUNNER),
+    "SIGKILL of the runner and its flow runs": Strike(RUNNER, with_children=True),
+}
+MARK = "PREFECT__FLOW_RUN_ID="
+MOST_RETRIES = 10
+ORPHANED_SECONDS = 10.0
+"""After so long without a process, a flow run that is not over is taken for dead."""
+
+
+class SoakedPrefect(Orchestrator):
+    """One deployment, each of whose flow runs does one piece of work."""
+
+    at_once = 10  # a flow run's process costs seconds of CPU before it does anything
+
+    def __init__(self, stack: PrefectStack, mode: str) -> None:
+        super().__init__(stack, (SERVER, RUNNER), [THE_FLOW], RUNNER_FAULTS)
+        self._prefect = stack
+        self._deployment = mode.replace("prefect-", "soak-") + "/soak"
+        self._retries: dict[str, int] = {}
+        self._last_alive: dict[str, float] = {}
+
+    def begin(self, work: Work) -> str:
+        plan = work.plan
+        parameters = {
+            "base_url": work.slot.proxy.url,
+            "charge": {"key": work.key, "amount": plan.amount, "seconds": plan.seconds},
+            "by_tasks": plan.index % 4 < 2,
+        }
+        return self._prefect.api.create_flow_run(self._deployment, parameters)
+
+    def look(self, works: Mapping[str, Work]) -> dict[str, str]:
+        processes = self._processes()
+        over = {}
+        for flow_run in self._flow_runs(list(works)):
+            flow_run_id = flow_run["id"]
+            state, work = flow_run["state_type"], works[flow_run_id]
+            pid = processes.get(flow_run_id)
+            if pid is not None:
+                work.sees_process(pid, pid)
+            if pid is not None or state == "SCHEDULED":
+                self._last_alive[flow_run_id] = time.monotonic()
+            if state == "COMPLETED" or (
+                state in RUN_ENDED and self._retries.get(flow_run_id, 0) >= MOST_RETRIES
+            ):
+                over[flow_run_id] = state
+            elif pid is None and (state in RUN_ENDED or self._is_orphaned(flow_run_id)):
+                self._retry(flow_run_id, flow_run["state"], work)
+        return over
+
+    def _flow_runs(self, flow_run_ids: list[str]) -> list[dict[str, Any]]:
+        body = {"flow_runs": {"id": {"any_": flow_run_ids}}}
+        found: list[dict[str, Any]] = self._prefect.api.request("POST", "/flow_runs/filter", body)
+        return found
+
+    def _processes(self) -> dict[str, int]:
+        """The process of each flow run that has one."""
+        found: dict[str, int] = {}
+        for pid in self._services[RUNNER].members:
+            for variable in environment_of(pid):
+                if variable.startswith(MARK):
+                    found.setdefault(variable.removeprefix(MARK), pid)
+        return found
+
+    def _is_orphaned(self, flow_run_id: str) -> bool:
+        now = time.monotonic()
+        return now - self._last_alive.setdefault(flow_run_id, now) > ORPHANED_SECONDS
+
+    def _retry(self, flow_run_id: str, former: dict[str, Any], work: Work) -> None:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        # Prefect refuses to leave a state such as Running, which nobody has ended, without force.
+        body = {"state": state, "force": former["type"] not in RUN_ENDED}
+        answer = self._prefect.api.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
+        self._retries[flow_run_id] = self._retries.get(flow_run_id, 0) + 1
+        self._last_alive[flow_run_id] = time.monotonic()
+        work.note(
+            f"{former['name']} ({former['message']}), set to AwaitingRetry: {answer['status']}"
+        )
+
+    def result(self, run_id: str) -> Any:
+        data = self._prefect.api.flow_run(run_id)["state"]["data"]
+        if data is None or "storage_key" not in data:
+            return None
+        return json.loads(Path(data["storage_key"]).read_text())["result"]
+
+    def log(self, run_id: str) -> str:
+        states = [
+            f"{state['timestamp']} {state['name']}: {state['message']}"
+            for state in self._prefect.api.states(run_id)
+        ]
+        return "\n".join([*states, self._prefect.api.log(run_id)])
+
+    def kill(self, whose: str, pid: int) -> bool:
+        return pid in self._services[RUNNER].members and kill_process(pid)
+
+
+@pytest.fixture(scope="module")
+def prefect(postgres: PostgresServer) -> Iterator[PrefectStack]:
+    """A Prefect whose flow runs leave their results where a test finds them."""
+    with PrefectStack(
+        Path(__file__).parent / "flows" / "serve.py",
+        database_url=postgres.create_database("soak"),
+        environment={"PREFECT_RESULTS_DEFAULT_SERIALIZER": "json"},
+    ) as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+def test_prefect_soak(mode: str, prefect: PrefectStack, soak: Soaking) -> None:
+    soaked = soak(SoakedPrefect(prefect, mode), mode)
+    assert (soaked.duplicates, soaked.lost, soaked.leaked) == (0, 0, 0), soaked.summary()
