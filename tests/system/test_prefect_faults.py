@@ -524,7 +524,7 @@ def test_the_runner_is_terminated(begin: Begin) -> None:
 
 
 def test_the_server_restarts_while_the_run_executes(begin: Begin) -> None:
-    works = [begin(flow, seconds=20) for flow in MODES]
+    works = [begin(flow, seconds=10) for flow in MODES]
     at_once(works, Work.until_executing)
     begin.server.kill()
     begin.server.start()
