@@ -290,7 +290,7 @@ def begin(
         begin.end()
 
 
-def at_once(works: Iterable[Work], scenario: Callable[[Work], None]) -> None:
+def at_once(works: Iterable[Work], scenario: Callable[[Work], object]) -> None:
     """Let each piece of work have its scenario, side by side."""
     works = list(works)
     with ThreadPoolExecutor(len(works)) as pool:
@@ -452,7 +452,20 @@ def test_a_terminated_process_cancels_its_run(begin: Begin) -> None:
         work.until_over("CRASHED")
         work.check_cancelled("SIGTERM of the flow's process")
 
-    flows = [*MODES, *(f"hooked-{flow}" for flow in SUBMITTED)]
+    at_once([begin(flow, EXPORT, seconds=90) for flow in MODES], scenario)
+
+
+def test_a_terminated_process_of_submitted_tasks_is_killed_at_last(begin: Begin) -> None:
+    """It does not end on SIGTERM; who sent that kills it in the end, and the hook cancels."""
+
+    def scenario(work: Work) -> None:
+        work.until_waited_for()
+        work.signal(signal.SIGTERM)
+        work.kill()
+        work.until_over("CRASHED")
+        work.check_cancelled("SIGTERM and then SIGKILL of the flow's process")
+
+    flows = [f"hooked-{flow}" for flow in SUBMITTED]
     at_once([begin(flow, EXPORT, seconds=90) for flow in flows], scenario)
 
 
@@ -471,23 +484,29 @@ def test_ten_tasks_at_once_are_all_cancelled_by_the_hook(begin: Begin) -> None:
 
 
 def test_the_runner_is_killed(begin: Begin) -> None:
-    """Its flow runs go on as orphans."""
-    works = [begin(flow, seconds=8) for flow in MODES]
-    at_once(works, lambda work: work.until_executing() and None)
+    """Its flow runs go on as orphans until they print a line, which nobody reads any more.
+
+    Here that is the one that tells of the end of the only step.
+    """
+    works = [begin(flow, seconds=20) for flow in MODES]
+    at_once(works, Work.until_waited_for)
     begin.prefect.kill_runner()
     begin.prefect.start_runner()
 
     def scenario(work: Work) -> None:
+        work.until_over("CRASHED")
+        work.until("the process's end", lambda: not work.executes())
+        work.retry()
         work.check()
-        work.tell("SIGKILL of the runner", "1", RIGHT)
+        work.tell("SIGKILL of the runner; the flow run is retried", "1", RIGHT)
 
     at_once(works, scenario)
 
 
 def test_the_runner_is_terminated(begin: Begin) -> None:
     """As at a deploy. It kills its flow runs' processes, which Prefect then shows as running."""
-    works = [begin(flow, seconds=10) for flow in (*MODES, "hooked-flow-sync", "hooked-flow-async")]
-    at_once(works, lambda work: work.until_waited_for() and None)
+    works = [begin(flow, seconds=20) for flow in (*MODES, "hooked-flow-sync", "hooked-flow-async")]
+    at_once(works, Work.until_waited_for)
     begin.prefect.terminate_runner()
     begin.prefect.start_runner()
 
@@ -506,7 +525,7 @@ def test_the_runner_is_terminated(begin: Begin) -> None:
 
 def test_the_server_restarts_while_the_run_executes(begin: Begin) -> None:
     works = [begin(flow, seconds=10) for flow in MODES]
-    at_once(works, lambda work: work.until_executing() and None)
+    at_once(works, Work.until_executing)
     begin.server.kill()
     begin.server.start()
 
@@ -520,7 +539,7 @@ def test_the_server_restarts_while_the_run_executes(begin: Begin) -> None:
 def test_the_server_restarts_while_the_run_is_suspended(begin: Begin) -> None:
     refund = {"order": "A-1", "amount": 500, "reason": "broken"}
     works = [begin(flow, "refundApproval", **refund) for flow in MODES]
-    at_once(works, lambda work: work.until_run_is("suspended") and None)
+    at_once(works, lambda work: work.until_run_is("suspended"))
     begin.server.kill()
     begin.server.start()
 

@@ -28,7 +28,7 @@ Data = dict[str, Any]
 WAITING: Any = {
     "max_poll_interval": 1,
     "on_suspend": "wait",
-    "stall_timeout": 4,
+    "stall_timeout": 15,  # longer than any step: a restarted run has no stream to tell it executes
     "on_stall": "restart",
 }
 TASK_TIMEOUT = 3
