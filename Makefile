@@ -78,11 +78,11 @@ test-system: ## A whole Airflow and a whole Prefect on PostgreSQL, broken on pur
 
 test-system-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
 	@echo "==> Tests of a whole Airflow"
-	@.build/airflow/bin/python -m pytest tests/system -m "not matrix" $(ARGS)
+	@.build/airflow/bin/python -m pytest tests/system -m "not matrix and not soak" $(ARGS)
 
 test-system-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@echo "==> Tests of a whole Prefect"
-	@.build/prefect/bin/python -m pytest tests/system/test_prefect_*.py -m "not matrix" $(ARGS)
+	@.build/prefect/bin/python -m pytest tests/system/test_prefect_*.py -m "not matrix and not soak" $(ARGS)
 
 test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The oldest Airflow and Prefect that are supported
 	@echo "==> Tests on the oldest Airflow"
