@@ -254,7 +254,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         except BaseException as interruption:
             if self._interruption is not interruption:  # it passes here once for each level
                 self._interruption = interruption
-                self._tell_the_server(type(interruption).__name__)
+                self._tell_the_server(interruption)
             raise
 
     @asynccontextmanager
@@ -268,9 +268,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             if self._interruption is not interruption:
                 self._interruption = interruption
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(
-                        self._tell_the_server, type(interruption).__name__
-                    )
+                    await anyio.to_thread.run_sync(self._tell_the_server, interruption)
             raise
 
     @asynccontextmanager
@@ -283,10 +281,15 @@ class MastraWorkflowRun(JobRun[JSON]):
         with self.server.get_client() as client:
             yield client.get_workflow(self.workflow_id).run(self.run_id)
 
-    def _tell_the_server(self, what: str) -> None:
+    def _tell_the_server(self, interruption: BaseException) -> None:
         log = self.logger
+        what = type(interruption).__name__
+        # A process whose runner was killed has nowhere to print to, and ends at its next line.
+        is_orphaned = isinstance(interruption.__context__, BrokenPipeError)
         who = f"run {self.run_id!r} of workflow {self.workflow_id!r}"
-        if self._cancel_on_kill:
+        if is_orphaned:
+            log.warning("The runner of this flow run is gone; %s goes on, a retry finds it.", who)
+        elif self._cancel_on_kill:
             log.warning("Interrupted (%s); cancelling %s.", what, who)
             try:
                 with self._remote() as run:

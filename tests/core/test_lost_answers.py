@@ -14,7 +14,7 @@ from mastra_workflows.errors import (
     UnavailableError,
 )
 from scripts.sample_server import SampleServer
-from tests.core.samples import REPORT, charge, suspended_refund
+from tests.core.samples import REPORT, charge, marks, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
 
@@ -216,30 +216,49 @@ def test_a_gateway_that_lets_reads_through_and_starts_not(
     assert server.executions(key) == 0
 
 
-RECORD = '{"type": "workflow-start", "runId": "r", "payload": {"city": "Köln"}}\x1e'.encode()
-
-
-@pytest.mark.parametrize("cut", [RECORD[:20], RECORD[:-1], RECORD[: RECORD.index(b"\xb6")]])
-def test_a_stream_cut_in_a_record_or_in_a_character(
-    proxied: MastraClient, proxy: FaultProxy, key: str, cut: bytes
+@pytest.mark.parametrize("after", [20, 130, 250, 420])
+def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, after: int
 ) -> None:
-    proxy.on("POST", "/stream$", Respond(200, body=RECORD + cut))
-    with proxied.get_workflow("orderReport").run(key).stream(input_data=REPORT) as stream:
-        assert next(stream).payload == {"city": "Köln"}
-        with pytest.raises(ConnectionFailedError, match="cut in the middle of a record"):
-            next(stream)
+    proxy.on("POST", "/stream$", CutAnswer(after))
+    proxy.on("POST", "/observe$", CutAnswer(after + 200), nth=1)
+    run = proxied.get_workflow("countedCharge").run(key)
+    with run.stream(input_data=charge(key, seconds=1)) as stream:
+        events = list(stream)
+    assert marks(events) == ["start", "start charge", "result charge", "finish"]
+    assert 2 <= proxy.count("POST", "/observe$") <= 3
+    assert run.read().is_success
+    assert server.executions(key) == 1
 
 
-def test_a_real_stream_that_is_cut(
+def test_what_a_step_says_is_given_once_though_the_stream_is_cut(
+    proxied: MastraClient, proxy: FaultProxy, key: str
+) -> None:
+    proxy.on("POST", "/stream$", CutAnswer(5_000))
+    run = proxied.get_workflow("chattyAgent").run(key)
+    with run.stream(input_data={"steps": 3, "chunks": 40}) as stream:
+        said = [
+            event.payload["output"]["text"]
+            for event in stream
+            if event.type == "workflow-step-output"
+        ]
+    assert proxy.count("POST", "/observe$") >= 1
+    assert len(said) == len(set(said)) == 120
+    assert run.read().is_success
+
+
+def test_a_stream_that_is_cut_again_and_again(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     proxy.on("POST", "/stream$", CutAnswer(200))
+    proxy.on("POST", "/observe$", CutAnswer(20))
     run = proxied.get_workflow("countedCharge").run(key)
     with (
-        run.stream(input_data=charge(key, seconds=0.2)) as stream,
+        run.stream(input_data=charge(key, seconds=8)) as stream,
         pytest.raises(ConnectionFailedError, match=r"broke|cut") as caught,
     ):
         list(stream)
     assert caught.value.request_sent
-    assert run.wait(timeout=30, poll_interval=0.1).is_success  # the run has not noticed
+    assert run.read().is_active  # the run has not noticed
+    run.cancel()
     assert server.executions(key) == 1

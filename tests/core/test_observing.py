@@ -1,0 +1,123 @@
+"""Waiting on the events of real servers: which requests it takes, and what holds without them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from mastra_workflows import Event, MastraClient
+from mastra_workflows.aio import AsyncMastraClient
+from scripts.sample_server import SampleServer
+from tests.core.samples import charge, marks
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import CutAnswer, Fault, Hold, Respond
+
+
+def requests_of(proxy: FaultProxy, key: str) -> list[str]:
+    """The requests about one run, as short texts."""
+    return [
+        f"{seen.method} {seen.path.rsplit('/', 1)[1].replace(key, 'run')}"
+        for seen in proxy.seen
+        if key in f"{seen.path}?{seen.query}"
+    ]
+
+
+async def test_four_requests_for_a_run_of_any_length(
+    proxy: FaultProxy, server: SampleServer, key: str
+) -> None:
+    async with AsyncMastraClient(proxy.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        await run.ensure_started(input_data=charge(key, seconds=3))
+        assert (await run.wait(poll_interval=0.5)).is_success
+    if server.generation == "1":
+        assert requests_of(proxy, key) == ["GET run", "POST stream", "POST observe", "GET run"]
+    else:  # a stream that says nothing shortens a wait, and that is all
+        assert proxy.count("GET", "/watch$") <= proxy.count("GET", "/execution-result$")
+
+
+def test_the_same_with_the_other_client(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
+) -> None:
+    run = proxied.get_workflow("countedCharge").run(key)
+    run.ensure_started(input_data=charge(key, seconds=3))
+    assert run.wait(poll_interval=0.5).is_success
+    if server.generation == "1":
+        assert requests_of(proxy, key) == ["GET run", "POST stream", "POST observe", "GET run"]
+
+
+def test_each_step_is_told_of_when_it_happens(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    run = client.get_workflow("coolDown").run(key)
+    run.ensure_started(input_data={"seconds": 1})
+    events: list[Event] = []
+    run.wait(on_event=events.append)
+    told = [mark for mark in marks(events) if "sleep" not in mark]
+    if server.generation == "1":
+        assert told == [
+            "start", "start first-call", "result first-call", "start second-call",
+            "result second-call", "finish",
+        ]  # fmt: skip
+    else:
+        assert told[-1] == "watch"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Hold("answer"), id="held back by a proxy"),
+        pytest.param(CutAnswer(0), id="cut"),
+        pytest.param(Respond(404), id="not there"),
+        pytest.param(Respond(502), id="refused by a gateway"),
+    ],
+)
+def test_without_a_stream_the_run_is_polled(
+    proxied: MastraClient,
+    proxy: FaultProxy,
+    key: str,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.on("", "/(observe|watch)$", fault)
+    run = proxied.get_workflow("countedCharge").run(key)
+    run.ensure_started(input_data=charge(key, seconds=2))
+    with caplog.at_level(logging.INFO):
+        assert run.wait(poll_interval=0.1, max_poll_interval=0.2).is_success
+    assert proxy.count("GET", "/(execution-result|runs/[^/]+)$") > 4
+    if isinstance(fault, Hold):
+        fault.drop()
+    else:
+        assert "tells nothing of run" in caplog.text
+
+
+def test_a_run_that_was_begun_without_a_stream(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("countedCharge").run(key)
+    run.start(input_data=charge(key, seconds=1))
+    assert run.wait(poll_interval=0.1).result == {"charged": 5}
+
+
+def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("refundApproval").run(key)
+    run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+    assert run.wait().is_suspended
+    run.resume(resume_data={"approved": True})
+    assert run.wait().is_success
+
+
+async def test_clients_of_one_server_share_what_they_know_and_their_connections(
+    proxy: FaultProxy, key: str
+) -> None:
+    async def one(number: int) -> None:
+        async with AsyncMastraClient(proxy.url) as client:
+            run = client.get_workflow("slowExport").run(f"{key}-{number}")
+            await run.ensure_started(input_data={"seconds": 0.5})
+            assert (await run.wait()).is_success
+
+    async with AsyncMastraClient(proxy.url) as first:
+        await first.get_workflow("slowExport").details()
+        await first.generation()
+        await asyncio.gather(*(one(number) for number in range(20)))
+    assert proxy.count("GET", "/packages$") == 1
+    assert proxy.count("GET", "/slowExport$") == 1
