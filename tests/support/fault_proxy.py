@@ -46,6 +46,11 @@ class Seen:
     body: bytes
     fault: Fault | None
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether somebody asks to be told what happens in a run."""
+        return self.path.endswith(("/observe", "/watch"))
+
 
 @dataclass
 class _Rule:

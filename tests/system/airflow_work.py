@@ -20,6 +20,10 @@ MODES = ("sync", "deferrable", "sensor")
 CHARGED = {"charged": 7}
 
 
+MOST_LOOKS = 4
+"""How often a process looks at a run, at most, before it waits for it."""
+
+
 class Work:
     """One DAG run that charges once, with a proxy and a connection of its own.
 
@@ -130,19 +134,37 @@ class Work:
             lambda: next((run for run in self.runs() if run.status == status), None),
         )
 
-    def until_waited_for(self, status: str = "running") -> WorkflowRun:
+    def until_waited_for(
+        self, status: str = "running", *, clients: int | None = None
+    ) -> WorkflowRun:
         """Wait until the task, or its trigger, waits for the run.
 
         A task that is ended before a triggerer has taken its trigger up has nobody to cancel.
+
+        Args:
+            status: the run's.
+            clients: how many processes have asked by then: by default the task's own, and the
+                triggerer, or the task that has started the run.
         """
         record = self.until_active(status)
         states = {"deferred"} if self.mode == "deferrable" else {"running"}
         self.airflow.wait_for_task(self.dag_id, self.run_id, "charge", states)
-        self.until_looked_at(record)
+        least = clients or (1 if self.mode == "sync" else 2)
+        self.until("somebody to wait for the run", lambda: self._is_waited_for(record, least))
         return record
 
+    def _is_waited_for(self, record: WorkflowRun, clients: int) -> bool:
+        """Whether the last of so many processes listens to the run or looks at it."""
+        seen = self.proxy.seen
+        first = [number for number, one in enumerate(seen) if one.path.endswith("/packages")]
+        if len(first) < clients:
+            return False
+        since = seen[first[clients - 1] :]
+        looks = sum(one.method == "GET" and record.run_id in one.path for one in since)
+        return looks > MOST_LOOKS or any(one.is_stream for one in since)
+
     def until_looked_at(self, record: WorkflowRun) -> None:
-        """Wait for two more looks at a run."""
+        """Wait for two more looks at a suspended run, which tells nothing by itself."""
         looks = self.proxy.count("GET", record.run_id)
         self.until(
             "two more looks at the run", lambda: self.proxy.count("GET", record.run_id) > looks + 1

@@ -29,6 +29,7 @@ GENERATION = ("GET", "/packages$")
 RECORD = ("GET", "/runs/")
 DETAILS = ("GET", "/workflows/countedCharge$")
 START = ("POST", "/stream$")
+EVENTS = ("", "/(observe|watch)$")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Request:
     nth: int
     when: Callable[[Work], bool] = field(default=lambda _: True)
     variant: str = ""
+    seconds: float = 2
 
 
 def clients(number: int) -> Callable[[Work], bool]:
@@ -64,11 +66,14 @@ STARTING = [
 REQUESTS: dict[str, list[Request]] = {
     "sync": [
         *STARTING,
+        Request(EVENTS, 1),
         Request(RECORD, 5, variant="approval"),
         Request(RECORD, 1, when=clients(1)),
     ],
     "deferrable": [
         *STARTING,
+        Request(EVENTS, 1),
+        Request(EVENTS, 1, when=lambda work: work.proxy.count(*GENERATION) == 2, seconds=15),
         Request(GENERATION, 2),  # in the triggerer
         Request(RECORD, 4),
         Request(RECORD, 6, variant="approval"),
@@ -79,6 +84,7 @@ REQUESTS: dict[str, list[Request]] = {
     "sensor": [
         *STARTING,
         Request(GENERATION, 2),  # the sensor's own
+        Request(EVENTS, 1, seconds=15),
         Request(RECORD, 4),
         Request(RECORD, 6, variant="approval"),
         Request(RECORD, 1, when=clients(2)),
@@ -94,7 +100,7 @@ def test_the_network_fails_at_each_request(plan_both: PlanBoth, mode: str, fault
     what = f"one request {fault}, each of {len(requests)} in turn"
     begun = []
     for request in requests:
-        for work in plan_both(mode, what, variant=request.variant, seconds=2):
+        for work in plan_both(mode, what, variant=request.variant, seconds=request.seconds):
             fail(work, request, FAULTS[fault])
             begun.append((request, work.begin()))
     for request, work in begun:

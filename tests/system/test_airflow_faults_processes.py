@@ -172,7 +172,7 @@ def frozen(pids: list[int]) -> Iterator[None]:
 
 def until_taken_over(work: Work, first: set[int | None]) -> None:
     work.until("another triggerer", lambda: work.triggerer() not in {None, *first})
-    work.until_looked_at(work.until_active())
+    work.until_waited_for(clients=3)
 
 
 def until_let_go(work: Work) -> None:
@@ -192,10 +192,11 @@ def test_the_scheduler_is_killed(plan: Plan, mode: str) -> None:
 
 def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, then SIGKILLed with its tasks", seconds=12).begin()
-    record = work.until_waited_for()
+    work.until_waited_for()
     # It lets its tasks end first; what is left of its patience is not what is tested here.
-    work.airflow.service("scheduler").ask_to_end()
-    work.until_looked_at(record)
+    scheduler = work.airflow.service("scheduler")
+    scheduler.ask_to_end()
+    work.until("the scheduler's last words", lambda: "Exiting gracefully" in scheduler.log_tail())
     goes_on = bool(work.active_runs())
     work.airflow.kill("scheduler", with_children=True)
     work.airflow.start_component("scheduler")

@@ -136,8 +136,7 @@ class Work:
     def until_waited_for(self) -> WorkflowRun:
         """Wait until the flow waits for the run."""
         run = self.until_executing()
-        looks = self.proxy.count("GET", RECORD)
-        self.until("more looks at the run", lambda: self.proxy.count("GET", RECORD) > looks + 1)
+        self.until("who listens to it", lambda: any(seen.is_stream for seen in self.proxy.seen))
         return run
 
     def until_run_is(self, *statuses: str) -> WorkflowRun:
@@ -572,6 +571,7 @@ REQUESTS: Mapping[str, tuple[str, str]] = {
     "the workflow's details": ("GET", "/workflows/[^/]+$"),
     "the run's record": ("GET", RECORD),
     "the start": ("POST", START),
+    "the run's events": ("", "/(observe|watch)$"),
 }
 
 
