@@ -33,11 +33,12 @@ def _mode(line: str) -> str:
 
 
 def _row(soaked: Soaked) -> str:
-    kinds = ", ".join(f"{number} × {kind}" for kind, number in soaked.dealt.most_common())
+    ended = sum(number for kind, number in soaked.dealt.items() if kind.startswith("SIG"))
     cells = (
         soaked.mode,
         len(soaked.works),
-        f"{soaked.dealt.total()}: {kinds}",
+        ended,
+        soaked.dealt.total() - ended,
         soaked.duplicates,
         soaked.lost,
         soaked.leaked,

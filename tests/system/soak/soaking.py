@@ -123,6 +123,12 @@ class Orchestrator(ABC):
                 del self._down[component]
                 self._quiet_until[component] = time.monotonic() + QUIET_SECONDS
 
+    def recover(self) -> None:
+        """Wait until everything that is down has been started again."""
+        while self._down:
+            self.mend()
+            time.sleep(LOOK_SECONDS)
+
 
 @dataclass
 class Soaked:
@@ -205,6 +211,7 @@ class Soak:
                 print(f"  {len(self.over)} over, {len(self._under_way)} under way", flush=True)
         for run_id in list(self._under_way):
             self._end(run_id, "never ended", None)
+        self._orchestrator.recover()
         for work in self.over.values():
             if work.is_well:
                 work.look()  # nothing may have begun since

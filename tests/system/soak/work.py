@@ -21,6 +21,8 @@ from tests.support.faults import Fault, Respond
 from tests.system.soak.plan import REQUESTS, BreakComponent, BreakNetwork, KillProcess, Plan
 
 WORKFLOW = "countedCharge"
+SUCCEEDED = ("success", "COMPLETED")
+"""What Airflow and Prefect call it."""
 RUN_ID = re.compile(r"/runs/([^/]+)|runId=([^&]+)")
 
 
@@ -142,8 +144,9 @@ class Work:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the work was not done, or its result did not arrive."""
-        return not self.executions or self.result != {"charged": self.plan.amount}
+        """Whether the work was not done, its run did not succeed, or its result did not arrive."""
+        arrived = self.state in SUCCEEDED and self.result == {"charged": self.plan.amount}
+        return not (self.executions and arrived)
 
     @property
     def is_leaked(self) -> bool:
