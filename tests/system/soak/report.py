@@ -10,7 +10,8 @@ from tests.system.soak.soaking import Soaked
 
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 HEAD = (
-    "| mode | runs | faults | duplicates | lost | leaked | seed |\n|---|---|---|---|---|---|---|\n"
+    "| mode | runs | processes ended | requests broken | duplicates | lost | leaked | seed |\n"
+    "|---|---|---|---|---|---|---|---|\n"
 )
 
 
