@@ -41,7 +41,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect test-system \
+.PHONY: help setup demo server test test-core test-airflow test-prefect test-faults test-system \
 	test-system-airflow test-system-prefect test-compat reliability reliability-airflow \
 	reliability-prefect soak bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
 	lock clean
@@ -59,7 +59,7 @@ server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
 
 test: setup ## Every test, each suite in its own environment
-	@$(call each,test,test-core test-airflow test-prefect)
+	@$(call each,test,test-core test-airflow test-prefect test-faults)
 
 test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
 	@echo "==> Tests of the shared part"
@@ -72,6 +72,11 @@ test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## The tests of the Airflow provi
 test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integration
 	@echo "==> Tests of the Prefect integration"
 	@.build/prefect/bin/python -m pytest tests/prefect $(ARGS)
+
+test-faults: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The most usual deaths of test-system
+	@echo "==> A whole Airflow and a whole Prefect, broken on purpose"
+	@.build/airflow/bin/python -m pytest tests/system -m everyday $(ARGS)
+	@.build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py -m everyday $(ARGS)
 
 test-system: ## A whole Airflow and a whole Prefect on PostgreSQL, broken on purpose
 	@$(call each,test-system,test-system-airflow test-system-prefect)
@@ -125,11 +130,13 @@ lint-core: $(CORE)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
-	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system/*.py tests/system/dags)
+	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system/*.py tests/system/dags \
+		tests/system/soak/*.py tests/system/soak/dags)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"
-	@$(call mypy,prefect,prefect_mastra tests/prefect tests/system/flows)
+	@$(call mypy,prefect,prefect_mastra tests/prefect tests/system/flows \
+		tests/system/soak/flows)
 
 format: $(TOOLS) ## Format, and mend what ruff can mend
 	@.build/tools/bin/ruff check --fix .

@@ -16,7 +16,7 @@ LONG: dict[str, Any] = {"workflow": "slowExport", "seconds": 120}
 
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
-@pytest.mark.parametrize("state", ["failed", "success"])
+@pytest.mark.parametrize("state", [pytest.param("failed", marks=pytest.mark.everyday), "success"])
 def test_a_marked_task_cancels_its_run(
     plan: Plan, mode: str, state: Literal["failed", "success"]
 ) -> None:
@@ -35,6 +35,7 @@ def test_a_failed_dag_run_cancels_the_run(plan: Plan, mode: str) -> None:
     work.check_cancelled()
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("mode", WAITING_MODES)
 def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str) -> None:
     work = plan(mode, "task cleared", seconds=8).begin()

@@ -51,7 +51,13 @@ def test_nothing_dies(plan: Plan, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("when", list(STARTING))
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param(when, marks=pytest.mark.everyday) if "between" in when else when
+        for when in STARTING
+    ],
+)
 def test_the_task_is_killed_as_it_starts_the_run(plan: Plan, mode: str, when: str) -> None:
     moment, task = STARTING[when], STARTING_TASK[mode]
     work = plan(mode, f"task SIGKILLed {when}")
@@ -83,6 +89,7 @@ def test_a_dead_tasks_start_arrives_after_that_of_the_next_try(plan: Plan, mode:
     assert work.proxy.count("POST", "/stream$") == 2
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("mode", ["sync", "sensor"])
 def test_the_task_is_killed_while_it_waits(plan: Plan, mode: str) -> None:
     work = plan(mode, "task SIGKILLed while it waits", seconds=8).begin()
@@ -128,7 +135,9 @@ def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) 
     work.check_retried()
 
 
-@pytest.mark.parametrize("how", ["SIGKILLed", "SIGTERMed"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("SIGKILLed", marks=pytest.mark.everyday), "SIGTERMed"]
+)
 def test_the_triggerer_ends(plan: Plan, how: str) -> None:
     work = plan("deferrable", f"triggerer {how}", seconds=8).begin()
     work.until_waited_for()
@@ -204,6 +213,7 @@ def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
     work.check()
 
 
+@pytest.mark.everyday
 def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, its task goes on", seconds=8).begin()
     work.until_waited_for()

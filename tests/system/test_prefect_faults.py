@@ -365,12 +365,18 @@ MOMENTS = (
 )
 
 
+EVERYDAY_MOMENTS = [
+    pytest.param(moment, marks=pytest.mark.everyday) if moment is while_it_waits else moment
+    for moment in MOMENTS
+]
+
+
 def fault_of(moment: Callable[[Work], None]) -> str:
     when = moment.__name__.replace("_", " ")
     return f"SIGKILL of the flow's process {when}; the flow run is retried"
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", EVERYDAY_MOMENTS)
 def test_a_flow_run_whose_process_was_killed_attaches_when_it_is_retried(
     begin: Begin, moment: Callable[[Work], None]
 ) -> None:
@@ -385,7 +391,7 @@ def test_a_flow_run_whose_process_was_killed_attaches_when_it_is_retried(
     at_once([begin.prepare(flow, seconds=10) for flow in MODES], scenario)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", EVERYDAY_MOMENTS)
 def test_the_hook_cancels_the_run_of_a_process_that_was_killed(
     begin: Begin, moment: Callable[[Work], None]
 ) -> None:
@@ -419,6 +425,7 @@ def test_without_the_derived_id_a_retried_flow_run_executes_again(begin: Begin) 
 # -- what cancels ---------------------------------------------------------------------------------
 
 
+@pytest.mark.everyday
 def test_a_cancelled_flow_run_cancels_its_run(begin: Begin) -> None:
     """Tasks that were submitted are told nothing; the runner kills them after half a minute."""
 
