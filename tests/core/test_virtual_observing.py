@@ -155,6 +155,21 @@ def test_the_time_to_wait_holds_for_a_run_that_was_just_begun(world: World) -> N
     assert looks.count == 1
 
 
+def test_an_older_server_is_looked_at_as_if_it_said_nothing(world: World) -> None:
+    looks = world.on_run(*["running"] * 3, "success")
+    waiting_for_others = observing(world, Silent(BEGUN))
+    world.on("GET", "/system/packages$", packages("1.4.0"))
+    began = world.now
+    waiting(world)
+    assert world.now - began <= 0.5 + 1 + 2
+    assert (looks.count, waiting_for_others.count) == (4, 3)
+
+
+def packages(version: str) -> Response:
+    listed = [{"name": "@mastra/core", "version": version}]
+    return Response(200, {}, json.dumps({"packages": listed}).encode())
+
+
 def test_events_can_be_done_without(world: World) -> None:
     world.on_run("running", "success")
     streams = observing(world, OVER)
