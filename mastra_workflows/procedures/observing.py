@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 OBSERVE_SINCE = (1, 30)
 
+NEARLY = 0.99
+"""A timer may go off a little before its time."""
+
 LONGEST_PAUSE = 64
 """How many waits pass by polling, at most, before a stream that gave nothing is tried again."""
 
@@ -119,7 +122,7 @@ class Observer:
         if self._is_too_dear:
             self._say("Run %r says more than waiting for it is worth; looking at it now and then.")
             return False
-        lasted = self._server.clock() - began >= min(seconds, within)
+        lasted = self._server.clock() - began >= min(seconds, within) * NEARLY
         # A stream of 1.x begins with what has happened; one of 0.x with what happens next, so that
         # its silence means nothing.
         if lasted and (which is Generation.V0 or self._heard_bytes > spent):
