@@ -104,7 +104,7 @@ class Observer:
             return stops
 
         which = yield from generation(self._server)
-        if not _shows_its_life(which, self._server.known.version):
+        if not _tells_every_end(which, self._server.known.version):
             within = min(seconds, within)
         request = observe_request(self._workflow_id, self._run_id, which)
         effect = Listen(request, enough, within, min(seconds, within), self._affords, OUTPUT)
@@ -151,13 +151,14 @@ class Observer:
             log.info(text, self._run_id)
 
 
-def _shows_its_life(which: Generation, version: tuple[int, ...] | None) -> bool:
+def _tells_every_end(which: Generation, version: tuple[int, ...] | None) -> bool:
     """Whether a stream that has said something may be relied on to tell of the end.
 
-    Seen so on 0.24.9 and on 1.71; `/observe` has its present form since 1.30. The stream of a
-    server that tells that it is older is listened to for no longer than polling would wait.
+    Seen so on 1.71; `/observe` has its present form since 1.30. A stream of 0.24 never tells that
+    its run was cancelled. Where it may not be relied on, it is listened to for no longer than
+    polling would wait.
     """
-    return which is Generation.V0 or version is None or version >= OBSERVE_SINCE
+    return which is Generation.V1 and (version is None or version >= OBSERVE_SINCE)
 
 
 def observe_request(workflow_id: str, run_id: str, which: Generation) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
@@ -96,6 +97,20 @@ def test_a_run_that_was_begun_without_a_stream(client: MastraClient, key: str) -
     run = client.get_workflow("countedCharge").run(key)
     run.start(input_data=charge(key, seconds=1))
     assert run.wait(poll_interval=0.1).result == {"charged": 5}
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "seconds"), [("slowExport", 60), ("stubbornExport", 2), ("coolDown", 2)]
+)
+def test_a_run_that_somebody_else_cancels(
+    client: MastraClient, key: str, workflow_id: str, seconds: int
+) -> None:
+    run = client.get_workflow(workflow_id).run(key)
+    run.ensure_started(input_data={"seconds": seconds})
+    canceller = threading.Timer(0.5, run.cancel)
+    canceller.start()
+    assert run.wait(timeout=30, max_poll_interval=1).status == "canceled"
+    canceller.join()
 
 
 def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> None:

@@ -165,6 +165,17 @@ def test_an_older_server_is_looked_at_as_if_it_said_nothing(world: World) -> Non
     assert (looks.count, waiting_for_others.count) == (4, 3)
 
 
+def test_a_0x_server_that_does_not_tell_of_a_cancel() -> None:
+    world = World("v0")
+    looks = world.on_run(*["running"] * 3, "canceled")
+    told = {"type": "watch", "payload": {"currentStep": {"id": "export", "status": "success"}}}
+    world.on("GET", "/watch$", Silent(Response(200, {}, json.dumps(told).encode() + b"\x1e")))
+    began = world.now
+    assert waiting(world).status == "canceled"
+    assert world.now - began <= 0.5 + 1 + 2
+    assert looks.count == 4
+
+
 def packages(version: str) -> Response:
     listed = [{"name": "@mastra/core", "version": version}]
     return Response(200, {}, json.dumps({"packages": listed}).encode())
