@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Generator, Iterator
 from http.cookiejar import DefaultCookiePolicy
@@ -17,6 +16,7 @@ from urllib3.exceptions import NewConnectionError
 
 from mastra_workflows import _failures
 from mastra_workflows._pools import Pools, pool_key
+from mastra_workflows._pump import Pump
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
@@ -136,26 +136,27 @@ class Transport:
             return self._read(answer)
 
     def _listen(self, effect: Listen) -> Heard:
-        deadline = time.monotonic() + effect.seconds
         first_within = effect.seconds if effect.first_within is None else effect.first_within
+        began = time.monotonic()
         with self._open(effect.request, _patience(first_within)) as answer:
             if not _is_success(answer):
                 return Heard(self._read(answer), None, ended=True)
             head = Response(answer.status_code, _lower(answer.headers), b"")
             decoder = self._decoder(effect.passes_over)
             last = None
+            spent = time.monotonic() - began
             try:
-                for chunk in self._chunks(answer, None):
-                    if not effect.affords(len(chunk)):
-                        return Heard(head, last, ended=False)
-                    for last in decoder.feed(chunk):
-                        if effect.enough(last):
+                with Pump(answer) as pump:
+                    for chunk in pump.pieces(first_within - spent, effect.seconds - spent):
+                        if not effect.affords(len(chunk)):
                             return Heard(head, last, ended=False)
-                    if (left := deadline - time.monotonic()) <= 0:
-                        return Heard(head, last, ended=False)
-                    _wait_for_more(answer, _patience(left))
-            except _failures.ReadTimeoutError:
+                        for last in decoder.feed(chunk):
+                            if effect.enough(last):
+                                return Heard(head, last, ended=False)
+            except TimeoutError:
                 return Heard(head, last, ended=False)
+            except requests.RequestException as error:
+                raise self._failure(error) from None
             if decoder.is_cut:
                 raise _failures.cut(self.settings.base_url)
             return Heard(head, last, ended=True)
@@ -298,18 +299,6 @@ class EventStream(Iterator[Event]):
 def _patience(seconds: float) -> float | None:
     """How long to wait for the next piece, as a socket's timeout; some systems know no longer."""
     return None if seconds > LONGEST_PATIENCE else max(seconds, 0.001)
-
-
-def _wait_for_more(answer: requests.Response, seconds: float | None) -> None:
-    """Set how long the next piece of an answer may take; `requests` sets it once for all.
-
-    The connection lets its socket go when the server will close it, the file that is read does not.
-    Where that is not to be had the old limit holds, and the stream is opened again.
-    """
-    file = getattr(getattr(answer.raw, "_fp", None), "fp", None)
-    connected = getattr(getattr(file, "raw", None), "_sock", None)
-    if isinstance(connected, socket.socket):
-        connected.settimeout(seconds)
 
 
 def _is_success(answer: requests.Response) -> bool:

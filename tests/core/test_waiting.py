@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import signal
 import threading
@@ -79,6 +80,34 @@ def test_a_run_that_failed(client: MastraClient, key: str) -> None:
 
 class Termination(BaseException):
     """What an orchestrator throws into a task to stop it."""
+
+
+def test_an_exception_that_is_thrown_into_a_thread_ends_it_soon(
+    client: MastraClient, key: str
+) -> None:
+    """So orchestrators stop a task that is not in the main thread."""
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 3600})
+    listening = threading.Event()
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            run.wait(poll_interval=0.5, on_event=lambda _: listening.set())
+        except Termination as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    listening.wait(2)  # on 0.x nothing is told, and it is listened to all the same
+    assert thread.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(Termination)
+    )
+    thread.join(10)
+    assert [type(error) for error in ended] == [Termination]
+    assert run.read().is_active
+    run.cancel()
 
 
 @pytest.mark.parametrize("verb", ["wait", "start_async", "watch"])

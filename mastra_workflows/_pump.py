@@ -1,0 +1,96 @@
+"""Reading a stream in a thread of its own, so that whoever waits for it can be stopped.
+
+A signal reaches a thread that is blocked in a socket only if it is the main one. An orchestrator
+that runs a task in another thread stops it by an exception that Python raises there between two of
+its instructions: a read that blocks for as long as a run takes would keep it from coming.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import requests
+
+WAKE_SECONDS = 0.2
+"""How often the one who waits is awake for a moment."""
+
+
+class Pump:
+    """The pieces of an answer, read in another thread; enter it as a context manager.
+
+    Args:
+        answer: an answer whose body is not read yet.
+    """
+
+    def __init__(self, answer: requests.Response) -> None:
+        self._answer = answer
+        self._pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._read, name="mastra-stream", daemon=True)
+
+    def pieces(self, first_within: float, within: float) -> Iterator[bytes]:
+        """The pieces as they come.
+
+        Args:
+            first_within: for how many seconds to wait for the first one.
+            within: for how many seconds, from now on, to wait at all.
+
+        Raises:
+            TimeoutError: none came in time.
+            requests.RequestException: the connection broke.
+        """
+        began = time.monotonic()
+        limit = min(first_within, within)
+        while True:
+            try:
+                left = began + limit - time.monotonic()
+                piece = self._pieces.get(timeout=max(0.0, min(WAKE_SECONDS, left)))
+            except queue.Empty:
+                if left <= 0:
+                    raise TimeoutError from None
+                continue
+            if piece is None:
+                return
+            if isinstance(piece, Exception):
+                raise piece
+            limit = within
+            yield piece
+
+    def _read(self) -> None:
+        try:
+            for piece in self._answer.iter_content(None):
+                self._pieces.put(piece)
+        except Exception as error:  # also of a connection that is closed under it
+            self._pieces.put(error)
+        else:
+            self._pieces.put(None)
+
+    def _socket(self) -> socket.socket | None:
+        # The connection lets its socket go when the server will close it; the file that is read
+        # does not.
+        file = getattr(getattr(self._answer.raw, "_fp", None), "fp", None)
+        connected = getattr(getattr(file, "raw", None), "_sock", None)
+        return connected if isinstance(connected, socket.socket) else None
+
+    def __enter__(self) -> Self:
+        if (connected := self._socket()) is not None:
+            connected.settimeout(None)  # the time to wait is kept here
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if (connected := self._socket()) is not None:
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)  # to close it would wait for the reader
+            self._thread.join()
