@@ -31,10 +31,12 @@ TOOLS := .build/tools/$(READY)
 CORE := .build/core/$(READY)
 AIRFLOW := .build/airflow/$(READY)
 PREFECT := .build/prefect/$(READY)
+BENCH := .build/bench/$(READY)
 AIRFLOW_OLDEST := .build/airflow-oldest/$(READY)
 PREFECT_OLDEST := .build/prefect-oldest/$(READY)
 SERVER := example_dags/mastra_server/node_modules/.ready
 SERVER_0 := example_dags/mastra_server/v0/node_modules/.ready
+JAVASCRIPT := benchmarks/javascript/node_modules/.ready
 
 # $(call each,verb,targets): makes each target, the later ones too when one fails, and fails then.
 each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$target"; done; \
@@ -43,7 +45,8 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 
 .PHONY: help setup demo server test test-core test-airflow test-prefect test-faults test-system \
 	test-system-airflow test-system-prefect test-compat reliability reliability-airflow \
-	reliability-prefect soak bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
+	reliability-prefect soak bench bench-end bench-cost bench-start \
+	bench-pictures bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
 	lock clean
 
 help: ## List these targets
@@ -110,6 +113,29 @@ soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## 200 runs in each mode, brok
 	@echo "==> Soak of Prefect"
 	@.build/prefect/bin/python -m pytest -s -m soak tests/system/soak/test_prefect_soak.py $(ARGS)
 
+bench: ## Every benchmark; docs/performance.md tells what they measure
+	@$(call each,bench,bench-end bench-cost bench-start bench-pictures bench-import)
+
+# $(call end,runs at once,load,rounds)
+end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3)
+
+bench-end: $(BENCH) $(SERVER) $(JAVASCRIPT) ## How late a run's end is known, at 1 to 3,000 runs at once
+	@$(call end,1,quiet,20)
+	@$(call end,100,quiet,2)
+	@$(call end,1000,quiet,2)
+	@$(call end,3000,quiet,1)
+	@$(call end,1,chatty,10)
+	@$(call end,100,chatty,2)
+
+bench-cost: $(BENCH) $(SERVER) ## What waiting costs: requests, CPU, memory
+	@.build/bench/bin/python -m benchmarks.cost $(ARGS)
+
+bench-start: $(BENCH) $(SERVER) ## How many runs are started in a second
+	@.build/bench/bin/python -m benchmarks.start $(ARGS)
+
+bench-pictures: $(BENCH) ## Draw what the benchmarks have kept in docs/performance
+	@.build/bench/bin/python -m benchmarks.pictures
+
 bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
 	@.build/airflow/bin/python -m benchmarks.import_time
 
@@ -152,6 +178,7 @@ lock: $(TOOLS) ## Write the lock files anew
 	@echo "==> Lock files (requirements/*.txt)"
 	@$(compile) requirements/tools.in -o requirements/tools.txt
 	@$(compile) pyproject.toml requirements/core.in -o requirements/core.txt
+	@$(compile) pyproject.toml requirements/bench.in -o requirements/bench.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow.in -o requirements/airflow.txt
 	@$(compile) pyproject.toml --extra prefect requirements/prefect.in -o requirements/prefect.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow-oldest.in \
@@ -160,7 +187,7 @@ lock: $(TOOLS) ## Write the lock files anew
 		-o requirements/prefect-oldest.txt
 
 clean: ## Remove everything that these targets made
-	@rm -rf .build dist $(dir $(SERVER)) $(dir $(SERVER_0))
+	@rm -rf .build dist $(dir $(SERVER)) $(dir $(SERVER_0) $(JAVASCRIPT))
 
 $(TOOLS): requirements/tools.txt
 	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \

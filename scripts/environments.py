@@ -18,6 +18,7 @@ from pathlib import Path
 TOOLS = Path(".build/tools")
 TITLES = {
     "core": "Core",
+    "bench": "Benchmark",
     "airflow": "Airflow",
     "airflow-oldest": "Oldest Airflow",
     "prefect": "Prefect",

@@ -1,0 +1,57 @@
+"""What is written by hand: a thread for each run, which starts it and asks again and again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from benchmarks.contenders.meter import Meter
+from benchmarks.work import Job, Outcome, Work, last_end_ms
+
+INTERVALS = {f"requests loop, {seconds} s": seconds for seconds in (1, 5, 30)}
+UNDER_WAY = ("pending", "running", "waiting")
+
+
+def race(job: Job) -> Outcome:
+    """Carry out one round."""
+    interval = INTERVALS[job.contender]
+    gate = threading.Semaphore(job.starts_at_once)
+    meter = Meter(job)
+    lock = threading.Lock()
+    to_start = len(job.works)
+
+    def one(work: Work) -> None:
+        nonlocal to_start
+        workflow = f"{job.url}/api/workflows/{work.workflow}"
+        with requests.Session() as session:
+
+            def ask(method: str, where: str, body: object = None) -> requests.Response:
+                with lock:
+                    meter.requests += 1
+                answer = session.request(method, f"{workflow}/{where}", json=body, timeout=60)
+                answer.raise_for_status()
+                return answer
+
+            with gate:
+                ask("POST", f"create-run?runId={work.run_id}", {})
+                ask("POST", f"start?runId={work.run_id}", {"inputData": work.input})
+            with lock:
+                to_start -= 1
+                if to_start == 0:
+                    meter.all_started()
+            waited_from = time.time()
+            while True:
+                time.sleep(interval)
+                record = ask("GET", f"runs/{work.run_id}").json()
+                if record["status"] not in UNDER_WAY:
+                    break
+            with lock:
+                meter.known(waited_from, last_end_ms(record))
+
+    with ThreadPoolExecutor(len(job.works)) as threads:
+        for _ in threads.map(one, job.works):
+            pass
+    return meter.outcome()

@@ -1,0 +1,88 @@
+"""How late the end of a run is known, from its last step's end to the caller's having the record.
+
+``make bench-end``, or ``python -m benchmarks.end --runs 1000 --load quiet --rounds 2``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+
+from benchmarks import figures
+from benchmarks.rounds import JAVASCRIPT, alternate
+from benchmarks.work import Load, Outcome, Work, chatty, quiet
+
+FLOOR = "bare aiohttp"
+EVENTS, POLLING = "ours, events", "ours, polling"
+LOOPS = ("requests loop, 1 s", "requests loop, 5 s", "requests loop, 30 s")
+
+
+def contenders(number: int, load: Load) -> list[str]:
+    """Who takes part.
+
+    A thread for each run and a request each second from each of them is more than the machine can
+    do from 1,000 runs on, and with 3,000 even every 5 s; a lone run's end is not waited 30 s for.
+    Runs that stream are short, so that loops of more than 1 s would measure their own interval.
+    """
+    if load == "chatty":
+        return [EVENTS, POLLING, FLOOR, JAVASCRIPT, *(LOOPS[:1] if number <= 100 else ())]
+    loops = {1: LOOPS[:2], 1000: LOOPS[1:], 3000: LOOPS[2:]}.get(number, LOOPS)
+    return [EVENTS, POLLING, FLOOR, JAVASCRIPT, *loops]
+
+
+def works(number: int, load: Load, seed: int) -> list[Work]:
+    """Runs of mixed length, all of which are under way before the first one ends."""
+    chance = random.Random(seed)
+    if load == "chatty":
+        return chatty(number, 5, 25, chance) if number > 1 else chatty(1, 100, 300, chance)
+    if number == 1:
+        return quiet(1, 1, 4, chance)
+    starting = 5 + number / 40
+    return quiet(number, starting, starting + 30, chance)
+
+
+def row(contender: str, outcomes: list[Outcome], floor: float) -> dict[str, object]:
+    late = figures.spread([ms for outcome in outcomes for ms in outcome.late_ms])
+    runs = sum(len(outcome.late_ms) for outcome in outcomes)
+    requests = sum(outcome.start_requests + outcome.wait_requests for outcome in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    server = sum(outcome.server_cpu + outcome.start_server_cpu for outcome in outcomes)
+    own = sum(outcome.client_cpu + outcome.start_client_cpu for outcome in outcomes)
+    return {
+        "contender": contender,
+        "runs": runs,
+        **{f"{name} ms": value for name, value in late.items()},
+        "x floor": late["median"] / floor,
+        "requests/run": requests / runs,
+        "its cores": own / seconds,
+        "server's": server / seconds,
+        "others'": sum(outcome.elsewhere_cpu for outcome in outcomes) / seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, required=True, help="at the same time")
+    parser.add_argument("--load", choices=["quiet", "chatty"], default="quiet")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--contenders", nargs="+", help="default: all that the machine can bear")
+    options = parser.parse_args()
+    number, load = options.runs, options.load
+    who = options.contenders or contenders(number, load)
+
+    print(f"How late the end is known: {number} {load} runs at once, {options.rounds} rounds")
+    outcomes: dict[str, list[Outcome]] = defaultdict(list)
+    for contender, outcome in alternate(who, options.rounds, lambda n: works(number, load, n)):
+        outcomes[contender].append(outcome)
+    best = outcomes[FLOOR if FLOOR in outcomes else who[0]]
+    floor = figures.spread([ms for outcome in best for ms in outcome.late_ms])["median"]
+    rows = [row(contender, outcomes[contender], floor) for contender in who]
+    figures.show(f"{number} {load} runs at once: late by", rows)
+    late = {name: sorted(ms for o in outcomes[name] for ms in o.late_ms) for name in who}
+    name = f"end-{number}-{load}"
+    figures.save(name, runs_at_once=number, load=load, rows=rows, late_ms=late)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Figures to the terminal and to files that are kept."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "performance"
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 95th and 99th percentile, and the largest."""
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    return {
+        "median": statistics.median(ordered),
+        "p95": at(0.95),
+        "p99": at(0.99),
+        "most": ordered[-1],
+    }
+
+
+def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows of equal keys as a table."""
+    print(f"\n{title}")
+    texts = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for line in texts:
+        first, *rest = (
+            text.ljust(w) if n == 0 else text.rjust(w)
+            for n, (text, w) in enumerate(zip(line, widths, strict=True))
+        )
+        print("  " + "  ".join([first, *rest]), flush=True)
+
+
+def save(name: str, **content: Any) -> Path:
+    """Keep what was measured as docs/performance/NAME.json, with the machine and the time."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    file = FOLDER / f"{name}.json"
+    when = datetime.now(UTC).isoformat(timespec="minutes")
+    kept = {"measured_at": when, "machine": machine.describe(), **content}
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+    return file
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, float):
+        return "-" if value is None else str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
