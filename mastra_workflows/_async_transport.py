@@ -38,6 +38,10 @@ from mastra_workflows.stream import Decoder
 
 T = TypeVar("T")
 
+IDLE_SECONDS = 4.0
+"""How long a connection is kept for the next request. Node closes it after 5 seconds and a bit; a
+POST that it meets on its way then is lost, and a start that may be lost costs a look."""
+
 
 _pools: Pools[aiohttp.ClientSession] = Pools()
 
@@ -180,7 +184,12 @@ class AsyncTransport:
     def _new_session(self) -> aiohttp.ClientSession:
         # No limit: a stream holds its connection for as long as a run takes, and a wait in line
         # would be a run not seen.
-        connector = aiohttp.TCPConnector(limit=0, ssl=_tls(self.settings), socket_factory=_socket)
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=IDLE_SECONDS,
+            ssl=_tls(self.settings),
+            socket_factory=_socket,
+        )
         return aiohttp.ClientSession(
             connector=connector,
             headers=self.settings.all_headers(),
