@@ -120,11 +120,11 @@ bench: ## Every benchmark; docs/performance.md tells what they measure
 end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3)
 
 bench-end: $(BENCH) $(SERVER) $(JAVASCRIPT) ## How late a run's end is known, at 1 to 3,000 runs at once
-	@$(call end,1,quiet,20)
+	@$(call end,1,quiet,10)
 	@$(call end,100,quiet,2)
 	@$(call end,1000,quiet,2)
 	@$(call end,3000,quiet,1)
-	@$(call end,1,chatty,10)
+	@$(call end,1,chatty,5)
 	@$(call end,100,chatty,2)
 
 bench-cost: $(BENCH) $(SERVER) ## What waiting costs: requests, CPU, memory

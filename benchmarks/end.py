@@ -12,19 +12,23 @@ from collections import defaultdict
 from benchmarks import figures
 from benchmarks.rounds import JAVASCRIPT, alternate
 from benchmarks.work import Load, Outcome, Work, chatty, quiet
+from scripts.sample_server import Generation
 
 FLOOR = "bare aiohttp"
 EVENTS, POLLING = "ours, events", "ours, polling"
 LOOPS = ("requests loop, 1 s", "requests loop, 5 s", "requests loop, 30 s")
 
 
-def contenders(number: int, load: Load) -> list[str]:
+def contenders(number: int, load: Load, generation: Generation) -> list[str]:
     """Who takes part.
 
     A thread for each run and a request each second from each of them is more than the machine can
     do from 1,000 runs on, and with 3,000 even every 5 s; a lone run's end is not waited 30 s for.
     Runs that stream are short, so that loops of more than 1 s would measure their own interval.
+    The other contenders speak as one does with 1.x.
     """
+    if generation == "0":
+        return [EVENTS, POLLING]
     if load == "chatty":
         return [EVENTS, POLLING, FLOOR, JAVASCRIPT, *(LOOPS[:1] if number <= 100 else ())]
     loops = {1: LOOPS[:2], 1000: LOOPS[1:], 3000: LOOPS[2:]}.get(number, LOOPS)
@@ -66,22 +70,31 @@ def main() -> None:
     parser.add_argument("--runs", type=int, required=True, help="at the same time")
     parser.add_argument("--load", choices=["quiet", "chatty"], default="quiet")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
     parser.add_argument("--contenders", nargs="+", help="default: all that the machine can bear")
     options = parser.parse_args()
     number, load = options.runs, options.load
-    who = options.contenders or contenders(number, load)
+    who = options.contenders or contenders(number, load, options.generation)
 
     print(f"How late the end is known: {number} {load} runs at once, {options.rounds} rounds")
     outcomes: dict[str, list[Outcome]] = defaultdict(list)
-    for contender, outcome in alternate(who, options.rounds, lambda n: works(number, load, n)):
+    turns = alternate(
+        who,
+        options.rounds,
+        lambda n: works(number, load, n),
+        generation=options.generation,
+    )
+    for contender, outcome in turns:
         outcomes[contender].append(outcome)
     best = outcomes[FLOOR if FLOOR in outcomes else who[0]]
     floor = figures.spread([ms for outcome in best for ms in outcome.late_ms])["median"]
     rows = [row(contender, outcomes[contender], floor) for contender in who]
     figures.show(f"{number} {load} runs at once: late by", rows)
     late = {name: sorted(ms for o in outcomes[name] for ms in o.late_ms) for name in who}
-    name = f"end-{number}-{load}"
-    figures.save(name, runs_at_once=number, load=load, rows=rows, late_ms=late)
+    name = f"end-{number}-{load}{'-0.x' if options.generation == '0' else ''}"
+    figures.save(
+        name, generation=options.generation, runs_at_once=number, load=load, rows=rows, late_ms=late
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks import machine
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "performance"
+PAGE = FOLDER.with_suffix(".md")
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -50,6 +51,18 @@ def save(name: str, **content: Any) -> Path:
     kept = {"measured_at": when, "machine": machine.describe(), **content}
     file.write_text(json.dumps(kept, indent=1) + "\n")
     return file
+
+
+def write_table(name: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows of equal keys into docs/performance.md, between the marks of this name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    before, mark, rest = PAGE.read_text().partition(begin)
+    if not mark:
+        return
+    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 1)]]
+    lines += [[_text(value) for value in row.values()] for row in rows]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    PAGE.write_text(f"{before}{begin}{table}{end}{rest.partition(end)[2]}")
 
 
 def _text(value: object) -> str:

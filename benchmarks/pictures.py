@@ -1,4 +1,7 @@
-"""Pictures of what the client's benchmarks have kept, beside it in docs/performance/."""
+"""Pictures and tables of what the client's benchmarks have kept in docs/performance/.
+
+The pictures are laid beside it, the tables go into docs/performance.md: ``make bench-pictures``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
-from benchmarks.figures import FOLDER
+from benchmarks.figures import FOLDER, write_table
 
 COLOURS = {"ours, events": "#0a7d4f", "ours, polling": "#7fc8a9", "bare aiohttp": "#444444"}
 OTHERS = ("#c0504d", "#e08e45", "#d9b44a", "#4f81bd")
@@ -19,6 +22,9 @@ OTHERS = ("#c0504d", "#e08e45", "#d9b44a", "#4f81bd")
 
 def main() -> None:
     mpl.rcParams.update({"svg.hashsalt": "fixed", "font.size": 9, "axes.spines.top": False})
+    for name in ("end-*", "cost", "start"):
+        for file in sorted(FOLDER.glob(f"{name}.json")):
+            write_table(file.stem, json.loads(file.read_text())["rows"])
     for file in sorted(FOLDER.glob("end-*.json")):
         draw_end(file)
     draw_bars("cost", ["CPU s/1,000 run-s", "server's", "KB/run"], "seconds", "{} s")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.work import Job, Outcome, Work
-from scripts.sample_server import SampleServer, find_node
+from scripts.sample_server import Generation, SampleServer, find_node
 
 ROOT = Path(__file__).resolve().parents[1]
 JAVASCRIPT = "JavaScript client, startAsync"
@@ -25,6 +25,7 @@ def alternate(
     starts_at_once: int = 50,
     together: bool = False,
     waits: bool = True,
+    generation: Generation = "1",
 ) -> Iterator[tuple[str, Outcome]]:
     """Let each contender have its turn in each round, first one and then another first.
 
@@ -32,7 +33,7 @@ def alternate(
         works: makes the runs of a round; called anew for each contender, for its round's number.
     """
     machine.allow_many_connections()
-    with SampleServer() as server:
+    with SampleServer(generation) as server:
         for number in range(rounds):
             shift = number % len(contenders)
             for contender in [*contenders[shift:], *contenders[:shift]]:
