@@ -58,8 +58,8 @@ def main() -> None:
         for contender, outcome in turns:
             outcomes[contender].append(outcome)
         rows += [row(contender, seconds, outcomes[contender]) for contender in CONTENDERS]
+        figures.save("cost", runs_at_once=number, rows=rows)
     figures.show(f"{number} runs at once: what waiting costs", rows)
-    figures.save("cost", runs_at_once=number, rows=rows)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def works(number: int, load: Load, seed: int) -> list[Work]:
         return chatty(number, 5, 25, chance) if number > 1 else chatty(1, 100, 300, chance)
     if number == 1:
         return quiet(1, 1, 4, chance)
-    starting = 5 + number / 40
+    starting = 5 + number / 80
     return quiet(number, starting, starting + 30, chance)
 
 
@@ -86,11 +86,12 @@ def main() -> None:
     )
     for contender, outcome in turns:
         outcomes[contender].append(outcome)
+    who = [contender for contender in who if outcomes[contender]]
     best = outcomes[FLOOR if FLOOR in outcomes else who[0]]
     floor = figures.spread([ms for outcome in best for ms in outcome.late_ms])["median"]
     rows = [row(contender, outcomes[contender], floor) for contender in who]
     figures.show(f"{number} {load} runs at once: late by", rows)
-    late = {name: sorted(ms for o in outcomes[name] for ms in o.late_ms) for name in who}
+    late = {name: sorted(round(ms, 1) for o in outcomes[name] for ms in o.late_ms) for name in who}
     name = f"end-{number}-{load}{'-0.x' if options.generation == '0' else ''}"
     figures.save(
         name, generation=options.generation, runs_at_once=number, load=load, rows=rows, late_ms=late

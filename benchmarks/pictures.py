@@ -21,7 +21,9 @@ OTHERS = ("#c0504d", "#e08e45", "#d9b44a", "#4f81bd")
 
 
 def main() -> None:
-    mpl.rcParams.update({"svg.hashsalt": "fixed", "font.size": 9, "axes.spines.top": False})
+    mpl.rcParams.update(
+        {"svg.hashsalt": "fixed", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+    )
     for name in ("end-*", "cost", "start"):
         for file in sorted(FOLDER.glob(f"{name}.json")):
             write_table(file.stem, json.loads(file.read_text())["rows"])
@@ -42,7 +44,9 @@ def draw_end(file: Path) -> None:
                   color=COLOURS.get(name) or next(others))  # fmt: skip
     axes.set(xscale="log", ylim=(0, 102), ylabel="% of the runs known")
     axes.set_xlabel("milliseconds after the last step's end")
-    axes.set_title(f"{kept['runs_at_once']:,} {kept['load']} runs at once")
+    number, generation = kept["runs_at_once"], kept.get("generation", "1")
+    which = f"{kept['load']} run{'s' if number > 1 else ''} at once, Mastra {generation}.x"
+    axes.set_title(f"{number:,} {which}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
     write(figure, file.stem)

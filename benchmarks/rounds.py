@@ -29,6 +29,8 @@ def alternate(
 ) -> Iterator[tuple[str, Outcome]]:
     """Let each contender have its turn in each round, first one and then another first.
 
+    A turn that ends in an error is said and left out.
+
     Args:
         works: makes the runs of a round; called anew for each contender, for its round's number.
     """
@@ -46,7 +48,11 @@ def alternate(
                     together=together,
                     waits=waits,
                 )
-                outcome = turn(job)
+                try:
+                    outcome = turn(job)
+                except subprocess.CalledProcessError as error:
+                    print(f"  round {number + 1}: {contender} failed: {error}", flush=True)
+                    continue
                 print(f"  round {number + 1}: {contender}: {outcome.seconds:.0f} s", flush=True)
                 yield contender, outcome
 
