@@ -24,13 +24,12 @@ def contenders(number: int, load: Load, generation: Generation) -> list[str]:
 
     A thread for each run and a request each second from each of them is more than the machine can
     do from 1,000 runs on, and with 3,000 even every 5 s; a lone run's end is not waited 30 s for.
-    Runs that stream are short, so that loops of more than 1 s would measure their own interval.
     The other contenders speak as one does with 1.x.
     """
     if generation == "0":
         return [EVENTS, POLLING]
     if load == "chatty":
-        return [EVENTS, POLLING, FLOOR, JAVASCRIPT, *(LOOPS[:1] if number <= 100 else ())]
+        return [EVENTS, POLLING, FLOOR, JAVASCRIPT, *LOOPS[:1]]
     loops = {1: LOOPS[:2], 1000: LOOPS[1:], 3000: LOOPS[2:]}.get(number, LOOPS)
     return [EVENTS, POLLING, FLOOR, JAVASCRIPT, *loops]
 
@@ -39,7 +38,7 @@ def works(number: int, load: Load, seed: int) -> list[Work]:
     """Runs of mixed length, all of which are under way before the first one ends."""
     chance = random.Random(seed)
     if load == "chatty":
-        return chatty(number, 5, 25, chance) if number > 1 else chatty(1, 100, 300, chance)
+        return chatty(number, *((3, 6) if number == 1 else (10, 30)), chance)
     if number == 1:
         return quiet(1, 1, 4, chance)
     starting = 5 + number / 80

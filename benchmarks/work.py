@@ -10,7 +10,13 @@ from typing import Any, Literal, Self
 
 Load = Literal["quiet", "chatty"]
 CHUNKS = 20
-"""How many chunks of text a step of a chatty run streams."""
+"""How many chunks of text a chatty run streams in a second, about as fast as a model does."""
+
+WARM_UPS: dict[str, dict[str, Any]] = {
+    "slowExport": {"seconds": 0.2},
+    "chattyAgent": {"steps": 1, "chunks": 1},
+}
+"""The input of runs that are not measured, by workflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +106,12 @@ def quiet(number: int, shortest: float, longest: float, chance: random.Random) -
 
 
 def chatty(number: int, fewest: int, most: int, chance: random.Random) -> list[Work]:
-    """Runs that stream their text, of evenly mixed numbers of steps."""
+    """Runs that stream their text, of evenly mixed numbers of steps of a second each."""
     return [
         Work(
             "chattyAgent",
             str(uuid.uuid4()),
-            {"steps": chance.randint(fewest, most), "chunks": CHUNKS},
+            {"steps": chance.randint(fewest, most), "chunks": CHUNKS, "pause": 1000 / CHUNKS},
         )
         for _ in range(number)
     ]

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import aiohttp
 
 from benchmarks.contenders.meter import Meter
-from benchmarks.work import Job, Outcome, Work, last_end_ms
+from benchmarks.work import WARM_UPS, Job, Outcome, Work, last_end_ms
 from mastra_workflows.aio import AsyncMastraClient
 
-WARM_UPS = 20
+WARM_UP_RUNS = 20
 RECORD_END = b"\x1e"
 RUN_END = b'"workflow-finish"'
 
@@ -120,7 +120,7 @@ def race(job: Job) -> Outcome:
 
 async def _race(job: Job) -> Outcome:
     async with CONTENDERS[job.contender](job.url) as contender:
-        await _warm_up(contender)
+        await _warm_up(contender, job.works[0].workflow)
         meter = Meter(job)
         with _counted(meter):
             await _all(contender, job, meter)
@@ -159,13 +159,13 @@ async def _watch_memory(meter: Meter) -> None:
         await asyncio.sleep(0.25)
 
 
-async def _warm_up(contender: Contender) -> None:
+async def _warm_up(contender: Contender, workflow: str) -> None:
     async def one() -> None:
-        work = Work("slowExport", str(uuid.uuid4()), {"seconds": 0.2})
+        work = Work(workflow, str(uuid.uuid4()), WARM_UPS[workflow])
         await contender.start(work)
         await contender.wait(work)
 
-    await asyncio.gather(*(one() for _ in range(WARM_UPS)))
+    await asyncio.gather(*(one() for _ in range(WARM_UP_RUNS)))
 
 
 @contextlib.contextmanager

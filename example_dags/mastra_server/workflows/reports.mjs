@@ -202,6 +202,7 @@ export function defineReports({ createWorkflow, createStep, z }) {
   const conversation = z.object({
     steps: z.number().int().min(1).max(1000).describe('How many times the agent thinks'),
     chunks: z.number().int().min(0).max(1000).describe('How many chunks it streams each time'),
+    pause: z.number().min(0).max(60_000).optional().describe('Milliseconds after each chunk'),
     done: z.number().int().default(0).describe('How many times it has thought; leave it out'),
   });
   const chattyAgent = createWorkflow({
@@ -215,11 +216,12 @@ export function defineReports({ createWorkflow, createStep, z }) {
         id: 'think',
         inputSchema: conversation,
         outputSchema: conversation,
-        execute: async ({ inputData: { steps, chunks, done = 0 }, writer }) => {
+        execute: async ({ inputData: { steps, chunks, pause, done = 0 }, writer }) => {
           for (let chunk = 0; chunk < chunks; chunk++) {
             await writer.write({ type: 'text-delta', text: `thought ${done + 1}.${chunk + 1} ` });
+            if (pause) await sleep(pause);
           }
-          return { steps, chunks, done: done + 1 };
+          return { steps, chunks, pause, done: done + 1 };
         },
       }),
       async ({ inputData: { steps, done } }) => done >= steps,
