@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import ValidationError
 from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -44,13 +46,13 @@ def parse_schema(text: object) -> dict[str, Any] | None:
 
 def problems(schema: Mapping[str, Any], data: JSON) -> list[str]:
     """What the server would refuse in ``data``: one line each, such as ``$.city: required``."""
-    errors = _errors(_lenient(schema, keep_closed=False), data)
+    errors = _errors(schema, data, keep_closed=False)
     return sorted({line for error in errors for line in _say(error)})
 
 
 def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
     """Where ``data`` has fields that the schema does not know and the server may drop."""
-    errors = _errors(_lenient(schema, keep_closed=True), data)
+    errors = _errors(schema, data, keep_closed=True)
     return sorted(
         {
             line
@@ -61,15 +63,22 @@ def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
     )
 
 
-def _errors(schema: Any, data: JSON) -> list[ValidationError]:
-    validator = validator_for(schema)
-    data = _as_sent(data)
+def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list[ValidationError]:
     try:
-        validator.check_schema(schema)
-        # An empty registry: nothing that a schema refers to elsewhere is fetched.
-        return list(validator(schema, registry=Registry()).iter_errors(data))
+        validator = _validator(json.dumps(schema), keep_closed)
+        return list(validator.iter_errors(_as_sent(data)))
     except (SchemaError, Unresolvable, RecursionError):
         return []  # the server knows better than a schema that we cannot read
+
+
+@lru_cache(maxsize=256)
+def _validator(schema_text: str, keep_closed: bool) -> Validator:
+    """Made once for each schema: checking a schema takes longer than checking data by it."""
+    schema = _lenient(json.loads(schema_text), keep_closed=keep_closed)
+    kind = validator_for(schema)
+    kind.check_schema(schema)
+    # An empty registry: nothing that a schema refers to elsewhere is fetched.
+    return kind(schema, registry=Registry())
 
 
 def _as_sent(data: JSON) -> JSON:
