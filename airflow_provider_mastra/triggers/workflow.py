@@ -28,9 +28,11 @@ MOMENT = 1.0
 """For how many seconds a deferrable task waits on its worker first. To defer and to come back takes
 Airflow longer than that."""
 
-SETTLE_SECONDS = 2.0
-"""How long a task stays deferred at least. Woken sooner, it can be queued again before Airflow has
-heard from the executor that its process has ended, and that message then fails it."""
+SETTLE_SECONDS = 10.0
+"""How long a task stays deferred at least. Woken sooner, it can be queued again before the
+scheduler has heard from the executor that its process has ended, which the scheduler then takes for
+the end of the new one, and fails the try. It hears of it in the next turn of its loop, and nothing
+tells a trigger when that was: on two cores with much to do it was up to 8 seconds later."""
 
 KILL_SECONDS = 10.0
 """How long to try to cancel, and then to look; Airflow gives ``on_kill`` 30 s in all."""

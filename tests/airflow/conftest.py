@@ -33,8 +33,11 @@ def run_dag(
     airflow_database: None,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> RunDag:
     """Runs a DAG to its end by `dag.test()`."""
+    # No executor takes part, so that none can be late to say that a process has ended.
+    monkeypatch.setattr("airflow_provider_mastra.triggers.workflow.SETTLE_SECONDS", 0.0)
 
     def run(dag: Any, **arguments: Any) -> DagResult:
         harness.store(dag)
