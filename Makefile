@@ -34,6 +34,7 @@ PREFECT := .build/prefect/$(READY)
 BENCH := .build/bench/$(READY)
 AIRFLOW_OLDEST := .build/airflow-oldest/$(READY)
 PREFECT_OLDEST := .build/prefect-oldest/$(READY)
+AIRFLOW_BENCHMARK := .build/airflow-benchmark/$(READY)
 SERVER := example_dags/mastra_server/node_modules/.ready
 SERVER_0 := example_dags/mastra_server/v0/node_modules/.ready
 JAVASCRIPT := benchmarks/javascript/node_modules/.ready
@@ -45,8 +46,8 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 
 .PHONY: help setup demo server test test-core test-airflow test-prefect test-faults test-system \
 	test-system-airflow test-system-prefect test-compat reliability reliability-airflow \
-	reliability-prefect soak bench bench-end bench-cost bench-start \
-	bench-pictures bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
+	reliability-prefect soak bench bench-end bench-cost bench-start bench-pictures bench-airflow \
+	bench-prefect bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
 	lock clean
 
 help: ## List these targets
@@ -139,6 +140,12 @@ bench-pictures: $(BENCH) ## Draw what the benchmarks have kept in docs/performan
 bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
 	@.build/airflow/bin/python -m benchmarks.import_time
 
+bench-airflow: $(AIRFLOW_BENCHMARK) $(SERVER) ## From a workflow's end to its Airflow task's success
+	@.build/airflow-benchmark/bin/python -m benchmarks.airflow_end_to_end $(ARGS)
+
+bench-prefect: $(PREFECT) $(SERVER) ## From a workflow's end to its Prefect flow's end
+	@.build/prefect/bin/python -m benchmarks.prefect_end_to_end $(ARGS)
+
 lint: $(CORE) $(AIRFLOW) $(PREFECT) ## Ruff, and mypy --strict in each environment
 	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect)
 
@@ -185,6 +192,8 @@ lock: $(TOOLS) ## Write the lock files anew
 		-o requirements/airflow-oldest.txt
 	@$(compile) pyproject.toml --extra prefect requirements/prefect-oldest.in \
 		-o requirements/prefect-oldest.txt
+	@$(compile) pyproject.toml --extra airflow requirements/airflow-benchmark.in \
+		-o requirements/airflow-benchmark.txt
 
 clean: ## Remove everything that these targets made
 	@rm -rf .build dist $(dir $(SERVER)) $(dir $(SERVER_0) $(JAVASCRIPT))

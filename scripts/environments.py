@@ -21,6 +21,7 @@ TITLES = {
     "bench": "Benchmark",
     "airflow": "Airflow",
     "airflow-oldest": "Oldest Airflow",
+    "airflow-benchmark": "Benchmark of Airflow",
     "prefect": "Prefect",
     "prefect-oldest": "Oldest Prefect",
 }
