@@ -28,16 +28,19 @@ def airflow_database() -> None:
     harness.make_database()
 
 
+@pytest.fixture(autouse=True)
+def nothing_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No executor takes part here, and none can be late to say that a process has ended."""
+    monkeypatch.setattr("airflow_provider_mastra.triggers.workflow.SETTLE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def run_dag(
     airflow_database: None,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> RunDag:
     """Runs a DAG to its end by `dag.test()`."""
-    # No executor takes part, so that none can be late to say that a process has ended.
-    monkeypatch.setattr("airflow_provider_mastra.triggers.workflow.SETTLE_SECONDS", 0.0)
 
     def run(dag: Any, **arguments: Any) -> DagResult:
         harness.store(dag)

@@ -148,6 +148,16 @@ def test_the_event_holds_no_result(connected: SampleServer, client: MastraClient
     }
 
 
+def test_the_event_is_held_back_until_the_deferral_has_settled(
+    connected: SampleServer, client: MastraClient, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get_workflow("orderReport").run(key).start_async(input_data={"city": "Oslo"})
+    monkeypatch.setattr("airflow_provider_mastra.triggers.workflow.SETTLE_SECONDS", 1.0)
+    deferred = time.time()
+    first_event(trigger(key, "orderReport"))
+    assert time.time() - deferred >= 1.0
+
+
 def test_a_trigger_that_is_started_again_waits_again(
     connected: SampleServer, client: MastraClient, key: str
 ) -> None:
