@@ -115,7 +115,8 @@ soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## 200 runs in each mode, brok
 	@.build/prefect/bin/python -m pytest -s -m soak tests/system/soak/test_prefect_soak.py $(ARGS)
 
 bench: ## Every benchmark; docs/performance.md tells what they measure
-	@$(call each,bench,bench-end bench-cost bench-start bench-pictures bench-import)
+	@$(call each,bench,bench-end bench-cost bench-start bench-airflow bench-prefect \
+		bench-pictures bench-import)
 
 # $(call end,runs at once,load,rounds)
 end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3)
