@@ -180,8 +180,6 @@ class NotFoundUntilOver:
         session = requests.Session()
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_GET(self) -> None:
                 answer = session.get(server + self.path, timeout=30)
                 is_over = answer.ok and answer.json()["status"] == "success"
