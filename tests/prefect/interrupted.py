@@ -5,6 +5,7 @@ Usage: interrupted.py {flow|tasks} BASE_URL WORKFLOW_ID RUN_ID {cancel|leave}
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from prefect import flow
@@ -16,6 +17,9 @@ from prefect_mastra import (
     start_workflow,
     wait_for_workflow_run,
 )
+
+# A shell that starts something in the background has it ignore Ctrl-C, and its children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 what, base_url, workflow_id, run_id, then = sys.argv[1:]
 server = MastraServer(base_url=base_url)
