@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,26 @@ def mark(dag_id: str, task_id: str, state: str | None) -> None:
     of_task = (TaskInstance.dag_id == dag_id, TaskInstance.task_id == task_id)
     with create_session() as session:
         session.execute(update(TaskInstance).where(*of_task).values(state=state))
+
+
+def until_state(dag_id: str, task_id: str, state: str, *, timeout: float = 60.0) -> None:
+    """Wait until the newest instance of a task has a state."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    newest = (
+        select(TaskInstance.state)
+        .where(TaskInstance.dag_id == dag_id, TaskInstance.task_id == task_id)
+        .order_by(TaskInstance.run_id.desc())
+    )
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        with create_session() as session:
+            if session.scalars(newest).first() == state:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{dag_id}.{task_id} was not {state} in {timeout:g} s")
 
 
 def connection(host: str, *, port: int | None = None, password: str = "", **extra: Any) -> str:

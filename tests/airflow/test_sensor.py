@@ -15,7 +15,7 @@ from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from mastra_workflows import MastraClient, RunStatus
 from mastra_workflows.errors import ConfigurationError
 from scripts.sample_server import SampleServer
-from tests.airflow.harness import STUDIO, Connect, DagResult, RunDag, StartRun
+from tests.airflow.harness import STUDIO, Connect, DagResult, RunDag, StartRun, until_state
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
@@ -64,14 +64,27 @@ def test_waits_for_the_end_and_returns_the_outcome(sense: Any, start_run: StartR
     assert f"Run '{run_id}' of workflow 'slowExport' is success. Steps: export" in result.log
 
 
-def test_rescheduled_it_holds_no_worker_between_two_looks(sense: Any, start_run: StartRun) -> None:
-    result = sense(
-        "slowExport", start_run("slowExport", seconds=4), mode="reschedule", poke_interval=1
+def test_rescheduled_it_holds_no_worker_between_two_looks(
+    sense: Any, client: MastraClient, start_run: StartRun
+) -> None:
+    run = client.get_workflow("refundApproval").run(
+        start_run("refundApproval", order="A-1", amount=5, reason="broken")
     )
 
-    assert result.xcom("wait")["result"] == {"exported": True}
+    def person() -> None:
+        until_state("sensor", "wait", "up_for_reschedule")
+        run.resume(resume_data={"approved": True})
+
+    answering = threading.Thread(target=person)
+    answering.start()
+    result = sense(
+        "refundApproval", run.run_id, mode="reschedule", poke_interval=1, on_suspend="wait"
+    )
+    answering.join()
+
+    assert result.xcom("wait")["result"]["refunded"] == 5
     assert "marking task as UP_FOR_RESCHEDULE" in result.log
-    assert "is running. Steps: export running." in result.log
+    assert "is suspended" in result.log
     assert result.tries("wait") == 1
 
 
