@@ -23,6 +23,7 @@ from mastra_workflows.errors import (
     MastraError,
     RunError,
     RunStalledError,
+    ServerLostError,
     UnknownRunError,
     WaitTimeoutError,
 )
@@ -198,6 +199,10 @@ class MastraWaitingTask(MastraRunTask):
         except WaitTimeoutError:
             if is_last:
                 raise
+        except ServerLostError:
+            if is_last or not seconds:
+                raise
+            self.log.info("The server did not answer in this moment; the triggerer tries on.")
         self._under_way = None
         self.log.info("Waiting for it in the triggerer.")
         trigger = MastraWorkflowRunTrigger(

@@ -25,6 +25,7 @@ from mastra_workflows.errors import (
     RunError,
     RunFailedError,
     RunSuspendedError,
+    ServerLostError,
     WaitTimeoutError,
 )
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
@@ -120,6 +121,10 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             if time.time() >= deadline:
                 self.log.info(summary(error.run))
                 raise AirflowSensorTimeout(str(error)) from error
+        except ServerLostError:
+            if not seconds:
+                raise
+            self.log.info("The server did not answer in this moment; the triggerer tries on.")
         except RunError as error:
             self.log.info(summary(error.run))  # said here, since `soft_fail` drops the error
             raise

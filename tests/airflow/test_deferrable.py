@@ -20,6 +20,8 @@ from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, RunStatus
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import Connect, RunDag
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import DropRequest
 
 IN_TRIGGERER = "Waiting for it in the triggerer."
 
@@ -82,6 +84,30 @@ def test_a_run_that_is_over_at_once_is_not_deferred(
             deferrable=True,
         )
     assert run_dag(dag).xcom("report")["status"] == "success"
+
+
+def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
+    server: SampleServer, connect: Connect, run_dag: RunDag, key: str
+) -> None:
+    """The worker has no more time to ask again; the triggerer has."""
+    with FaultProxy(server.url) as proxy:
+        connect(proxy.url)
+        # 0.x is looked at now and then, 1.x once the time is over.
+        last_look = 3 if server.generation == "1" else 5
+        proxy.on("GET", "/runs/", DropRequest(), nth=last_look)
+        with DAG("deferred_by_a_lost_answer", schedule=None) as dag:
+            MastraRunWorkflowOperator(
+                task_id="charge",
+                workflow_id="countedCharge",
+                input_data={"key": key, "amount": 5, "seconds": 4},
+                deferrable=True,
+            )
+        result = run_dag(dag)
+
+    assert any(seen.fault is not None for seen in proxy.seen)
+    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert result.tries("charge") == 1
+    assert server.executions(key) == 1
 
 
 def test_suspending_and_resuming(connected: SampleServer, run_dag: RunDag) -> None:
