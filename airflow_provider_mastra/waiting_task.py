@@ -61,6 +61,8 @@ class MastraWaitingTask(MastraRunTask):
         timeout: how long to wait, in seconds or as a timedelta; None for as long as it takes.
         deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
             own option ``[operators] default_deferrable``. An ``execution_timeout`` holds then too.
+            The task waits for a second on its worker first, and stays deferred for ten seconds at
+            least, which is what Airflow needs to settle it.
         poll_interval: seconds between the first looks at the run.
         max_poll_interval: seconds that the interval grows to, exponentially.
         outage_timeout: for how many seconds the server may be out of reach while waiting.
