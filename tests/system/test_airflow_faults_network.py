@@ -84,7 +84,6 @@ REQUESTS: dict[str, list[Request]] = {
     "sensor": [
         *STARTING,
         Request(GENERATION, 2),  # the sensor's own
-        Request(EVENTS, 1, seconds=15),
         Request(RECORD, 4),
         Request(RECORD, 6, variant="approval"),
         Request(RECORD, 1, when=clients(2)),
