@@ -21,6 +21,9 @@ import requests
 WAKE_SECONDS = 0.2
 """How often the one who waits is awake for a moment."""
 
+CLOSE_SECONDS = 1.0
+"""How long to wait for a reader that cannot be told to end."""
+
 
 class Pump:
     """The pieces of an answer, read in another thread; enter it as a context manager.
@@ -90,7 +93,9 @@ class Pump:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if (connected := self._socket()) is not None:
+        connected = self._socket()
+        if connected is not None:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)  # to close it would wait for the reader
-            self._thread.join()
+        # Without a socket the stream has ended, and the reader is about to close it.
+        self._thread.join(None if connected is not None else CLOSE_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 POOL_SIZE = 32
 LONGEST_PATIENCE = 1_000_000.0
+JSON_BODY = {"Content-Type": "application/json"}
 
 
 class _Adapter(HTTPAdapter):
@@ -138,7 +139,10 @@ class Transport:
     def _listen(self, effect: Listen) -> Heard:
         first_within = effect.seconds if effect.first_within is None else effect.first_within
         began = time.monotonic()
-        with self._open(effect.request, _patience(first_within)) as answer:
+        # On a connection of its own: it is broken off when enough was heard, and must not have
+        # become another request's by then.
+        alone = {"Connection": "close"}
+        with self._open(effect.request, _patience(first_within), alone) as answer:
             if not _is_success(answer):
                 return Heard(self._read(answer), None, ended=True)
             head = Response(answer.status_code, _lower(answer.headers), b"")
@@ -179,7 +183,12 @@ class Transport:
         """
         return EventStream(self, follower, self.run(follower.open()))
 
-    def _open(self, request: Request, read_timeout: float | None) -> requests.Response:
+    def _open(
+        self,
+        request: Request,
+        read_timeout: float | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
         if self._closed:
             raise ConfigurationError("This client is closed.")
         body = request.encode(max_bytes=self.settings.max_body_bytes)
@@ -188,7 +197,7 @@ class Transport:
                 request.method,
                 self.settings.api_url + request.target,
                 data=body,
-                headers=None if body is None else {"Content-Type": "application/json"},
+                headers={**(headers or {}), **({} if body is None else JSON_BODY)},
                 timeout=(self.settings.connect_timeout, read_timeout),
                 stream=True,
                 allow_redirects=False,

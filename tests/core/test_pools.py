@@ -1,0 +1,50 @@
+"""One connection pool for the clients of one server, from the first to the last of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows._pools import Pools
+from mastra_workflows.aio import AsyncMastraClient
+from scripts.sample_server import SampleServer
+from tests.core.test_sockets import open_sockets, opened_since
+
+
+def test_a_pool_lives_from_its_first_user_to_its_last() -> None:
+    pools: Pools[object] = Pools()
+    first = pools.take("a", object)
+    assert pools.take("a", object) is first
+    assert pools.take("b", object) is not first
+    assert pools.give_back("a") is None
+    assert pools.give_back("a") is first
+    assert pools.take("a", object) is not first
+
+
+@pytest.mark.parametrize(
+    ("other", "connections"), [({}, 1), ({"headers": {"x-tenant": "other"}}, 2)]
+)
+def test_clients_share_connections_if_they_are_alike(
+    server: SampleServer, other: dict[str, dict[str, str]], connections: int
+) -> None:
+    before = open_sockets()
+    with (
+        MastraClient(server.url) as one,
+        MastraClient(server.url, headers=other.get("headers")) as two,
+    ):
+        one.list_workflows()
+        two.list_workflows()
+        assert len(opened_since(before)) == connections
+        two.close()
+        one.list_workflows()  # its connection is still there
+    assert opened_since(before) == {}
+
+
+async def test_the_same_for_asyncio(server: SampleServer) -> None:
+    before = open_sockets()
+    async with AsyncMastraClient(server.url) as one, AsyncMastraClient(server.url) as two:
+        await one.list_workflows()
+        await two.list_workflows()
+        assert len(opened_since(before)) == 1
+        await two.close()
+        await one.list_workflows()
