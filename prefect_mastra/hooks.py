@@ -25,9 +25,9 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
     """
     log = flow_run_logger(flow_run, flow)
     for note in memory.recall(flow_run.id):
-        which = f"run {note['run_id']!r} of workflow {note['workflow_id']!r}"
+        which = f"Run {note['run_id']!r} of workflow {note['workflow_id']!r}"
         if not note["cancel"]:
-            log.warning("%s goes on, since cancel_on_kill is off.", which.capitalize())
+            log.warning("%s goes on, since cancel_on_kill is off.", which)
             continue
         try:
             server = _server(note)
@@ -37,7 +37,7 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
         except UnknownRunError:
             continue  # it was killed before it started the run
         except (MastraError, ValueError) as error:
-            log.error("Could not cancel %s, which may go on: %s", which, error)
+            log.error("%s could not be cancelled and may go on: %s", which, error)
 
 
 def _server(note: dict[str, Any]) -> MastraServer:
