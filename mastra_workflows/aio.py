@@ -14,7 +14,7 @@ from typing import Self, Unpack
 from mastra_workflows import procedures
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._pools import known_of
-from mastra_workflows.api import Generation, StartArguments, StartOptions
+from mastra_workflows.api import Generation, Request, StartArguments, StartOptions
 from mastra_workflows.client import CANCEL_LOOK_SECONDS
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
@@ -215,9 +215,7 @@ class AsyncRun:
         request = await self._transport.run(
             procedures.stream_request(self._server, self.workflow_id, self.run_id, options)
         )
-        return await self._transport.stream(
-            Follower(self._server, self.workflow_id, self.run_id, request)
-        )
+        return await self._follow(request)
 
     async def ensure_started(self, **arguments: Unpack[StartArguments]) -> Receipt:
         """As `Run.ensure_started`."""
@@ -238,9 +236,7 @@ class AsyncRun:
         request = await self._transport.run(
             procedures.watchable(self._server, self.workflow_id, self.run_id)
         )
-        return await self._transport.stream(
-            Follower(self._server, self.workflow_id, self.run_id, request)
-        )
+        return await self._follow(request)
 
     async def resume(self, **arguments: Unpack[AnswerArguments]) -> WorkflowRun:
         """As `Run.resume`."""
@@ -273,9 +269,7 @@ class AsyncRun:
         request = await self._transport.run(
             procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
         )
-        return await self._transport.stream(
-            Follower(self._server, self.workflow_id, self.run_id, request)
-        )
+        return await self._follow(request)
 
     async def cancel(self, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
         """As `Run.cancel`."""
@@ -300,6 +294,10 @@ class AsyncRun:
         return await self._transport.run(
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)
         )
+
+    async def _follow(self, request: Request) -> AsyncEventStream:
+        follower = Follower(self._server, self.workflow_id, self.run_id, request)
+        return await self._transport.stream(follower)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r}, {self.run_id!r})"

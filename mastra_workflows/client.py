@@ -11,7 +11,7 @@ from typing import Self, Unpack
 from mastra_workflows import procedures
 from mastra_workflows._pools import known_of
 from mastra_workflows._transport import EventStream, Transport
-from mastra_workflows.api import Generation, StartArguments, StartOptions
+from mastra_workflows.api import Generation, Request, StartArguments, StartOptions
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
     Attachment,
@@ -295,9 +295,7 @@ class Run:
         request = self._transport.run(
             procedures.stream_request(self._server, self.workflow_id, self.run_id, options)
         )
-        return self._transport.stream(
-            Follower(self._server, self.workflow_id, self.run_id, request)
-        )
+        return self._follow(request)
 
     def ensure_started(self, **arguments: Unpack[StartArguments]) -> Receipt:
         """Start the run if it was not started before; call it as often as you like.
@@ -350,9 +348,7 @@ class Run:
         request = self._transport.run(
             procedures.watchable(self._server, self.workflow_id, self.run_id)
         )
-        return self._transport.stream(
-            Follower(self._server, self.workflow_id, self.run_id, request)
-        )
+        return self._follow(request)
 
     # -- resuming -------------------------------------------------------------------------------
 
@@ -420,9 +416,7 @@ class Run:
         request = self._transport.run(
             procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
         )
-        return self._transport.stream(
-            Follower(self._server, self.workflow_id, self.run_id, request)
-        )
+        return self._follow(request)
 
     # -- the rest -------------------------------------------------------------------------------
 
@@ -471,6 +465,10 @@ class Run:
         return self._transport.run(
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)
         )
+
+    def _follow(self, request: Request) -> EventStream:
+        follower = Follower(self._server, self.workflow_id, self.run_id, request)
+        return self._transport.stream(follower)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r}, {self.run_id!r})"

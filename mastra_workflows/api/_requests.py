@@ -228,11 +228,14 @@ def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Requ
     return _act(workflow_id, "resume-stream", run_id, options.body())
 
 
-def watch(workflow_id: str, run_id: str, generation: Generation) -> Request:
-    """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x."""
+def watch(workflow_id: str, run_id: str, generation: Generation, *, offset: int = 0) -> Request:
+    """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x.
+
+    0.24's own `/observe` now and then lacks a run's end, its ``/watch`` does not.
+    """
     if generation is Generation.V0:
         return _get("workflows", workflow_id, "watch", runId=_addressable(run_id))
-    return observe(workflow_id, run_id)
+    return observe(workflow_id, run_id, offset=offset)
 
 
 NO_HISTORY = 1_000_000_000

@@ -129,8 +129,8 @@ class Known:
             self.under_way.clear()  # each saves one look, that is all
         self.under_way.add((workflow_id, run_id))
 
-    def is_under_way(self, workflow_id: str, run_id: str) -> bool:
-        """Whether a stream has just shown that a run executes; said once."""
+    def take_under_way(self, workflow_id: str, run_id: str) -> bool:
+        """Whether a stream has just shown that a run executes; the note of it is gone then."""
         try:
             self.under_way.remove((workflow_id, run_id))
         except KeyError:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from math import inf
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Request
+from mastra_workflows.api import Generation
 from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, NotMastraError
 from mastra_workflows.models import Event
 from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server, Sleep
@@ -106,7 +106,7 @@ class Observer:
         which = yield from generation(self._server)
         if not _tells_every_end(which, self._server.known.version):
             within = min(seconds, within)
-        request = observe_request(self._workflow_id, self._run_id, which)
+        request = api.watch(self._workflow_id, self._run_id, which, offset=api.NO_HISTORY)
         effect = Listen(request, enough, within, min(seconds, within), self._affords, OUTPUT)
         ended = False
         try:
@@ -159,13 +159,3 @@ def _tells_every_end(which: Generation, version: tuple[int, ...] | None) -> bool
     polling would wait.
     """
     return which is Generation.V1 and (version is None or version >= OBSERVE_SINCE)
-
-
-def observe_request(workflow_id: str, run_id: str, which: Generation) -> Request:
-    """The request by which a run is best observed.
-
-    ``/observe`` of 0.24 now and then lacks a run's end, its ``/watch`` does not.
-    """
-    if which is Generation.V0:
-        return api.watch(workflow_id, run_id, which)
-    return api.observe(workflow_id, run_id, offset=api.NO_HISTORY)

@@ -115,4 +115,5 @@ def _is_executing(server: Server, run: WorkflowRun) -> Procedure[bool]:
         heard: Heard = yield Listen(request, lambda _: False, OBSERVE_SECONDS)
     except ConnectionFailedError:
         return True  # an outage is no stall; the next look tells
-    return 200 <= heard.response.status_code < 300 and not heard.ended
+    response = heard.response
+    return api.is_success(response.status_code, response.headers) and not heard.ended

@@ -125,7 +125,7 @@ def wait(
     known = server.known
     executes = saves_a_look = (
         options.timeout != 0
-        and known.is_under_way(workflow_id, run_id)
+        and known.take_under_way(workflow_id, run_id)
         and known.generation is Generation.V1  # 0.x does not tell what has happened already
     )
 
