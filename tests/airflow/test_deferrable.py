@@ -83,7 +83,9 @@ def test_a_run_that_is_over_at_once_is_not_deferred(
             wait_for_completion=True,
             deferrable=True,
         )
-    assert run_dag(dag).xcom("report")["status"] == "success"
+    result = run_dag(dag)
+    assert result.xcom("report")["status"] == "success"
+    assert IN_TRIGGERER not in result.log
 
 
 def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
