@@ -103,7 +103,8 @@ reliability: ## docs/reliability.md anew: what was broken, what came of it
 	@$(call each,reliability,reliability-airflow reliability-prefect)
 
 reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
-	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults_*.py
+	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults_*.py \
+		tests/system/test_airflow_short_runs.py
 
 reliability-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@RELIABILITY=docs/reliability.md .build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py
@@ -197,7 +198,7 @@ lock: $(TOOLS) ## Write the lock files anew
 		-o requirements/airflow-benchmark.txt
 
 clean: ## Remove everything that these targets made
-	@rm -rf .build dist $(dir $(SERVER)) $(dir $(SERVER_0) $(JAVASCRIPT))
+	@rm -rf .build dist $(dir $(SERVER) $(SERVER_0) $(JAVASCRIPT))
 
 $(TOOLS): requirements/tools.txt
 	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
