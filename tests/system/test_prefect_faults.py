@@ -1,33 +1,19 @@
-"""One execution for one piece of work, whatever dies: a Prefect and its runner, broken on purpose.
-
-Each piece of work has a proxy of its own before its Mastra server, so that a fault meets it alone
-and several can be under way at once.
-"""
+"""One execution for one piece of work, whatever dies: a whole Prefect, broken on purpose."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import signal
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient, WorkflowRun
-from mastra_workflows.errors import UnknownRunError
 from scripts.postgres import PostgresServer
 from scripts.prefect_stack import PrefectStack
-from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
-from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
-from tests.support.reliability import ReliabilityTable
+from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+from tests.system.prefect_work import TABLE, Begin, Work, at_once
 
 pytest.importorskip("prefect", reason="Prefect is not in this environment")
 
@@ -36,8 +22,6 @@ MODES = ("flow-sync", "flow-async", "tasks-sync", "tasks-async")
 SUBMITTED = ("submitted-sync", "submitted-async")
 RECORD = r"/runs/"
 START = r"/stream$"
-RUN_ID = re.compile(r"/runs/([^/]+)|runId=([^&]+)")
-SECONDS = 120
 RIGHT = "succeeds with the right result"
 EXPORT = "slowExport"
 """A workflow whose step heeds its abort signal."""
@@ -66,215 +50,10 @@ def prefect(postgres: PostgresServer) -> Iterator[PrefectStack]:
         yield stack
 
 
-TABLE = ReliabilityTable("prefect")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _table() -> Iterator[None]:
     yield
     TABLE.write()
-
-
-class Work:
-    """One flow run that runs one workflow, by way of a proxy of its own."""
-
-    def __init__(
-        self,
-        prefect: PrefectStack,
-        server: SampleServer,
-        proxy: FaultProxy,
-        client: MastraClient,
-        flow: str,
-        workflow: str,
-        fields: dict[str, Any],
-    ) -> None:
-        self.prefect, self.server, self.proxy, self.client = prefect, server, proxy, client
-        self.flow, self.workflow = flow, workflow
-        self.key = uuid.uuid4().hex
-        self._fields = fields
-        self.client_timeout = 30
-        self._holds: list[Hold] = []
-        self._flow_run_id: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Work by {self.flow} on Mastra {self.server.version}>"
-
-    @property
-    def flow_run_id(self) -> str:
-        assert self._flow_run_id is not None, "not begun"
-        return self._flow_run_id
-
-    @property
-    def is_begun(self) -> bool:
-        return self._flow_run_id is not None
-
-    def begin(self) -> None:
-        """Create the flow run; faults that its first request is to meet are set before."""
-        known = {"countedCharge": {"key": self.key, "amount": 7, "seconds": 3}}
-        parameters = {
-            "server": {"base_url": self.proxy.url, "timeout": self.client_timeout},
-            "workflow_id": self.workflow,
-            "input_data": {**known.get(self.workflow, {}), **self._fields},
-        }
-        self._flow_run_id = self.prefect.api.create_flow_run(f"{self.flow}/faults", parameters)
-
-    # -- waiting ------------------------------------------------------------------------------
-
-    def until(self, what: str, look: Callable[[], Any]) -> Any:
-        """Wait until there is something to see."""
-
-        def tell() -> str:
-            state = self.prefect.api.flow_run(self.flow_run_id)["state"]
-            return f"{self!r}: {state}\n{self.prefect.api.log(self.flow_run_id)}"
-
-        return self.prefect.wait_until(what, look, timeout=SECONDS, state=tell)
-
-    def until_executing(self) -> WorkflowRun:
-        """Wait until the workflow works."""
-        return self._until_some_run(lambda run: run.is_active)
-
-    def until_waited_for(self) -> WorkflowRun:
-        """Wait until the flow waits for the run."""
-        run = self.until_executing()
-        self.until("who listens to it", lambda: any(seen.is_stream for seen in self.proxy.seen))
-        return run
-
-    def until_run_is(self, *statuses: str) -> WorkflowRun:
-        """Wait until the last run has one of these statuses."""
-        return self._until_some_run(lambda run: run.status in statuses)
-
-    def until_over(self, state: str = "COMPLETED") -> None:
-        assert self.prefect.wait_for_flow_run(self.flow_run_id, timeout=SECONDS) == state, (
-            f"{self!r}:\n{self.prefect.api.log(self.flow_run_id)}"
-        )
-
-    def until_the_hook_is_over(self) -> None:
-        over = "Hook 'cancel_mastra_runs' finished running successfully"
-        self.until("the hook", lambda: over in self.prefect.api.log(self.flow_run_id))
-
-    def _until_some_run(self, fits: Callable[[WorkflowRun], bool]) -> WorkflowRun:
-        found: WorkflowRun = self.until(
-            "the run", lambda: next((run for run in reversed(self.runs()) if fits(run)), None)
-        )
-        return found
-
-    # -- what is there ------------------------------------------------------------------------
-
-    def runs(self) -> list[WorkflowRun]:
-        """The records of all runs that were asked for, in the order in which they were."""
-        ids = [
-            run_id
-            for seen in self.proxy.seen
-            for groups in RUN_ID.findall(f"{seen.path}?{seen.query}")
-            for run_id in groups
-            if run_id
-        ]
-        workflow = self.client.get_workflow(self.workflow)
-        found = []
-        for run_id in dict.fromkeys(ids):
-            with suppress(UnknownRunError):
-                found.append(workflow.run_execution_result(run_id))
-        return found
-
-    def result(self) -> Any:
-        """What the flow returned."""
-        data = self.prefect.api.flow_run(self.flow_run_id)["state"]["data"]
-        return json.loads(Path(data["storage_key"]).read_text())
-
-    def executes(self) -> bool:
-        """Whether a process executes the flow run."""
-        try:
-            self.prefect.flow_run_pid(self.flow_run_id)
-        except ServiceError:
-            return False
-        return True
-
-    # -- breaking -----------------------------------------------------------------------------
-
-    def hold(self, method: str, path: str) -> Hold:
-        """Hold the next request back; the client's own patience goes on meanwhile."""
-        hold = Hold()
-        self._holds.append(hold)
-        self.proxy.on(method, path, hold, nth=1)
-        return hold
-
-    def until_held(self, hold: Hold) -> None:
-        self.until("the held request", hold.held.is_set)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process that executes the flow run."""
-        os.kill(self.prefect.flow_run_pid(self.flow_run_id), number)
-
-    def kill(self) -> None:
-        """Kill the process that executes the flow run; what it had sent last is lost with it."""
-        self.signal(signal.SIGKILL)
-        self.until("the process's end", lambda: not self.executes())
-        for hold in self._holds:
-            hold.drop()
-
-    def retry(self) -> None:
-        """Execute the flow run again, as the retry button of Prefect's UI does."""
-        self.set_state("SCHEDULED", "AwaitingRetry")
-
-    def set_state(self, kind: str, name: str) -> str:
-        """Change the flow run's state as a person may do in Prefect's UI; gives the one before."""
-        before = str(self.prefect.api.flow_run(self.flow_run_id)["state_type"])
-        path = f"/flow_runs/{self.flow_run_id}/set_state"
-        answer = self.prefect.api.request(
-            "POST", path, {"state": {"type": kind, "name": name, "message": "By a person"}}
-        )
-        assert answer["status"] == "ACCEPT", answer
-        return before
-
-    # -- judging ------------------------------------------------------------------------------
-
-    def check(self, executions: int = 1) -> None:
-        """The work was done as often as it should be, its result has arrived, and it is over."""
-        self.until_over()
-        assert self.result()["result"] == {"charged": 7}
-        assert self.server.executions(self.key) == executions, self
-        self.check_nothing_is_left()
-
-    def check_cancelled(self, fault: str) -> None:
-        """The run was cancelled, and no process is left."""
-        self.until_run_is("canceled")
-        self.until("the process's end", lambda: not self.executes())
-        self.check_nothing_is_left()
-        self.tell(fault, "-", "is over; its run is cancelled")
-
-    def check_nothing_is_left(self) -> None:
-        left = [run for run in self.runs() if run.is_active or run.is_suspended]
-        assert left == [], self
-
-    def tell(self, fault: str, executions: str, outcome: str) -> None:
-        TABLE.add(fault, self.flow, self.server.version, executions, outcome)
-
-
-class Begin:
-    """Begins pieces of work on a server of one generation, and ends what a failed test leaves."""
-
-    def __init__(self, prefect: PrefectStack, server: SampleServer, opened: ExitStack) -> None:
-        self.prefect, self.server = prefect, server
-        self._opened = opened
-        self._works: list[Work] = []
-
-    def prepare(self, flow: str, workflow: str = "countedCharge", **fields: Any) -> Work:
-        """A piece of work that is yet to begin."""
-        proxy = self._opened.enter_context(FaultProxy(self.server.url))
-        client = self._opened.enter_context(MastraClient(self.server.url))
-        work = Work(self.prefect, self.server, proxy, client, flow, workflow, fields)
-        self._works.append(work)
-        return work
-
-    def __call__(self, flow: str, workflow: str = "countedCharge", **fields: Any) -> Work:
-        work = self.prepare(flow, workflow, **fields)
-        work.begin()
-        return work
-
-    def end(self) -> None:
-        for work in self._works:
-            if work.is_begun and work.executes():
-                work.signal(signal.SIGKILL)
 
 
 @pytest.fixture(params=GENERATIONS, ids=lambda generation: f"mastra-{generation}.x")
@@ -287,16 +66,6 @@ def begin(
         begin = Begin(prefect, mastras[request.param], opened)
         yield begin
         begin.end()
-
-
-def at_once(works: Iterable[Work], scenario: Callable[[Work], object]) -> None:
-    """Let each piece of work have its scenario, side by side."""
-    works = list(works)
-    with ThreadPoolExecutor(len(works)) as pool:
-        ends = [pool.submit(scenario, work) for work in works]
-    errors = [error for end in ends if isinstance(error := end.exception(), Exception)]
-    if errors:
-        raise ExceptionGroup("of the works at once", errors)
 
 
 # -- nothing, or the process ----------------------------------------------------------------------
