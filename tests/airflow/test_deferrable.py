@@ -72,15 +72,12 @@ def test_a_run_is_waited_for_in_the_triggerer(
     assert connected.executions(key) == 1
 
 
-def test_a_run_that_is_over_at_once_is_not_deferred(
-    connected: SampleServer, run_dag: RunDag
-) -> None:
+def test_a_short_run_is_not_deferred(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("short", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="report",
-            workflow_id="orderReport",
-            input_data={"city": "Oslo"},
-            wait_for_completion=True,
+            workflow_id="slowExport",
+            input_data={"seconds": 0.4},
             deferrable=True,
         )
     result = run_dag(dag)
