@@ -243,14 +243,9 @@ def main() -> None:
         "one task of each way": table(alone),
         f"{len(together)} tasks at once": table(together),
     }
-    for title, rows in comparisons.items():
-        figures.show(f"{title}: seconds from the workflow's end to the task's success", rows)
-    figures.save(
-        "airflow",
-        parallelism=options.parallelism,
-        comparisons=comparisons,
-        measured=[vars(one) for one in [*alone, *together]],
-    )
+    what = "seconds from the workflow's end to the task's success"
+    measured = [*alone, *together]
+    figures.publish("airflow", what, comparisons, measured, parallelism=options.parallelism)
 
 
 def one_at_a_time(bench: Bench, rounds: int, draw: random.Random) -> list[Measured]:

@@ -53,6 +53,27 @@ def save(name: str, **content: Any) -> Path:
     return file
 
 
+def publish(
+    name: str,
+    what: str,
+    comparisons: dict[str, list[dict[str, Any]]],
+    measured: Sequence[object],
+    **content: Any,
+) -> None:
+    """Show each comparison, a title and its rows, and keep them with every single measurement.
+
+    Args:
+        name: of the file; see `save`.
+        what: is compared, in words that end each title.
+        comparisons: rows of equal keys by title.
+        measured: what the rows are made of.
+        **content: more to keep.
+    """
+    for title, rows in comparisons.items():
+        show(f"{title}: {what}", rows)
+    save(name, comparisons=comparisons, measured=[vars(one) for one in measured], **content)
+
+
 def write_table(name: str, rows: Sequence[dict[str, Any]]) -> None:
     """Put rows of equal keys into docs/performance.md, between the marks of this name."""
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"

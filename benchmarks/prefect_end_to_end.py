@@ -130,13 +130,8 @@ def main() -> None:
         "one flow at a time": table(alone),
         f"{options.flows} flows at once": table(together),
     }
-    for title, rows in comparisons.items():
-        figures.show(f"{title}: seconds from the workflow's end to the flow's end", rows)
-    figures.save(
-        "prefect",
-        comparisons=comparisons,
-        measured=[vars(one) for one in [*alone, *together]],
-    )
+    what = "seconds from the workflow's end to the flow's end"
+    figures.publish("prefect", what, comparisons, [*alone, *together])
 
 
 def one_at_a_time(bench: Bench, rounds: int, draw: random.Random) -> list[Measured]:
