@@ -4,8 +4,14 @@
 
 import { defineApprovals } from './workflows/approvals.mjs';
 import { defineImports } from './workflows/imports.mjs';
+import { defineQuestions } from './workflows/questions.mjs';
 import { defineReports } from './workflows/reports.mjs';
 
 export function defineWorkflows(mastra) {
-  return { ...defineReports(mastra), ...defineImports(mastra), ...defineApprovals(mastra) };
+  return {
+    ...defineReports(mastra),
+    ...defineImports(mastra),
+    ...defineApprovals(mastra),
+    ...defineQuestions(mastra),
+  };
 }

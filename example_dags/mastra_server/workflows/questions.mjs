@@ -1,0 +1,155 @@
+// Workflows whose questions are hard to show: every type of answer, round after round, hostile text.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export function defineQuestions({ createWorkflow, createStep, z }) {
+  const topic = z.object({ topic: z.string().describe('What it is about') });
+  const address = z.object({
+    street: z.string().min(1),
+    zip: z.string().regex(/^[0-9]{5}$/).describe('Five digits'),
+    country: z.enum(['DE', 'AT', 'CH']).default('DE'),
+  });
+  const everyAnswer = z.object({
+    agree: z.boolean().describe('Whether to go on'),
+    urgent: z.boolean().default(false),
+    title: z.string().min(3).max(80).describe('A headline'),
+    summary: z.string().max(2000).optional().describe('A few lines about it'),
+    copies: z.number().int().min(1).max(10).default(2).describe('How many to print'),
+    budget: z.number().min(0).describe('What it may cost, in euros'),
+    discount: z.number().nullable().optional(),
+    draft: z.enum(['first', 'second', 'third']).describe('Which draft to take'),
+    day: z.string().date().describe('When it is published'),
+    moment: z.string().datetime({ offset: true }).optional().describe('When exactly'),
+    tags: z.array(z.string()).describe('Words to find it by'),
+    address: address.describe('Where the copies go'),
+    contact: z
+      .union([z.string(), z.object({ phone: z.string() })])
+      .optional()
+      .describe('An address, or an object with a phone number'),
+  });
+  const everyType = createWorkflow({
+    id: 'every-type',
+    description: 'Asks for an answer that has a part of every type, and gives it back',
+    inputSchema: topic,
+    outputSchema: everyAnswer,
+  })
+    .then(
+      createStep({
+        id: 'fill-in',
+        description: 'Waits for all the particulars',
+        inputSchema: topic,
+        outputSchema: everyAnswer,
+        suspendSchema: topic,
+        resumeSchema: everyAnswer,
+        execute: async ({ inputData: { topic }, resumeData, suspend }) =>
+          resumeData ?? suspend({ topic }),
+      }),
+    )
+    .commit();
+
+  const draft = z.object({
+    text: z.string(),
+    round: z.number().int(),
+    done: z.boolean(),
+  });
+  const verdict = z.object({
+    verdict: z.enum(['approve', 'revise']).describe('Whether the draft is good'),
+    remarks: z.string().max(1000).optional().describe('What to change'),
+  });
+  const reviseLoop = createWorkflow({
+    id: 'revise-loop',
+    description: 'Writes a text, and revises it until a person approves it',
+    inputSchema: topic,
+    outputSchema: draft,
+  })
+    .then(
+      createStep({
+        id: 'write',
+        inputSchema: topic,
+        outputSchema: draft,
+        execute: async ({ inputData: { topic } }) => ({
+          text: `About ${topic}.`,
+          round: 1,
+          done: false,
+        }),
+      }),
+    )
+    .dountil(
+      createStep({
+        id: 'review',
+        description: 'Waits for a verdict on the draft',
+        inputSchema: draft,
+        outputSchema: draft,
+        suspendSchema: z.object({ draft: z.string(), round: z.number() }),
+        resumeSchema: verdict,
+        execute: async ({ inputData: { text, round }, resumeData, suspend }) => {
+          if (!resumeData) return suspend({ draft: text, round });
+          if (resumeData.verdict === 'approve') return { text, round, done: true };
+          return { text: `${text} ${resumeData.remarks ?? 'Again.'}`, round: round + 1, done: false };
+        },
+      }),
+      async ({ inputData }) => inputData.done,
+    )
+    .commit();
+
+  const pace = z.object({ seconds: z.number().min(0).max(60).describe('How long an answer takes') });
+  const noted = z.object({ approved: z.boolean() });
+  const slowly = (id) =>
+    createStep({
+      id,
+      description: `Waits for the answer of the ${id} reviewer, and then works on it`,
+      inputSchema: pace,
+      outputSchema: noted,
+      resumeSchema: noted,
+      execute: async ({ inputData: { seconds }, resumeData, suspend, abortSignal }) => {
+        if (!resumeData) return suspend({ seconds });
+        await sleep(seconds * 1000, undefined, { signal: abortSignal });
+        return resumeData;
+      },
+    });
+  const both = z.object({ first: noted, second: noted });
+  const slowReview = createWorkflow({
+    id: 'slow-review',
+    description: 'Asks two people at once, and works on the answer of each',
+    inputSchema: pace,
+    outputSchema: both,
+  })
+    .parallel([slowly('first'), slowly('second')])
+    .commit();
+
+  const hostile = (kilobytes) => ({
+    message: '# Not a heading\n\n**bold** [link](javascript:alert(1)) ![x](http://127.0.0.1:9/x.png)',
+    html: '<script>window.hostile = 1</script><img src=x onerror="window.hostile = 2"><b>bold</b>',
+    template: '{{ 7 * 7 }} {% raw %} ${7 * 7} #{7 * 7}',
+    control: 'bell \u0007 null-like \u0001 escape \u001b[31m override \u202e reversed',
+    table: 'a | b | c\n--- | --- | ---',
+    fence: '```\nout of the fence\n```\n~~~',
+    '<script>window.hostile = 3</script>': 'a name | of a field',
+    nested: { list: ['<i>one</i>', { deep: { deeper: '`code` ``more``' } }] },
+    long: 'all work and no play '.repeat(Math.ceil((kilobytes * 1024) / 21)),
+  });
+  const hostileQuestion = createWorkflow({
+    id: 'hostile-question',
+    description: 'Asks with a payload that would break a careless page',
+    inputSchema: z.object({ kilobytes: z.number().int().min(0).max(4000).describe('Of long text') }),
+    outputSchema: z.object({ answer: z.string() }),
+  })
+    .then(
+      createStep({
+        id: 'answer-<b>me</b>',
+        description: '<script>window.hostile = 4</script> **what** {{ this }} is',
+        inputSchema: z.object({ kilobytes: z.number() }),
+        outputSchema: z.object({ answer: z.string() }),
+        resumeSchema: z.object({
+          answer: z
+            .string()
+            .describe('<script>window.hostile = 5</script> {{ 7 * 7 }} | **what** you say'),
+        }),
+        execute: async ({ inputData: { kilobytes }, resumeData, suspend }) =>
+          resumeData ?? suspend(hostile(kilobytes)),
+      }),
+    )
+    .commit();
+
+  return { everyType, reviseLoop, slowReview, hostileQuestion };
+}
