@@ -28,6 +28,7 @@ from mastra_workflows.procedures import (
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.questions import Question
 from mastra_workflows.settings import ClientArguments, Settings
 
 
@@ -253,6 +254,27 @@ class AsyncRun:
         return await self._transport.run(
             procedures.attach_or_resume(
                 self._server, self.workflow_id, self.run_id, answer, is_retry=is_retry
+            )
+        )
+
+    async def answer(
+        self,
+        question: Question,
+        resume_data: JSON,
+        *,
+        answered_by: str | None = None,
+        is_retry: bool = False,
+        **waiting: Unpack[WaitArguments],
+    ) -> WorkflowRun:
+        """As `Run.answer`."""
+        return await self._transport.run(
+            procedures.answer(
+                self._server,
+                question,
+                resume_data,
+                answered_by=answered_by,
+                is_retry=is_retry,
+                waiting=WaitOptions(**waiting),
             )
         )
 

@@ -24,6 +24,7 @@ from mastra_workflows.procedures import (
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.questions import Question
 from mastra_workflows.settings import ClientArguments, Settings
 
 CANCEL_LOOK_SECONDS = 5.0
@@ -391,6 +392,46 @@ class Run:
         return self._transport.run(
             procedures.attach_or_resume(
                 self._server, self.workflow_id, self.run_id, answer, is_retry=is_retry
+            )
+        )
+
+    def answer(
+        self,
+        question: Question,
+        resume_data: JSON,
+        *,
+        answered_by: str | None = None,
+        is_retry: bool = False,
+        **waiting: Unpack[WaitArguments],
+    ) -> WorkflowRun:
+        """Resume the step that asked a question of this run, once (``POST .../resume-stream``).
+
+        While another branch of the run is at work the server takes no answer; this waits for it.
+
+        Args:
+            question: one of `mastra_workflows.questions.questions`.
+            resume_data: the answer, as `Form.answer` makes it of what was entered.
+            answered_by: who answered: kept in the run's request context as ``answeredBy.<step>``.
+            is_retry: whether an earlier try may have given this answer.
+            **waiting: how to wait for other branches; see `WaitArguments`.
+
+        Returns:
+            The record of the run, once the question is gone from it.
+
+        Raises:
+            NotSuspendedError: the question is not open any more: somebody else has answered it, or
+                the run is over. Its ``run`` says how the run stands.
+            InvalidResumeDataError: the data does not fit; the step still waits.
+            ResumeRefusedError: the server did not take it.
+        """
+        return self._transport.run(
+            procedures.answer(
+                self._server,
+                question,
+                resume_data,
+                answered_by=answered_by,
+                is_retry=is_retry,
+                waiting=WaitOptions(**waiting),
             )
         )
 

@@ -164,6 +164,7 @@ class Suspension:
     Attributes:
         step: the step's path, to be given to ``resume`` as it is.
         payload: what the step asked (its suspend payload).
+        description: what the workflow says the step is for; None where it says nothing.
         resume_schema: the JSON Schema of the answer; None where it is not known.
         for_each_index: which item of a ``foreach`` waits, counted from 0; None outside of one.
         suspended_at: since when.
@@ -171,6 +172,7 @@ class Suspension:
 
     step: StepPath
     payload: JSON = None
+    description: str | None = None
     resume_schema: Mapping[str, Any] | None = None
     for_each_index: int | None = None
     suspended_at: datetime | None = None
@@ -191,6 +193,7 @@ class Suspension:
         return {
             "step": list(self.step),
             "payload": self.payload,
+            "description": self.description,
             "resume_schema": dict(self.resume_schema) if self.resume_schema is not None else None,
             "for_each_index": self.for_each_index,
             "suspended_at": to_iso(self.suspended_at),
@@ -202,6 +205,7 @@ class Suspension:
         return cls(
             step=tuple(data["step"]),
             payload=data.get("payload"),
+            description=data.get("description"),
             resume_schema=data.get("resume_schema"),
             for_each_index=data.get("for_each_index"),
             suspended_at=from_iso(data.get("suspended_at")),

@@ -12,6 +12,7 @@ from mastra_workflows.procedures._effects import (
     Sleep,
 )
 from mastra_workflows.procedures.acting import cancel, delete, restart, time_travel
+from mastra_workflows.procedures.answering import answer
 from mastra_workflows.procedures.attaching import (
     Attachment,
     OnFailedRun,
@@ -58,6 +59,7 @@ __all__ = [
     "Server",
     "Sleep",
     "WaitOptions",
+    "answer",
     "attach_or_resume",
     "attach_or_start",
     "cancel",

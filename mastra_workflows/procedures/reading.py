@@ -14,7 +14,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnknownWorkflowError,
 )
-from mastra_workflows.models import WorkflowDetails, WorkflowRun
+from mastra_workflows.models import Suspension, WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
     Procedure,
@@ -126,22 +126,23 @@ def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
 
 
 def with_schemas(server: Server, run: WorkflowRun) -> Procedure[WorkflowRun]:
-    """The run, its suspensions with the JSON Schemas of their answers."""
+    """The run, its suspensions with what the workflow's definition says of their steps."""
     if not run.suspensions:
         return run
     try:
         known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE)
     except ApiError:
-        return run  # the record is worth having without the schemas
-    return dataclasses.replace(
-        run,
-        suspensions=tuple(
-            dataclasses.replace(item, resume_schema=known.steps[item.step].resume_schema)
-            if item.step in known.steps
-            else item
-            for item in run.suspensions
-        ),
-    )
+        return run  # the record is worth having without them
+
+    def described(item: Suspension) -> Suspension:
+        step = known.steps.get(item.step)
+        if step is None:
+            return item
+        return dataclasses.replace(
+            item, description=step.description, resume_schema=step.resume_schema
+        )
+
+    return dataclasses.replace(run, suspensions=tuple(map(described, run.suspensions)))
 
 
 def until(

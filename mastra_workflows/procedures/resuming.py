@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -56,12 +56,15 @@ class AnswerArguments(TypedDict, total=False):
             waits.
         suspended_at: since when the step that is meant waits, as its `Suspension` says (or its
             JSON); None for whenever. In a loop it tells one round's question from the next one's.
+        request_context: values that steps read from their request context, besides those that the
+            run was started with.
     """
 
     step: str | Sequence[str] | None
     resume_data: JSON
     for_each_index: int | None
     suspended_at: datetime | str | None
+    request_context: Mapping[str, JSON] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class Answer:
     resume_data: JSON = None
     for_each_index: int | None = None
     suspended_at: datetime | str | None = None
+    request_context: Mapping[str, JSON] | None = None
 
     @property
     def asked_at(self) -> datetime | None:
@@ -176,6 +180,7 @@ def _prepare(
         step=meant.step,
         resume_data=answer.resume_data,
         for_each_index=meant.for_each_index if chooses else None,
+        request_context=answer.request_context,
     )
 
 

@@ -1,0 +1,178 @@
+"""JSON that nobody vouches for as Markdown that a person can read and that does nothing.
+
+Payloads of steps hold what a model wrote, what a customer typed, what was found in the web. A page
+shows them as they are: no HTML, no image that is fetched, no heading or table of their own, no
+character that cannot be seen, and never so much that the page breaks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+from mastra_workflows.models import JSON
+
+MAX_BODY = 20_000
+MAX_TEXT = 4_000
+MAX_CELL = 120
+MAX_ROWS = 100
+MAX_COLUMNS = 8
+
+SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
+LINE_START = re.compile(r"^( *)([-+=]|\d+[.)])")
+
+
+def shown(value: JSON) -> str:
+    """A value as blocks of Markdown, of at most about 20,000 characters."""
+    kept, left = [], MAX_BODY
+    for block in _blocks(value):
+        left -= len(block)
+        if left < 0:
+            kept.append("… There is more than is shown here.")
+            break
+        kept.append(block)
+    return "\n\n".join(kept)
+
+
+def _blocks(value: JSON) -> Iterator[str]:
+    if isinstance(value, Mapping) and value and not _is_flat(value):
+        for name, part in value.items():
+            title = _name(str(name))
+            if _is_short(part):
+                yield f"{title}: {_cell(part)}"
+            else:
+                yield title
+                yield _block(part)
+    elif value not in (None, {}, []):
+        yield _block(value)
+
+
+def _block(value: JSON) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if _is_short(value):
+        return _cell(value)
+    if isinstance(value, Mapping) and _is_flat(value):
+        return _table(["", ""], [[_name(str(key)), _cell(value[key])] for key in value])
+    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
+        lines = [f"- {inline(item[:MAX_TEXT])}" for item in value[:MAX_ROWS]]
+        return "\n".join([*lines, *_rest(len(value) - MAX_ROWS)])
+    if isinstance(value, Sequence) and (columns := _columns(value)):
+        rows = [[_cell(row.get(name, "")) for name in columns] for row in value[:MAX_ROWS]]
+        table = _table([inline(name) for name in columns], rows)
+        return "\n\n".join([table, *_rest(len(value) - MAX_ROWS)])
+    return fenced(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _columns(rows: Sequence[JSON]) -> list[str]:
+    """The columns that objects have as rows of one table; none if that would not be readable."""
+    if not all(isinstance(row, Mapping) and _is_flat(row) for row in rows[:MAX_ROWS]):
+        return []
+    names = list(dict.fromkeys(str(name) for row in rows[:MAX_ROWS] for name in row))
+    return names if len(names) <= MAX_COLUMNS else []
+
+
+def _is_flat(value: Mapping[str, JSON]) -> bool:
+    return len(value) <= MAX_ROWS and all(
+        _is_short(part) and len(str(name)) <= MAX_CELL for name, part in value.items()
+    )
+
+
+def _is_short(value: JSON) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_CELL and not re.search(r"[\r\n]", value)
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _cell(value: JSON) -> str:
+    return inline(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _name(text: str) -> str:
+    return f"**{inline(text[:MAX_CELL]).strip() or '(no name)'}**"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rest(more: int) -> list[str]:
+    return [f"… and {more:,} more."] if more > 0 else []
+
+
+def inline(text: str) -> str:
+    """A text within a line."""
+    text = printable(text, keep="").replace("&", "&amp;").replace("<", "&lt;")
+    text = SPECIAL.sub(r"\\\1", text.replace(">", "&gt;"))
+    return LINE_START.sub(_literally, text)
+
+
+def _literally(start: re.Match[str]) -> str:
+    mark = start[2]
+    return f"{start[1]}{mark[:-1]}\\{mark[-1]}"
+
+
+def quoted(text: str) -> str:
+    """A text of any length, line by line."""
+    lines = text[:MAX_TEXT].splitlines()
+    block = "\n".join(f"> {_kept(line)}  " if line.strip() else ">" for line in lines)
+    if len(text) > MAX_TEXT:
+        block += f"\n\n… The first {MAX_TEXT:,} of {len(text):,} characters."
+    return block
+
+
+def _kept(line: str) -> str:
+    """A line that keeps its indentation, which Markdown would take for code."""
+    stripped = line.lstrip(" \t")
+    indent = line[: len(line) - len(stripped)].expandtabs(4)
+    return "\u00a0" * len(indent) + inline(stripped)
+
+
+def fenced(text: str) -> str:
+    """A text in fixed width."""
+    more = "\n…" if len(text) > MAX_TEXT else ""
+    text = printable(text[:MAX_TEXT])
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}json\n{text}{more}\n{fence}"
+
+
+def code(text: str) -> str:
+    """An id within a line."""
+    text = printable(text, keep="")
+    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    padding = " " if "`" in text else ""
+    return f"{fence}{padding}{text}{padding}{fence}"
+
+
+def printable(text: str, *, keep: str = "\n\t") -> str:
+    """A text in which every character can be seen, and stored by every database.
+
+    Args:
+        keep: control characters that stay as they are.
+    """
+    return "".join(
+        character
+        if character in keep or unicodedata.category(character) not in HIDDEN
+        else _picture(character)
+        for character in text
+    )
+
+
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that are not seen: controls, marks that turn the direction of what
+follows, half characters, line ends of other kinds."""
+
+JOINERS = "\u200d\u200c\ufe0f"
+"""Hidden characters that emoji and some scripts are written with."""
+
+
+def _picture(character: str) -> str:
+    if character in JOINERS:
+        return character
+    number = ord(character)
+    if number < 0x20:
+        return " " if character in "\r\n\t" else chr(0x2400 + number)
+    return "\u2421" if number == 0x7F else f"(U+{number:04X})"

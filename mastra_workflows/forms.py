@@ -1,0 +1,384 @@
+"""A step's resume schema as the fields of a form, and what a form sends back as resume data.
+
+A page of Airflow or of Prefect shows a flat list of simple fields. So an object's properties become
+fields, those of an object inside it too; what no page can show (a union, an object deeper down or
+one that may be left out, a list of anything but texts) becomes a field for JSON. Whatever a page
+sends back is checked against the whole schema.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final, Literal, Self
+
+from mastra_workflows._markdown import printable
+from mastra_workflows.errors import InvalidResumeDataError
+from mastra_workflows.models import JSON
+from mastra_workflows.schemas import problems
+
+Kind = Literal[
+    "boolean",
+    "integer",
+    "number",
+    "string",
+    "text",
+    "enum",
+    "date",
+    "time",
+    "date-time",
+    "strings",
+    "json",
+]
+"""How a field is shown: ``text`` has several lines, ``strings`` is a list of texts."""
+
+LONG_TEXT = 200
+"""A text that may be longer than this is shown in several lines."""
+
+MAX_DESCRIPTION = 1000
+
+MAX_DEPTH = 2
+"""How deep in the answer a value may be to have a field of its own."""
+
+
+class _Nothing(Enum):
+    NO_DEFAULT = "no default"
+    LEFT_OUT = "left out"
+
+
+NO_DEFAULT: Final = _Nothing.NO_DEFAULT
+"""The default of a field that has none; None would be a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a form.
+
+    Attributes:
+        key: its name in the form: letters, digits and ``_``, not at the beginning; unique.
+        path: where its value is in the answer; empty if it is the whole answer.
+        kind: how it is shown.
+        rule: its JSON Schema, references resolved, without null.
+        required: whether it must be filled in. A field with a default need not.
+        nullable: whether its value may be null.
+    """
+
+    key: str
+    path: tuple[str, ...]
+    kind: Kind
+    rule: Mapping[str, Any]
+    required: bool
+    nullable: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the schema calls it, or its place in the answer: ``address.zip``."""
+        title = str(self.rule.get("title") or ".".join(self.path) or "answer")
+        return printable(title[:MAX_DESCRIPTION], keep="")
+
+    @property
+    def description(self) -> str:
+        """What the schema says about it; empty if it says nothing."""
+        return printable(str(self.rule.get("description") or "")[:MAX_DESCRIPTION], keep="")
+
+    @property
+    def default(self) -> JSON:
+        """What it is if it is left out; `NO_DEFAULT` if there is no such thing."""
+        return self.rule.get("default", NO_DEFAULT)
+
+    @property
+    def options(self) -> list[JSON]:
+        """What an ``enum`` can be; empty for other kinds."""
+        return [option for option in _options(self.rule) if option is not None]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What a page can check by itself: a flat JSON Schema, without references or unions."""
+        schema = {name: self.rule[name] for name in SHOWN_RULES[self.kind] if name in self.rule}
+        if self.kind == "enum":
+            kinds = {type(option) for option in self.options}
+            named = {str: "string", int: "integer", float: "number", bool: "boolean"}
+            kind = named.get(kinds.pop()) if len(kinds) == 1 else None
+            return {**({"type": kind} if kind else {}), "enum": self.options}
+        if self.kind == "json":
+            kind = self.rule.get("type")
+            return {"type": kind} if kind in ("object", "array") else {}
+        if self.kind in ("date", "time", "date-time"):
+            return {"type": "string", "format": self.kind}
+        if self.kind == "strings":
+            return {"type": "array", "items": {"type": "string"}, **schema}
+        return {"type": "string" if self.kind == "text" else self.kind, **schema}
+
+    def read(self, value: JSON) -> JSON:
+        """What a page sent for this field, as the server takes it; `LEFT_OUT` if it is empty.
+
+        Of several readings the first that fits counts; of none the first, for the error.
+        """
+        if value is None or value == "" or (value == [] and not self.required):
+            if value == "" and self.required and self.kind in ("string", "text"):
+                return ""
+            return None if self.nullable and self.required else _Nothing.LEFT_OUT
+        readings = list(_readings(self, value))
+        fitting = (reading for reading in readings if not problems(self.rule, reading))
+        return next(fitting, readings[0])
+
+
+SHOWN_RULES: dict[Kind, tuple[str, ...]] = {
+    "boolean": (),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "string": ("minLength", "maxLength", "pattern"),
+    "text": ("minLength", "maxLength"),
+    "enum": (),
+    "date": (),
+    "time": (),
+    "date-time": (),
+    "strings": ("minItems", "maxItems", "items"),
+    "json": (),
+}
+"""What of a field's schema a page may check as well."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form for one answer.
+
+    Attributes:
+        schema: the JSON Schema of the answer; None where it is not known.
+    """
+
+    schema: Mapping[str, Any] | None
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields, in the schema's order; none if the answer says nothing but that it came."""
+        schema = self.schema
+        if schema is None:
+            return (Field("answer", (), "json", {}, required=False),)
+        fields = list(_fields(_Rule.of(schema, schema), (), root=schema, required=True))
+        return tuple(_with_unique_keys(fields))
+
+    def answer(self, values: Mapping[str, JSON]) -> JSON:
+        """The resume data that was entered.
+
+        A time without a zone counts as UTC. JSON may be given as a value or as its text, a list as
+        a list or one line for each.
+
+        Args:
+            values: what the page sent, by the fields' keys; an empty one may be left out.
+
+        Raises:
+            InvalidResumeDataError: it does not fit; ``problems`` names each place.
+        """
+        keys = {field.key for field in self.fields}
+        wrong = [f"{key}: no field of this form" for key in sorted(set(values) - keys)]
+        data: JSON = {}
+        for field in self.fields:
+            value = field.read(values.get(field.key))
+            if not field.path:
+                data = {} if value is _Nothing.LEFT_OUT else value
+                continue
+            inner = data
+            for name in field.path[:-1]:
+                inner = inner.setdefault(name, {})
+            if value is not _Nothing.LEFT_OUT:
+                inner[field.path[-1]] = value
+        wrong += problems(self.schema or {}, data)
+        if wrong:
+            raise InvalidResumeDataError(
+                f"The answer does not fit: {'; '.join(wrong)}. Nothing was sent.", problems=wrong
+            )
+        return data
+
+    def values(self, answer: JSON) -> dict[str, JSON]:
+        """An answer as the values of the fields, by their keys: to fill a form in with it."""
+        values = {}
+        for field in self.fields:
+            value = answer
+            for name in field.path:
+                value = value.get(name, NO_DEFAULT) if isinstance(value, Mapping) else NO_DEFAULT
+            if value is not NO_DEFAULT:
+                values[field.key] = value
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A schema without what stands between it and what it means.
+
+    Attributes:
+        rule: the schema, references resolved, without null.
+        nullable: whether the value may be null.
+    """
+
+    rule: Mapping[str, Any]
+    nullable: bool = False
+
+    @classmethod
+    def of(cls, rule: Any, root: Mapping[str, Any]) -> Self:
+        """A schema's rule; where it refers to itself it counts as anything."""
+        found = cls(rule if isinstance(rule, Mapping) else {})
+        for _ in range(MAX_REFERENCES):
+            step = found._unwrapped(root)
+            if step is None:
+                return found
+            found = step
+        return cls({})
+
+    def _unwrapped(self, root: Mapping[str, Any]) -> Self | None:
+        """The same rule with one wrapping less; None if there is none."""
+        rule = dict(self.rule)
+        if isinstance(reference := rule.pop("$ref", None), str):
+            return replace(self, rule={**_resolved(reference, root), **rule})
+        if isinstance(parts := rule.get("allOf"), list) and len(parts) == 1:
+            del rule["allOf"]
+            return replace(self, rule={**parts[0], **rule})
+        if isinstance(kinds := rule.get("type"), list):
+            others = [kind for kind in kinds if kind != "null"]
+            if len(others) == 1:
+                return replace(self, rule={**rule, "type": others[0]}, nullable="null" in kinds)
+        for name in ("anyOf", "oneOf"):
+            if not isinstance(variants := rule.get(name), list):
+                continue
+            others = [variant for variant in variants if variant != {"type": "null"}]
+            if len(others) == 1 and isinstance(others[0], Mapping):
+                del rule[name]
+                nullable = self.nullable or len(variants) > 1
+                return replace(self, rule={**others[0], **rule}, nullable=nullable)
+        return None
+
+
+MAX_REFERENCES = 20
+
+
+def _resolved(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a reference within the schema stands for; anything, where it leads elsewhere."""
+    found: Any = root
+    if not reference.startswith("#"):
+        return {}
+    for part in reference.removeprefix("#").split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _fields(
+    meant: _Rule, path: tuple[str, ...], *, root: Mapping[str, Any], required: bool
+) -> Iterator[Field]:
+    rule = meant.rule
+    inside = rule.get("properties")
+    shows_inside = (
+        rule.get("type", "object") == "object"
+        and isinstance(inside, Mapping)
+        and not any(name in rule for name in ("anyOf", "oneOf", "allOf"))
+        and required
+        and not meant.nullable
+        and len(path) < MAX_DEPTH
+    )
+    if shows_inside:
+        assert isinstance(inside, Mapping)
+        wanted = rule.get("required") or ()
+        for name, value in inside.items():
+            part = _Rule.of(value, root)
+            must = name in wanted and "default" not in part.rule
+            yield from _fields(part, (*path, name), root=root, required=must)
+        return
+    key = re.sub(r"[^0-9A-Za-z_]+", "_", "_".join(path)).strip("_") or "answer"
+    if key[0].isdigit():
+        key = f"n{key}"
+    yield Field(key, path, _kind(rule), rule, required=required, nullable=meant.nullable)
+
+
+def _with_unique_keys(fields: list[Field]) -> Iterator[Field]:
+    taken: set[str] = set()
+    for field in fields:
+        key, number = field.key, 2
+        while key in taken:
+            key, number = f"{field.key}_{number}", number + 1
+        taken.add(key)
+        yield replace(field, key=key)
+
+
+PLAIN: dict[Any, Kind] = {"boolean": "boolean", "integer": "integer", "number": "number"}
+MOMENTS: dict[Any, Kind] = {"date": "date", "time": "time", "date-time": "date-time"}
+
+
+def _kind(rule: Mapping[str, Any]) -> Kind:
+    if _options(rule):
+        return "enum"
+    if rule.get("type") == "string":
+        is_long = rule.get("format") == "multiline" or rule.get("maxLength", 0) > LONG_TEXT
+        return MOMENTS.get(rule.get("format"), "text" if is_long else "string")
+    items = rule.get("items")
+    if rule.get("type") == "array" and isinstance(items, Mapping) and items.get("type") == "string":
+        return "strings"
+    return PLAIN.get(rule.get("type"), "json")
+
+
+def _options(rule: Mapping[str, Any]) -> list[JSON]:
+    """What a value can be, where the schema lists it; as one list, or one constant each."""
+    if isinstance(options := rule.get("enum"), list):
+        return options
+    if "const" in rule:
+        return [rule["const"]]
+    variants = rule.get("anyOf") or rule.get("oneOf")
+    if isinstance(variants, list):
+        each = [variant if isinstance(variant, Mapping) else {} for variant in variants]
+        if all("const" in variant or "enum" in variant for variant in each):
+            return [option for variant in each for option in _options(variant)]
+    return []
+
+
+def _readings(field: Field, value: JSON) -> Iterator[JSON]:
+    """What a value that a page sent may mean, the likeliest first."""
+    text = value.strip() if isinstance(value, str) else None
+    match field.kind:
+        case "boolean" if text is not None:
+            yield {"true": True, "false": False}.get(text.lower(), value)
+        case "integer" | "number" if text is not None:
+            yield _parsed(text)
+        case "integer" if isinstance(value, float) and value.is_integer():
+            yield int(value)
+        case "enum" if value not in field.options:
+            yield next((one for one in field.options if _text(one) == text), value)
+        case "strings" if text is not None:
+            yield [line.strip() for line in text.splitlines() if line.strip()]
+        case "date" if text is not None:
+            yield text[:10]
+        case "time" if text is not None:
+            yield from (text, f"{text}:00", f"{text}Z")
+        case "date-time" if text is not None:
+            yield from _moments(text)
+        case "json" if text is not None:
+            yield from (_parsed(text), value)
+        case _:
+            yield value
+
+
+def _moments(text: str) -> Iterator[str]:
+    """A time as the servers' validators take it: in UTC and with seconds; or just as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        yield text
+        return
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    yield moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+    yield text
+
+
+def _parsed(text: str) -> JSON:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _text(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

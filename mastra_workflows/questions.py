@@ -1,0 +1,172 @@
+"""What a suspended step asks: to be shown to a person, or answered by code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final, Literal, Self, get_args
+
+from mastra_workflows._markdown import code, inline, printable, shown
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.forms import Form
+from mastra_workflows.models import JSON, Suspension, WorkflowRun
+from mastra_workflows.policy import require_choice
+
+MAX_SUBJECT = 150
+
+
+class _Ask(Enum):
+    ASK = "ask a person"
+
+
+ASK: Final = _Ask.ASK
+"""What code returns that leaves a question to a person."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one suspension of a run asks.
+
+    Attributes:
+        workflow_id, run_id: the run that waits for the answer.
+        suspension: the step that asks, what it asks, and the JSON Schema of the answer.
+        url: where a person can see the run; None without a Studio.
+    """
+
+    workflow_id: str
+    run_id: str
+    suspension: Suspension
+    url: str | None = None
+
+    @property
+    def key(self) -> str:
+        """A name for this question and no other, not even the same step's next one.
+
+        Returns:
+            At most 60 characters of ``a-z``, ``0-9`` and ``-``.
+        """
+        step, item, since = self.suspension.identity
+        identity = [self.workflow_id, self.run_id, step, item, since and since.isoformat()]
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
+        label = re.sub(r"[^a-z0-9]+", "-", self.suspension.name.lower()).strip("-")[:39]
+        return f"{label or 'step'}-{digest}"
+
+    @property
+    def subject(self) -> str:
+        """One line of plain text: the workflow, and the step that asks."""
+        line = f"{self.workflow_id}: {self.suspension.name}"
+        return printable(line[:MAX_SUBJECT], keep="")
+
+    @property
+    def body(self) -> str:
+        """What the step asks, as Markdown that is safe to show, whatever the payload holds."""
+        parts = [
+            inline(self.suspension.description or ""),
+            shown(self.suspension.payload),
+            f"Step {code(self.suspension.name)} of workflow {code(self.workflow_id)}, "
+            f"run {code(self.run_id)}.",
+            f"[See the run in Mastra Studio]({self.url})" if self.url else "",
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    @cached_property
+    def form(self) -> Form:
+        """The fields of the answer."""
+        return Form(self.suspension.resume_schema)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "workflow_id": self.workflow_id,
+            "run_id": self.run_id,
+            "suspension": self.suspension.to_dict(),
+            "url": self.url,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value that `to_dict` made the JSON of."""
+        return cls(
+            workflow_id=data["workflow_id"],
+            run_id=data["run_id"],
+            suspension=Suspension.from_dict(data["suspension"]),
+            url=data.get("url"),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.suspension.name!r} of run {self.run_id!r} of workflow "
+            f"{self.workflow_id!r} asks for an answer"
+        )
+
+
+def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
+    """All that a run asks now, in the server's order; nothing unless it is suspended.
+
+    Args:
+        run: its record.
+        url: where a person can see it.
+    """
+    if not run.is_suspended:
+        return ()
+    return tuple(Question(run.workflow_id, run.run_id, item, url) for item in run.suspensions)
+
+
+Answers = Mapping[str, Any] | Callable[[Question], Any]
+"""Answers by code: resume data, or a callable that is given the `Question` and returns it, by the
+step's name (``approve``, ``inner.approve``, ``review[2]``); or one callable for all steps. A
+callable that returns `ASK` leaves the question to a person."""
+
+OnResponseTimeout = Literal["fail", "cancel", "answer"]
+"""What becomes of a question that nobody has answered in time: an error, a cancelled run, or the
+``default_answer``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOptions:
+    """How the questions of a run are answered.
+
+    Attributes:
+        answers: answers by code; see `Answers`.
+        response_timeout: for how many seconds a person is waited for; None for as long as it takes.
+        on_response_timeout: see `OnResponseTimeout`.
+        default_answer: the resume data that stands for an answer that did not come.
+
+    Raises:
+        ConfigurationError: an option is out of its range, or two do not fit together.
+    """
+
+    answers: Answers | None = None
+    response_timeout: float | None = None
+    on_response_timeout: OnResponseTimeout = "fail"
+    default_answer: JSON = None
+
+    def __post_init__(self) -> None:
+        require_choice("on_response_timeout", self.on_response_timeout, get_args(OnResponseTimeout))
+        if self.response_timeout is not None and self.response_timeout <= 0:
+            raise ConfigurationError("response_timeout must be more than 0 seconds.")
+        answers_itself = self.on_response_timeout == "answer"
+        if answers_itself and (self.default_answer is None or self.response_timeout is None):
+            raise ConfigurationError(
+                'on_response_timeout="answer" needs a default_answer and a response_timeout.'
+            )
+        if self.default_answer is not None and not answers_itself:
+            raise ConfigurationError('default_answer needs on_response_timeout="answer".')
+
+    def by_code(self, question: Question) -> JSON:
+        """The answer that code gives to a question; `ASK` if it leaves it to a person."""
+        answers = self.answers
+        if answers is None:
+            return ASK
+        if isinstance(answers, Mapping):
+            suspension = question.suspension
+            names = (suspension.name, ".".join(suspension.step))
+            answer = next((answers[name] for name in names if name in answers), ASK)
+        else:
+            answer = answers
+        return answer(question) if callable(answer) else answer

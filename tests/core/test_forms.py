@@ -1,0 +1,251 @@
+"""A resume schema as fields, and what a page sends back as resume data."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import InvalidResumeDataError
+from mastra_workflows.forms import NO_DEFAULT, Form
+from tests.core.strategies import JSON_OBJECTS, JSON_VALUES
+
+FILLED_IN = {
+    "agree": True,
+    "title": "A fine headline",
+    "copies": "3",
+    "budget": "12.5",
+    "draft": "second",
+    "day": "2026-01-31",
+    "moment": "2026-01-31T10:00:00+01:00",
+    "tags": "red\n green \n\n",
+    "address_street": "Am Kai 1",
+    "address_zip": "20457",
+    "summary": "",
+    "contact": '{"phone": "040"}',
+}
+ANSWER = {
+    "agree": True,
+    "title": "A fine headline",
+    "copies": 3,
+    "budget": 12.5,
+    "draft": "second",
+    "day": "2026-01-31",
+    "moment": "2026-01-31T09:00:00Z",
+    "tags": ["red", "green"],
+    "address": {"street": "Am Kai 1", "zip": "20457"},
+    "contact": {"phone": "040"},
+}
+
+
+def properties(required: tuple[str, ...] = (), /, **rules: Any) -> Form:
+    return Form({"type": "object", "properties": rules, "required": list(required)})
+
+
+@pytest.fixture
+def form(client: MastraClient) -> Form:
+    """The form of a question with every type, as a real server describes it."""
+    details = client.get_workflow("everyType").details()
+    return Form(details.steps[("fill-in",)].resume_schema)
+
+
+def test_every_type_has_its_field(form: Form) -> None:
+    assert {field.key: field.kind for field in form.fields} == {
+        "agree": "boolean",
+        "urgent": "boolean",
+        "title": "string",
+        "summary": "text",
+        "copies": "integer",
+        "budget": "number",
+        "discount": "number",
+        "draft": "enum",
+        "day": "date",
+        "moment": "date-time",
+        "tags": "strings",
+        "address_street": "string",
+        "address_zip": "string",
+        "address_country": "enum",
+        "contact": "json",
+    }
+
+
+def test_what_must_be_filled_in(form: Form) -> None:
+    """1.x lists fields with a default as required; a form need not."""
+    assert [field.key for field in form.fields if not field.required] == [
+        "urgent",
+        "summary",
+        "copies",
+        "discount",
+        "moment",
+        "address_country",
+        "contact",
+    ]
+    defaults = {field.key: field.default for field in form.fields}
+    assert defaults["copies"] == 2
+    assert defaults["address_country"] == "DE"
+    assert defaults["title"] is NO_DEFAULT
+
+
+def test_what_a_page_can_check(form: Form) -> None:
+    schemas = {field.key: field.schema for field in form.fields}
+    assert schemas["title"] == {"type": "string", "minLength": 3, "maxLength": 80}
+    assert schemas["copies"] == {"type": "integer", "minimum": 1, "maximum": 10}
+    assert schemas["draft"] == {"type": "string", "enum": ["first", "second", "third"]}
+    assert schemas["moment"] == {"type": "string", "format": "date-time"}
+    assert schemas["contact"] == {}
+    titles = {field.key: (field.title, field.description) for field in form.fields}
+    assert titles["address_zip"] == ("address.zip", "Five digits")
+
+
+def test_an_answer_of_every_type(form: Form) -> None:
+    assert form.answer(FILLED_IN) == ANSWER
+
+
+def test_the_server_takes_the_answer(client: MastraClient, form: Form, key: str) -> None:
+    run = client.get_workflow("everyType").run(key)
+    run.ensure_started(input_data={"topic": "forms"})
+    run.wait(timeout=30)
+    run.resume(resume_data=form.answer(FILLED_IN))
+    result = run.wait(timeout=30).raise_for_status().result
+    assert {name: result[name] for name in ANSWER if name != "address"} == {
+        name: value for name, value in ANSWER.items() if name != "address"
+    }
+
+
+def test_a_form_can_be_filled_in_with_an_answer(form: Form) -> None:
+    values = form.values(ANSWER)
+    assert values["address_zip"] == "20457"
+    assert "summary" not in values
+    assert form.answer(values) == ANSWER
+
+
+def test_each_place_that_is_wrong_is_named(form: Form) -> None:
+    with pytest.raises(InvalidResumeDataError) as caught:
+        form.answer({**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"})
+    assert caught.value.problems == (
+        "phone: no field of this form",
+        "$.copies: string where integer is wanted",
+        "$.draft: required",
+        "$.title: breaks the rule minLength 3",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "entered", "read"),
+    [
+        ({"type": "integer"}, 3.0, 3),
+        ({"type": "boolean"}, "true", True),
+        ({"type": "string"}, "3", "3"),
+        ({"type": ["integer", "null"]}, "3", 3),
+        ({"anyOf": [{"type": "object"}, {"type": "null"}]}, '{"a": 1}', {"a": 1}),
+        ({"anyOf": [{"type": "string"}, {"type": "object"}]}, "5", "5"),
+        ({"anyOf": [{"const": 1}, {"const": 2}]}, "2", 2),
+        ({"type": "array", "items": {"type": "number"}}, "[1, 2]", [1, 2]),
+        ({"type": "array", "items": {"type": "string"}}, ["a", "b"], ["a", "b"]),
+        ({"type": "string", "format": "date-time"}, "2026-01-31T10:00", "2026-01-31T10:00:00Z"),
+        ({"type": "string", "format": "date"}, "2026-01-31T00:00:00Z", "2026-01-31"),
+        (
+            {"type": "string", "format": "time", "pattern": r"^\d\d:\d\d:\d\d$"},
+            "10:30",
+            "10:30:00",
+        ),
+        (
+            {"type": "string", "format": "date-time", "pattern": r"^[^Z+]*$"},
+            "2026-01-31T10:00",
+            "2026-01-31T10:00",
+        ),
+    ],
+)
+def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read: Any) -> None:
+    assert properties(("x",), x=rule).answer({"x": entered}) == {"x": read}
+
+
+def test_what_is_left_empty_is_left_out_where_it_may_be() -> None:
+    text = {"type": "string"}
+    form = properties(("b", "c"), a=text, b=text, c={"type": ["number", "null"]}, d=text)
+    assert form.answer({"a": "", "b": "", "c": None}) == {"b": "", "c": None}
+
+
+@pytest.mark.parametrize("schema", [{"type": "string"}, {"type": "array", "items": {}}, None])
+def test_an_answer_that_is_no_object_is_one_field(schema: Any) -> None:
+    [field] = Form(schema).fields
+    assert (field.key, field.path, field.title) == ("answer", (), "answer")
+
+
+def test_an_answer_without_a_schema_may_be_anything() -> None:
+    assert Form(None).answer({}) == {}
+    assert Form(None).answer({"answer": '{"a": [1]}'}) == {"a": [1]}
+    assert Form(None).answer({"answer": "yes"}) == "yes"
+
+
+def test_an_answer_that_says_nothing_has_no_fields() -> None:
+    form = properties()
+    assert form.fields == ()
+    assert form.answer({}) == {}
+
+
+def test_what_no_page_can_show_is_json() -> None:
+    inner = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}
+    middle = {"type": "object", "properties": {"inner": inner}, "required": ["inner"]}
+    form = properties(("outer",), outer=middle, optional=inner, record={"type": "object"})
+    assert {field.key: field.kind for field in form.fields} == {
+        "outer_inner": "json",
+        "optional": "json",
+        "record": "json",
+    }
+    answer = {"outer": {"inner": {"x": "y"}}}
+    assert form.answer({"outer_inner": '{"x": "y"}', "optional": ""}) == answer
+    with pytest.raises(InvalidResumeDataError, match=r"\$\.outer\.inner\.x: required"):
+        form.answer({"outer_inner": "{}"})
+
+
+def test_references_are_followed() -> None:
+    form = Form(
+        {
+            "type": "object",
+            "properties": {
+                "who": {"$ref": "#/$defs/person"},
+                "tree": {"$ref": "#"},
+                "loop": {"$ref": "#/properties/loop"},
+                "elsewhere": {"$ref": "http://example.com/schema"},
+            },
+            "required": ["who"],
+            "$defs": {"person": {"type": "object", "properties": {"name": {"type": "string"}}}},
+        }
+    )
+    assert [(field.key, field.kind) for field in form.fields] == [
+        ("who_name", "string"),
+        ("tree", "json"),
+        ("loop", "json"),
+        ("elsewhere", "json"),
+    ]
+
+
+def test_keys_are_plain_and_unique() -> None:
+    text = {"type": "string"}
+    rules = {"_id": text, "a b": text, "a-b": text, "1st": text, "é": text, "answer": text}
+    form = properties(**rules)
+    keys = [field.key for field in form.fields]
+    assert keys == ["id", "a_b", "a_b_2", "n1st", "answer", "answer_2"]
+    assert form.answer({"id": "x", "answer": "y"}) == {"_id": "x", "é": "y"}
+
+
+@given(st.none() | JSON_OBJECTS, JSON_OBJECTS)
+def test_no_schema_and_no_answer_breaks_a_form(schema: Any, values: Any) -> None:
+    form = Form(schema)
+    for field in form.fields:
+        assert field.title
+        assert isinstance(field.schema, dict)
+    keys = [field.key for field in form.fields]
+    for entered in (values, dict.fromkeys(keys, "x"), {}):
+        with suppress(InvalidResumeDataError):
+            form.answer(entered)
+
+
+@given(JSON_VALUES)
+def test_an_answer_of_any_shape_can_fill_in_a_form(answer: Any) -> None:
+    properties(a={"type": "object", "properties": {"b": {}}}, c={}).values(answer)

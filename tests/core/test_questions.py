@@ -1,0 +1,242 @@
+"""What a suspended run asks, as values and as safe Markdown; answers by code."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from mastra_workflows import MastraClient, Suspension, WorkflowRun
+from mastra_workflows._markdown import MAX_BODY, MAX_TEXT, printable
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.questions import ASK, AskOptions, Question, questions
+from scripts.sample_server import SampleServer
+from tests.core.samples import REFUND, suspended_refund
+from tests.core.strategies import JSON_VALUES
+
+PAGE = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")
+"""A reader that lets everything through that Markdown can do."""
+
+OURS = {
+    *("paragraph", "inline", "text", "softbreak", "hardbreak", "strong", "blockquote", "fence"),
+    *("table", "thead", "tbody", "tr", "th", "td", "bullet_list", "list_item", "code_inline"),
+}
+"""What the body of a question is made of, where there is no link to Studio."""
+
+
+def asking(payload: Any, **more: Any) -> Question:
+    return Question("orders", "run-1", Suspension(("approve",), payload, **more))
+
+
+def tokens(markdown: str) -> list[Token]:
+    found = []
+    for token in PAGE.parse(markdown):
+        found.append(token)
+        found += token.children or []
+    return found
+
+
+def kinds(markdown: str) -> set[str]:
+    return {token.type.removesuffix("_open").removesuffix("_close") for token in tokens(markdown)}
+
+
+def text_of(markdown: str) -> str:
+    """All that a reader sees."""
+    return " ".join(token.content for token in tokens(markdown) if not token.children)
+
+
+# -- on real servers ------------------------------------------------------------------------------
+
+
+def test_the_questions_of_a_run(client: MastraClient, key: str) -> None:
+    record = suspended_refund(client, key).read()
+    [question] = questions(record, "http://studio/run")
+    assert question.subject == "refundApproval: approve"
+    assert "Waits for a decision on the refund" in question.body
+    assert "| **amount** | 2500 |" in question.body
+    assert "[See the run in Mastra Studio](http://studio/run)" in question.body
+    assert [field.key for field in question.form.fields] == ["approved", "note"]
+    assert Question.from_dict(json.loads(json.dumps(question.to_dict()))) == question
+
+
+def test_a_run_that_goes_on_asks_nothing(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    run.resume(resume_data={"approved": True})
+    assert questions(run.wait(timeout=30)) == ()
+
+
+def test_each_round_is_a_question_of_its_own(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("reviseLoop").run(key)
+    run.ensure_started(input_data={"topic": "forms"})
+    asked = []
+    for _ in range(2):
+        [question] = questions(run.wait(timeout=30))
+        asked.append(question)
+        run.answer(question, {"verdict": "revise"})
+    assert asked[0].key != asked[1].key
+    assert asked[0].key == Question.from_dict(asked[0].to_dict()).key
+
+
+def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("hostileQuestion").run(key)
+    run.ensure_started(input_data={"kilobytes": 1000})
+    [question] = questions(run.wait(timeout=30))
+    assert kinds(question.body) <= OURS
+    assert "<script>window.hostile = 1</script>" in text_of(question.body).replace("\n", "")
+    assert "{{ 7 * 7 }}" in text_of(question.body)
+    assert len(question.body) < 2 * MAX_TEXT
+    assert "of 1,024,002 characters" in question.body
+    assert question.key.startswith("answer-b-me-b-")
+
+
+# -- any payload ----------------------------------------------------------------------------------
+
+
+@given(JSON_VALUES, st.text(max_size=40))
+def test_no_payload_is_more_than_text(payload: Any, description: str) -> None:
+    question = asking(payload, description=description)
+    assert kinds(question.body) <= OURS
+    assert question.body == printable(question.body)
+    assert "\n" not in question.subject
+
+
+@given(st.text(st.sampled_from("<>&`*_[]()#|~!-+=.:1 \n\\\t{}%$ab"), max_size=60))
+def test_text_is_shown_as_it_is(text: str) -> None:
+    seen = text_of(asking(text).body)
+    for word in text.split():
+        assert word in seen
+
+
+@pytest.mark.parametrize("payload", [None, {}, [], ""])
+def test_a_step_that_says_nothing(payload: Any) -> None:
+    assert asking(payload).body == "Step `approve` of workflow `orders`, run `run-1`."
+
+
+def test_flat_objects_are_tables() -> None:
+    body = asking([{"draft": "a|b", "words": 3}, {"draft": "c", "good": True}]).body
+    assert body.splitlines()[:4] == [
+        "| draft | words | good |",
+        "| --- | --- | --- |",
+        r"| a\|b | 3 |  |",
+        "| c |  | true |",
+    ]
+
+
+def test_lists_texts_and_what_is_deep() -> None:
+    body = asking({"drafts": ["one", "two"], "mail": "Dear\n  Ada", "deep": {"a": [{}]}}).body
+    assert "- one\n- two" in body
+    assert "> Dear  \n> \u00a0\u00a0Ada" in body
+    assert '```json\n{\n  "a": [\n    {}\n  ]\n}\n```' in body
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["x" * 1_000_000, ["x" * 9_000] * 900, {f"k{n}": "x" * 5_000 for n in range(900)}, "`" * 9_000],
+)
+def test_a_large_payload_does_not_make_a_large_page(payload: Any) -> None:
+    assert len(asking(payload).body) < 5 * MAX_BODY
+
+
+def test_what_cannot_be_seen_is_shown() -> None:
+    assert printable("a\x00b\x1b\u202e\ud800\u2028") == "a␀b␛(U+202E)(U+D800)(U+2028)"
+    assert printable("👩\u200d🚀 é\n", keep="\n") == "👩\u200d🚀 é\n"
+
+
+def test_keys_are_short_and_tell_questions_apart() -> None:
+    long = Question("w", "r", Suspension(("Ünlich " * 30,)))
+    assert len(long.key) <= 60
+    items = [Question("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
+    assert len({question.key for question in items}) == 3
+
+
+# -- answers by code ------------------------------------------------------------------------------
+
+
+def test_answers_by_the_name_of_the_step() -> None:
+    options = AskOptions(
+        answers={"approve": {"ok": 1}, "inner.approve": lambda asked: asked.run_id}
+    )
+    assert options.by_code(asking(None)) == {"ok": 1}
+    inner = Question("w", "run-2", Suspension(("inner", "approve")))
+    assert options.by_code(inner) == "run-2"
+    assert options.by_code(Question("w", "r", Suspension(("other",)))) is ASK
+
+
+def test_answers_for_items() -> None:
+    options = AskOptions(answers={"review[1]": "second", "review": "others"})
+    items = [Question("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
+    assert [options.by_code(item) for item in items] == ["others", "second", "others"]
+
+
+def test_a_callable_for_all_steps() -> None:
+    options = AskOptions(answers=lambda asked: ASK if asked.suspension.payload else "no")
+    assert options.by_code(asking("x")) is ASK
+    assert options.by_code(asking(None)) == "no"
+    assert AskOptions().by_code(asking(None)) is ASK
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"response_timeout": 0},
+        {"on_response_timeout": "explode"},
+        {"on_response_timeout": "answer", "response_timeout": 5},
+        {"on_response_timeout": "answer", "default_answer": 1},
+        {"default_answer": 1},
+    ],
+)
+def test_options_that_cannot_work(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        AskOptions(**options)
+
+
+# -- answering ------------------------------------------------------------------------------------
+
+
+def parallel(client: MastraClient, key: str, seconds: float) -> tuple[WorkflowRun, list[Question]]:
+    run = client.get_workflow("slowReview").run(key)
+    run.ensure_started(input_data={"seconds": seconds})
+    record = run.wait(timeout=30)
+    return record, list(questions(record))
+
+
+def test_an_answer_waits_for_a_branch_that_is_at_work(client: MastraClient, key: str) -> None:
+    _, [first, second] = parallel(client, key, 1.0)
+    run = client.get_workflow("slowReview").run(key)
+    assert run.answer(first, {"approved": True}).is_active
+    run.answer(second, {"approved": False})
+    result = run.wait(timeout=30).raise_for_status().result
+    assert result == {"first": {"approved": True}, "second": {"approved": False}}
+
+
+def test_who_answered_is_kept_with_the_run(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    run = client.get_workflow("twoQuestions").run(key)
+    run.ensure_started(input_data={"campaign": "x"}, request_context={"tenant": "acme"})
+    for answer, who in (({"budget": 5}, "ada"), ({"deadline": "2026-01-31"}, "bo")):
+        [question] = questions(run.wait(timeout=30))
+        run.answer(question, answer, answered_by=who)
+    assert run.wait(timeout=30).is_success
+    rows = requests.get(f"{server.url}/api/workflows/twoQuestions/runs", timeout=30).json()["runs"]
+    [kept] = [row["snapshot"] for row in rows if row["runId"] == key]
+    kept = json.loads(kept) if isinstance(kept, str) else kept
+    assert (kept.get("requestContext") or kept.get("runtimeContext")) == {
+        "tenant": "acme",
+        "answeredBy.ask-budget": "ada",
+        "answeredBy.ask-deadline": "bo",
+    }
+
+
+def test_the_same_answer_twice_is_one(client: MastraClient, key: str) -> None:
+    run = suspended_refund(client, key)
+    [question] = questions(run.read())
+    run.answer(question, {"approved": True})
+    assert run.answer(question, {"approved": True}, is_retry=True).is_success
+    assert run.wait(timeout=30).result["refunded"] == REFUND["amount"]
