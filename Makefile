@@ -44,9 +44,9 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo server test test-core test-airflow test-prefect test-faults test-system \
-	test-system-airflow test-system-prefect test-compat reliability reliability-airflow \
-	reliability-prefect soak bench bench-end bench-cost bench-start bench-pictures bench-airflow \
+.PHONY: help setup demo playground playground-prefect server test test-core test-airflow \
+	test-prefect test-faults test-system test-system-airflow test-system-prefect test-compat \
+	reliability reliability-airflow reliability-prefect soak bench bench-end bench-cost bench-start bench-pictures bench-airflow \
 	bench-prefect bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
 	lock clean
 
@@ -58,6 +58,16 @@ setup: $(CORE) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Make every environ
 
 demo: $(AIRFLOW) $(SERVER) ## An Airflow DAG that runs workflows on a real Mastra server
 	@.build/airflow/bin/python -m scripts.demo
+
+playground: $(AIRFLOW) $(SERVER) $(SERVER_0) ## A whole Airflow to click in, with the examples, until Ctrl-C
+	@$(call playground,airflow)
+
+playground-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The same with Prefect (ARGS="--generation 0": Mastra 0.x)
+	@$(call playground,prefect)
+
+# Keeps the byte code that it makes in .build too, that of the examples included.
+playground = PYTHONPYCACHEPREFIX=$(CURDIR)/.build/cache/bytecode \
+	.build/$(1)/bin/python -m scripts.playground --with $(1) $(ARGS)
 
 server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
@@ -80,7 +90,8 @@ test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integ
 test-faults: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The most usual deaths of test-system
 	@echo "==> A whole Airflow and a whole Prefect, broken on purpose"
 	@.build/airflow/bin/python -m pytest tests/system -m everyday $(ARGS)
-	@.build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py -m everyday $(ARGS)
+	@.build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py \
+		tests/system/test_playground.py -m everyday $(ARGS)
 
 test-system: ## A whole Airflow and a whole Prefect on PostgreSQL, broken on purpose
 	@$(call each,test-system,test-system-airflow test-system-prefect)

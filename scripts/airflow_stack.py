@@ -8,7 +8,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,15 @@ class AirflowStack(ProcessStack):
             by default an SQLite file, good enough to look at, not for tests of races.
         environment: more environment variables for every component, such as
             ``AIRFLOW_CONN_MASTRA_DEFAULT``; they win over the stack's own.
+        connections: by their ids what is put into the database before anything starts, as
+            ``airflow connections import`` takes it; unlike those of the environment, people see
+            them in the browser and can change them.
         folder: AIRFLOW_HOME, an empty one; by default a temporary one, removed at the end.
         port: the API server's port on 127.0.0.1; 0 takes a free one.
         password: of the user ``admin``, who may do everything; by default a random one.
         parallelism: how many tasks may run at once.
         python: the interpreter that has Airflow; by default the one that runs this.
+        say: is told what `start` has done so far, line by line; by default nobody is.
     """
 
     def __init__(
@@ -84,18 +88,21 @@ class AirflowStack(ProcessStack):
         *,
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
         folder: Path | None = None,
         port: int = 0,
         password: str | None = None,
         parallelism: int = 8,
         python: Path | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(folder)
+        super().__init__(folder, say)
         self._python = python or Path(sys.executable)
         self._port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.username = "admin"
         self.password = password or secrets.token_urlsafe(9)
+        self._connections = connections or {}
         self._environment = {
             **inherited_environment("AIRFLOW"),
             **self._configuration(dags_folder.resolve(), database_url, parallelism),
@@ -125,12 +132,16 @@ class AirflowStack(ProcessStack):
         passwords = self.folder / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
-        self._migrate()
+        self._airflow("db", "migrate")
+        if self._connections:
+            self._import_connections()
+        self._say("Airflow's database is made")
         try:
             for service in self._services.values():
                 service.start()
             for name in COMPONENTS:
                 self._wait_until_ready(name)
+                self._say(f"Airflow's {name} is ready")
         except BaseException:
             self.stop()
             raise
@@ -333,9 +344,17 @@ class AirflowStack(ProcessStack):
             folder=self.folder,
         )
 
-    def _migrate(self) -> None:
+    def _import_connections(self) -> None:
+        connections = self.folder / "connections.json"
+        connections.touch(mode=0o600)
+        connections.write_text(json.dumps(self._connections))
+        self._airflow("connections", "import", str(connections))
+        connections.unlink()
+
+    def _airflow(self, *arguments: str) -> None:
+        """Run one of Airflow's commands to its end."""
         done = subprocess.run(
-            [self._python, "-m", "airflow", "db", "migrate"],
+            [self._python, "-m", "airflow", *arguments],
             env=self._environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -346,7 +365,7 @@ class AirflowStack(ProcessStack):
         )
         if done.returncode:
             raise ServiceError(
-                f"`airflow db migrate` failed with exit code {done.returncode}:\n"
+                f"`airflow {' '.join(arguments[:2])}` failed with exit code {done.returncode}:\n"
                 + "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class PrefectStack(ProcessStack):
             at the end.
         port: the server's port on 127.0.0.1; 0 takes a free one.
         python: the interpreter that has Prefect; by default the one that runs this.
+        say: is told what `start` has done so far, line by line; by default nobody is.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class PrefectStack(ProcessStack):
         folder: Path | None = None,
         port: int = 0,
         python: Path | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(folder)
+        super().__init__(folder, say)
         self._port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.api_url = f"{self.url}/api"
@@ -98,6 +100,7 @@ class PrefectStack(ProcessStack):
         try:
             for name in self._services:
                 self.start_component(name)
+                self._say(f"Prefect's {name} is ready")
         except BaseException:
             self.stop()
             raise

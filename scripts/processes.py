@@ -86,10 +86,11 @@ class TemporaryFolder:
 
     Args:
         name: what its own name begins with.
+        parent: the folder to make it in; by default the system's one for temporary files.
     """
 
-    def __init__(self, name: str) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    def __init__(self, name: str, parent: Path | None = None) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
         _keeper.remove(self.path)
 
     def remove(self) -> None:
@@ -280,9 +281,11 @@ class ProcessStack(ABC):
     Args:
         folder: where to keep databases and logs; by default a temporary one, removed on leaving
             the context manager.
+        say: is told what `start` has done so far, line by line; by default nobody is.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, say: Callable[[str], None] | None) -> None:
+        self._say = say or (lambda text: None)
         self._temporary = None
         if folder is None:
             self._temporary = TemporaryFolder(type(self).__name__.lower())

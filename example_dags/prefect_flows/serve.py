@@ -1,0 +1,55 @@
+"""Serves every flow of this folder as a deployment, to be run from Prefect's pages.
+
+A block ``MastraServer`` is saved for the server at ``$MASTRA_URL``, and given to each flow that
+takes one. By hand, beside a Prefect server and the sample server that `make server` starts:
+
+    MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/serve.py
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow, serve
+from prefect.deployments.runner import RunnerDeployment
+
+from prefect_mastra import MastraServer
+
+NAME = "playground"
+HERE = Path(__file__).resolve()
+
+
+def flows() -> Iterator[tuple[str, Flow[..., Any]]]:
+    """Each flow that a file of this folder defines, with its entrypoint."""
+    for path in sorted(HERE.parent.glob("*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if path == HERE or spec is None or spec.loader is None:
+            continue
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name, thing in vars(module).items():
+            if isinstance(thing, Flow) and thing.fn.__module__ == path.stem:
+                yield f"{path}:{name}", thing
+
+
+def main() -> None:
+    server = MastraServer(base_url=os.environ["MASTRA_URL"])
+    server.save(NAME, overwrite=True)
+    serve(
+        *(
+            RunnerDeployment.from_entrypoint(
+                entrypoint,
+                name=NAME,
+                parameters={"server": server} if "server" in flow.parameters.properties else None,
+            )
+            for entrypoint, flow in flows()
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""A playground: a sample Mastra server, and beside it a whole Airflow or a whole Prefect.
+
+The examples of ``example_dags/`` are ready to run, and one of them has begun and asks a question.
+``make playground`` and ``make playground-prefect`` call this with the Python of their environment;
+Ctrl-C (or SIGTERM) ends every process and removes every file of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from scripts.airflow_stack import AirflowStack
+from scripts.json_api import ApiError, quote
+from scripts.prefect_stack import PrefectStack
+from scripts.processes import ProcessStack, ServiceError, TemporaryFolder
+from scripts.sample_server import ROOT, SampleServer, SampleServerError
+
+BUILD = ROOT / ".build"
+EXAMPLES = ROOT / "example_dags"
+FLOWS_FILE = EXAMPLES / "prefect_flows" / "serve.py"
+STILL_AT_IT_SECONDS = 10.0
+
+# What has begun when a newcomer comes: a DAG and its task that asks, a deployed flow.
+FIRST_DAG, FIRST_TASK = "mastra_refund_approval", "ask"
+FIRST_DEPLOYMENT = "refunds/playground"
+
+Playground = Iterator[tuple[ProcessStack, str]]
+"""What was booted, and what a newcomer is told of it."""
+
+
+class Teller:
+    """Says line by line what is done, and that it is still being done when that takes long."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._quiet = threading.Event()
+        threading.Thread(target=self._still_at_it, daemon=True).start()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
+
+    def say(self, text: str) -> None:
+        self._last = time.monotonic()
+        print(f"==> {text}", flush=True)
+
+    def be_quiet(self) -> None:
+        self._quiet.set()
+
+    def _still_at_it(self) -> None:
+        while not self._quiet.wait(1):
+            if time.monotonic() - self._last >= STILL_AT_IT_SECONDS:
+                self._last = time.monotonic()
+                print(f"    … {self.seconds:.0f} s", flush=True)
+
+
+@contextlib.contextmanager
+def airflow(folder: Path, server: SampleServer, teller: Teller) -> Playground:
+    """Airflow with the example DAGs and the connection that they take, on an SQLite file."""
+    teller.say("Airflow boots: API server, scheduler, DAG processor, triggerer; for a minute or so")
+    with AirflowStack(
+        EXAMPLES,
+        connections={"mastra_default": {"conn_type": "mastra", "host": server.url}},
+        folder=folder,
+        say=teller.say,
+    ) as stack:
+        teller.say(f"The DAG {FIRST_DAG} is run, for a question to look at")
+        run_id = stack.trigger_dag(FIRST_DAG)
+        stack.wait_for_task(FIRST_DAG, run_id, FIRST_TASK, {"awaiting_input", "success"})
+        task = f"{stack.url}/dags/{FIRST_DAG}/runs/{quote(run_id)}/tasks/{FIRST_TASK}"
+        yield (
+            stack,
+            f"""
+  Airflow   {stack.url}   user {stack.username}, password {stack.password}
+
+A workflow has suspended on the Mastra server, and a task of Airflow asks its question. Log in,
+fill in the form, press Resume, and see the DAG run end:
+
+  {task}/required_actions
+
+More to trigger: {stack.url}/dags?tags=mastra
+Their files, in {EXAMPLES.relative_to(ROOT)}/, are read anew a few seconds after each change.
+""",
+        )
+
+
+@contextlib.contextmanager
+def prefect(folder: Path, server: SampleServer, teller: Teller) -> Playground:
+    """Prefect with the example flows, deployed and served, and the block that they take."""
+    teller.say("Prefect boots: a server, and a runner of the example flows; for a minute or so")
+    with PrefectStack(
+        FLOWS_FILE, environment={"MASTRA_URL": server.url}, folder=folder, say=teller.say
+    ) as stack:
+        teller.say(f"The deployment {FIRST_DEPLOYMENT} is run, for a question to look at")
+        flow_run_id = stack.api.create_flow_run(FIRST_DEPLOYMENT)
+        stack.wait_for_flow_run(flow_run_id, {"PAUSED", "COMPLETED"})
+        yield (
+            stack,
+            f"""
+  Prefect   {stack.url}   (asks for no login)
+
+A workflow has suspended on the Mastra server, and a flow run is paused with its question. Press
+Resume, fill in the form, submit it, and see the flow run end:
+
+  {stack.url}/runs/flow-run/{flow_run_id}
+
+More to run: {stack.url}/deployments
+""",
+        )
+
+
+HOSTS = {"airflow": airflow, "prefect": prefect}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the playground until Ctrl-C; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.playground", description=__doc__)
+    parser.add_argument("--with", dest="host", choices=sorted(HOSTS), default="airflow")
+    parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
+    options = parser.parse_args(arguments)
+    # Also SIGINT, which a shell leaves ignored in what it runs in the background.
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, _interrupt)
+    teller = Teller()
+    try:
+        with contextlib.ExitStack() as exits:
+            BUILD.mkdir(exist_ok=True)
+            folder = TemporaryFolder("playground", BUILD)
+            exits.callback(folder.remove)
+            exits.callback(teller.be_quiet)
+            server = SampleServer(options.generation, database=folder.path / "mastra")
+            run(options.host, folder.path, server, teller)
+    except (ServiceError, SampleServerError, ApiError, OSError) as error:
+        print(f"*** {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        teller.say("Nothing is left.")
+        return 0
+
+
+def run(host: str, folder: Path, server: SampleServer, teller: Teller) -> NoReturn:
+    """Boot everything, tell of it, and wait until something ends by itself.
+
+    Raises:
+        ServiceError: something has, or was not ready in time.
+    """
+    teller.say("A Mastra server boots, with the sample workflows")
+    with server:
+        teller.say(f"Mastra {server.version} answers at {server.url}")
+        with HOSTS[host](folder / host, server, teller) as (stack, introduction):
+            teller.be_quiet()
+            teller.say(f"Ready after {teller.seconds:.0f} s")
+            print(f"  Mastra    {server.url}/api/workflows{introduction}")
+            print("Ctrl-C ends everything.", flush=True)
+            stack.wait_until("an end", lambda: not server.running, timeout=math.inf)
+            raise ServiceError(f"The Mastra server has ended by itself:\n{server.log_tail()}")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # Once: whoever presses again must not interrupt the clearing away.
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, signal.SIG_IGN)
+    print("\n==> Everything is stopped", flush=True)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
