@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from itertools import count
 from types import TracebackType
 from typing import Self, Unpack
 
 from mastra_workflows import procedures
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._pools import known_of
-from mastra_workflows.api import Generation, Request, StartArguments, StartOptions
+from mastra_workflows.api import Generation, Request, RunFilter, StartArguments, StartOptions
 from mastra_workflows.client import CANCEL_LOOK_SECONDS
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
@@ -143,32 +143,19 @@ class AsyncWorkflow:
         return await self.run(run_id).read()
 
     async def runs(
-        self,
-        *,
-        from_date: datetime | None = None,
-        to_date: datetime | None = None,
-        resource_id: str | None = None,
-        page_size: int = 20,
+        self, *, page_size: int = 20, **which: Unpack[RunFilter]
     ) -> AsyncIterator[WorkflowRun]:
         """As `Workflow.runs`."""
-        page = 0
-        while True:
-            rows = await self._transport.run(
+        for number in count():
+            page = await self._transport.run(
                 procedures.runs_page(
-                    self._server,
-                    self.workflow_id,
-                    page=page,
-                    per_page=page_size,
-                    from_date=from_date,
-                    to_date=to_date,
-                    resource_id=resource_id,
+                    self._server, self.workflow_id, page=number, per_page=page_size, **which
                 )
             )
-            for row in rows:
+            for row in page.runs:
                 yield row
-            if len(rows) < page_size:
+            if page.is_last:
                 return
-            page += 1
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r})"

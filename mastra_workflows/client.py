@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from itertools import count
 from types import TracebackType
 from typing import Self, Unpack
 
 from mastra_workflows import procedures
 from mastra_workflows._pools import known_of
 from mastra_workflows._transport import EventStream, Transport
-from mastra_workflows.api import Generation, Request, StartArguments, StartOptions
+from mastra_workflows.api import Generation, Request, RunFilter, StartArguments, StartOptions
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
     Attachment,
@@ -189,39 +189,22 @@ class Workflow:
         """
         return self.run(run_id).read()
 
-    def runs(
-        self,
-        *,
-        from_date: datetime | None = None,
-        to_date: datetime | None = None,
-        resource_id: str | None = None,
-        page_size: int = 20,
-    ) -> Iterator[WorkflowRun]:
+    def runs(self, *, page_size: int = 20, **which: Unpack[RunFilter]) -> Iterator[WorkflowRun]:
         """The workflow's runs, page by page as they are iterated (``GET .../runs``).
 
         Args:
-            from_date: created at or after this aware time.
-            to_date: created at or before this aware time.
-            resource_id: only this owner's runs.
             page_size: runs a page. Each row carries its run's whole record.
+            **which: ``status``, ``from_date`` and more: see `RunFilter`.
         """
-        page = 0
-        while True:
-            rows = self._transport.run(
+        for number in count():
+            page = self._transport.run(
                 procedures.runs_page(
-                    self._server,
-                    self.workflow_id,
-                    page=page,
-                    per_page=page_size,
-                    from_date=from_date,
-                    to_date=to_date,
-                    resource_id=resource_id,
+                    self._server, self.workflow_id, page=number, per_page=page_size, **which
                 )
             )
-            yield from rows
-            if len(rows) < page_size:
+            yield from page.runs
+            if page.is_last:
                 return
-            page += 1
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r})"

@@ -22,6 +22,7 @@ from mastra_workflows.procedures.attaching import (
 )
 from mastra_workflows.procedures.following import Follower
 from mastra_workflows.procedures.reading import (
+    RunsPage,
     details,
     find_run,
     generation,
@@ -55,6 +56,7 @@ __all__ = [
     "Open",
     "Procedure",
     "Receipt",
+    "RunsPage",
     "Send",
     "Server",
     "Sleep",

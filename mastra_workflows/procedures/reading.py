@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from datetime import datetime
+from typing import NamedTuple, Unpack
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Request, Response
+from mastra_workflows.api import Generation, Request, Response, RunFilter
 from mastra_workflows.errors import (
     ApiError,
     NotActiveError,
@@ -167,26 +167,28 @@ def until(
     return (yield from repeat(server, retrying, lambda: find_run(server, workflow_id, run_id)))
 
 
+class RunsPage(NamedTuple):
+    """A page of a workflow's runs.
+
+    Attributes:
+        runs: those that were asked for, newest first as the server sorts them.
+        is_last: whether no page follows.
+    """
+
+    runs: tuple[WorkflowRun, ...]
+    is_last: bool
+
+
 def runs_page(
-    server: Server,
-    workflow_id: str,
-    *,
-    page: int,
-    per_page: int,
-    from_date: datetime | None,
-    to_date: datetime | None,
-    resource_id: str | None,
-) -> Procedure[tuple[WorkflowRun, ...]]:
-    """One page of a workflow's runs, newest first as the server sorts them."""
-    request = api.list_runs(
-        workflow_id,
-        page=page,
-        per_page=per_page,
-        from_date=from_date,
-        to_date=to_date,
-        resource_id=resource_id,
-    )
-    return api.parse_runs(workflow_id, (yield from about_workflow(server, workflow_id, request)))
+    server: Server, workflow_id: str, *, page: int, per_page: int, **which: Unpack[RunFilter]
+) -> Procedure[RunsPage]:
+    """One page of a workflow's runs (``GET .../runs``)."""
+    request = api.list_runs(workflow_id, page=page, per_page=per_page, **which)
+    rows = api.parse_runs(workflow_id, (yield from about_workflow(server, workflow_id, request)))
+    status = which.get("status")
+    # 0.x knows no status here and sends them all.
+    runs = tuple(row for row in rows if status in (None, row.status))
+    return RunsPage(runs, is_last=len(rows) < per_page)
 
 
 def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Request]:

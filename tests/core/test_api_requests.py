@@ -155,9 +155,12 @@ def test_a_body_over_the_limit() -> None:
 
 def test_the_four_words_of_paging_go_together() -> None:
     since = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    request = api.list_runs("w", page=2, per_page=20, from_date=since, resource_id="a+b c")
+    request = api.list_runs(
+        "w", page=2, per_page=20, from_date=since, resource_id="a+b c", status="suspended"
+    )
     query = parse_qs(urlsplit(sent_url(request)).query)
     assert query == {
         "limit": ["20"], "offset": ["40"], "page": ["2"], "perPage": ["20"],
         "fromDate": ["2026-01-31T12:00:00+00:00"], "resourceId": ["a+b c"],
+        "status": ["suspended"],
     }  # fmt: skip

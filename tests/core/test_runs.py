@@ -11,7 +11,7 @@ import pytest
 from mastra_workflows import MastraClient, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError, UnsupportedError
 from scripts.sample_server import Generation, SampleServer
-from tests.core.samples import REPORT
+from tests.core.samples import REFUND, REPORT
 from tests.support.fault_proxy import FaultProxy
 
 SEVEN = [f"run-{number}" for number in range(7)]
@@ -93,6 +93,25 @@ def test_a_time_without_a_zone_is_refused(reports: Workflow, own_proxy: FaultPro
 
 def test_of_one_owner(reports: Workflow, own_proxy: FaultProxy) -> None:
     assert list(reports.runs(resource_id="nobody + 50%")) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 20])
+def test_of_one_status(client: MastraClient, key: str, size: int) -> None:
+    """A 0.x server sends them all; a page without any of these is not the last one for that."""
+    waiting = client.get_workflow("refundApproval")
+    for number in range(3):
+        waiting.run(f"{key}-{number}").start_async(input_data=REFUND)
+    answered = waiting.run(f"{key}-1")
+    answered.resume(step="approve", resume_data={"approved": True})
+
+    def ids(status: str) -> list[str]:
+        runs = list(waiting.runs(status=status, page_size=size))
+        assert {run.status for run in runs} <= {status}
+        return [run.run_id for run in runs if run.run_id.startswith(key)]
+
+    assert ids("suspended") == [f"{key}-2", f"{key}-0"]
+    assert ids("success") == [f"{key}-1"]
+    assert ids("waiting") == []
 
 
 def test_runs_of_a_workflow_without_any(own_proxy: FaultProxy) -> None:

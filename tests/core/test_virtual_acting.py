@@ -163,15 +163,7 @@ def test_a_server_that_is_too_old(world: World) -> None:
         lambda world: read_run(world.server, "nope", "r"),
         lambda world: watchable(world.server, "nope", "r"),
         lambda world: delete(world.server, "nope", "r"),
-        lambda world: runs_page(
-            world.server,
-            "nope",
-            page=0,
-            per_page=20,
-            from_date=None,
-            to_date=None,
-            resource_id=None,
-        ),
+        lambda world: runs_page(world.server, "nope", page=0, per_page=20),
     ],
     ids=["details", "read_run", "watchable", "delete", "runs_page"],
 )
