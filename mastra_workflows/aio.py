@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
 from typing import Self, Unpack
@@ -16,6 +17,7 @@ from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._pools import known_of
 from mastra_workflows.api import Generation, Request, RunFilter, StartArguments, StartOptions
 from mastra_workflows.client import CANCEL_LOOK_SECONDS
+from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
     Attachment,
@@ -156,6 +158,17 @@ class AsyncWorkflow:
                 yield row
             if page.is_last:
                 return
+
+    async def new_questions(
+        self, memory: Memory | None = None, **arguments: Unpack[LookArguments]
+    ) -> Look:
+        """As `Workflow.new_questions`."""
+        options = LookOptions(**arguments)
+        return await self._transport.run(
+            procedures.new_questions(
+                self._server, self.workflow_id, memory or Memory(), options, datetime.now(UTC)
+            )
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r})"

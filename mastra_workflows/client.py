@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
 from typing import Self, Unpack
@@ -12,6 +13,7 @@ from mastra_workflows import procedures
 from mastra_workflows._pools import known_of
 from mastra_workflows._transport import EventStream, Transport
 from mastra_workflows.api import Generation, Request, RunFilter, StartArguments, StartOptions
+from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
     Attachment,
@@ -205,6 +207,29 @@ class Workflow:
             yield from page.runs
             if page.is_last:
                 return
+
+    def new_questions(
+        self, memory: Memory | None = None, **arguments: Unpack[LookArguments]
+    ) -> Look:
+        """Those questions of suspended runs that were not given out before, whoever started them.
+
+        Give each look the `Look.memory` of the one before; it may be stored as JSON meanwhile.
+
+        Args:
+            memory: what the look before has left; None for none.
+            **arguments: ``lookback`` and more: see `LookArguments`.
+
+        Returns:
+            The new questions, and the memory for the next look. A look costs the pages of
+            suspended runs (``GET .../runs?status=suspended``; 0.x: those of all runs from the
+            oldest unfinished one on) and one request for each run with something new.
+        """
+        options = LookOptions(**arguments)
+        return self._transport.run(
+            procedures.new_questions(
+                self._server, self.workflow_id, memory or Memory(), options, datetime.now(UTC)
+            )
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r})"

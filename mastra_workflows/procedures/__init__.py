@@ -21,6 +21,7 @@ from mastra_workflows.procedures.attaching import (
     cancel_work,
 )
 from mastra_workflows.procedures.following import Follower
+from mastra_workflows.procedures.looking import new_questions
 from mastra_workflows.procedures.reading import (
     RunsPage,
     details,
@@ -73,6 +74,7 @@ __all__ = [
     "find_run",
     "generation",
     "list_workflows",
+    "new_questions",
     "read_run",
     "restart",
     "resume",

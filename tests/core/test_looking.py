@@ -1,0 +1,170 @@
+"""`new_questions`: what suspended runs ask, whoever started them, once each: real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from mastra_workflows import MastraClient, Run
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.errors import UnknownWorkflowError
+from mastra_workflows.inbox import Look, Memory
+from mastra_workflows.questions import Question
+from scripts.sample_server import Generation, SampleServer
+from tests.core.samples import REFUND
+from tests.support.fault_proxy import FaultProxy
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server of this module's own, where nobody else asks anything."""
+    generation: Generation = request.param
+    with SampleServer(generation) as server:
+        yield server
+
+
+@pytest.fixture
+def inbox(quiet_server: SampleServer) -> Iterator[Inbox]:
+    """That server, with no open question; in the end those of the test are answered."""
+    with FaultProxy(quiet_server.url) as proxy, MastraClient(proxy.url) as client:
+        yield Inbox(quiet_server, proxy, client)
+        for workflow_id in ("refundApproval", "photoReview", "parallelReview", "nestedApproval"):
+            workflow = client.get_workflow(workflow_id)
+            while questions := workflow.new_questions().questions:
+                for question in questions:
+                    step, run = question.suspension.step, workflow.run(question.run_id)
+                    run.resume(step=step, resume_data={"approved": True})
+
+
+class Inbox:
+    """A server, and what was seen of it, which is stored as JSON after each look."""
+
+    def __init__(self, server: SampleServer, proxy: FaultProxy, client: MastraClient) -> None:
+        self.generation, self.proxy, self.client = server.generation, proxy, client
+        self._stored: object = None
+
+    def look(self, workflow_id: str, **options: float) -> Look:
+        self.proxy.clear()
+        memory = Memory.from_dict(self._stored)
+        look = self.client.get_workflow(workflow_id).new_questions(memory, **options)  # type: ignore[arg-type]
+        self._stored = look.memory.to_dict()
+        return look
+
+    def names(self, workflow_id: str, **options: float) -> list[str]:
+        return [name(question) for question in self.look(workflow_id, **options).questions]
+
+    def begin(self, workflow_id: str, run_id: str, **input_data: object) -> Run:
+        run = self.client.get_workflow(workflow_id).run(run_id)
+        run.start_async(input_data=input_data or REFUND)
+        return run
+
+
+def name(question: Question) -> str:
+    return f"{question.run_id}: {question.suspension.name}"
+
+
+def test_one_question_is_given_out_once(inbox: Inbox, key: str) -> None:
+    assert inbox.names("refundApproval") == []
+    run = inbox.begin("refundApproval", key)
+    (question,) = inbox.look("refundApproval").questions
+    (asked,) = run.read().suspensions
+    assert (question.run_id, question.suspension) == (key, asked)
+    assert question.suspension.resume_schema is not None
+    assert inbox.names("refundApproval") == []
+    run.resume(resume_data={"approved": True})
+    assert inbox.names("refundApproval") == []
+
+
+def test_each_round_is_a_new_question(inbox: Inbox, key: str) -> None:
+    run = inbox.begin("photoReview", key, photos=["a.jpg", "b.jpg"])
+    assert inbox.names("photoReview") == [f"{key}: review[0]"]
+    run.resume(resume_data={"approved": True})
+    assert inbox.names("photoReview") == [f"{key}: review[1]"]
+    run.resume(resume_data={"approved": True})
+    assert inbox.names("photoReview") == []
+
+
+def test_two_at_once_are_two_questions(inbox: Inbox, key: str) -> None:
+    run = inbox.begin("parallelReview", key, document="plan")
+    assert set(inbox.names("parallelReview")) == {f"{key}: legal", f"{key}: finance"}
+    run.resume(step="finance", resume_data={"approved": True})
+    assert inbox.names("parallelReview") == []
+
+
+def test_a_nested_step_is_asked_for_as_its_record_has_it(inbox: Inbox, key: str) -> None:
+    """The row of a list has the time of the step around it, by which no resume would find it."""
+    run = inbox.begin("nestedApproval", key, document="plan")
+    (question,) = inbox.look("nestedApproval").questions
+    assert question.suspension == run.read().suspensions[0]
+    assert inbox.names("nestedApproval") == []
+
+
+def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> None:
+    for number in range(5):
+        inbox.begin("refundApproval", f"{key}-{number}")
+    looks = [inbox.look("refundApproval", most=2) for _ in range(4)]
+    given_out = [[one.run_id[-1] for one in look.questions] for look in looks]
+    assert given_out == [["0", "1"], ["2", "3"], ["4"], []]
+    assert [look.has_more for look in looks] == [True, True, False, False]
+
+
+def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
+    for number in range(3):
+        inbox.begin("refundApproval", f"{key}-{number}")
+    assert len(inbox.names("refundApproval")) == 3
+    assert inbox.proxy.count("GET", "/runs/") == 3  # one for each new question
+    assert inbox.names("refundApproval") == []
+    assert inbox.proxy.count() == 1
+
+
+def test_finished_runs_are_not_read_again(
+    inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mastra_workflows.inbox.LATE", timedelta(0))
+    for number in range(45):
+        inbox.begin("earlyExit", f"{key}-{number}", stock=3)
+    assert inbox.names("earlyExit") == []
+    assert inbox.proxy.count("GET", "/runs$") == (1 if inbox.generation == "1" else 3)
+    assert inbox.names("earlyExit") == []
+    assert inbox.proxy.count() == 1
+
+
+def test_a_run_that_was_not_started_at_a_look_is_seen_at_the_next(
+    inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mastra_workflows.inbox.LATE", timedelta(0))
+    workflow = inbox.client.get_workflow("refundApproval")
+    workflow.create_run(f"{key}-early")
+    inbox.begin("refundApproval", f"{key}-late")
+    assert inbox.names("refundApproval") == [f"{key}-late: approve"]
+    inbox.begin("refundApproval", f"{key}-early")
+    assert inbox.names("refundApproval") == [f"{key}-early: approve"]
+
+
+def test_an_open_question_is_repeated_if_that_is_wanted(inbox: Inbox, key: str) -> None:
+    inbox.begin("refundApproval", key)
+    assert inbox.names("refundApproval", repeat_after=1e-6) == [f"{key}: approve"]
+    assert inbox.names("refundApproval", repeat_after=1e-6) == [f"{key}: approve"]
+    assert inbox.names("refundApproval", repeat_after=3600) == []
+
+
+def test_runs_of_an_old_server_that_are_older_than_the_lookback(inbox: Inbox, key: str) -> None:
+    inbox.begin("refundApproval", key)
+    expected = [f"{key}: approve"] if inbox.generation == "1" else []
+    assert inbox.names("refundApproval", lookback=1e-6) == expected
+
+
+def test_an_unknown_workflow(inbox: Inbox) -> None:
+    with pytest.raises(UnknownWorkflowError, match="no workflow 'nope'"):
+        inbox.look("nope")
+
+
+async def test_from_asyncio(inbox: Inbox, key: str) -> None:
+    inbox.begin("refundApproval", key)
+    async with AsyncMastraClient(inbox.client.base_url) as client:
+        workflow = client.get_workflow("refundApproval")
+        look = await workflow.new_questions()
+        assert list(map(name, look.questions)) == [f"{key}: approve"]
+        assert (await workflow.new_questions(look.memory)).questions == ()
