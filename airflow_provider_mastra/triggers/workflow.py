@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
-from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import mask_secret
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.connection import client_arguments, secrets
 from airflow_provider_mastra.task_state import TRIGGER_IS_UNWANTED, task_state
+from airflow_provider_mastra.triggers._clients import async_client
 from mastra_workflows import RetryPolicy
 from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress
-
-if TYPE_CHECKING:
-    from mastra_workflows.aio import AsyncMastraClient
 
 Reason = Literal["over", "timeout", "stalled", "error"]
 
@@ -119,7 +114,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             "on_event": progress.hear,
         }
         try:
-            async with await self._client() as client:
+            async with await async_client(self.mastra_conn_id) as client:
                 record = (
                     await client.get_workflow(self.workflow_id).run(self.run_id).wait(**arguments)
                 )
@@ -156,18 +151,9 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             self.log.warning("%s goes on, since cancel_on_kill is off.", which)
             return
         self.log.info("The task was ended: cancelling run %r", self.run_id)
-        async with await self._client(RetryPolicy(seconds=KILL_SECONDS)) as client:
+        retry = RetryPolicy(seconds=KILL_SECONDS)
+        async with await async_client(self.mastra_conn_id, retry=retry) as client:
             handle = client.get_workflow(self.workflow_id).run(self.run_id)
             cancellation = await handle.cancel(look_for=KILL_SECONDS)
         say = self.log.warning if cancellation.goes_on else self.log.info
         say("%s", cancellation)
-
-    async def _client(self, retry: RetryPolicy | None = None) -> AsyncMastraClient:
-        # Imported where it is used: DAG files import this module, and have no use for aiohttp.
-        from mastra_workflows.aio import AsyncMastraClient
-
-        connection = await get_async_connection(self.mastra_conn_id)
-        arguments = client_arguments(connection)
-        for secret in secrets(arguments):
-            await sync_to_async(mask_secret)(secret)
-        return AsyncMastraClient(**arguments, retry=retry)

@@ -1,0 +1,36 @@
+"""Clients for what runs in the triggerer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import mask_secret
+from asgiref.sync import sync_to_async
+
+from airflow_provider_mastra.connection import client_arguments, secrets
+from mastra_workflows import RetryPolicy
+
+if TYPE_CHECKING:
+    from mastra_workflows.aio import AsyncMastraClient
+
+
+async def async_client(
+    mastra_conn_id: str, *, retry: RetryPolicy | None = None
+) -> AsyncMastraClient:
+    """A client of the server that a connection describes; its secrets are hidden in logs.
+
+    Args:
+        mastra_conn_id: the connection.
+        retry: how transient failures are retried on calls that are safe to repeat.
+
+    Raises:
+        ConfigurationError: the connection cannot work as it is; nothing was sent.
+    """
+    # Imported where it is used: DAG files import triggers, and have no use for aiohttp.
+    from mastra_workflows.aio import AsyncMastraClient
+
+    arguments = client_arguments(await get_async_connection(mastra_conn_id))
+    for secret in secrets(arguments):
+        await sync_to_async(mask_secret)(secret)
+    return AsyncMastraClient(**arguments, retry=retry)
