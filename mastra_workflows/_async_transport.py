@@ -107,27 +107,25 @@ class AsyncTransport:
             return await self._read(answer)
 
     async def _listen(self, effect: Listen) -> Heard:
-        began = asyncio.get_running_loop().time()
-        first_within = effect.seconds if effect.first_within is None else effect.first_within
         head: Response | None = None
         last: Event | None = None
         try:
-            async with asyncio.timeout(_patience(first_within)) as limit:
-                answer = await self._open(effect.request, None)
-                with contextlib.closing(answer):
+            async with asyncio.timeout(_patience(effect.seconds)) as limit:
+                with (
+                    _Silence(effect, limit) as silence,
+                    contextlib.closing(await self._open(effect.request, None)) as answer,
+                ):
                     if not _is_success(answer):
                         return Heard(await self._read(answer), None, ended=True)
                     head = Response(answer.status, _lower(answer.headers), b"")
                     decoder = self._decoder(effect.passes_over)
                     async for chunk in self._chunks(answer):
+                        silence.is_over()
                         if not effect.affords(len(chunk)):
                             return Heard(head, last, ended=False)
                         for last in decoder.feed(chunk):
                             if effect.enough(last):
                                 return Heard(head, last, ended=False)
-                        if (patience := _patience(effect.seconds)) is not None:
-                            patience += began
-                        limit.reschedule(patience)
                     if decoder.is_cut:
                         raise _failures.cut(self.settings.base_url)
                     return Heard(head, last, ended=True)
@@ -296,6 +294,44 @@ class AsyncEventStream:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+class _Silence:
+    """Lets a stream that stays mute run into its time limit, unless it is given more time."""
+
+    def __init__(self, effect: Listen, limit: asyncio.Timeout) -> None:
+        self._first_within = effect.seconds if effect.first_within is None else effect.first_within
+        self._more = effect.more_for_first
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        if (patience := _patience(self._first_within)) is not None:
+            self._timer = self._loop.call_later(patience, self._lasts)
+        return self
+
+    def _lasts(self) -> None:
+        if self._limit.expired():
+            return
+        if (more := self._more()) > 0:
+            self._timer = self._loop.call_later(more, self._lasts)
+        else:
+            self._limit.reschedule(self._loop.time())
+
+    def is_over(self) -> None:
+        """The stream has said something."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.is_over()
 
 
 def _patience(seconds: float) -> float | None:

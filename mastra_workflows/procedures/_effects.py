@@ -48,6 +48,10 @@ def _affords_all(_size: int) -> bool:
     return True
 
 
+def _no_more() -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Listen:
     """Send a request whose answer is a stream, and drop it at the first event that is enough.
@@ -57,6 +61,8 @@ class Listen:
         enough: given each event as it arrives.
         seconds: when to drop the stream though nothing was enough; may be infinite.
         first_within: when to drop it if nothing at all has come; None for no sooner.
+        more_for_first: asked then for how many seconds more it may stay mute; 0 for none. The
+            blocking driver does not ask.
         affords: given the size of each piece that arrives, in bytes; drops the stream by saying no.
         passes_over: types of events that nobody wants; they are not even parsed.
 
@@ -68,6 +74,7 @@ class Listen:
     enough: Callable[[Event], bool]
     seconds: float
     first_within: float | None = None
+    more_for_first: Callable[[], float] = _no_more
     affords: Callable[[int], bool] = _affords_all
     passes_over: frozenset[str] = frozenset()
 
@@ -115,6 +122,9 @@ class Known:
         under_way: runs, by workflow and id, that a stream has shown to execute and that nobody has
             waited for since: the first look at them can be saved.
         bytes_left: how much may be heard of runs now; with the time at which that was so.
+        looks_since: since when one of those whose streams are mute looks at its run, which shows
+            whether the server is only slow; minus infinity if nobody does.
+        has_looked_since: since when the last of these looked that was answered.
     """
 
     generation: Generation | None = None
@@ -122,6 +132,8 @@ class Known:
     details: dict[str, tuple[float, WorkflowDetails]] = field(default_factory=dict)
     under_way: set[tuple[str, str]] = field(default_factory=set)
     bytes_left: tuple[float, float] = (0.0, -inf)
+    looks_since: float = -inf
+    has_looked_since: float = -inf
 
     def note_under_way(self, workflow_id: str, run_id: str) -> None:
         """Note that a stream has just shown that a run executes."""

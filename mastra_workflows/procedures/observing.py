@@ -30,6 +30,12 @@ NEARLY = 0.99
 LONGEST_PAUSE = 64
 """How many waits pass by polling, at most, before a stream that gave nothing is tried again."""
 
+AGAIN = 0.1
+"""After which part of its time so far a mute stream is thought of again."""
+
+LOOK_SECONDS = 5.0
+"""Who looks for longer than this no longer looks for the others as well."""
+
 BYTES_AT_ONCE = 8 * 1024 * 1024
 BYTES_PER_SECOND = 1024 * 1024
 """What one client may hear of all its runs. Passing so much over costs a few per cent of a core."""
@@ -67,6 +73,9 @@ class Observer:
         self._pause = 0
         self._heard_bytes = 0
         self._is_too_dear = not enabled
+        self._listens_since = -inf
+        self._looks_since: float | None = None
+        self._overdue = 0.0
         self._mode = ""
 
     def rest(self, seconds: float, within: float = inf) -> Procedure[None]:
@@ -80,6 +89,10 @@ class Observer:
             within: how long to wait at most.
         """
         began = self._server.clock()
+        overdue, self._overdue = self._overdue, max(0.0, self._overdue - seconds)
+        if overdue >= seconds:
+            return
+        seconds -= overdue
         if self._pause > 0 or self._is_too_dear:
             self._pause -= 1
         elif (yield from self._listen(seconds, within)):
@@ -107,7 +120,16 @@ class Observer:
         if not _tells_every_end(which, self._server.known.version):
             within = min(seconds, within)
         request = api.watch(self._workflow_id, self._run_id, which, offset=api.NO_HISTORY)
-        effect = Listen(request, enough, within, min(seconds, within), self._affords, OUTPUT)
+        self._listens_since = self._server.clock()
+        effect = Listen(
+            request,
+            enough,
+            seconds=within,
+            first_within=min(seconds, within),
+            more_for_first=self._more_patience,
+            affords=self._affords,
+            passes_over=OUTPUT,
+        )
         ended = False
         try:
             heard: Heard = yield effect
@@ -118,6 +140,7 @@ class Observer:
             log.debug("The stream of run %r broke: %s", self._run_id, error)
         if stops:
             self._fruitless = 0
+            self._overdue = 0.0
             return True
         if self._is_too_dear:
             self._say("Run %r says more than waiting for it is worth; looking at it now and then.")
@@ -127,12 +150,45 @@ class Observer:
         # its silence means nothing.
         if lasted and (which is Generation.V0 or self._heard_bytes > spent):
             self._fruitless = 0
+            self._overdue = 0.0
             return True
         self._fruitless += 1
         self._pause = min(2 ** (self._fruitless - 1) - 1, LONGEST_PAUSE)
         if self._fruitless > 1:
             self._say("The server tells nothing of run %r as it happens; looking now and then.")
         return ended and self._fruitless == 1  # it may have ended since it was looked at
+
+    def _more_patience(self) -> float:
+        """For how many seconds more the stream may say nothing, when polling would look.
+
+        Hundreds of streams that are asked for at once take their server seconds, and so does a
+        look that is asked for behind them. So one of those that wait looks for all of them. Once
+        that is answered, it is no burst that keeps a stream which has still said nothing.
+        """
+        known, now = self._server.known, self._server.clock()
+        if known.has_looked_since >= self._listens_since:
+            return 0.0
+        if now - known.looks_since < LOOK_SECONDS:
+            more = (now - self._listens_since) * AGAIN
+            self._overdue += more
+            return more
+        known.looks_since = self._looks_since = now
+        return 0.0
+
+    def looked(self, *, in_vain: bool) -> None:
+        """The run has been looked at, as `rest` has let it be.
+
+        Args:
+            in_vain: whether there was no answer.
+        """
+        known = self._server.known
+        if self._looks_since is None:
+            return
+        if not in_vain:
+            known.has_looked_since = max(known.has_looked_since, self._looks_since)
+        if known.looks_since == self._looks_since:
+            known.looks_since = -inf
+        self._looks_since = None
 
     def _affords(self, size: int) -> bool:
         """Take note of what has come; whether more may come."""

@@ -144,7 +144,11 @@ def wait(
         if options.timeout:  # a single look (0) may take as long as the outage that it meets
             left = began + options.timeout - server.clock()
             patience = min(options.outage_timeout, max(0.0, left))
-        run = yield from read_run(server.patient(patience), workflow_id, run_id)
+        run = None
+        try:
+            run = yield from read_run(server.patient(patience), workflow_id, run_id)
+        finally:
+            observer.looked(in_vain=run is None)
         if options.on_look is not None:
             options.on_look(run)
         if run.is_pending and server.clock() - began >= server.start_timeout:

@@ -48,6 +48,40 @@ def test_the_same_with_the_other_client(
         assert requests_of(proxy, key) == ["GET run", "POST stream", "POST observe", "GET run"]
 
 
+async def test_four_requests_for_each_run_of_a_burst(
+    proxy: FaultProxy, server: SampleServer, key: str
+) -> None:
+    """A server that is busy with all the streams at once is asked once whether it is only busy."""
+    if server.generation == "0":
+        pytest.skip("a stream of 0.x may be silent for as long as nothing happens")
+    number = 20
+    spoken = 0
+    all_spoke = asyncio.Event()
+
+    def hear(event: Event) -> None:
+        nonlocal spoken
+        spoken += event.type == "workflow-step-start"
+        if spoken == number - 1:
+            all_spoke.set()
+
+    async with AsyncMastraClient(proxy.url) as client:
+        runs = [client.get_workflow("slowExport").run(f"{key}-{n}") for n in range(number)]
+        await asyncio.gather(*(run.ensure_started(input_data={"seconds": 3}) for run in runs))
+        proxy.clear()
+        streams, looks = Hold(), Hold()
+        proxy.on("POST", "/observe$", streams)
+        proxy.on("GET", "/runs/", looks)
+        waits = asyncio.gather(*(run.wait(poll_interval=0.2, on_event=hear) for run in runs))
+        assert await asyncio.to_thread(looks.held.wait, 20)
+        streams.let_go()
+        await asyncio.wait_for(all_spoke.wait(), 20)
+        looks.let_go()
+        assert all(run.is_success for run in await waits)
+    # The one that looked has dropped its own stream for that.
+    assert proxy.count("POST", "/observe$") == number + 1
+    assert proxy.count("GET", "/runs/") == number + 1
+
+
 def test_each_step_is_told_of_when_it_happens(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:

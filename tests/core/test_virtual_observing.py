@@ -12,8 +12,8 @@ from mastra_workflows.api import Response
 from mastra_workflows.errors import WaitTimeoutError
 from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.procedures import WaitOptions, wait
-from mastra_workflows.procedures.observing import BYTES_AT_ONCE
-from tests.core.virtual import LOST, Silent, Slow, World
+from mastra_workflows.procedures.observing import BYTES_AT_ONCE, LOOK_SECONDS
+from tests.core.virtual import LOST, NOTHING, Late, Silent, Slow, World
 
 
 def stream(*types: str, size: int = 0) -> Response:
@@ -30,7 +30,6 @@ def stream(*types: str, size: int = 0) -> Response:
 
 BEGUN = stream("workflow-start", "workflow-step-start")
 OVER = stream("workflow-start", "workflow-step-start", "workflow-finish success")
-NOTHING = Response(200, {}, b"")
 
 
 @pytest.fixture
@@ -114,6 +113,48 @@ def test_a_stream_that_breaks_is_opened_again(world: World) -> None:
     streams = observing(world, Slow(LOST, 100), OVER)
     waiting(world)
     assert (looks.count, streams.count, world.sleeps) == (3, 2, [])
+
+
+def test_a_stream_may_be_late_while_somebody_elses_look_is_not_answered(world: World) -> None:
+    """Of a burst of streams one looks for all of them."""
+    looks = world.on_run("running", "success")
+    streams = observing(world, Late(OVER, 4))
+    world.server.known.looks_since = world.now
+    assert waiting(world).is_success
+    assert (looks.count, streams.count, world.sleeps) == (2, 1, [])
+
+
+def test_a_stream_that_is_late_alone_is_not_waited_for(world: World) -> None:
+    looks = world.on_run("running", "success")
+    observing(world, Late(OVER, 4))
+    began = world.now
+    waiting(world)
+    assert looks.count == 2
+    assert world.now - began <= 0.5
+
+
+def test_who_is_mute_when_somebody_elses_look_is_answered_is_looked_at(world: World) -> None:
+    looks = world.on_run("running", "success")
+    observing(world, Late(OVER, 4))
+    known = world.server.known
+    known.looks_since = known.has_looked_since = world.now
+    began = world.now
+    waiting(world)
+    assert looks.count == 2
+    assert world.now - began <= 0.5
+
+
+def test_somebody_elses_look_is_not_relied_on_for_long(world: World) -> None:
+    """And what is looked at later for it, is looked at no later the next time."""
+    looks = world.on_run(*["running"] * 4, "success")
+    observing(world, Silent(NOTHING))
+    began = world.now
+    world.server.known.looks_since = began
+    times: list[float] = []
+    waiting(world, on_look=lambda _run: times.append(world.now - began))
+    assert looks.count == 5
+    assert times[1] <= LOOK_SECONDS * 1.1
+    assert times[-1] <= 0.5 + 1 + 2 + 4
 
 
 def test_an_end_that_is_none_is_looked_at_once(world: World) -> None:

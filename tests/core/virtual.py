@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, TypeVar
 
 from mastra_workflows.api import Request, Response
@@ -16,6 +17,8 @@ from mastra_workflows.stream import Decoder
 from tests.core import recorded
 
 T = TypeVar("T")
+
+NOTHING = Response(200, {}, b"")
 
 REFUSED = ConnectionFailedError("No connection: Connection refused.", request_sent=False)
 LOST = ConnectionFailedError("The connection broke.", request_sent=True)
@@ -36,7 +39,15 @@ class Silent:
     answer: Response
 
 
-Scripted = Response | BaseException | Slow | Silent
+@dataclass(frozen=True)
+class Late:
+    """A stream that begins to speak after a while, as of a server that is busy."""
+
+    answer: Response
+    seconds: float
+
+
+Scripted = Response | BaseException | Slow | Silent | Late
 
 
 @dataclass
@@ -151,6 +162,10 @@ class World:
 
     def _listen(self, effect: Listen) -> Heard:
         scripted = self._answer(effect.request)
+        if isinstance(scripted, Late):
+            if not self._waits_for(scripted, effect):
+                return Heard(NOTHING, None, ended=False)
+            scripted = scripted.answer
         answer = scripted.answer if isinstance(scripted, Silent) else scripted
         if answer.status_code != 200:
             return Heard(answer, None, ended=True)
@@ -162,9 +177,22 @@ class World:
                 return Heard(answer, last, ended=False)
         if isinstance(scripted, Silent):
             is_mute = not answer.content
-            patience = effect.first_within if is_mute else None
-            self.now += effect.seconds if patience is None else patience
+            if not is_mute or effect.first_within is None:
+                self.now += effect.seconds
+            else:
+                self._waits_for(Late(answer, inf), effect)
         return Heard(answer, last, ended=not isinstance(scripted, Silent))
+
+    def _waits_for(self, stream: Late, effect: Listen) -> bool:
+        """Whether the stream is waited for until it speaks."""
+        began = self.now
+        more = effect.seconds if effect.first_within is None else effect.first_within
+        while more > 0 and self.now + more < began + stream.seconds:
+            self.now += more
+            more = effect.more_for_first()
+        if more > 0:
+            self.now = began + stream.seconds
+        return more > 0
 
 
 def _events(answer: Response, passes_over: frozenset[str]) -> Iterator[Any]:
