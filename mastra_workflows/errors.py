@@ -172,7 +172,7 @@ class RunStalledError(RunError):
 
 
 class NotSuspendedError(RunError):
-    """The step to resume is not suspended, or none or several could be meant; nothing was sent."""
+    """The step to resume is not suspended (any more), or none or several could be meant."""
 
 
 class ResumeRefusedError(RunError):

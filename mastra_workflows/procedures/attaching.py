@@ -16,6 +16,7 @@ from mastra_workflows import api
 from mastra_workflows.api import StartOptions
 from mastra_workflows.errors import (
     ConnectionFailedError,
+    NotSuspendedError,
     RunNotStartedError,
     UnavailableError,
     UnknownRunError,
@@ -148,10 +149,21 @@ def attach_or_resume(
         NotSuspendedError: the step does not wait, and was not given this answer either.
     """
     run = yield from read_run(server, workflow_id, run_id)
-    if (step := _answered(run, answer, is_retry)) is not None:
-        log.info("Step %r was given this answer before; it is not resumed again. %s.", step, run)
+    if _is_answered(run, answer, is_retry):
         return run
-    return (yield from resume(server, workflow_id, run_id, answer))
+    try:
+        return (yield from resume(server, workflow_id, run_id, answer))
+    except NotSuspendedError as error:  # perhaps by another try of the same work, just now
+        if _is_answered(error.run, answer, is_retry):
+            return error.run
+        raise
+
+
+def _is_answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> bool:
+    if (step := _answered(run, answer, is_retry)) is None:
+        return False
+    log.info("Step %r was given this answer before; it is not resumed again. %s.", step, run)
+    return True
 
 
 def _answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> str | None:

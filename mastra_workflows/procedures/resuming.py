@@ -42,6 +42,9 @@ from mastra_workflows.schemas import problems
 
 log = logging.getLogger(__name__)
 
+TOO_LATE = "not suspended"
+"""In a server's words when somebody else has resumed the step since it was looked at."""
+
 FOREACH_SINCE = (1, 26)
 """Servers before this one ignore ``forEachIndex`` and give the answer to every item that waits."""
 
@@ -115,7 +118,8 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
         The record as it was read when the suspension was gone.
 
     Raises:
-        NotSuspendedError: the step does not wait, or it is not clear which one is meant.
+        NotSuspendedError: the step does not wait, or somebody else was faster, or it is not clear
+            which one is meant.
         InvalidResumeDataError: the data does not fit the step's resume schema.
         ResumeRefusedError: the server did not take it.
     """
@@ -275,7 +279,7 @@ def _confirm(
     run = yield from until(server, workflow_id, run_id, settled)
     if run is None:
         run = yield from read_run(server, workflow_id, run_id)  # says which run is unknown
-    if waits_at(run, meant):
+    if waits_at(run, meant) or TOO_LATE in said:
         raise _refusal(run, meant, said)
     return run
 
@@ -290,7 +294,7 @@ def _refusal(
             f"{'; '.join(lines) or said}. {run}.",
             problems=lines,
         )
-    if "not suspended" in said and not waits_at(run, meant):
+    if TOO_LATE in said and not waits_at(run, meant):
         return NotSuspendedError(
             f"Step {meant.name!r} is not suspended any more; somebody else resumed it. {run}.", run
         )

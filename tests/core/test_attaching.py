@@ -6,13 +6,14 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient
+from mastra_workflows import MastraClient, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, NotSuspendedError, RunFailedError
 from scripts.sample_server import ROOT, SampleServer
 
@@ -190,6 +191,27 @@ def test_an_answer_is_given_once(
     assert "was given this answer before" in caplog.text
     with pytest.raises(NotSuspendedError):
         run.attach_or_resume(step="approve", resume_data={"approved": False})
+
+
+def test_tries_at_once_that_give_the_same_answer_resume_once(
+    client: MastraClient, key: str
+) -> None:
+    """A task that was taken for dead and its retry: neither fails."""
+    run = client.get_workflow("refundApproval").run(key)
+    run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
+    run.wait(on_suspend="return")
+    barrier = threading.Barrier(5)
+
+    def attempt(number: int) -> WorkflowRun:
+        barrier.wait()
+        return run.attach_or_resume(
+            step="approve", resume_data={"approved": True}, is_retry=number > 0
+        )
+
+    with ThreadPoolExecutor(5) as pool:
+        records = list(pool.map(attempt, range(5)))
+    assert {record.run_id for record in records} == {key}
+    assert run.wait(timeout=30).result["refunded"] == 1
 
 
 def test_the_next_question_is_not_answered_by_a_retry(client: MastraClient, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,6 @@ from mastra_workflows.errors import (
     InvalidResumeDataError,
     MastraError,
     NotSuspendedError,
-    ResumeRefusedError,
     UnsupportedError,
 )
 from scripts.sample_server import SampleServer
@@ -143,23 +143,28 @@ def test_a_run_that_is_over(client: MastraClient, key: str) -> None:
             verb(resume_data={"approved": True})
 
 
-def test_of_several_at_once_one_wins(client: MastraClient, key: str) -> None:
+@pytest.mark.parametrize("verb", ["resume", "resume_async", "attach_or_resume"])
+def test_of_several_at_once_one_wins(client: MastraClient, key: str, verb: str) -> None:
     run = suspended_refund(client, key)
     barrier = threading.Barrier(5)
 
     def resume(number: int) -> WorkflowRun | MastraError:
         barrier.wait()
         try:
-            return run.resume_async(resume_data={"approved": True, "note": str(number)})
-        except (NotSuspendedError, ResumeRefusedError) as error:
+            record: WorkflowRun = getattr(run, verb)(
+                resume_data={"approved": True, "note": str(number)}
+            )
+        except NotSuspendedError as error:
             return error
+        return record
 
     with ThreadPoolExecutor(5) as pool:
         outcomes = list(pool.map(resume, range(5)))
-    assert run.wait(timeout=30).is_success
-    winners = [outcome for outcome in outcomes if isinstance(outcome, WorkflowRun)]
-    assert winners
-    assert {winner.result["note"] for winner in winners} == {run.read().result["note"]}
+    winners = [number for number in range(5) if isinstance(outcomes[number], WorkflowRun)]
+    assert [run.wait(timeout=30).result["note"]] == [str(number) for number in winners]
+    for error in outcomes:
+        if isinstance(error, NotSuspendedError):
+            assert re.search("somebody else resumed it|there is nothing to resume", str(error))
 
 
 def test_a_suspension_outlives_the_server(key: str) -> None:

@@ -124,11 +124,12 @@ def test_invalid_resume_data(world: World, procedure: Any, verb: str) -> None:
     assert world.sent("POST") == []
 
 
-def test_somebody_else_was_faster(world: World) -> None:
+@BOTH
+def test_somebody_else_was_faster(world: World, procedure: Any, verb: str) -> None:
     world.on_run("suspended", "resumed")
-    world.on("POST", "/resume-async$", "resume-async-refused")
+    world.on("POST", f"/{verb}$", f"{verb}-refused")
     with pytest.raises(NotSuspendedError, match="somebody else resumed it"):
-        resumed(world, resume_async)
+        resumed(world, procedure)
 
 
 def test_the_server_does_not_take_it(world: World) -> None:
