@@ -110,7 +110,7 @@ test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The ol
 	@echo "==> Tests on the oldest Prefect"
 	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
 
-reliability: ## docs/reliability.md anew: what was broken, what came of it
+reliability: ## Break everything on purpose; writes the tables of docs/reliability.md
 	@$(call each,reliability,reliability-airflow reliability-prefect)
 
 reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from tests.support.reliability import VARIABLE
+from tests.support.reliability import Rows, rewrite_table
 from tests.system.soak.soaking import Soaked
 
-BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 HEAD = (
-    "| mode | runs | processes ended | requests broken | duplicates | lost | leaked | seed |\n"
-    "|---|---|---|---|---|---|---|---|\n"
+    "mode",
+    "runs",
+    "processes ended",
+    "requests broken",
+    "duplicates",
+    "lost",
+    "leaked",
+    "seed",
 )
 
 
 def write_row(soaked: Soaked) -> None:
     """Put the row of a mode in the place of its former one, in the file that $RELIABILITY names."""
-    if not (target := os.environ.get(VARIABLE)):
-        return
-    path = Path(target)
-    before, _, rest = path.read_text().partition(BEGIN)
-    inside, found, after = rest.partition(END)
-    assert found, f"{path} has no marks {BEGIN} and {END}"
-    rows = {_mode(line): line for line in inside.strip().splitlines()[2:]}
-    rows[soaked.mode] = _row(soaked)
-    table = HEAD + "".join(f"{rows[mode]}\n" for mode in sorted(rows))
-    path.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
+
+    def replace(former: Rows) -> Rows:
+        return [*(row for row in former if row[0] != soaked.mode), _row(soaked)]
+
+    rewrite_table("soak", HEAD, replace)
 
 
-def _mode(line: str) -> str:
-    return line.split("|")[1].strip()
-
-
-def _row(soaked: Soaked) -> str:
+def _row(soaked: Soaked) -> list[str]:
     ended = sum(number for kind, number in soaked.dealt.items() if kind.startswith("SIG"))
     cells = (
         soaked.mode,
@@ -45,4 +38,4 @@ def _row(soaked: Soaked) -> str:
         soaked.leaked,
         soaked.seed,
     )
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+    return [str(cell) for cell in cells]
