@@ -235,10 +235,17 @@ class Begin:
                 work.signal(signal.SIGKILL)
 
 
-def at_once(works: Iterable[Work], scenario: Callable[[Work], object]) -> None:
-    """Let each piece of work have its scenario, side by side."""
+def at_once(
+    works: Iterable[Work], scenario: Callable[[Work], object], *, ways: int | None = None
+) -> None:
+    """Let each piece of work have its scenario, side by side.
+
+    Args:
+        ways: how many at once at most; by default all. A flow run's process costs seconds of CPU
+            before it does anything.
+    """
     works = list(works)
-    with ThreadPoolExecutor(len(works)) as pool:
+    with ThreadPoolExecutor(ways or len(works)) as pool:
         ends = [pool.submit(scenario, work) for work in works]
     errors = [error for end in ends if isinstance(error := end.exception(), Exception)]
     if errors:

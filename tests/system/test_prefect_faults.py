@@ -352,6 +352,7 @@ REQUESTS: Mapping[str, tuple[str, str]] = {
 
 
 @pytest.mark.matrix
+@pytest.mark.timeout(900)  # twelve flow runs
 @pytest.mark.parametrize("fault", list(FAULTS))
 def test_the_network_fails(begin: Begin, fault: str) -> None:
     """At each request in turn for the flows, at the first of each kind at once for the tasks."""
@@ -373,4 +374,4 @@ def test_the_network_fails(begin: Begin, fault: str) -> None:
         assert any(seen.fault is not None for seen in work.proxy.seen), f"{work} met no fault"
         work.tell(f"{fault}: {works[work]}", "1", RIGHT)
 
-    at_once(works, scenario)
+    at_once(works, scenario, ways=4)
