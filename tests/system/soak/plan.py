@@ -20,10 +20,11 @@ REQUESTS = {
     "details": ("GET", r"/workflows/countedCharge$"),
     "start": ("POST", r"/stream$"),
     "record": ("GET", r"/runs/"),
+    "events": ("", r"/(observe|watch)$"),
 }
 """The kinds of requests that a run consists of: method, and pattern of the path."""
 
-REPEATED = ("any request", "record")
+REPEATED = ("any request", "record", "events")
 """Those of which there are many."""
 
 
