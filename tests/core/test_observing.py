@@ -99,6 +99,18 @@ def test_each_step_is_told_of_when_it_happens(
         assert told[-1] == "watch"
 
 
+def test_a_retry_by_the_server_itself_is_not_to_be_seen(client: MastraClient, key: str) -> None:
+    """Neither generation tells of a step's own ``retries``; were it to, it should be logged."""
+    run = client.get_workflow("retriedImport").run(key)
+    events = [event for event in run.stream(input_data={"key": key}) if event.type != "watch"]
+    assert [mark for mark in marks(events) if "store-rows" in mark] == [
+        "start store-rows", "result store-rows",
+    ]  # fmt: skip
+    record = run.read()
+    assert record.result == {"stored": 3, "attempts": 2}
+    assert all(step.error is None for step in record.steps)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

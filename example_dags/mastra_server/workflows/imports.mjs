@@ -33,41 +33,51 @@ export function defineImports({ createWorkflow, createStep, z, counts }) {
 
   const key = z.string().min(1).describe('What to count the executions under; choose a new one');
   const flakyRead = z.object({ key, rows: z.number() });
-  const flakyImport = createWorkflow({
-    id: 'flaky-import',
-    description: 'Fails to store its rows the first time it tries to for a key, and never again',
-    inputSchema: z.object({ key }),
-    outputSchema: z.object({ stored: z.number(), attempts: z.number() }),
-  })
-    .then(
-      createStep({
-        id: 'read-file',
-        description: 'Counted under "<key>/read-file"',
-        inputSchema: z.object({ key }),
-        outputSchema: flakyRead,
-        execute: async ({ inputData, runId }) => {
-          const execution = await counts.begin(`${inputData.key}/read-file`, runId);
-          await counts.finish(execution);
-          return { key: inputData.key, rows: 3 };
-        },
-      }),
-    )
-    .then(
-      createStep({
-        id: 'store-rows',
-        description: 'Counted under "<key>"',
-        inputSchema: flakyRead,
-        outputSchema: z.object({ stored: z.number(), attempts: z.number() }),
-        execute: async ({ inputData, runId }) => {
-          const execution = await counts.begin(inputData.key, runId);
-          const attempts = await counts.count(inputData.key);
-          if (attempts === 1) throw new Error('connection lost, try again');
-          await counts.finish(execution);
-          return { stored: inputData.rows, attempts };
-        },
-      }),
-    )
-    .commit();
+  // `retries` is how often the server itself tries the failed step again, within the same run.
+  const flaky = (id, description, options = {}) =>
+    createWorkflow({
+      id,
+      description,
+      inputSchema: z.object({ key }),
+      outputSchema: z.object({ stored: z.number(), attempts: z.number() }),
+    })
+      .then(
+        createStep({
+          id: 'read-file',
+          description: 'Counted under "<key>/read-file"',
+          inputSchema: z.object({ key }),
+          outputSchema: flakyRead,
+          execute: async ({ inputData, runId }) => {
+            const execution = await counts.begin(`${inputData.key}/read-file`, runId);
+            await counts.finish(execution);
+            return { key: inputData.key, rows: 3 };
+          },
+        }),
+      )
+      .then(
+        createStep({
+          id: 'store-rows',
+          ...options,
+          description: 'Counted under "<key>"',
+          inputSchema: flakyRead,
+          outputSchema: z.object({ stored: z.number(), attempts: z.number() }),
+          execute: async ({ inputData, runId }) => {
+            const execution = await counts.begin(inputData.key, runId);
+            const attempts = await counts.count(inputData.key);
+            if (attempts === 1) throw new Error('connection lost, try again');
+            await counts.finish(execution);
+            return { stored: inputData.rows, attempts };
+          },
+        }),
+      )
+      .commit();
+  const flakyImport = flaky(
+    'flaky-import',
+    'Fails to store its rows the first time it tries to for a key, and never again',
+  );
+  const retriedImport = flaky('retried-import', 'The same, but the server retries the step', {
+    retries: 1,
+  });
 
   const charge = z.object({
     key,
@@ -124,5 +134,5 @@ export function defineImports({ createWorkflow, createStep, z, counts }) {
     )
     .commit();
 
-  return { failingImport, flakyImport, countedCharge, earlyExit };
+  return { failingImport, flakyImport, retriedImport, countedCharge, earlyExit };
 }
