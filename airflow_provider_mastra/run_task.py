@@ -10,8 +10,14 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
-from mastra_workflows import Run
+from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.models import JSON
+
+NOTHING_TO_TELL: dict[str, JSON] = {"error": None, "suspensions": []}
+"""Of a run that is under way or succeeded."""
+
+FORETOLD = frozenset({"run_id", "workflow_id", "url"})
 
 
 class MastraRunTask(BaseOperator):
@@ -24,7 +30,8 @@ class MastraRunTask(BaseOperator):
         check_data: whether input and resume data are checked against the workflow's own JSON
             Schemas before they are sent.
         multiple_outputs: whether each part of the outcome is stored under its own name as well,
-            for ``task.output["run_id"]`` and ``task.output["result"]``. Off, it is stored once.
+            for ``task.output["run_id"]`` and ``task.output["result"]``, and the parts of a run
+            that failed. Off, it is stored once.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "run_id", "mastra_conn_id")
@@ -72,6 +79,30 @@ class MastraRunTask(BaseOperator):
         context["ti"].xcom_push(key="run_id", value=run.run_id)
         # Without a Studio too: Airflow logs an error for an XCom that is looked for in vain.
         context["ti"].xcom_push(key=MastraRunLink.xcom_key, value=url or "")
+
+    def foretell(self, run: Run, context: Context) -> None:
+        """Store the parts of the outcome that are known before the wait.
+
+        Each is a request to Airflow, and after the wait it is what keeps the task from its success.
+        """
+        if self.multiple_outputs and self.do_xcom_push:
+            parts = {"workflow_id": run.workflow_id, "url": self.url(run), **NOTHING_TO_TELL}
+            for key, value in parts.items():
+                context["ti"].xcom_push(key=key, value=value)
+
+    def outcome(self, record: WorkflowRun, run: Run, context: Context) -> dict[str, JSON]:
+        """The outcome of a wait, whose other parts were foretold; each part is stored once.
+
+        Returns:
+            ``run_id, workflow_id, status, result, error, suspensions, url``.
+        """
+        outcome = record.outcome(self.url(run))
+        if self.multiple_outputs and self.do_xcom_push:
+            for key, value in outcome.items():
+                if key not in FORETOLD and (key, value) not in NOTHING_TO_TELL.items():
+                    context["ti"].xcom_push(key=key, value=value)
+            self.multiple_outputs = False  # in this process: Airflow would store all of them again
+        return outcome
 
     def choose_run_id(self, context: Context) -> str:
         """The id of the run that the task is about."""

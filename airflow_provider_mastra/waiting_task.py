@@ -115,7 +115,7 @@ class MastraWaitingTask(MastraRunTask):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self._under_way: Run | None = None
-        self._ti: Any = None
+        self._context: Any = None
 
     @abstractmethod
     def set_going(self, run: Run, context: Context) -> Run:
@@ -135,28 +135,30 @@ class MastraWaitingTask(MastraRunTask):
             AirflowFailException: another try would fail as well.
             MastraError: everything else that went wrong; a retry finds the same run.
         """
-        self._ti = context["ti"]
+        self._context = context
         with without_useless_retries(), self.hook:
             run = self._under_way = self.handle(context)
             started = self._under_way = self.set_going(run, context)
             if started.run_id != run.run_id:
                 self.tell(started, context)
             if not self.wait_for_completion:
-                record = started.read()
-            elif self.deferrable:
+                self._under_way = None
+                return started.read().outcome(self.url(started))
+            self.foretell(started, context)
+            if self.deferrable:
                 # A short run is over before a triggerer would have taken it up.
                 record = self._wait_or_defer(started, MOMENT, self._deadline(), restarted=None)
             else:
                 record = self._wait(started, self.timeout)
             self._under_way = None
-            return record.outcome(self.url(started))
+            return self.outcome(record, started, context)
 
     def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
         """Go on after the triggerer's waiting: read the run, and decide.
 
         Returns and raises: as `execute`.
         """
-        self._ti = context["ti"]
+        self._context = context
         with without_useless_retries(), self.hook:
             workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
             run = self._under_way = workflow.run(event["run_id"])
@@ -168,7 +170,7 @@ class MastraWaitingTask(MastraRunTask):
                 restarted = self._restart(run, event)
             record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
             self._under_way = None
-            return record.outcome(self.url(run))
+            return self.outcome(record, run, context)
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
@@ -232,7 +234,7 @@ class MastraWaitingTask(MastraRunTask):
             "on_event": progress.hear,
         }
         try:
-            record = run.wait(**arguments)
+            record = run.wait(**arguments).raise_for_status()
         except WaitTimeoutError as error:
             if not is_last:
                 raise
@@ -240,9 +242,10 @@ class MastraWaitingTask(MastraRunTask):
             self._time_is_over(run, error)
         except RunError as error:
             self.log.info(summary(error.run))
+            self.outcome(error.run, run, self._context)
             raise
         self.log.info(summary(record))
-        return record.raise_for_status()
+        return record
 
     def _time_is_over(self, run: Run, error: WaitTimeoutError) -> NoReturn:
         if not self.cancel_on_timeout:
@@ -327,7 +330,7 @@ class MastraWaitingTask(MastraRunTask):
         if not self.cancel_on_kill:
             return "cancel_on_kill is off"
         try:
-            state = task_state(self._ti)
+            state = task_state(self._context["ti"])
         except Exception as error:  # Airflow is out of reach: so nobody has marked the task there
             return f"Airflow does not say how the task stands ({error}); a retry finds the run"
         if state in PROCESS_IS_UNWANTED:

@@ -28,6 +28,7 @@ from mastra_workflows.errors import (
     ServerLostError,
     WaitTimeoutError,
 )
+from mastra_workflows.models import JSON
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
 
@@ -98,21 +99,25 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         try:
             with without_useless_retries(*ENDS), self.hook:
                 deadline = time.time() + self.timeout
-                return self._wait_or_defer(self.handle(context), MOMENT, deadline)
+                run = self.handle(context)
+                self.foretell(run, context)
+                return self._wait_or_defer(run, MOMENT, deadline, context)
         except AirflowException as error:
             if self.soft_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
 
-    def execute_complete(self, context: Context, event: Ended) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
         """Go on after the triggerer's waiting: read the run, and decide."""
         with without_useless_retries(*ENDS), self.hook:
             workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
             deadline = event["deadline"]
             assert deadline is not None
-            return self._wait_or_defer(workflow.run(event["run_id"]), 0.0, deadline)
+            return self._wait_or_defer(workflow.run(event["run_id"]), 0.0, deadline, context)
 
-    def _wait_or_defer(self, run: Run, seconds: float, deadline: float) -> dict[str, Any]:
+    def _wait_or_defer(
+        self, run: Run, seconds: float, deadline: float, context: Context
+    ) -> dict[str, JSON]:
         left = max(0.0, deadline - time.time())
         arguments: WaitArguments = {**self.wait_arguments, "timeout": min(seconds, left)}
         try:
@@ -130,7 +135,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             raise
         else:
             self.log.info(summary(record))
-            return record.raise_for_status().outcome(self.url(run))
+            return self.outcome(record.raise_for_status(), run, context)
         trigger = MastraWorkflowRunTrigger(
             mastra_conn_id=self.mastra_conn_id,
             workflow_id=run.workflow_id,

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk import DAG, Context, task
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient, Run, RunStatus
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
@@ -50,6 +52,47 @@ def test_returns_the_runs_outcome_and_tells_each_step(
     ]
     places = [result.log.index(line) for line in lines]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_each_part_is_stored_once_and_what_can_be_before_the_wait(
+    connected: SampleServer,
+    run_dag: RunDag,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
+) -> None:
+    """Each is a request to Airflow, and what comes after the wait makes the success late."""
+    stored: list[str] = []
+    push = RuntimeTaskInstance.xcom_push
+
+    def noting(self: RuntimeTaskInstance, key: str, value: Any) -> None:
+        stored.append(key)
+        push(self, key, value)
+
+    monkeypatch.setattr(RuntimeTaskInstance, "xcom_push", noting)
+    with DAG("stored_once", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 2},
+            deferrable=deferrable,
+        )
+    result = run_dag(dag)
+
+    outcome = result.xcom("export")
+    assert {key: result.xcom("export", key=key) for key in outcome} == outcome
+    assert sorted(stored) == sorted([*outcome, MastraRunLink.xcom_key])
+    assert stored[-2:] == ["status", "result"]
+
+
+def test_a_failed_task_leaves_its_runs_error(connected: SampleServer, run_dag: RunDag) -> None:
+    with DAG("error_stored", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="fail", workflow_id="failingImport", input_data={}, retries=0
+        )
+    result = run_dag(dag)
+    assert result.xcom("fail", key="status") == "failed"
+    assert "disk full on import-7" in result.xcom("fail", key="error")["message"]
 
 
 def test_without_waiting_the_outcome_is_that_of_the_moment(
