@@ -172,17 +172,20 @@ mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildc
 
 lint-core: $(CORE)
 	@echo "==> mypy of the shared part"
-	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core)
+	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core \
+		$(filter-out benchmarks/airflow% benchmarks/prefect%,$(wildcard benchmarks/*.py)) \
+		benchmarks/contenders)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
 	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system/*.py tests/system/dags \
-		tests/system/soak/*.py tests/system/soak/dags)
+		tests/system/soak/*.py tests/system/soak/dags benchmarks/airflow*.py \
+		benchmarks/airflow_dags)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"
 	@$(call mypy,prefect,prefect_mastra tests/prefect tests/system/flows \
-		tests/system/soak/flows)
+		tests/system/soak/flows benchmarks/prefect*.py)
 
 format: $(TOOLS) ## Format, and mend what ruff can mend
 	@.build/tools/bin/ruff check --fix .
