@@ -32,7 +32,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.sensors.workflow"]}],
         "triggers": [
-            {"integration-name": NAME, "python-modules": [f"{PACKAGE}.triggers.workflow"]}
+            {
+                "integration-name": NAME,
+                "python-modules": [
+                    f"{PACKAGE}.triggers.suspension",
+                    f"{PACKAGE}.triggers.workflow",
+                ],
+            }
         ],
         "extra-links": [f"{PACKAGE}.links.mastra.MastraRunLink"],
         "connection-types": [CONNECTION_TYPE],

@@ -132,6 +132,11 @@ class PollPolicy:
         if self.timeout is not None and not self.timeout >= 0:
             raise ConfigurationError(f"timeout is {self.timeout}; it must be 0 or more.")
 
+    def wait(self, looks: int) -> float:
+        """Seconds until the next look, after so many that have shown nothing new."""
+        full = min(self.first_wait * 2.0 ** min(looks - 1, 64), self.longest_wait)
+        return full * random.uniform(1 - JITTER, 1)
+
     def retrying(self, again: Callable[[RetryCallState], bool]) -> Retrying:
         """A new tenacity object for one wait; it gives the last look when the time is over."""
         within = math.inf if self.timeout is None else self.timeout

@@ -56,6 +56,13 @@ def test_a_wait_is_its_full_length_less_some_jitter(
     assert full * (1 - JITTER) * 0.999 <= wait <= full * 1.001
 
 
+@given(SECONDS, SECONDS, st.integers(1, 5000))
+def test_looks_without_news_become_rarer(first: float, cap: float, looks: int) -> None:
+    full = min(first * 2.0 ** min(looks - 1, 64), cap)
+    wait = PollPolicy(first_wait=first, longest_wait=cap).wait(looks)
+    assert full * (1 - JITTER) * 0.999 <= wait <= full * 1.001
+
+
 def test_waiters_do_not_march() -> None:
     waits = {wait_jittered(1.0, 30.0)(after(3)) for _ in range(20)}
     assert len(waits) > 10

@@ -1,0 +1,216 @@
+"""Watching for questions in the triggerer, on both generations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import AssetWatcher
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_mastra.triggers import suspension
+from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
+from mastra_workflows import MastraClient, Run
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.models import from_iso
+from mastra_workflows.questions import questions
+from scripts.sample_server import Generation, SampleServer
+from tests.airflow.harness import TOKEN, Connect
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import DropRequest
+
+REFUND = {"order": "A-17", "amount": 2500, "reason": "very secret"}
+APPROVED = {"approved": True}
+WORKFLOWS = ("refundApproval", "parallelReview", "photoReview")
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server of this module's own, where nobody else asks anything."""
+    generation: Generation = request.param
+    with SampleServer(generation, token=TOKEN) as server:
+        yield server
+
+
+class Inbox:
+    """A server without an open question, whoever asks on it, and the proxy before it."""
+
+    def __init__(self, proxy: FaultProxy, client: MastraClient, connect: Connect) -> None:
+        self.proxy, self.client, self.connect = proxy, client, connect
+        connect(proxy.url, password=TOKEN)
+
+    def begin(self, workflow_id: str, run_id: str, **input_data: Any) -> Run:
+        run = self.client.get_workflow(workflow_id).run(run_id)
+        assert run.start_async(input_data=input_data or REFUND).is_suspended
+        return run
+
+    async def until_looked(self, looks: int = 2) -> None:
+        """Wait until the trigger has looked at the server so often from now on."""
+        before = self.proxy.count("GET", "/runs$")
+        await until(lambda: self.proxy.count("GET", "/runs$") >= before + looks)
+
+
+@pytest.fixture
+def inbox(
+    quiet_server: SampleServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Inbox]:
+    """That server; in the end what the test has left open is answered."""
+    monkeypatch.setattr(suspension, "STORED_SECONDS", 0.0)
+    with (
+        FaultProxy(quiet_server.url) as proxy,
+        MastraClient(quiet_server.url, token=TOKEN) as client,
+    ):
+        yield Inbox(proxy, client, connect)
+        for workflow_id in WORKFLOWS:
+            workflow = client.get_workflow(workflow_id)
+            while open_questions := workflow.new_questions().questions:
+                for question in open_questions:
+                    run = workflow.run(question.run_id)
+                    run.resume(step=question.suspension.step, resume_data=APPROVED)
+
+
+def made_again(workflow_id: str, **options: Any) -> MastraSuspensionTrigger:
+    """A trigger as Airflow stores and makes it again."""
+    options = {"poll_interval": 0.05, "max_poll_interval": 0.1, **options}
+    path, arguments = MastraSuspensionTrigger(workflow_id=workflow_id, **options).serialize()
+    assert path == "airflow_provider_mastra.triggers.suspension.MastraSuspensionTrigger"
+    return MastraSuspensionTrigger(**json.loads(json.dumps(arguments)))
+
+
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not so():
+            await asyncio.sleep(0.01)
+
+
+async def news(events: AsyncIterator[TriggerEvent]) -> list[dict[str, Any]]:
+    """The questions of the next event."""
+    async with asyncio.timeout(30):
+        event = await anext(events)
+    asked: list[dict[str, Any]] = event.payload["questions"]
+    assert len(json.dumps(event.payload)) < 1000
+    assert "secret" not in json.dumps(event.payload)
+    return asked
+
+
+async def silence(events: AsyncIterator[TriggerEvent], inbox: Inbox) -> None:
+    """Nothing more comes; the trigger is over by that."""
+    next_one = asyncio.ensure_future(anext(events))
+    await inbox.until_looked()
+    assert not next_one.done()
+    next_one.cancel()
+    await asyncio.gather(next_one, return_exceptions=True)
+
+
+async def test_an_event_says_which_question_it_is_and_no_more(inbox: Inbox, key: str) -> None:
+    run = inbox.begin("refundApproval", key)
+    (question,) = questions(run.read())
+    events = made_again("refundApproval").run()
+    assert await news(events) == [
+        {
+            "key": question.key,
+            "workflow_id": "refundApproval",
+            "run_id": key,
+            "step": ["approve"],
+            "for_each_index": None,
+            "suspended_at": str(question.suspension.suspended_at).replace(" ", "T"),
+        }
+    ]
+    await silence(events, inbox)
+
+
+async def test_each_round_and_each_branch_is_told_of_once(inbox: Inbox, key: str) -> None:
+    rounds = made_again("photoReview").run()
+    run = inbox.begin("photoReview", key, photos=["a.jpg", "b.jpg"])
+    assert [one["for_each_index"] for one in await news(rounds)] == [0]
+    run.resume(resume_data=APPROVED)
+    assert [one["for_each_index"] for one in await news(rounds)] == [1]
+    run.resume(resume_data=APPROVED)
+    await silence(rounds, inbox)
+
+    branches = made_again("parallelReview").run()
+    run = inbox.begin("parallelReview", key, document="plan")
+    assert sorted(one["step"] for one in await news(branches)) == [["finance"], ["legal"]]
+    run.resume(step="legal", resume_data=APPROVED)
+    await silence(branches, inbox)
+
+
+async def test_without_a_store_a_new_triggerer_tells_again_by_the_same_key(
+    inbox: Inbox, key: str
+) -> None:
+    inbox.begin("refundApproval", key)
+    told = []
+    for _ in range(2):
+        events = made_again("refundApproval").run()
+        told.append(await news(events))
+        await silence(events, inbox)
+    assert told[0] == told[1]
+
+
+async def test_an_outage_is_survived(inbox: Inbox, key: str) -> None:
+    events = made_again("refundApproval").run()
+    first = asyncio.ensure_future(news(events))
+    await inbox.until_looked()
+    is_down = True
+    inbox.proxy.on("", "", DropRequest(), when=lambda: is_down)
+    await until(lambda: inbox.proxy.seen[-1].fault is not None)
+    inbox.begin("refundApproval", key)
+    is_down = False
+    assert [one["run_id"] for one in await first] == [key]
+    await silence(events, inbox)
+
+
+async def test_a_wrong_connection_is_told_once_and_can_be_mended(
+    inbox: Inbox, key: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inbox.begin("refundApproval", key)
+    inbox.connect(inbox.proxy.url, password="wrong-token")
+    events = made_again("refundApproval").run()
+    first = asyncio.ensure_future(news(events))
+    await until(lambda: inbox.proxy.count() > 3)
+    inbox.connect(inbox.proxy.url, password=TOKEN)
+    assert [one["run_id"] for one in await first] == [key]
+    await silence(events, inbox)
+    log = "".join(capfd.readouterr())
+    assert log.count("is not seen now; looking again. The server answered 401") == 1
+    assert log.count("'refundApproval' ask is seen again") == 1
+    assert "wrong-token" not in log
+
+
+async def test_an_open_question_is_told_again_if_that_is_wanted(inbox: Inbox, key: str) -> None:
+    inbox.begin("refundApproval", key)
+    events: Any = made_again("refundApproval", repeat_after=0.001).run()
+    assert await news(events) == await news(events)
+    await events.aclose()
+
+
+async def test_it_says_how_far_to_look_back_on_an_old_server(inbox: Inbox, key: str) -> None:
+    record = inbox.begin("refundApproval", key).read()
+    events: Any = made_again("refundApproval").run()
+    since = (await anext(events)).payload["since"]
+    await events.aclose()
+    if since is None:
+        assert inbox.client.generation.value == "1.x"
+        return
+    (row,) = inbox.client.get_workflow("refundApproval").runs(from_date=from_iso(since))
+    assert row.run_id == record.run_id
+
+
+def test_two_of_a_kind_are_one_to_airflow() -> None:
+    """Else each parsing of the DAG file would make another trigger."""
+    one, other = (BaseEventTrigger.hash(*made_again("w").serialize()) for _ in range(2))
+    assert one == other
+    assert one != BaseEventTrigger.hash(*made_again("v").serialize())
+    AssetWatcher(name="w", trigger=made_again("w"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("poll_interval", 0), ("max_poll_interval", -1), ("lookback", 0), ("repeat_after", -1)],
+)
+def test_options_out_of_range_fail_in_the_dag_file(option: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=option):
+        made_again("refundApproval", **{option: value})
