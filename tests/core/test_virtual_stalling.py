@@ -1,0 +1,123 @@
+"""A run whose record stands still, in virtual time: when it is restarted, and when not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mastra_workflows.api import Response
+from mastra_workflows.errors import RunStalledError, WaitTimeoutError
+from mastra_workflows.models import WorkflowRun
+from mastra_workflows.procedures import WaitOptions, wait
+from tests.core import recorded
+from tests.core.virtual import LOST, NOTHING, Silent, World
+
+STALL = 100.0
+UNKNOWN = Response(404, {}, b'{"error": "Not Found"}')
+AT_WORK = Silent(NOTHING)
+
+
+@pytest.fixture(params=recorded.GENERATIONS)
+def world(request: pytest.FixtureRequest) -> World:
+    world = World(request.param)
+    world.on("POST", "/restart$", "cancel")  # which says no more than that it was taken
+    world.on("POST", "/observe$", NOTHING)
+    return world
+
+
+def waiting(world: World, **options: Any) -> WorkflowRun:
+    arguments: dict[str, Any] = {
+        "stall_timeout": STALL,
+        "on_stall": "restart",
+        "timeout": 10 * STALL,
+        **options,
+    }
+    return world.run(wait(world.server, "w", "r", WaitOptions(**arguments)))
+
+
+def restarts(world: World) -> int:
+    return len(world.sent("POST", "/restart$"))
+
+
+def after_restarts(world: World, *records: str | Response) -> Callable[[WorkflowRun], None]:
+    """What the record is after the first restart, after the second one, and so on."""
+
+    def look(_: WorkflowRun) -> None:
+        if number := restarts(world):
+            world.on_run(records[number - 1])
+
+    return look
+
+
+def moved(world: World) -> Response:
+    """The record of a run under way whose step has begun anew."""
+    body = recorded.body(world.generation, "running")
+    body["steps"]["export"]["startedAt"] += 1
+    return recorded.json_answer(body)
+
+
+@pytest.mark.parametrize("stream", [NOTHING, UNKNOWN])
+def test_a_lost_run_is_restarted_once_it_has_stood_still_for_long_enough(
+    world: World, stream: Response
+) -> None:
+    world.on_run("running")
+    world.on("POST", "/observe$", stream)
+    began = world.now
+    assert waiting(world, on_look=after_restarts(world, "success")).is_success
+    assert restarts(world) == 1
+    assert STALL <= world.now - began < 2 * STALL
+
+
+def test_a_restart_without_effect_is_not_repeated(world: World) -> None:
+    world.on_run("running")
+    with pytest.raises(RunStalledError, match="It was restarted before, without effect"):
+        waiting(world)
+    assert restarts(world) == 1
+
+
+def test_a_run_that_was_lost_again_is_restarted_again(world: World) -> None:
+    world.on_run("running")
+    look = after_restarts(world, moved(world), "success")
+    assert waiting(world, on_look=look).is_success
+    assert restarts(world) == 2
+
+
+def test_a_run_that_moves_in_the_last_moment_is_left_alone(world: World) -> None:
+    """One more look before the restart: its stream ends, too, when it does."""
+    looks = world.on_run("running")
+    began = world.now
+
+    def look(_: WorkflowRun) -> None:
+        if world.now - began >= STALL:
+            looks.answers = [moved(world), world.recorded("success")]
+            looks.count = 0
+
+    assert waiting(world, on_look=look, observe=False).is_success
+    assert restarts(world) == 0
+
+
+@pytest.mark.parametrize("on_stall", ["fail", "wait"])
+def test_it_is_restarted_only_where_that_is_wanted(world: World, on_stall: str) -> None:
+    world.on_run("running")
+    with pytest.raises(RunStalledError if on_stall == "fail" else WaitTimeoutError):
+        waiting(world, on_stall=on_stall)
+    assert restarts(world) == 0
+
+
+def test_a_server_that_is_at_work_on_it(world: World) -> None:
+    world.on_run("running")
+    world.on("POST", "/observe$", AT_WORK)
+    world.on("GET", "/watch$", AT_WORK)
+    with pytest.raises(WaitTimeoutError):
+        waiting(world)
+    assert restarts(world) == 0
+
+
+def test_an_outage_is_no_stall(world: World) -> None:
+    world.on_run("running")
+    world.on("POST", "/observe$", LOST)
+    with pytest.raises(WaitTimeoutError):
+        waiting(world, observe=False)
+    assert restarts(world) == 0
