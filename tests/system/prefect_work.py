@@ -231,8 +231,9 @@ class Begin:
 
     def end(self) -> None:
         for work in self._works:
-            if work.is_begun and work.executes():
-                work.signal(signal.SIGKILL)
+            if work.is_begun:
+                with suppress(ServiceError, ProcessLookupError):  # it may have ended by itself
+                    work.signal(signal.SIGKILL)
 
 
 def at_once(
