@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
 )
+from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, Run, RunStatus
 from scripts.sample_server import ROOT, Generation, SampleServer
 from tests.airflow.harness import STUDIO, Connect, RunDag, StartRun, mark
@@ -126,6 +128,66 @@ def test_what_the_tasks_state_means_to_its_run(
     result = run_dag(dag)
 
     assert said in result.log
+    is_spared = "goes on" in said
+    assert result.task_state("export") == ("success" if is_spared else "failed")
+    run = client.get_workflow("slowExport").run_execution_result(key)
+    assert run.status == (RunStatus.SUCCESS if is_spared else RunStatus.CANCELED)
+
+
+class KilledInTriggerer(MastraRunWorkflowOperator):
+    """Its trigger is told that it was killed, while the task stands as a test wants it."""
+
+    state: str | None = None
+
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Start the run, and kill the trigger that would wait for it."""
+        started = super().set_going(run, context)
+        trigger = MastraWorkflowRunTrigger(
+            mastra_conn_id=self.mastra_conn_id,
+            workflow_id=run.workflow_id,
+            run_id=run.run_id,
+            wait={},
+            deadline=None,
+            cancel_on_kill=self.cancel_on_kill,
+        )
+        trigger.task_instance = context["ti"]
+        mark(self.dag_id, self.task_id, self.state)
+        asyncio.run(trigger.on_kill())
+        mark(self.dag_id, self.task_id, "running")
+        return started
+
+
+@pytest.mark.parametrize(
+    ("state", "cancel_on_kill", "said"),
+    [
+        ("failed", True, "is canceled."),
+        ("success", True, "is canceled."),
+        (None, True, "is canceled."),  # cleared
+        ("failed", False, "goes on, since cancel_on_kill is off."),
+        ("deferred", True, "goes on: the task is deferred."),  # another triggerer has it now
+    ],
+)
+def test_what_the_tasks_state_means_to_the_run_of_its_trigger(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    key: str,
+    state: str | None,
+    cancel_on_kill: bool,
+    said: str,
+) -> None:
+    with DAG("killed_in_triggerer", schedule=None) as dag:
+        operator = KilledInTriggerer(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 3},
+            run_id=key,
+            cancel_on_kill=cancel_on_kill,
+        )
+    operator.state = state
+    result = run_dag(dag)
+
+    assert f"Run '{key}' of workflow 'slowExport' {said}" in result.log
     is_spared = "goes on" in said
     assert result.task_state("export") == ("success" if is_spared else "failed")
     run = client.get_workflow("slowExport").run_execution_result(key)
