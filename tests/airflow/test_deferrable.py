@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,7 +21,7 @@ from airflow_provider_mastra.operators.workflow import (
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, RunStatus
-from scripts.sample_server import SampleServer
+from scripts.sample_server import ROOT, SampleServer
 from tests.airflow.harness import Connect, RunDag
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest
@@ -70,6 +73,24 @@ def test_a_run_is_waited_for_in_the_triggerer(
     assert IN_TRIGGERER in result.log
     assert "The triggerer's waiting is over (over): Run" in result.log
     assert connected.executions(key) == 1
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_airflows_own_option_is_the_default(default: bool) -> None:
+    """It is read when the operators are imported, so in a process of its own."""
+    program = (
+        "from airflow_provider_mastra.operators.workflow import *\n"
+        "from airflow_provider_mastra.sensors.workflow import *\n"
+        "ids = {'task_id': 'task', 'workflow_id': 'w'}\n"
+        "tasks = [MastraRunWorkflowOperator(**ids), MastraWorkflowRunSensor(**ids, run_id='r')]\n"
+        "tasks.append(MastraResumeWorkflowOperator(**ids, run_id='r'))\n"
+        "print([task.deferrable for task in tasks])"
+    )
+    environment = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(default)}
+    printed = subprocess.check_output(
+        [sys.executable, "-c", program], text=True, env=environment, cwd=ROOT
+    )
+    assert printed.splitlines()[-1] == str([default] * 3)
 
 
 def test_a_short_run_is_not_deferred(connected: SampleServer, run_dag: RunDag) -> None:
