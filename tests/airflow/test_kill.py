@@ -150,7 +150,8 @@ class KilledInTriggerer(MastraRunWorkflowOperator):
             deadline=None,
             cancel_on_kill=self.cancel_on_kill,
         )
-        trigger.task_instance = context["ti"]
+        ti: Any = context["ti"]  # a triggerer's has another type, and the same ids
+        trigger.task_instance = ti
         mark(self.dag_id, self.task_id, self.state)
         asyncio.run(trigger.on_kill())
         mark(self.dag_id, self.task_id, "running")
