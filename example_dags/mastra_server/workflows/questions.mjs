@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export function defineQuestions({ createWorkflow, createStep, z }) {
+export function defineQuestions({ createWorkflow, createStep, z, counts }) {
   const topic = z.object({ topic: z.string().describe('What it is about') });
   const address = z.object({
     street: z.string().min(1),
@@ -67,11 +67,10 @@ export function defineQuestions({ createWorkflow, createStep, z }) {
         id: 'write',
         inputSchema: topic,
         outputSchema: draft,
-        execute: async ({ inputData: { topic } }) => ({
-          text: `About ${topic}.`,
-          round: 1,
-          done: false,
-        }),
+        execute: async ({ inputData: { topic }, runId }) => {
+          await counts.finish(await counts.begin(topic, runId));
+          return { text: `About ${topic}.`, round: 1, done: false };
+        },
       }),
     )
     .dountil(
