@@ -8,6 +8,7 @@ from prefect_mastra.aio import (
     astart_workflow,
     await_for_workflow_run,
 )
+from prefect_mastra.asking import aask_and_resume, ask_and_resume
 from prefect_mastra.blocks import MastraServer, MastraWorkflow
 from prefect_mastra.flows import run_workflow
 from prefect_mastra.hooks import cancel_mastra_runs
@@ -24,9 +25,11 @@ __all__ = [
     "MastraServer",
     "MastraWorkflow",
     "MastraWorkflowRun",
+    "aask_and_resume",
     "acancel_workflow_run",
     "aresume_workflow",
     "arun_workflow",
+    "ask_and_resume",
     "astart_workflow",
     "await_for_workflow_run",
     "cancel_mastra_runs",

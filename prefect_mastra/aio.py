@@ -6,7 +6,8 @@ What each does, takes and raises is told at its twin in `tasks` and `flows`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -15,8 +16,12 @@ from mastra_workflows import OnSuspend
 from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
+from mastra_workflows.questions import Answers, OnResponseTimeout
+from prefect_mastra.asking import aconverse
 from prefect_mastra.blocks import MastraServer
+from prefect_mastra.conversation import conversation
 from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.pausing import Pause
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
@@ -120,7 +125,12 @@ async def arun_workflow(
     tracing_options: dict[str, Any] | None = None,
     resource_id: str | None = None,
     timeout: float | None = None,
-    on_suspend: OnSuspend = "fail",
+    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    answers: Answers | None = None,
+    pause: Pause = "pause",
+    response_timeout: float | timedelta | None = None,
+    on_response_timeout: OnResponseTimeout = "fail",
+    default_answer: JSON = None,
     poll_interval: float = 0.5,
     max_poll_interval: float = 30.0,
     outage_timeout: float = 300.0,
@@ -146,7 +156,7 @@ async def arun_workflow(
         cancel_on_kill=cancel_on_kill,
         cancel_on_timeout=cancel_on_timeout,
         timeout=timeout,
-        on_suspend=on_suspend,
+        on_suspend="return" if on_suspend == "ask" else on_suspend,
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,
@@ -154,6 +164,18 @@ async def arun_workflow(
         on_stall=on_stall,
         observe=observe,
     )
+    talk = None
+    if on_suspend == "ask":
+        talk = conversation(
+            run,
+            answers=answers,
+            pause=pause,
+            response_timeout=response_timeout,
+            on_response_timeout=on_response_timeout,
+            default_answer=default_answer,
+        )
     async with run.acancelling_on_kill():
         await run.astart(on_failed_run=on_failed_run, **arguments)
+        if talk is not None:
+            return await aconverse(run, talk)
         return await run.await_for_completion()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from prefect import flow
 
@@ -10,8 +11,12 @@ from mastra_workflows import OnSuspend
 from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
+from mastra_workflows.questions import Answers, OnResponseTimeout
+from prefect_mastra.asking import converse
 from prefect_mastra.blocks import MastraServer
+from prefect_mastra.conversation import conversation
 from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.pausing import Pause
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
@@ -28,7 +33,12 @@ def run_workflow(
     tracing_options: dict[str, Any] | None = None,
     resource_id: str | None = None,
     timeout: float | None = None,
-    on_suspend: OnSuspend = "fail",
+    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    answers: Answers | None = None,
+    pause: Pause = "pause",
+    response_timeout: float | timedelta | None = None,
+    on_response_timeout: OnResponseTimeout = "fail",
+    default_answer: JSON = None,
     poll_interval: float = 0.5,
     max_poll_interval: float = 30.0,
     outage_timeout: float = 300.0,
@@ -43,8 +53,13 @@ def run_workflow(
 
     Deploy it as it is, or call it in a flow of your own.
 
-    Args and raises: as `start_workflow` and `wait_for_workflow_run`. An interruption anywhere in
-    the flow cancels the run, unless ``cancel_on_kill`` is off.
+    With ``on_suspend="ask"`` a person answers what the run asks, on the page of this flow run; in
+    a flow of your own that is the subflow's, and the log of yours says so.
+
+    Args and raises: as `start_workflow` and `wait_for_workflow_run`; with ``on_suspend="ask"`` also
+    ``answers``, ``pause``, ``response_timeout``, ``on_response_timeout`` and ``default_answer`` of
+    `ask_and_resume`. An interruption anywhere in the flow cancels the run, unless
+    ``cancel_on_kill`` is off.
 
     Returns:
         The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
@@ -63,7 +78,7 @@ def run_workflow(
         cancel_on_kill=cancel_on_kill,
         cancel_on_timeout=cancel_on_timeout,
         timeout=timeout,
-        on_suspend=on_suspend,
+        on_suspend="return" if on_suspend == "ask" else on_suspend,
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,
@@ -71,6 +86,16 @@ def run_workflow(
         on_stall=on_stall,
         observe=observe,
     )
+    talk = None
+    if on_suspend == "ask":
+        talk = conversation(
+            run,
+            answers=answers,
+            pause=pause,
+            response_timeout=response_timeout,
+            on_response_timeout=on_response_timeout,
+            default_answer=default_answer,
+        )
     with run.cancelling_on_kill():
         run.start(on_failed_run=on_failed_run, **arguments)
-        return run.wait_for_completion()
+        return converse(run, talk) if talk else run.wait_for_completion()

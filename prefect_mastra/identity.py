@@ -115,6 +115,19 @@ def is_retry() -> bool:
     )
 
 
+def is_resumed() -> bool:
+    """Whether a flow run goes on from its top after it was suspended, which is no new try of it.
+
+    Prefect keeps the pauses of a try, and forgets them when the flow run is tried again.
+    """
+    return any(
+        isinstance(context, FlowRunContext)
+        and context.flow_run is not None
+        and bool(context.flow_run.empirical_policy.pause_keys)
+        for context in enclosing_runs()
+    )
+
+
 def _digest(workflow_id: str, arguments: StartArguments) -> str:
     try:
         text = json.dumps(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import anyio
 import anyio.to_thread
 from prefect.blocks.abstract import JobRun
+from prefect.exceptions import Pause
 from prefect.logging.handlers import APILogHandler
 
 from mastra_workflows import Cancellation, MastraError, WorkflowRun
@@ -17,17 +18,21 @@ from mastra_workflows.api import StartArguments
 from mastra_workflows.client import Run
 from mastra_workflows.errors import (
     ConfigurationError,
+    ConnectionFailedError,
     RunError,
+    UnavailableError,
     UnknownRunError,
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
+from mastra_workflows.policy import is_transient
 from mastra_workflows.procedures import OnFailedRun
 from mastra_workflows.procedures.resuming import AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress, summary
+from mastra_workflows.questions import Question
 from prefect_mastra import memory
-from prefect_mastra.identity import is_retry
+from prefect_mastra.identity import is_resumed, is_retry
 
 if TYPE_CHECKING:
     from prefect_mastra.blocks import MastraServer
@@ -121,6 +126,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             RunNotStartedError: the server refused.
         """
         memory.remember(self)
+        on_failed_run = _on_failed_run(on_failed_run)
         with self.cancelling_on_kill(), self._remote() as run:
             workflow = run.workflow
             attachment = workflow.attach_or_start(
@@ -135,6 +141,7 @@ class MastraWorkflowRun(JobRun[JSON]):
     ) -> Outcome:
         """As `start`."""
         await memory.aremember(self)
+        on_failed_run = _on_failed_run(on_failed_run)
         async with self.acancelling_on_kill(), self._aremote() as run:
             workflow = run.workflow
             attachment = await workflow.attach_or_start(
@@ -205,6 +212,49 @@ class MastraWorkflowRun(JobRun[JSON]):
             raise RunError(f"{record}, so there is no result yet.", record)
         return record.raise_for_status().result
 
+    @property
+    def record(self) -> WorkflowRun:
+        """The run's record as a wait or a look has read it last; there must have been one."""
+        assert self._record is not None
+        return self._record
+
+    def look(self) -> WorkflowRun | None:
+        """Read the run's record; None where its server is out of reach."""
+        with self._remote() as run:
+            try:
+                self._record = run.read()
+            except (ConnectionFailedError, UnavailableError) as error:
+                if not is_transient(error):
+                    raise
+                return None
+        return self._record
+
+    async def alook(self) -> WorkflowRun | None:
+        """As `look`."""
+        async with self._aremote() as run:
+            try:
+                self._record = await run.read()
+            except (ConnectionFailedError, UnavailableError) as error:
+                if not is_transient(error):
+                    raise
+                return None
+        return self._record
+
+    def answer(self, question: Question, resume_data: JSON) -> Outcome:
+        """Resume the step that asked, without waiting for the run; see `Run.answer`.
+
+        Raises:
+            NotSuspendedError: the question is not open any more.
+            InvalidResumeDataError: the data does not fit; the step still waits.
+        """
+        with self._remote() as run:
+            return self._say_resumed(run.answer(question, resume_data, **self._waiting))
+
+    async def aanswer(self, question: Question, resume_data: JSON) -> Outcome:
+        """As `answer`."""
+        async with self._aremote() as run:
+            return self._say_resumed(await run.answer(question, resume_data, **self._waiting))
+
     def resume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
         """Resume a suspended step, without waiting for the run; see `Run.resume`.
 
@@ -249,27 +299,31 @@ class MastraWorkflowRun(JobRun[JSON]):
         """
         try:
             yield
-        except Exception:
+        except (Exception, Pause):  # a flow run that is suspended goes on later
             raise
         except BaseException as interruption:
             if self._interruption is not interruption:  # it passes here once for each level
                 self._interruption = interruption
-                self._tell_the_server(interruption)
+                self.give_up(interruption)
             raise
 
     @asynccontextmanager
     async def acancelling_on_kill(self) -> AsyncIterator[None]:
-        """As `cancelling_on_kill`, in a thread, so that no other cancellation stops it half-way."""
+        """As `cancelling_on_kill`."""
         try:
             yield
-        except Exception:
+        except (Exception, Pause):
             raise
         except BaseException as interruption:
             if self._interruption is not interruption:
                 self._interruption = interruption
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self._tell_the_server, interruption)
+                await self.agive_up(interruption)
             raise
+
+    async def agive_up(self, interruption: BaseException) -> None:
+        """As `give_up`, in a thread, so that no other cancellation stops it half-way."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.give_up, interruption)
 
     @asynccontextmanager
     async def _aremote(self) -> AsyncIterator[AsyncRun]:
@@ -281,7 +335,8 @@ class MastraWorkflowRun(JobRun[JSON]):
         with self.server.get_client() as client:
             yield client.get_workflow(self.workflow_id).run(self.run_id)
 
-    def _tell_the_server(self, interruption: BaseException) -> None:
+    def give_up(self, interruption: BaseException) -> None:
+        """Cancel a run that nobody waits for any more, or say that it goes on."""
         log = self.logger
         what = type(interruption).__name__
         # A process whose runner was killed has nowhere to print to, and ends at its next line.
@@ -306,6 +361,11 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.workflow_id!r}, {self.run_id!r})"
+
+
+def _on_failed_run(chosen: OnFailedRun) -> OnFailedRun:
+    """A flow run that goes on after it was suspended has one run, whatever became of it."""
+    return "fail" if is_resumed() else chosen
 
 
 def _timed_out(cancellation: Cancellation) -> WaitTimeoutError:

@@ -98,6 +98,16 @@ class PrefectApi(JsonApi):
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         self.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
 
+    def resume_flow_run(self, flow_run_id: str, run_input: JsonObject) -> str:
+        """Send the form of a paused flow run, as its page does.
+
+        Returns:
+            What is wrong with it; empty if it was taken.
+        """
+        path = f"/flow_runs/{flow_run_id}/resume"
+        result: JsonObject = self.request("POST", path, {"run_input": run_input})
+        return "" if result["status"] == "ACCEPT" else str(result["details"]["reason"])
+
     def log(self, flow_run_id: str) -> str:
         """Everything that a flow run and its tasks have logged, a line for each message."""
         lines: list[str] = []

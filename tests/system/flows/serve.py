@@ -1,11 +1,14 @@
-"""Deployments that show that a Prefect works; they know nothing of Mastra."""
+"""Deployments for the tests of a whole Prefect that break nothing."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from prefect import flow, serve
 from prefect.deployments.runner import RunnerDeployment
+
+from prefect_mastra import MastraServer, arun_workflow, ask_and_resume, run_workflow, start_workflow
 
 
 @flow(log_prints=True)
@@ -15,5 +18,26 @@ def stack_probe(name: str, seconds: float = 0) -> str:
     return name
 
 
+@flow(log_prints=True)
+def suspended(server: MastraServer, workflow_id: str, input_data: dict[str, Any]) -> None:
+    """Runs from its top again after each answer."""
+    run = start_workflow(server, workflow_id, input_data)
+    outcome = ask_and_resume(server, run, pause="suspend")
+    print(f"Answers: {[given['answer']['verdict'] for given in outcome['answers']]}")
+
+
+suspended_flow = run_workflow.with_options(name="suspended-flow")
+suspended_flow_async = arun_workflow.with_options(name="suspended-flow-async")
+
+SUSPEND = {"on_suspend": "ask", "pause": "suspend"}
+
+
 if __name__ == "__main__":
-    serve(RunnerDeployment.from_flow(stack_probe, name="probe"))
+    serve(
+        RunnerDeployment.from_flow(stack_probe, name="probe"),
+        RunnerDeployment.from_entrypoint(f"{__file__}:suspended", name="ask"),
+        *(
+            RunnerDeployment.from_entrypoint(f"{__file__}:{name}", name="ask", parameters=SUSPEND)
+            for name in ("suspended_flow", "suspended_flow_async")
+        ),
+    )

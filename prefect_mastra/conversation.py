@@ -1,0 +1,263 @@
+"""What is asked and answered until a run is over, one question after the other.
+
+The answer's own JSON Schema (the step's resume schema) becomes the form of a pause, and what the
+step asks its text. Each question has a key of its own, so that a try of the flow that comes later
+finds the answer that an earlier one has got.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from math import inf
+from typing import Any, TypedDict, Unpack, get_args
+
+from prefect.context import FlowRunContext
+from prefect.logging.loggers import flow_run_logger
+from prefect.utilities.urls import url_for
+
+from mastra_workflows import WorkflowRun
+from mastra_workflows._markdown import inline
+from mastra_workflows.errors import (
+    ConfigurationError,
+    InvalidResumeDataError,
+    NotSuspendedError,
+    WaitTimeoutError,
+)
+from mastra_workflows.forms import NO_DEFAULT
+from mastra_workflows.models import JSON
+from mastra_workflows.policy import require_choice
+from mastra_workflows.procedures.resuming import Answer
+from mastra_workflows.questions import (
+    ASK,
+    Answers,
+    AskOptions,
+    OnResponseTimeout,
+    Question,
+    questions,
+)
+from prefect_mastra.identity import enclosing_runs
+from prefect_mastra.pausing import Asker, Form, OnRun, Pause, Procedure, UnansweredError
+from prefect_mastra.runs import MastraWorkflowRun, Outcome
+
+MAX_SHOWN = 500
+
+
+class AnswerOptions(TypedDict, total=False):
+    """A part of `AskOptions`."""
+
+    answers: Answers | None
+    on_response_timeout: OnResponseTimeout
+    default_answer: JSON
+
+
+@dataclass(slots=True)
+class Conversation:
+    """All that is asked and answered until a run is over.
+
+    Args:
+        run: the run; it is waited for with ``on_suspend="return"``.
+        options: how its questions are answered.
+        asker: the flow run that a person is asked in.
+        which: what of it is asked; by default all.
+    """
+
+    run: MastraWorkflowRun
+    options: AskOptions
+    asker: Asker
+    which: Answer = field(default_factory=Answer)
+    given: list[dict[str, Any]] = field(default_factory=list)
+
+    def hold(self) -> Procedure:
+        """Wait, ask and resume, for as long as the run asks.
+
+        Returns:
+            The run's outcome, with ``answers``.
+        """
+        while True:
+            outcome: Outcome = yield OnRun("wait_for_completion")
+            asked = [
+                question
+                for question in questions(self.run.record, self.run.url)
+                if self.which.fits(question.suspension)
+            ]
+            if not asked:
+                answers = yield from self._all_given()
+                return {**outcome, "answers": answers}
+            yield from self._settle(asked[0])
+
+    def _settle(self, question: Question) -> Procedure:
+        """Have a question answered by code, by a person, or by somebody else meanwhile."""
+        data = self.options.by_code(question)
+        if data is not ASK:
+            yield from self._give(question, data, "code")
+            return
+        deadline = time.monotonic() + (self.options.response_timeout or inf)
+        wrong: tuple[str, ...] = ()
+        for number in count(1):
+            try:
+                entered = yield from self._ask(question, number, wrong, deadline)
+                data = question.form.answer(entered)
+                yield from self._give(question, data, "person")
+            except InvalidResumeDataError as error:
+                wrong = tuple(error.problems)
+                self.run.logger.warning("%s Asking again.", error)
+            except UnansweredError as pause:
+                if pause.reason == "late":
+                    yield from self._answer_late(question)
+                    return
+                if pause.reason == "closed":
+                    self.run.logger.info(
+                        "Step %r does not ask any more; it was answered elsewhere, or the run has "
+                        "ended: %s.",
+                        question.suspension.name,
+                        self.run.record,
+                    )
+                    return
+                wrong = ("The flow run was resumed without an answer.",)
+                self.run.logger.warning("%s; %s Asking again.", question, wrong[0])
+            else:
+                return
+
+    def _ask(
+        self, question: Question, number: int, wrong: Sequence[str], deadline: float
+    ) -> Procedure:
+        form = _form(question, number, wrong)
+        entered = yield from self.asker.find(form)
+        if entered is not None:
+            return entered
+        self._say_asked(question)
+
+        def is_open() -> Procedure:
+            record: WorkflowRun | None = yield OnRun("look")
+            return record is None or _is_open(record, question)
+
+        return (yield from self.asker.ask(form, deadline=deadline, is_open=is_open))
+
+    def _give(self, question: Question, data: JSON, by: str) -> Procedure:
+        """Resume the step, and note who has answered."""
+        try:
+            yield OnRun("answer", (question, data))
+        except NotSuspendedError as error:
+            self.run.logger.warning("%s The answer was not needed any more.", error)
+            return
+        step = question.suspension.name
+        self.run.logger.info("Step %r is answered (by: %s): %s", step, by, _short(data))
+        at = datetime.now(UTC).isoformat()
+        given = {"step": step, "answer": data, "by": by, "at": at}
+        self.given.append(given)
+        if self.asker.how == "suspend":  # this process may be gone before the run is over
+            yield from self.asker.note(self._notes, question.key, given)
+
+    def _all_given(self) -> Procedure:
+        if self.asker.how == "suspend":
+            return (yield from self.asker.noted(self._notes))
+        return self.given
+
+    @property
+    def _notes(self) -> str:
+        """What the answers of this run are kept under."""
+        digest = hashlib.sha256(f"{self.run.workflow_id} {self.run.run_id}".encode()).hexdigest()
+        return f"mastra-answers-{digest[:20]}"
+
+    def _answer_late(self, question: Question) -> Procedure:
+        late = f"{question}; nobody has answered in {self.options.response_timeout:g} s"
+        if self.options.on_response_timeout == "answer":
+            self.run.logger.warning("%s. The default answer stands for it.", late)
+            yield from self._give(question, self.options.default_answer, "default")
+            return
+        if self.options.on_response_timeout == "cancel":
+            outcome = yield OnRun("cancel")
+            raise WaitTimeoutError(
+                f"{late}, and on_response_timeout is 'cancel': the run is {outcome['status']}.",
+                self.run.record,
+            )
+        raise WaitTimeoutError(
+            f"{late}. The run stays suspended and executes nothing until somebody resumes it; "
+            "asking again takes up where this left off.",
+            self.run.record,
+        )
+
+    def _say_asked(self, question: Question) -> None:
+        """Say where the form is, in the log of each flow run around it too."""
+        page = url_for(self.asker.flow_run) or f"flow run {self.asker.flow_run.name!r}"
+        self.run.logger.info("%s. Resume this flow run to answer: %s", question, page)
+        for context in enclosing_runs():
+            flow_run = context.flow_run if isinstance(context, FlowRunContext) else None
+            if flow_run is not None and flow_run.id != self.asker.flow_run.id:
+                log = flow_run_logger(flow_run)
+                log.info("%s. Resume the subflow run to answer: %s", question, page)
+
+
+def conversation(
+    run: MastraWorkflowRun,
+    which: Answer | None = None,
+    *,
+    pause: Pause = "pause",
+    response_timeout: float | timedelta | None = None,
+    **options: Unpack[AnswerOptions],
+) -> Conversation:
+    """What is needed to ask, checked before anything is started.
+
+    Raises:
+        ConfigurationError: the options do not fit together, or nobody can be asked here.
+    """
+    require_choice("pause", pause, get_args(Pause))
+    if isinstance(response_timeout, timedelta):
+        response_timeout = response_timeout.total_seconds()
+    if pause == "suspend" and response_timeout is not None:
+        raise ConfigurationError(
+            'pause="suspend" leaves nobody who could watch the time: response_timeout needs '
+            'pause="pause".'
+        )
+    asking = AskOptions(response_timeout=response_timeout, **options)
+    return Conversation(run, asking, Asker.here(pause), which or Answer())
+
+
+def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
+    """What a person is shown: the question, after what was wrong with the last answer to it.
+
+    Prefect gives an answer again to whoever asks by the same key, so each time has its own.
+    """
+    lines = ["**The last answer was not taken:**", *(f"- {inline(line)}" for line in wrong)]
+    properties = {}
+    for item in question.form.fields:
+        properties[item.key] = {**item.schema, "title": item.title}
+        if item.description:
+            properties[item.key]["description"] = item.description
+        if item.default is not NO_DEFAULT:
+            properties[item.key]["default"] = item.default
+    return Form(
+        key=question.key if number == 1 else f"{question.key}-{number}",
+        description="\n".join([*lines, "", question.body]) if wrong else question.body,
+        schema={
+            "title": question.subject,
+            "type": "object",
+            "properties": properties,
+            "required": [item.key for item in question.form.fields if item.required],
+            "additionalProperties": False,
+        },
+    )
+
+
+def _is_open(record: WorkflowRun, question: Question) -> bool:
+    """Whether a question waits for its answer, as far as the record shows.
+
+    While another branch of the run is at work the record names nothing that waits.
+    """
+    meant = question.suspension
+    if record.is_suspended:
+        return any(item.identity == meant.identity for item in record.suspensions)
+    step = record.step(meant.step)
+    is_answered = step is not None and step.status not in ("suspended", "running")
+    return record.is_active and not is_answered
+
+
+def _short(data: JSON) -> str:
+    text = json.dumps(data, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -1,0 +1,103 @@
+"""A person at a page of Prefect: finds the flow run that asks, reads its form, fills it in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeVar
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled
+
+T = TypeVar("T")
+
+SECONDS = 30.0
+
+
+class Person:
+    """Answers what the flow run of one name asks.
+
+    Args:
+        api: a client of Prefect's API.
+        name: the name of the flow run.
+    """
+
+    def __init__(self, api: SyncPrefectClient, name: str) -> None:
+        self.api = api
+        self.name = name
+        self.asked: list[str] = []
+        self.description = ""
+        self.schema: dict[str, Any] = {}
+        self._threads = ThreadPoolExecutor()
+
+    def watch(self, work: Callable[[], T]) -> Future[T]:
+        """Have a flow run in a thread of its own, so that this one is free to answer."""
+        return self._threads.submit(copy_context().run, work)
+
+    def flow_run(self) -> FlowRun:
+        """The flow run as it stands; it has begun."""
+        (found,) = self._found()
+        return found
+
+    def state(self) -> State[Any]:
+        """Its state."""
+        state: State[Any] | None = self.flow_run().state
+        assert state is not None
+        return state
+
+    def read(self) -> str:
+        """Wait for the next question and read its form.
+
+        Returns:
+            What is told above the fields.
+        """
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            for flow_run in self._found():
+                if flow_run.state is not None and flow_run.state.is_paused():
+                    details = flow_run.state.state_details
+                    assert details.pause_key
+                    assert details.run_input_keyset
+                    if details.pause_key not in self.asked:
+                        self.asked.append(details.pause_key)
+                        keys = details.run_input_keyset
+                        self.description = self._input(flow_run.id, keys["description"])
+                        self.schema = self._input(flow_run.id, keys["schema"])
+                        return self.description
+            time.sleep(0.05)
+        raise AssertionError(f"Nothing new is asked by {self._found()}.")
+
+    def enter(self, **values: Any) -> str:
+        """Send the form.
+
+        Returns:
+            What the page says against it; empty if it was taken.
+        """
+        result = self.api.resume_flow_run(self.flow_run().id, run_input=values)
+        if result.status.value == "ACCEPT":
+            return ""
+        return str(getattr(result.details, "reason", result.details))
+
+    def leave(self) -> None:
+        """Let no flow run wait on, as after a test that has failed."""
+        for flow_run in self._found():
+            if flow_run.state is not None and not flow_run.state.is_final():
+                self.api.set_flow_run_state(flow_run.id, Cancelled(), force=True)
+        self._threads.shutdown()
+
+    def _found(self) -> list[FlowRun]:
+        return self.api.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[self.name])),
+            limit=1,
+            sort=FlowRunSort.ID_DESC,
+        )
+
+    def _input(self, flow_run_id: UUID, key: str) -> Any:
+        return json.loads(self.api.read_flow_run_input(flow_run_id, key))

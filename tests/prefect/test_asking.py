@@ -1,0 +1,455 @@
+"""A person answers on the page of a flow run; here by the API that the page calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prefect import State, flow, task
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import Abort, CancelledRun
+from prefect.states import Cancelling, Running
+
+from mastra_workflows import MastraClient, Run
+from mastra_workflows.errors import (
+    ConfigurationError,
+    InvalidResumeDataError,
+    RunCanceledError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
+from mastra_workflows.questions import ASK, Question
+from prefect_mastra import (
+    MastraServer,
+    aask_and_resume,
+    arun_workflow,
+    ask_and_resume,
+    astart_workflow,
+    run_workflow,
+    start_workflow,
+)
+from tests.prefect.person import Person
+
+Outcome = dict[str, Any]
+LogsOf = Callable[[State[Any]], str]
+
+REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
+APPROVED = {"approved": True}
+
+
+@pytest.fixture
+def person(api: SyncPrefectClient, key: str) -> Iterator[Person]:
+    person = Person(api, key)
+    yield person
+    person.leave()
+
+
+@pytest.fixture
+def refund(client: MastraClient, key: str) -> Run:
+    """A run that waits for an approval, as soon as a flow starts it by this id."""
+    return client.get_workflow("refundApproval").run(key)
+
+
+def test_a_person_approves(mastra: MastraServer, person: Person, logs_of: LogsOf) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra, "refundApproval", REFUND, on_suspend="ask", return_state=True)
+    )
+    assert "A-1" in person.read()
+    assert "http://studio.example/workflows/refundApproval/graph/" in person.description
+    assert person.schema["required"] == ["approved"]
+    assert "'approved' is a required property" in person.enter(note="fine")
+    assert "is not of type 'boolean'" in person.enter(approved="maybe")
+    assert person.enter(approved=True, note="fine") == ""
+
+    state = running.result()
+    outcome = state.result()
+    assert outcome["result"] == {"order": "A-1", "refunded": 100, "note": "fine"}
+    (given,) = outcome["answers"]
+    assert given.pop("at")
+    answer = {"approved": True, "note": "fine"}
+    assert given == {"step": "approve", "answer": answer, "by": "person"}
+    log = logs_of(state)
+    assert "Step 'approve' of run" in log
+    assert "Resume this flow run to answer" in log
+    assert "Step 'approve' is answered (by: person)" in log
+
+
+def test_every_type_of_answer(mastra: MastraServer, person: Person) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(lambda: ask(mastra, "everyType", {"topic": "Ada"}, on_suspend="ask"))
+    person.read()
+    fields = person.schema["properties"]
+    assert fields["agree"] == {
+        "type": "boolean",
+        "title": "agree",
+        "description": "Whether to go on",
+    }
+    assert fields["copies"]["default"] == 2
+    assert fields["copies"]["minimum"] == 1
+    assert fields["draft"]["enum"] == ["first", "second", "third"]
+    entered = {
+        "agree": True,
+        "title": "Engines",
+        "summary": "One line.\nAnother.",
+        "copies": 3,
+        "budget": 12.5,
+        "draft": "second",
+        "day": "2026-03-01",
+        "moment": "2026-03-01T09:30:00+01:00",
+        "tags": ["one", "two"],
+        "address_street": "Main Street 1",
+        "address_zip": "12345",
+        "contact": {"phone": "0123"},
+    }
+    assert "11 is greater than the maximum of 10" in person.enter(**{**entered, "copies": 11})
+    assert person.enter(**{**entered, "contact": 5}) == ""
+    assert "was not taken" in person.read()  # a union is a field for JSON, which only we check
+    assert "contact" in person.description
+    assert person.enter(**entered) == ""
+    result = running.result()["result"]
+    address = result.pop("address")
+    assert address.items() >= {"street": "Main Street 1", "zip": "12345"}.items()
+    for key in ("address_street", "address_zip"):
+        del entered[key]
+    assert result.items() >= {**entered, "moment": "2026-03-01T08:30:00Z"}.items()
+
+
+def test_two_questions_and_what_only_mastra_refuses(mastra_1: MastraServer, person: Person) -> None:
+    """Neither Prefect nor the schema knows what a date is; 0.x would take any text."""
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra_1, "twoQuestions", {"campaign": "spring"}, on_suspend="ask")
+    )
+    person.read()
+    assert person.enter(budget=5) == ""
+    assert "was not taken" not in person.read()
+    assert person.enter(deadline="next year") == ""
+    assert "was not taken" in person.read()
+    assert "deadline" in person.description
+    assert person.enter(deadline="2026-01-31") == ""
+    outcome = running.result()
+    assert outcome["result"] == {"campaign": "spring", "budget": 5, "deadline": "2026-01-31"}
+    assert [given["step"] for given in outcome["answers"]] == ["ask-budget", "ask-deadline"]
+    assert len(set(person.asked)) == 3
+
+
+def test_a_loop_asks_until_it_is_content(mastra: MastraServer, person: Person) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(lambda: ask(mastra, "reviseLoop", {"topic": "Ada"}, on_suspend="ask"))
+    for round_ in (1, 2):
+        person.read()
+        assert person.enter(verdict="revise", remarks=f"More {round_}.") == ""
+    assert "More 1. More 2." in person.read()
+    assert person.enter(verdict="approve") == ""
+    assert running.result()["result"] == {
+        "text": "About Ada. More 1. More 2.",
+        "round": 3,
+        "done": True,
+    }
+
+
+def test_parallel_questions_come_one_after_the_other(mastra: MastraServer, person: Person) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra, "parallelReview", {"document": "plan"}, on_suspend="ask")
+    )
+    for department in ("legal", "finance"):
+        assert department in person.read()
+        assert person.enter(approved=True) == ""
+    outcome = running.result()
+    assert outcome["result"] == {"approved": True}
+    assert {given["step"] for given in outcome["answers"]} == {"legal", "finance"}
+
+
+def test_code_answers_in_place_of_a_person(mastra: MastraServer) -> None:
+    asked: list[Question] = []
+
+    def deadline(question: Question) -> Any:
+        asked.append(question)
+        return {"deadline": "2026-01-31"}
+
+    outcome = run_workflow(
+        mastra,
+        "twoQuestions",
+        {"campaign": "spring"},
+        on_suspend="ask",
+        answers={"ask-budget": {"budget": 7}, "ask-deadline": deadline},
+    )
+    assert outcome["result"]["budget"] == 7
+    assert [given["by"] for given in outcome["answers"]] == ["code", "code"]
+    assert asked[0].suspension.payload == {"campaign": "spring", "budget": 7}
+
+
+def test_code_leaves_a_question_to_a_person(mastra_1: MastraServer, person: Person) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(
+            mastra_1,
+            "parallelReview",
+            {"document": "plan"},
+            on_suspend="ask",
+            answers=lambda question: ASK if question.suspension.name == "legal" else APPROVED,
+        )
+    )
+    assert "legal" in person.read()
+    person.enter(approved=False)
+    by = {given["step"]: given["by"] for given in running.result()["answers"]}
+    assert by == {"legal": "person", "finance": "code"}
+
+
+def test_an_answer_by_code_that_does_not_fit_is_an_error(mastra: MastraServer) -> None:
+    with pytest.raises(InvalidResumeDataError, match=r"\$\.approved"):
+        run_workflow(
+            mastra, "refundApproval", REFUND, on_suspend="ask", answers={"approve": {"ok": 1}}
+        )
+
+
+def test_nobody_answers_in_time(mastra: MastraServer, refund: Run, logs_of: LogsOf) -> None:
+    @flow
+    def impatient() -> Outcome:
+        run = start_workflow(mastra, "refundApproval", REFUND, run_id=refund.run_id)
+        with pytest.raises(WaitTimeoutError, match="nobody has answered in"):
+            ask_and_resume(mastra, run, response_timeout=0.2)
+        assert refund.read().is_suspended
+        return ask_and_resume(
+            mastra,
+            run,
+            response_timeout=timedelta(seconds=0.2),
+            on_response_timeout="answer",
+            default_answer={"approved": False},
+        )
+
+    state = impatient(return_state=True)
+    outcome = state.result()
+    assert outcome["result"]["refunded"] == 0
+    assert [given["by"] for given in outcome["answers"]] == ["default"]
+    assert "The default answer stands for it" in logs_of(state)
+
+
+def test_a_question_that_nobody_answers_cancels_the_run(mastra_1: MastraServer, key: str) -> None:
+    with pytest.raises(WaitTimeoutError, match="on_response_timeout is 'cancel'"):
+        run_workflow(
+            mastra_1,
+            "refundApproval",
+            REFUND,
+            run_id=key,
+            on_suspend="ask",
+            response_timeout=0.2,
+            on_response_timeout="cancel",
+        )
+    with mastra_1.get_client() as client:
+        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
+
+
+def test_an_answer_from_elsewhere_lets_the_flow_go_on(
+    mastra: MastraServer, person: Person, refund: Run, logs_of: LogsOf
+) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(
+            mastra,
+            "refundApproval",
+            REFUND,
+            run_id=refund.run_id,
+            on_suspend="ask",
+            return_state=True,
+        )
+    )
+    person.read()
+    refund.resume(resume_data=APPROVED)
+    state = running.result()
+    assert state.is_completed()
+    outcome = state.result()
+    assert outcome["result"]["refunded"] == 100
+    assert outcome["answers"] == []
+    assert "does not ask any more" in logs_of(state)
+
+
+def test_a_run_that_is_cancelled_meanwhile_ends_the_flow(
+    mastra_1: MastraServer, person: Person, key: str
+) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
+    )
+    person.read()
+    with mastra_1.get_client() as client:
+        client.get_workflow("refundApproval").run(key).cancel()
+    with pytest.raises(RunCanceledError):
+        running.result()
+    assert person.state().is_failed()
+
+
+def test_a_paused_flow_run_is_cancelled_with_its_run(
+    mastra_1: MastraServer, person: Person, key: str, api: SyncPrefectClient
+) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
+    )
+    person.read()
+    api.set_flow_run_state(person.flow_run().id, Cancelling())
+    with pytest.raises(Abort, match="cancelled while it waited"):
+        running.result()
+    with mastra_1.get_client() as client:
+        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
+    assert person.state().is_cancelled()
+
+
+def test_a_paused_subflow_run_is_cancelled(
+    mastra_1: MastraServer, person: Person, key: str, api: SyncPrefectClient, logs_of: LogsOf
+) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+
+    @flow
+    def parent() -> str:
+        with pytest.raises(CancelledRun):
+            ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
+        return "went on"
+
+    running = person.watch(lambda: parent(return_state=True))
+    person.read()
+    api.set_flow_run_state(person.flow_run().id, Cancelling())
+    state = running.result()
+    assert state.result() == "went on"
+    assert "Resume the subflow run to answer" in logs_of(state)
+    with mastra_1.get_client() as client:
+        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
+
+
+def test_a_pause_is_no_try_of_the_flow(mastra_1: MastraServer, person: Person) -> None:
+    """Prefect counts the end of a pause as one, and so a flow with one retry would have none."""
+    tries = []
+
+    @flow(flow_run_name=person.name, retries=1)
+    def fails_once() -> Outcome:
+        run = start_workflow(mastra_1, "refundApproval", REFUND)
+        outcome = ask_and_resume(mastra_1, run)
+        tries.append(outcome)
+        if len(tries) == 1:
+            raise RuntimeError("This try is to fail.")
+        return outcome
+
+    running = person.watch(fails_once)
+    person.read()
+    person.enter(approved=True)
+    assert running.result()["result"]["refunded"] == 100
+    first, second = tries
+    assert first["run_id"] == second["run_id"]
+    assert second["answers"] == []
+
+
+def test_a_flow_run_that_is_set_going_without_an_answer_asks_again(
+    mastra_1: MastraServer, person: Person, api: SyncPrefectClient
+) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(lambda: ask(mastra_1, "refundApproval", REFUND, on_suspend="ask"))
+    person.read()
+    api.set_flow_run_state(person.flow_run().id, Running())
+    assert "resumed without an answer" in person.read()
+    person.enter(approved=True)
+    assert running.result()["result"]["refunded"] == 100
+
+
+def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
+    @flow(flow_run_name=person.name)
+    def half() -> tuple[Outcome, Outcome]:
+        run = start_workflow(mastra_1, "parallelReview", {"document": "plan"})
+        one = ask_and_resume(mastra_1, run, step="finance")
+        other = ask_and_resume(mastra_1, one, answers={"legal": APPROVED})
+        return other, ask_and_resume(mastra_1, one)
+
+    running = person.watch(half)
+    assert "finance" in person.read()
+    person.enter(approved=True)
+    other, over = running.result()
+    assert [given["step"] for given in other["answers"]] == ["legal"]
+    assert over["result"] == {"approved": True}
+    assert over["answers"] == []
+
+
+async def test_runs_ask_side_by_side(mastra: MastraServer, person: Person) -> None:
+    """Each has its turn with the one page of the flow run."""
+
+    @flow(flow_run_name=person.name)
+    async def several() -> list[Outcome]:
+        runs = [
+            await astart_workflow(mastra, "refundApproval", REFUND | {"order": order})
+            for order in "ABC"
+        ]
+        return await asyncio.gather(*(aask_and_resume(mastra, run) for run in runs))
+
+    def answer() -> None:
+        for _ in range(3):
+            person.read()
+            assert person.enter(approved=True) == ""
+
+    outcomes, _ = await asyncio.gather(several(), asyncio.to_thread(answer))
+    assert [outcome["result"]["refunded"] for outcome in outcomes] == [100] * 3
+
+
+async def test_the_flow_for_asyncio_asks(mastra: MastraServer, person: Person) -> None:
+    ask = arun_workflow.with_options(flow_run_name=person.name)
+
+    def answer() -> None:
+        person.read()
+        person.enter(budget=5)
+        person.read()
+        person.enter(deadline="2026-01-31")
+
+    outcome, _ = await asyncio.gather(
+        ask(mastra, "twoQuestions", {"campaign": "spring"}, on_suspend="ask"),
+        asyncio.to_thread(answer),
+    )
+    assert outcome["result"]["deadline"] == "2026-01-31"
+
+
+def test_hostile_text_is_shown_and_does_nothing(mastra_1: MastraServer, person: Person) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra_1, "hostileQuestion", {"kilobytes": 1024}, on_suspend="ask")
+    )
+    assert "<script>" not in person.read()
+    assert len(person.description) < 50_000
+    person.enter(answer="{{ 7 * 7 }} <b>")
+    assert running.result()["result"] == {"answer": "{{ 7 * 7 }} <b>"}
+
+
+def test_a_task_can_ask_too(mastra_1: MastraServer, person: Person) -> None:
+    @task
+    def decide(order: str) -> Outcome:
+        run = start_workflow.fn(mastra_1, "refundApproval", REFUND | {"order": order}, key=order)
+        return ask_and_resume(mastra_1, run)
+
+    @flow(flow_run_name=person.name)
+    def refunds() -> list[Outcome]:
+        return decide.map(["A", "B"]).result()
+
+    running = person.watch(refunds)
+    for _ in range(2):
+        person.read()
+        person.enter(approved=True)
+    assert {outcome["result"]["order"] for outcome in running.result()} == {"A", "B"}
+
+
+def test_what_cannot_ask_starts_nothing(mastra_1: MastraServer, key: str) -> None:
+    @flow
+    def confused() -> None:
+        ask: Any = {"on_suspend": "ask", "run_id": key}
+        for wrong, message in (
+            ({"pause": "suspend"}, "a deployment only"),
+            ({"on_response_timeout": "answer"}, "needs a default_answer"),
+            ({"default_answer": {}}, "on_response_timeout"),
+        ):
+            with pytest.raises(ConfigurationError, match=message):
+                run_workflow(mastra_1, "refundApproval", REFUND, **ask, **wrong)
+
+    confused()
+    with mastra_1.get_client() as client, pytest.raises(UnknownRunError):
+        client.get_workflow("refundApproval").run(key).read()
+    with pytest.raises(ConfigurationError, match="in a flow"):
+        ask_and_resume(mastra_1, {"workflow_id": "refundApproval", "run_id": key})

@@ -1,0 +1,100 @@
+"""A person answers while nothing runs: the flow run is suspended, and its process is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient
+from scripts.prefect_stack import PrefectStack
+from scripts.processes import ServiceError
+from scripts.sample_server import Generation, SampleServer
+
+
+@pytest.fixture
+def ask(prefect_stack: PrefectStack, server: SampleServer, key: str) -> Callable[[str], str]:
+    """Starts a flow run that has a text revised until somebody approves it."""
+
+    def start(deployment: str) -> str:
+        work: dict[str, Any] = {"workflow_id": "reviseLoop", "input_data": {"topic": key}}
+        return prefect_stack.api.create_flow_run(
+            deployment, {"server": {"base_url": server.url}, **work}
+        )
+
+    return start
+
+
+def wait_for_question(stack: PrefectStack, flow_run_id: str) -> None:
+    """Wait until the flow run is suspended and its process is gone."""
+    stack.wait_for_flow_run(flow_run_id, {"PAUSED"})
+
+    def is_gone() -> bool:
+        try:
+            stack.flow_run_pid(flow_run_id)
+        except ServiceError:
+            return True
+        return False
+
+    stack.wait_until("the end of the process", is_gone)
+
+
+@pytest.mark.parametrize("flow", ["suspended", "suspended-flow", "suspended-flow-async"])
+def test_each_answer_runs_the_flow_again_and_the_workflow_once(
+    prefect_stack: PrefectStack,
+    server: SampleServer,
+    key: str,
+    ask: Callable[[str], str],
+    flow: str,
+) -> None:
+    api = prefect_stack.api
+    flow_run_id = ask(f"{flow}/ask")
+    wait_for_question(prefect_stack, flow_run_id)
+    assert "'ok' is not one of" in api.resume_flow_run(flow_run_id, {"verdict": "ok"})
+    assert api.resume_flow_run(flow_run_id, {"verdict": "revise", "remarks": "More."}) == ""
+    wait_for_question(prefect_stack, flow_run_id)
+    assert api.resume_flow_run(flow_run_id, {"verdict": "approve"}) == ""
+    assert prefect_stack.wait_for_flow_run(flow_run_id) == "COMPLETED"
+    assert server.executions(key) == 1
+    assert [state["type"] for state in api.states(flow_run_id)].count("RUNNING") == 3
+    if flow == "suspended":
+        line = "Answers: ['revise', 'approve']"
+        prefect_stack.wait_until("all answers", lambda: line in api.log(flow_run_id))
+
+
+def test_a_run_that_was_cancelled_meanwhile_is_not_started_again(
+    prefect_stack: PrefectStack,
+    servers: Callable[[Generation], SampleServer],
+    key: str,
+) -> None:
+    server = servers("1")
+    work: dict[str, Any] = {"workflow_id": "reviseLoop", "input_data": {"topic": key}}
+    flow_run_id = prefect_stack.api.create_flow_run(
+        "suspended-flow/ask", {"server": {"base_url": server.url}, "run_id": key, **work}
+    )
+    wait_for_question(prefect_stack, flow_run_id)
+    with MastraClient(server.url) as client:
+        client.get_workflow("reviseLoop").run(key).cancel()
+    assert prefect_stack.api.resume_flow_run(flow_run_id, {"verdict": "approve"}) == ""
+    assert prefect_stack.wait_for_flow_run(flow_run_id) == "FAILED"
+    assert server.executions(key) == 1
+
+
+def test_a_paused_flow_run_of_a_deployment_is_cancelled_with_its_run(
+    prefect_stack: PrefectStack,
+    servers: Callable[[Generation], SampleServer],
+    key: str,
+) -> None:
+    """Its runner ends the process, which cancels the run as in every other interruption."""
+    server = servers("1")
+    work: dict[str, Any] = {"workflow_id": "reviseLoop", "input_data": {"topic": key}}
+    flow_run_id = prefect_stack.api.create_flow_run(
+        "suspended-flow-async/ask",
+        {"server": {"base_url": server.url}, "run_id": key, "pause": "pause", **work},
+    )
+    prefect_stack.wait_for_flow_run(flow_run_id, {"PAUSED"})
+    prefect_stack.api.cancel_flow_run(flow_run_id)
+    assert prefect_stack.wait_for_flow_run(flow_run_id) == "CANCELLED"
+    with MastraClient(server.url) as client:
+        assert client.get_workflow("reviseLoop").run(key).read().status == "canceled"
