@@ -119,7 +119,13 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         self, run: Run, seconds: float, deadline: float, context: Context
     ) -> dict[str, JSON]:
         left = max(0.0, deadline - time.time())
-        arguments: WaitArguments = {**self.wait_arguments, "timeout": min(seconds, left)}
+        progress = StepProgress(self.log.info)
+        arguments: WaitArguments = {
+            **self.wait_arguments,
+            "timeout": min(seconds, left),
+            "on_look": progress.look,
+            "on_event": progress.hear,
+        }
         try:
             record = run.wait(**arguments)
         except WaitTimeoutError as error:

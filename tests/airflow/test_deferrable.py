@@ -72,6 +72,8 @@ def test_a_run_is_waited_for_in_the_triggerer(
     assert result.xcom("charge")["result"] == {"charged": 5}
     assert IN_TRIGGERER in result.log
     assert "The triggerer's waiting is over (over): Run" in result.log
+    # In the triggerer, whose log may be lost, and again on the worker.
+    assert result.log.count("Step 'charge' succeeded after") == 2
     assert connected.executions(key) == 1
 
 
@@ -279,13 +281,14 @@ def test_a_sensor_waits_in_the_triggerer(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
 ) -> None:
     run = client.get_workflow("countedCharge").run(key)
-    run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 2})
+    run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 8})
     with DAG("deferred_sensor", schedule=None) as dag:
         MastraWorkflowRunSensor(
             task_id="wait", workflow_id="countedCharge", run_id=key, deferrable=True
         )
     result = run_dag(dag)
     assert result.xcom("wait")["result"] == {"charged": 5}
+    assert result.log.count("Step 'charge' succeeded after") == 2
 
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(True, "skipped"), (False, "failed")])
