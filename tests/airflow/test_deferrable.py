@@ -278,13 +278,21 @@ def test_a_lost_run_is_restarted_by_the_task(
 
 
 def test_a_sensor_waits_in_the_triggerer(
-    connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
+    connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
-    run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 8})
     with DAG("deferred_sensor", schedule=None) as dag:
+        # Started in the DAG, so that the run is not over before a busy machine has begun the DAG.
+        start: Any = MastraRunWorkflowOperator(
+            task_id="start",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 5, "seconds": 8},
+            wait_for_completion=False,
+        )
         MastraWorkflowRunSensor(
-            task_id="wait", workflow_id="countedCharge", run_id=key, deferrable=True
+            task_id="wait",
+            workflow_id="countedCharge",
+            run_id=start.output["run_id"],
+            deferrable=True,
         )
     result = run_dag(dag)
     assert result.xcom("wait")["result"] == {"charged": 5}
