@@ -64,6 +64,10 @@ class AsyncMastraClient:
         """As `MastraClient.generation`, which is a property there."""
         return await self._transport.run(procedures.generation(self._server))
 
+    async def chooses_items(self) -> bool:
+        """As `MastraClient.chooses_items`, which is a property there."""
+        return await self._transport.run(procedures.chooses_items(self._server))
+
     async def list_workflows(self) -> tuple[WorkflowDetails, ...]:
         """As `MastraClient.list_workflows`."""
         return await self._transport.run(procedures.list_workflows(self._server))

@@ -65,6 +65,14 @@ class MastraClient:
         """The server's generation; asks it at the first time (``GET /system/packages``)."""
         return self._transport.run(procedures.generation(self._server))
 
+    @property
+    def chooses_items(self) -> bool:
+        """Whether the server can resume one of several suspended items of a ``foreach`` (>= 1.26).
+
+        One that cannot gives an answer to all that wait.
+        """
+        return self._transport.run(procedures.chooses_items(self._server))
+
     def list_workflows(self) -> tuple[WorkflowDetails, ...]:
         """Every workflow of the server (``GET /workflows``)."""
         return self._transport.run(procedures.list_workflows(self._server))

@@ -32,7 +32,12 @@ from mastra_workflows.procedures.reading import (
     runs_page,
     watchable,
 )
-from mastra_workflows.procedures.resuming import resume, resume_async, resume_request
+from mastra_workflows.procedures.resuming import (
+    chooses_items,
+    resume,
+    resume_async,
+    resume_request,
+)
 from mastra_workflows.procedures.stalling import OnStall
 from mastra_workflows.procedures.starting import (
     Receipt,
@@ -67,6 +72,7 @@ __all__ = [
     "attach_or_start",
     "cancel",
     "cancel_work",
+    "chooses_items",
     "create_run",
     "delete",
     "details",

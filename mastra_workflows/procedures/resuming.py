@@ -176,7 +176,7 @@ def _prepare(
     server: Server, workflow_id: str, run_id: str, answer: Answer
 ) -> Procedure[tuple[Suspension, ResumeOptions]]:
     run = yield from read_run(server, workflow_id, run_id)
-    chooses = yield from _chooses_items(server)
+    chooses = yield from chooses_items(server)
     meant = pick(run, answer, chooses_items=chooses)
     if server.check_data:
         yield from _check_data(server, run, meant, answer.resume_data)
@@ -188,7 +188,7 @@ def _prepare(
     )
 
 
-def _chooses_items(server: Server) -> Procedure[bool]:
+def chooses_items(server: Server) -> Procedure[bool]:
     """Whether the server can resume one of several items of a ``foreach``."""
     which = yield from generation(server)
     version = server.known.version

@@ -174,3 +174,9 @@ def test_a_suspension_outlives_the_server(key: str) -> None:
         server.start()
         assert names(run.read()) == ["approve"]
         assert run.resume_async(resume_data={"approved": True}).is_success
+
+
+def test_whether_one_item_of_a_foreach_can_be_chosen(
+    server: SampleServer, client: MastraClient
+) -> None:
+    assert client.chooses_items == (server.generation == "1")
