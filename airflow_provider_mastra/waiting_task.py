@@ -145,13 +145,30 @@ class MastraWaitingTask(MastraRunTask):
                 self._under_way = None
                 return started.read().outcome(self.url(started))
             self.foretell(started, context)
-            if self.deferrable:
-                # A short run is over before a triggerer would have taken it up.
-                record = self._wait_or_defer(started, MOMENT, self._deadline(), restarted=None)
-            else:
-                record = self._wait(started, self.timeout)
+            outcome = self.conclude(started, self.wait(started), context)
             self._under_way = None
-            return self.outcome(record, started, context)
+            return outcome
+
+    def conclude(self, run: Run, record: WorkflowRun, context: Context) -> dict[str, JSON]:
+        """What the task returns about a run that is over, or is suspended and may be.
+
+        Args:
+            run: its handle.
+            record: what it came to.
+            context: the task's context.
+        """
+        return self.outcome(record, run, context)
+
+    def wait(self, run: Run) -> WorkflowRun:
+        """Wait for a run that was just set going, for as long as the task may take for that.
+
+        In a task that is deferrable, a run that is not over in a moment ends the method with
+        Airflow's own exception, and `execute_complete` goes on.
+        """
+        if self.deferrable:
+            # A short run is over before a triggerer would have taken it up.
+            return self._wait_or_defer(run, MOMENT, self._deadline(), restarted=None)
+        return self._wait(run, self.timeout)
 
     def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
         """Go on after the triggerer's waiting: read the run, and decide.
@@ -169,8 +186,9 @@ class MastraWaitingTask(MastraRunTask):
             if event["reason"] == "stalled":
                 restarted = self._restart(run, event)
             record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
+            outcome = self.conclude(run, record, context)
             self._under_way = None
-            return self.outcome(record, run, context)
+            return outcome
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
