@@ -28,13 +28,17 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.hooks.mastra"]}],
         "operators": [
-            {"integration-name": NAME, "python-modules": [f"{PACKAGE}.operators.workflow"]}
+            {
+                "integration-name": NAME,
+                "python-modules": [f"{PACKAGE}.operators.workflow", f"{PACKAGE}.operators.ask"],
+            }
         ],
         "sensors": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.sensors.workflow"]}],
         "triggers": [
             {
                 "integration-name": NAME,
                 "python-modules": [
+                    f"{PACKAGE}.triggers.question",
                     f"{PACKAGE}.triggers.suspension",
                     f"{PACKAGE}.triggers.workflow",
                 ],

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider_mastra.asking_task import MastraAskingTask
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.identity import clear_generation, task_run_id
 from airflow_provider_mastra.run_task import MastraRunTask
-from airflow_provider_mastra.waiting_task import MastraWaitingTask
 from mastra_workflows import Cancellation, Run, Workflow
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON
@@ -19,7 +19,7 @@ from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures import OnFailedRun
 
 
-class MastraRunWorkflowOperator(MastraWaitingTask):
+class MastraRunWorkflowOperator(MastraAskingTask):
     """Runs a workflow, once for one piece of scheduled work, and returns its result.
 
     The run's id is derived from the DAG run, the task, its map index and how often it was cleared.
@@ -39,9 +39,9 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
         on_failed_run: what a try does about a run that an earlier try has left failed or cancelled:
             ``"new_run"`` starts the next one in line (``<run_id>-2``), ``"from_failed_step"`` sends
             it back to the step that failed and keeps what was done before, ``"fail"`` fails.
-        **kwargs: ``deferrable``, ``on_suspend``, ``timeout``, ``cancel_on_kill`` and more: see
-            `MastraWaitingTask`; ``mastra_conn_id, check_data``: see `MastraRunTask`; and everything
-            that a `BaseOperator` takes.
+        **kwargs: ``on_suspend``, ``answers`` and more: see `MastraAskingTask`; ``deferrable``,
+            ``timeout``, ``cancel_on_kill`` and more: see `MastraWaitingTask`; ``mastra_conn_id,
+            check_data``: see `MastraRunTask`; and everything that a `BaseOperator` takes.
     """
 
     template_fields: Sequence[str] = (
@@ -52,6 +52,8 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
         "tracing_options",
         "resource_id",
         "run_id",
+        "answers",
+        "default_answer",
         "mastra_conn_id",
     )
     template_fields_renderers = {  # noqa: RUF012 - as BaseOperator has it
@@ -125,7 +127,7 @@ class MastraRunWorkflowOperator(MastraWaitingTask):
         return workflow.cancel_work(run_id, look_for=look_for)
 
 
-class MastraResumeWorkflowOperator(MastraWaitingTask):
+class MastraResumeWorkflowOperator(MastraAskingTask):
     """Resumes a suspended step of a run, waits for the run again, and returns its result.
 
     A retry, or another task, that has the same answer for the same step resumes nothing a second
@@ -151,6 +153,8 @@ class MastraResumeWorkflowOperator(MastraWaitingTask):
         "resume_data",
         "for_each_index",
         "suspended_at",
+        "answers",
+        "default_answer",
         "mastra_conn_id",
     )
     template_fields_renderers = {"resume_data": "json"}  # noqa: RUF012 - as BaseOperator has it
@@ -178,7 +182,7 @@ class MastraResumeWorkflowOperator(MastraWaitingTask):
             is_retry=context["ti"].try_number > 1,
             step=self.step,
             resume_data=self.resume_data,
-            for_each_index=_index(self.for_each_index),
+            for_each_index=as_index(self.for_each_index),
             suspended_at=self.suspended_at,
         )
         self.log.info("The step was resumed. %s", record)
@@ -211,7 +215,7 @@ class MastraCancelWorkflowRunOperator(MastraRunTask):
             return cancellation.run.outcome(self.url(run))
 
 
-def _index(value: int | str | None) -> int | None:
+def as_index(value: int | str | None) -> int | None:
     """A templated number as a number."""
     if value is None or isinstance(value, int):
         return value

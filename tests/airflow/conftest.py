@@ -13,6 +13,7 @@ from mastra_workflows import MastraClient, Run
 from scripts.sample_server import Generation, SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import STUDIO, TOKEN, Connect, DagResult, RunDag, StartRun
+from tests.airflow.person import Person, Reply
 
 HOME = harness.configure()
 
@@ -58,6 +59,25 @@ def run_dag(
         return DagResult(dag_run, log)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def api(airflow_database: None) -> Any:
+    """A client of Airflow's REST API, served in this process."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    return TestClient(create_app(apps="core"))
+
+
+@pytest.fixture
+def people(api: Any) -> Callable[..., Person]:
+    """Makes people who answer forms, each a context manager."""
+
+    def person(*replies: Reply, name: str = "ann") -> Person:
+        return Person(api, name, replies)
+
+    return person
 
 
 @pytest.fixture

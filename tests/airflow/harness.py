@@ -15,6 +15,8 @@ from typing import Any
 EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
 STUDIO = "http://studio.example"
 TOKEN = "token-4711-of-the-tests"
+PEOPLE = ("ann", "bob")
+"""Who can log in to this Airflow, each with the name as password."""
 
 
 def configure() -> Path:
@@ -25,6 +27,7 @@ def configure() -> Path:
     home = Path(tempfile.mkdtemp(prefix="mastra-airflow-"))
     os.environ["AIRFLOW_HOME"] = str(home)
     ad_hoc_dags().mkdir()
+    (home / "passwords.json").write_text(json.dumps({name: name for name in PEOPLE}))
     bundles = [
         {
             "name": name,
@@ -38,6 +41,10 @@ def configure() -> Path:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{name}:admin" for name in PEOPLE
+            ),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         }
     )
     return home

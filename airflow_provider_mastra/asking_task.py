@@ -1,0 +1,459 @@
+"""What the operators have in common that ask people what a run of a workflow asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowFailException, Context
+
+from airflow_provider_mastra.failures import without_useless_retries
+from airflow_provider_mastra.identity import clear_generation
+from airflow_provider_mastra.required_action import (
+    CANCEL,
+    Asked,
+    Notice,
+    Reply,
+    park,
+    put_up,
+)
+from airflow_provider_mastra.triggers.question import MastraQuestionTrigger
+from airflow_provider_mastra.waiting_task import MastraWaitingTask
+from mastra_workflows import OnSuspend, Run, WorkflowRun
+from mastra_workflows.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    InvalidResumeDataError,
+    NotSuspendedError,
+    ServerLostError,
+    UnavailableError,
+)
+from mastra_workflows.models import JSON
+from mastra_workflows.policy import require_positive
+from mastra_workflows.questions import (
+    ASK,
+    Answers,
+    AskOptions,
+    OnResponseTimeout,
+    Question,
+    questions,
+)
+from mastra_workflows.schemas import problems
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.notifier import BaseNotifier
+    from airflow.sdk.execution_time.hitl import HITLUser
+
+
+class MastraAskingTask(MastraWaitingTask):
+    """The base of the operators that can ask a person what a suspended step wants to know.
+
+    With ``on_suspend="ask"`` the task shows a form on Airflow's page of required actions, made of
+    the step's resume schema and its suspend payload, with the buttons "Resume" and "Cancel run".
+    Until somebody answers, the task holds no worker, no pool slot and no triggerer (on Airflow 3.1
+    and 3.2: a triggerer). An answer that does not fit the schema is refused, and asked for again;
+    the log and the XCom ``refused_answer`` say why. A good one resumes the run, and the task waits
+    for it as before.
+
+    Airflow keeps one form for a task instance, the first one, through retries and clears. So a task
+    asks one question, in whatever number of rounds that look the same. For the others put gates
+    after it: `airflow_provider_mastra.gates` has them.
+
+    A person's time counts neither towards ``timeout`` nor towards ``execution_timeout``; both begin
+    anew when the run goes on. A task that is killed or marked while it waits for a person has no
+    process that could cancel its run: the run stays suspended, and executes nothing.
+
+    Args:
+        on_suspend: what a suspension is while waiting: ``"ask"`` asks; the others are those of
+            `MastraWaitingTask`.
+        answers: answers by code, so that a person is asked only for what is left. Resume data, or a
+            callable that is given the `Question` and returns it, by the step's name (``approve``,
+            ``inner.approve``, ``review[2]``); or one callable for all. A callable that returns
+            `mastra_workflows.questions.ASK` leaves the question to a person. (templated)
+        assigned_users: who may answer, as ``{"id": …, "name": …}``, one or several; None for
+            everybody whom Airflow allows to.
+        notifiers: called when a person is asked, with the `Question` as ``mastra_question`` in the
+            context; and again when an answer was refused, with the reason as ``mastra_refusal``.
+        response_timeout: for how long to wait for a person, in seconds or as a timedelta; None for
+            as long as it takes. It begins anew with each try.
+        on_response_timeout: what happens then: ``"fail"`` fails the task, and leaves the run
+            suspended, ``"cancel"`` cancels the run and fails, ``"answer"`` gives the
+            ``default_answer``.
+        default_answer: the resume data for that. (templated)
+        look_interval: seconds between two looks at the run while a person is asked: whether
+            somebody has answered elsewhere, or the run is over.
+        **kwargs: see `MastraWaitingTask`.
+
+    Raises:
+        ConfigurationError: an option is out of its range, or two do not fit together.
+    """
+
+    is_gate: ClassVar[bool] = False
+    """Whether the task asks what the ones before it have left."""
+
+    def __init__(
+        self,
+        *,
+        on_suspend: OnSuspend | Literal["ask"] = "fail",
+        answers: Answers | None = None,
+        assigned_users: HITLUser | Sequence[HITLUser] | None = None,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
+        response_timeout: float | timedelta | None = None,
+        on_response_timeout: OnResponseTimeout = "fail",
+        default_answer: JSON = None,
+        look_interval: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        self.asks = on_suspend == "ask"
+        super().__init__(on_suspend="return" if on_suspend == "ask" else on_suspend, **kwargs)
+        # Airflow would call a callable in a templated field.
+        self.answers = None if callable(answers) else answers
+        self._answers_of_callable = answers if callable(answers) else None
+        self.assigned_users: Sequence[HITLUser] | None = (
+            [assigned_users] if isinstance(assigned_users, Mapping) else assigned_users
+        )
+        self.notifiers: Sequence[BaseNotifier] = (
+            notifiers if isinstance(notifiers, Sequence) else [notifiers] if notifiers else []
+        )
+        self.response_timeout = (
+            response_timeout.total_seconds()
+            if isinstance(response_timeout, timedelta)
+            else response_timeout
+        )
+        self.on_response_timeout = on_response_timeout
+        self.default_answer = default_answer
+        self.look_interval = look_interval
+        require_positive(look_interval=look_interval)
+        options = self._ask_options()  # so that a DAG with a bad value is not even imported
+        if not self.asks and options != AskOptions():
+            raise ConfigurationError('Options about questions need on_suspend="ask".')
+        if self.asks and not self.wait_for_completion:
+            raise ConfigurationError('on_suspend="ask" needs wait_for_completion.')
+
+    def _ask_options(self) -> AskOptions:
+        return AskOptions(
+            answers=self._answers_of_callable or self.answers,
+            response_timeout=self.response_timeout,
+            on_response_timeout=self.on_response_timeout,
+            default_answer=self.default_answer,
+        )
+
+    def is_mine(self, question: Question) -> bool:
+        """Whether the task answers a question of its run."""
+        return True
+
+    def conclude(self, run: Run, record: WorkflowRun, context: Context) -> dict[str, JSON]:
+        """Answer what the run asks by code as far as that goes; then ask a person.
+
+        Returns:
+            The outcome of a run that is over, or that asks what a gate after this task will ask;
+            with ``on_suspend="ask"`` with ``answers`` in it: who answered what, and when.
+
+        Raises:
+            AirflowFailException: a question is left, and no gate is there to ask it.
+            TaskAwaitingInput: Airflow's own way to wait for a person; then `on_answer` goes on.
+        """
+        memory = Memory(context, run.run_id)
+        options = self._ask_options()
+        while self.asks and (mine := self._mine(record)):
+            by_code = ((question, options.by_code(question)) for question in mine)
+            found = next((pair for pair in by_code if pair[1] is not ASK), None)
+            if found is None:
+                self._ask_person(mine, memory, context)
+                break
+            self._resume(run, *found, memory, by="code")
+            record = self.wait(run)
+        return self.outcome(record, run, context)
+
+    def outcome(self, record: WorkflowRun, run: Run, context: Context) -> dict[str, JSON]:
+        """The outcome of a wait; with ``on_suspend="ask"`` it has ``answers`` too."""
+        if not self.asks:
+            return super().outcome(record, run, context)
+        answers = Memory(context, run.run_id).answers
+        if self.multiple_outputs and self.do_xcom_push:
+            context["ti"].xcom_push(key="answers", value=answers)
+        return {**super().outcome(record, run, context), "answers": answers}
+
+    def _mine(self, record: WorkflowRun) -> list[Question]:
+        """What of that which a run asks the task has to answer; one of what one answer is for."""
+        url = self.hook.run_url(record.workflow_id, record.run_id)
+        mine = [question for question in questions(record, url) if self.is_mine(question)]
+        if len(mine) > 1 and not self.hook.get_conn().chooses_items:
+            by_step = {question.suspension.step: question for question in reversed(mine)}
+            mine = [question for question in mine if by_step[question.suspension.step] is question]
+        return mine
+
+    def _ask_person(self, left: Sequence[Question], memory: Memory, context: Context) -> None:
+        """Ask the first question that is left; return if a gate after this task is to ask it."""
+        gate_follows = _gate_follows(context["task"])
+        if len(left) > 1 and not gate_follows:
+            names = ", ".join(repr(question.suspension.name) for question in left)
+            raise AirflowFailException(
+                f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks several "
+                f"questions at once ({names}), and a task can ask only one. {ADVICE}"
+            )
+        waiting = next((one for one in left if memory.has_asked(one)), None)
+        if waiting is None:
+            question = left[0]
+            self._check_default_answer(question)
+            notice = Notice.of(question, *self._remarks())
+            if not memory.may_ask(notice) or put_up(
+                context["ti"].id, notice, self.assigned_users
+            ).look(question.run_id) != notice.look(question.run_id):
+                if gate_follows:
+                    self.log.info("%s, which the next gate will ask for.", question)
+                    return
+                raise AirflowFailException(
+                    f"{question}, and this task cannot ask for it: Airflow keeps the form of the "
+                    f"question that the task asked first. {ADVICE}"
+                )
+            self._notify(question, context)
+            memory.note_asked(question, notice)
+            waiting = question
+        where = f"; see {waiting.url}" if waiting.url else ""
+        self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
+        self._park(Asked.of(waiting, self.response_timeout), context)
+
+    def _remarks(self) -> Iterable[str]:
+        """What a person has to know about the time they have."""
+        if self.response_timeout is None:
+            return
+        time_left = timedelta(seconds=self.response_timeout)
+        what = {
+            "fail": "this task fails",
+            "cancel": "the run is cancelled",
+            "answer": "a default answer is given",
+        }[self.on_response_timeout]
+        yield f"Without an answer within {time_left} (h:mm:ss), {what}."
+
+    def _check_default_answer(self, question: Question) -> None:
+        """Say now, and not when everybody has gone, that the default answer does not fit."""
+        wrong = problems(question.suspension.resume_schema or {}, self.default_answer)
+        if self.default_answer is not None and wrong:
+            raise InvalidResumeDataError(
+                f"The default_answer does not fit: {'; '.join(wrong)}. {question}.", problems=wrong
+            )
+
+    def _notify(self, question: Question, context: Context, refusal: str = "") -> None:
+        more: dict[str, Any] = {"mastra_question": question, "mastra_refusal": refusal}
+        for notifier in self.notifiers:
+            notifier({**context, **more})
+
+    def _park(self, asked: Asked, context: Context) -> NoReturn:
+        """Give the worker back until somebody answers, or it is time to look."""
+        self._under_way = None
+        seconds = self.look_interval
+        if asked.deadline is not None:
+            seconds = min(seconds, max(1.0, asked.deadline - time.time()))
+        kwargs = {"asked": asked.to_dict()}
+        park("on_answer", kwargs, seconds)
+        self.defer(
+            trigger=MastraQuestionTrigger(
+                mastra_conn_id=self.mastra_conn_id,
+                ti_id=str(context["ti"].id),
+                asked=asked.to_dict(),
+                wake_at=None if asked.deadline is None else time.time() + seconds,
+            ),
+            method_name="on_answer",
+            kwargs=kwargs,
+        )
+
+    def on_answer(
+        self, context: Context, event: Mapping[str, Any], asked: Mapping[str, Any] | None = None
+    ) -> dict[str, JSON]:
+        """Go on after a person has answered, or look whether they still have to.
+
+        Returns and raises: as `execute`; and AirflowFailException when a person cancelled the run,
+        or nobody answered in time.
+        """
+        self._context = context
+        waiting = Asked.from_dict(asked or event["asked"])
+        question = waiting.question
+        with without_useless_retries(), self.hook:
+            workflow = self.hook.get_conn().get_workflow(question.workflow_id)
+            run = self._under_way = workflow.run(question.run_id)
+            reply = Reply.of(event)
+            if reply is None:
+                self._look(run, waiting, context)
+            else:
+                self._take(run, waiting, reply, context)
+            outcome = self.conclude(run, self.wait(run), context)
+            self._under_way = None
+            return outcome
+
+    def execute_complete(self, context: Context, event: Any) -> dict[str, JSON]:
+        """As `MastraWaitingTask.execute_complete`.
+
+        While the task is deferred, the page still shows a form that nobody has answered here; an
+        answer to it wakes the task too.
+        """
+        if (reply := Reply.of(event)) is None:
+            return super().execute_complete(context, event)
+        self._context = context
+        ti = context["ti"]
+        run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
+        with without_useless_retries(), self.hook:
+            self.log.warning("%s has answered a question that is asked no more.", reply)
+            run = self._under_way = self.hook.get_conn().get_workflow(self.workflow_id).run(run_id)
+            outcome = self.conclude(run, self.wait(run), context)
+            self._under_way = None
+            return outcome
+
+    def _look(self, run: Run, waiting: Asked, context: Context) -> None:
+        """Return if the question needs no answer any more; otherwise wait on for one."""
+        try:
+            record = run.read()
+        except (ConnectionFailedError, UnavailableError, ServerLostError) as error:
+            if waiting.is_late:
+                raise
+            self.log.warning("The question is asked on; the server did not answer: %s", error)
+            self._park(waiting, context)
+        if waiting.is_over(record):
+            self.log.info("The question needs no answer any more. %s.", record)
+        elif waiting.is_late:
+            self._nobody_answered(run, waiting.question, context)
+        else:
+            self.log.info("Nobody has answered yet. %s.", record)
+            self._park(waiting, context)
+
+    def _nobody_answered(self, run: Run, question: Question, context: Context) -> None:
+        late = f"Nobody has answered within {self.response_timeout:g} s"
+        self.log.warning("%s. on_response_timeout is %r.", late, self.on_response_timeout)
+        if self.on_response_timeout == "answer":
+            memory = Memory(context, run.run_id)
+            self._resume(run, question, self.default_answer, memory, by="default")
+            return
+        if self.on_response_timeout == "cancel":
+            raise AirflowFailException(f"{late}, so the run was cancelled. {run.cancel()}")
+        where = f" at {question.url}" if question.url else ""
+        raise AirflowFailException(
+            f"{late}. {question}, and waits on: resume or cancel it{where}, or clear this task to "
+            "ask again."
+        )
+
+    def _take(self, run: Run, waiting: Asked, reply: Reply, context: Context) -> None:
+        """Resume the run with a person's answer, or cancel it; ask again if that does not fit."""
+        question = waiting.question
+        self.log.info("%s pressed %r at %s.", reply, reply.option, reply.at)
+        if reply.option == CANCEL:
+            raise AirflowFailException(f"{reply} has cancelled the run. {run.cancel()}")
+        memory = Memory(context, run.run_id)
+        try:
+            answer = question.form.answer(reply.values)
+            self._resume(run, question, answer, memory, by="person", user=reply.user, at=reply.at)
+        except InvalidResumeDataError as error:
+            self.log.error("The answer of %s is refused, and asked for again: %s", reply, error)
+            refusal = {"user": reply.user, "at": reply.at, "problems": list(error.problems)}
+            context["ti"].xcom_push(key="refused_answer", value=refusal)
+            put_up(context["ti"].id, Notice.of(question), self.assigned_users)
+            self._notify(question, context, str(error))
+            self._park(waiting, context)
+
+    def _resume(
+        self,
+        run: Run,
+        question: Question,
+        answer: JSON,
+        memory: Memory,
+        *,
+        by: Literal["person", "code", "default"],
+        user: Mapping[str, str] | None = None,
+        at: str | None = None,
+    ) -> None:
+        """Give the run an answer, once; a question that is answered already is let be.
+
+        Raises:
+            InvalidResumeDataError: it does not fit.
+        """
+        suspension = question.suspension
+        chooses_items = self.hook.get_conn().chooses_items
+        at = at or datetime.now(UTC).isoformat()
+        who = {"by": by, "user": dict(user) if user else None, "at": at}
+        try:
+            record = run.attach_or_resume(
+                step=suspension.step,
+                for_each_index=suspension.for_each_index if chooses_items else None,
+                suspended_at=suspension.suspended_at,
+                resume_data=answer,
+                request_context={f"answeredBy.{suspension.name}": who},
+            )
+        except NotSuspendedError as error:
+            self.log.warning("The answer came too late and was not sent. %s", error)
+            return
+        self.log.info("The step was resumed with the answer of %s. %s", user or by, record)
+        memory.note_answer({"step": suspension.name, "answer": answer, **who})
+
+
+class Memory:
+    """What a task instance knows about its questions, whatever happens to its process.
+
+    On Airflow 3.3 and later it survives retries and clears, before that only the waiting.
+
+    Args:
+        context: the task's context.
+        run_id: the run that the questions are about.
+    """
+
+    def __init__(self, context: Context, run_id: str) -> None:
+        self._ti: Any = context["ti"]
+        self._store: Any = context.get("task_state_store")
+        self._run_id = run_id
+
+    def has_asked(self, question: Question) -> bool:
+        """Whether this very question is on the page, and may have been answered by now."""
+        return bool(self._asked.get("key") == self._name(question))
+
+    def may_ask(self, notice: Notice) -> bool:
+        """Whether the task instance has shown no form yet, or one that looks just like this."""
+        return self._asked.get("look") in (None, notice.look(self._run_id))
+
+    def note_asked(self, question: Question, notice: Notice) -> None:
+        """Keep that a question is on the page."""
+        look = notice.look(self._run_id)
+        self._set("mastra_asked", {"key": self._name(question), "look": look})
+
+    @property
+    def answers(self) -> list[dict[str, JSON]]:
+        """What was answered in this task, the first one first."""
+        kept = self._get("mastra_answers") or {}
+        return list(kept["answers"]) if kept.get("run_id") == self._run_id else []
+
+    def note_answer(self, answer: dict[str, JSON]) -> None:
+        """Keep an answer that was given."""
+        answers = [*self.answers, answer]
+        self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
+
+    @property
+    def _asked(self) -> dict[str, str]:
+        return self._get("mastra_asked") or {}
+
+    def _name(self, question: Question) -> str:
+        # Somebody who clears a task wants it to ask again.
+        return f"{question.key}-{clear_generation(self._ti)}"
+
+    def _get(self, key: str) -> Any:
+        if self._store is not None:
+            return self._store.get(key)
+        ti = self._ti
+        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+
+    def _set(self, key: str, value: JSON) -> None:
+        if self._store is not None:
+            self._store.set(key, value)
+        else:
+            self._ti.xcom_push(key=key, value=value)
+
+
+ADVICE = (
+    "Put a gate after it, such as ask_in_turn(task) for questions one after the other or "
+    "ask_each(task) for several at once, of airflow_provider_mastra.gates; or answer it by code "
+    "(answers=…). The run waits, and executes nothing until it is resumed or cancelled."
+)
+
+
+def _gate_follows(task: Any) -> bool:
+    followers = task.get_flat_relatives(upstream=False)
+    kinds = (getattr(follower, "operator_class", type(follower)) for follower in followers)
+    return any(getattr(kind, "is_gate", False) for kind in kinds)

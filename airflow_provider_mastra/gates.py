@@ -1,0 +1,139 @@
+"""Gates in one line: tasks for the questions that one task cannot ask, having but one form.
+
+For questions one after the other, such as the rounds of a loop::
+
+    write = MastraRunWorkflowOperator(task_id="write", …, on_suspend="return")
+    text = ask_in_turn(write, most=5)
+
+For questions at once, such as those of parallel branches or of the items of a ``foreach``::
+
+    review = MastraRunWorkflowOperator(task_id="review", …, on_suspend="return")
+    opinions = ask_each(review)
+
+Both give the last gate, whose ``output`` is the outcome of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from airflow.sdk import TaskGroup, task
+
+from airflow_provider_mastra.asking_task import MastraAskingTask
+from airflow_provider_mastra.hooks.mastra import MastraHook
+from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.models import JSON
+
+
+def ask_in_turn(
+    run: MastraAskingTask, *, most: int = 5, group_id: str | None = None, **options: Any
+) -> MastraAskAndResumeOperator:
+    """Gates for whatever a run asks, one question after the other.
+
+    A gate that has nothing to ask passes the run through. If the last one has answered its question
+    and the run asks one more, that gate fails and says so, and the run waits.
+
+    Args:
+        run: the task whose run asks, with ``on_suspend="return"`` (or ``"ask"``, where it asks the
+            first question itself).
+        most: how many gates there are, and so how many questions.
+        group_id: the name of the task group that they are in; None for one made of the task's.
+        **options: as for `MastraAskAndResumeOperator`; by default those about the connection and
+            about ``deferrable`` are the task's.
+
+    Returns:
+        The last gate.
+
+    Raises:
+        ConfigurationError: the task fails at a suspension, or waits through it; or ``most`` is
+            less than 1.
+    """
+    if most < 1:
+        raise ConfigurationError(f"most is {most}; it must be at least 1.")
+    arguments = _arguments(run, options)
+    with TaskGroup(group_id=group_id or _group_of(run)):
+        gates = [
+            MastraAskAndResumeOperator(task_id=f"question_{number}", **arguments)
+            for number in range(1, most + 1)
+        ]
+    for earlier, later in zip([run, *gates], gates, strict=False):
+        earlier >> later
+    return gates[-1]
+
+
+def ask_each(
+    run: MastraAskingTask, *, group_id: str | None = None, **options: Any
+) -> MastraAskAndResumeOperator:
+    """Gates for all that a run asks at once: a mapped one with a form for each, then one for all.
+
+    The last one waits for the run after those; if it asks anything then, that gate asks it.
+
+    Args:
+        run: the task whose run asks, with ``on_suspend="return"``.
+        group_id: the name of the task group that they are in; None for one made of the task's.
+        **options: as for `ask_in_turn`.
+
+    Returns:
+        The last gate.
+
+    Raises:
+        ConfigurationError: as `ask_in_turn`.
+    """
+    arguments = _arguments(run, options)
+    which: Any = task(task_id="list_questions")(list_questions)
+    with TaskGroup(group_id=group_id or _group_of(run)):
+        listed = which(run.output, mastra_conn_id=arguments["mastra_conn_id"])
+        each = MastraAskAndResumeOperator.partial(
+            task_id="question", map_index_template="{{ task.place }}", **arguments
+        ).expand_kwargs(listed)
+        last = MastraAskAndResumeOperator(
+            task_id="outcome", trigger_rule="none_failed", **arguments
+        )
+        each >> last
+    return last
+
+
+def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[dict[str, JSON]]:
+    """What a run asks now, as arguments of a `MastraAskAndResumeOperator` for each question.
+
+    A server before 1.26 gives an answer to every item of a ``foreach`` that waits; there its items
+    are one question.
+
+    Args:
+        outcome: what a task returned about the run.
+        mastra_conn_id: the connection to the server.
+    """
+    with MastraHook(mastra_conn_id) as hook:
+        client = hook.get_conn()
+        run = client.get_workflow(outcome["workflow_id"]).run(outcome["run_id"]).read()
+        chooses_items = client.chooses_items
+    listed = []
+    for suspension in run.suspensions:
+        found: dict[str, Any] = suspension.to_dict()
+        if not chooses_items and suspension.for_each_index is not None:
+            found["for_each_index"] = found["suspended_at"] = None
+        which = {name: found[name] for name in ("step", "for_each_index", "suspended_at")}
+        if which not in listed:
+            listed.append(which)
+    return listed
+
+
+def _arguments(run: MastraAskingTask, options: Mapping[str, Any]) -> dict[str, Any]:
+    if not run.asks and run.wait_arguments["on_suspend"] != "return":
+        raise ConfigurationError(
+            f"The task {run.task_id!r} gives no question on to a gate: set its on_suspend to "
+            '"return".'
+        )
+    return {
+        "workflow_id": run.workflow_id,
+        "run_id": cast(Any, run.output)["run_id"],
+        "mastra_conn_id": run.mastra_conn_id,
+        "deferrable": run.deferrable,
+        **options,
+    }
+
+
+def _group_of(run: MastraAskingTask) -> str:
+    return f"{run.task_id.rpartition('.')[2]}_questions"

@@ -1,0 +1,86 @@
+"""The operator that asks a person what a run of another task asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from airflow.providers.common.compat.sdk import Context
+
+from airflow_provider_mastra.asking_task import MastraAskingTask
+from airflow_provider_mastra.operators.workflow import as_index
+from mastra_workflows import Run
+from mastra_workflows.procedures.resuming import Answer
+from mastra_workflows.questions import Question
+
+
+class MastraAskAndResumeOperator(MastraAskingTask):
+    """A gate: asks a person what a run asks, resumes it, waits for it again, returns its outcome.
+
+    The run may be another task's, another DAG's or nobody's in Airflow. One that is over already is
+    passed through: its outcome is returned. So is one that does not ask what the gate is for.
+
+    A gate without ``step`` asks the first question that the run has; what the run asks after that
+    is left to the gate that follows, and without one the task fails. A gate with ``step`` asks
+    that step's question and no other, and returns a run that waits at another step as it is.
+
+    Args:
+        workflow_id: the workflow's registry key, such as ``refundApproval``. (templated)
+        run_id: the run. (templated)
+        step: the step's path as a list, or its name, such as ``inner.approve``; None for whichever
+            asks. (templated)
+        for_each_index: which item of a ``foreach``, counted from 0; None for whichever asks.
+            (templated)
+        suspended_at: since when the step asks, as its entry in ``suspensions`` says; None for
+            whenever. (templated)
+        **kwargs: ``answers``, ``response_timeout`` and more: see `MastraAskingTask`;
+            ``deferrable``, ``timeout`` and more: see `MastraWaitingTask`; ``mastra_conn_id``; and
+            everything that a `BaseOperator` takes.
+    """
+
+    is_gate: ClassVar[bool] = True
+    template_fields: Sequence[str] = (
+        "workflow_id",
+        "run_id",
+        "step",
+        "for_each_index",
+        "suspended_at",
+        "answers",
+        "default_answer",
+        "mastra_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        run_id: str,
+        step: str | Sequence[str] | None = None,
+        for_each_index: int | str | None = None,
+        suspended_at: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(workflow_id=workflow_id, run_id=run_id, on_suspend="ask", **kwargs)
+        self.step = step
+        self.for_each_index = for_each_index
+        self.suspended_at = suspended_at
+
+    @property
+    def place(self) -> str:
+        """Where the run asks, in one word: ``inner.approve`` or ``review[2]``."""
+        step = self.step or ""
+        item = "" if self.for_each_index is None else f"[{self.for_each_index}]"
+        return (step if isinstance(step, str) else ".".join(step)) + item
+
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Nothing is to be done: the run is under way, asks or is over."""
+        return run
+
+    def is_mine(self, question: Question) -> bool:
+        """Whether the question is the one that the gate is for."""
+        wanted = Answer(
+            step=self.step,
+            for_each_index=as_index(self.for_each_index),
+            suspended_at=self.suspended_at,
+        )
+        return wanted.fits(question.suspension)

@@ -1,0 +1,224 @@
+"""Airflow's page of required actions: how a question is shown there, and what comes back.
+
+Everything that is Airflow's own about that (3.1 and later) is here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from mastra_workflows.forms import NO_DEFAULT, Field, Form
+from mastra_workflows.models import JSON, WorkflowRun
+from mastra_workflows.questions import Question, questions
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.hitl import HITLUser
+
+try:
+    from airflow.sdk.exceptions import TaskAwaitingInput
+except ImportError:  # Airflow 3.1 and 3.2: the task is deferred to a trigger instead
+    TaskAwaitingInput = None  # type: ignore[assignment, misc]
+
+RESUME = "Resume"
+CANCEL = "Cancel run"
+"""The buttons under a form."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A form as the page shows it.
+
+    Attributes:
+        subject: its headline.
+        body: the text above it, as Markdown.
+        params: its fields, as Airflow describes parameters.
+    """
+
+    subject: str
+    body: str
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, question: Question, *remarks: str) -> Self:
+        """The form for a question.
+
+        Args:
+            question: the question.
+            *remarks: lines to put below what is asked.
+        """
+        body = "\n\n".join([question.body, *remarks])
+        return cls(question.subject, body, _params(question.form))
+
+    def look(self, run_id: str) -> str:
+        """A digest of what a person sees, but for which run it is about."""
+        seen = [self.subject, self.body.replace(run_id, ""), self.params]
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def park(method_name: str, kwargs: dict[str, Any], seconds: float) -> None:
+    """End a task's process until a person has answered its form; holds nothing meanwhile.
+
+    Args:
+        method_name: what of the operator is called then, with the answer as ``event``.
+        kwargs: what it is called with besides.
+        seconds: after how long it is called in any case.
+
+    Returns:
+        On Airflow 3.1 and 3.2, which have no such thing; the task has to be deferred.
+    """
+    if TaskAwaitingInput is not None:
+        raise TaskAwaitingInput(
+            method_name=method_name, kwargs=kwargs, timeout=timedelta(seconds=seconds)
+        )
+
+
+def put_up(ti_id: Any, notice: Notice, assigned_users: Sequence[HITLUser] | None) -> Notice:
+    """Show a form for a task instance, and drop the answer that was given to it before.
+
+    A task instance keeps the first form that it showed, through every retry and clear.
+
+    Args:
+        ti_id: the task instance's id.
+        notice: the form.
+        assigned_users: who may answer, by ``id`` and ``name``; None for everybody who may.
+
+    Returns:
+        The form that is shown: this one, or the first one.
+    """
+    # Not needed to import a DAG file. `upsert_hitl_detail` drops the server's answer, which shows
+    # the form as it is.
+    from airflow.sdk.api.datamodels._generated import HITLUser as User
+    from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    shown: Any = SUPERVISOR_COMMS.send(
+        msg=CreateHITLDetailPayload(
+            ti_id=ti_id,
+            options=[RESUME, CANCEL],
+            subject=notice.subject,
+            body=notice.body,
+            params=dict(notice.params),
+            assigned_users=[User(**user) for user in assigned_users or ()],
+        )
+    )
+    return Notice(shown.subject, shown.body or "", shown.params or {})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that a task waits with.
+
+    Attributes:
+        question: the question; without its payload, which nobody needs to take the answer.
+        deadline: until when an answer is waited for, in seconds since 1970; None for ever.
+    """
+
+    question: Question
+    deadline: float | None
+
+    @classmethod
+    def of(cls, question: Question, timeout: float | None) -> Self:
+        """A question that is asked now.
+
+        Args:
+            question: the question.
+            timeout: for how many seconds an answer is waited for; None for as long as it takes.
+        """
+        bare = replace(question, suspension=replace(question.suspension, payload=None))
+        return cls(bare, None if timeout is None else time.time() + timeout)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for an answer is over."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def is_over(self, record: WorkflowRun) -> bool:
+        """Whether a run's record shows that nobody needs to answer any more.
+
+        While another step of the run is being resumed, the record shows no suspensions.
+        """
+        if record.is_active:
+            step = record.step(self.question.suspension.step)
+            return step is not None and step.status not in ("suspended", "running")
+        return self.question.key not in {question.key for question in questions(record)}
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Plain JSON."""
+        return {"question": self.question.to_dict(), "deadline": self.deadline}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value that `to_dict` made the JSON of."""
+        return cls(Question.from_dict(data["question"]), data["deadline"])
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a person sent.
+
+    Attributes:
+        option: the button that was pressed.
+        values: what is in the fields, by their keys.
+        user: who it was, by ``id`` and ``name``; None where Airflow does not say.
+        at: when, as ISO 8601 text.
+    """
+
+    option: str
+    values: Mapping[str, JSON]
+    user: Mapping[str, str] | None
+    at: str
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Self | None:
+        """What woke a task: a person's reply, or None if it was only time to look."""
+        options = event.get("chosen_options")
+        if not options:
+            return None
+        at = event.get("responded_at") or datetime.now(UTC)
+        return cls(
+            option=options[0],
+            values=event.get("params_input") or {},
+            user=event.get("responded_by_user"),
+            at=at if isinstance(at, str) else at.isoformat(),
+        )
+
+    def __str__(self) -> str:
+        user = self.user or {}
+        return str(user.get("name") or user.get("id") or "Somebody")
+
+
+def _params(form: Form) -> dict[str, Any]:
+    return {
+        field.key: {
+            "value": _value(field),
+            "description": field.description or None,
+            "schema": _schema(field),
+            # Of parameters of the whole DAG the page would show those of the DAG.
+            "source": "task",
+        }
+        for field in form.fields
+    }
+
+
+def _value(field: Field) -> JSON:
+    if field.default is not NO_DEFAULT:
+        return field.default
+    # A switch that nobody has touched looks like "no", so it has to be one.
+    return False if field.kind == "boolean" and field.required else None
+
+
+def _schema(field: Field) -> dict[str, Any]:
+    schema: dict[str, Any] = {"title": field.title, **field.schema}
+    if field.kind == "text":
+        schema["format"] = "multiline"
+    if field.kind == "json" and schema.get("type") == "array":
+        schema["items"] = {"type": "object"}  # a list of anything else is shown as lines of text
+    if not field.required and "type" in schema:
+        schema["type"] = [schema["type"], "null"]  # how the page knows that it may be left empty
+    return schema

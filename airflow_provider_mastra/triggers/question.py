@@ -1,0 +1,109 @@
+"""Waiting for a person's answer in the triggerer, where Airflow has no better way (3.1 and 3.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_provider_mastra.required_action import Asked
+from airflow_provider_mastra.triggers._clients import async_client
+from airflow_provider_mastra.triggers.workflow import SETTLE_SECONDS
+from mastra_workflows.errors import MastraError
+
+POLL_SECONDS = 5.0
+"""How often the form is looked at, as Airflow's own trigger does."""
+
+LOOK_SECONDS = 30.0
+"""How often the run is looked at: whether the question still needs an answer."""
+
+
+class MastraQuestionTrigger(BaseTrigger):
+    """Waits for an answer to a task's form, or until the question needs none any more.
+
+    It resumes nothing: the task is woken and does that.
+
+    Args:
+        mastra_conn_id: the connection to the server.
+        ti_id: the task instance whose form it is.
+        asked: the question, as `Asked.to_dict` gives it.
+        wake_at: when the task is woken in any case, in seconds since 1970; None for never.
+        not_before: when the task may be woken, in seconds since 1970; None for some seconds from
+            now on.
+    """
+
+    def __init__(
+        self,
+        *,
+        mastra_conn_id: str,
+        ti_id: str,
+        asked: Mapping[str, Any],
+        wake_at: float | None,
+        not_before: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.mastra_conn_id = mastra_conn_id
+        self.ti_id = ti_id
+        self.asked = asked
+        self.wake_at = wake_at
+        self.not_before = time.time() + SETTLE_SECONDS if not_before is None else not_before
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger as Airflow stores it; it holds no secret."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "mastra_conn_id": self.mastra_conn_id,
+                "ti_id": self.ti_id,
+                "asked": dict(self.asked),
+                "wake_at": self.wake_at,
+                "not_before": self.not_before,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look at the form, and now and then at the run; wake the task when there is reason to."""
+        await asyncio.sleep(self.not_before - time.time())
+        look_at = time.time() + LOOK_SECONDS
+        while (event := await self._reply()) is None:
+            if self.wake_at is not None and time.time() >= self.wake_at:
+                event = {"error_type": "timeout"}
+                break
+            if time.time() >= look_at:
+                look_at = time.time() + LOOK_SECONDS
+                if await self._is_over():
+                    event = {"error_type": "over"}
+                    break
+            await asyncio.sleep(POLL_SECONDS)
+        yield TriggerEvent({**event, "asked": dict(self.asked)})  # type: ignore[no-untyped-call]
+
+    async def _reply(self) -> dict[str, Any] | None:
+        """What a person has sent, as Airflow itself hands it to a task; None if nobody has."""
+        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+
+        form: Any = await sync_to_async(get_hitl_detail_content_detail)(ti_id=UUID(self.ti_id))
+        if not form.response_received:
+            return None
+        user = form.responded_by_user
+        return {
+            "chosen_options": list(form.chosen_options or ()),
+            "params_input": form.params_input,
+            "responded_by_user": {"id": user.id, "name": user.name} if user else None,
+            "responded_at": form.responded_at.isoformat(),
+        }
+
+    async def _is_over(self) -> bool:
+        asked = Asked.from_dict(self.asked)
+        question = asked.question
+        try:
+            async with await async_client(self.mastra_conn_id) as client:
+                record = await client.get_workflow(question.workflow_id).run(question.run_id).read()
+        except MastraError as error:
+            self.log.warning("The question is asked on; the server did not answer: %s", error)
+            return False
+        return asked.is_over(record)

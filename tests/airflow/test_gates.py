@@ -1,0 +1,144 @@
+"""Gates: `MastraAskAndResumeOperator`, `ask_in_turn` and `ask_each`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import ConfigurationError
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import RunDag, StartRun
+from tests.airflow.person import Person
+
+People = Callable[..., Person]
+REVISE, APPROVE = {"verdict": "revise", "remarks": "Shorter."}, {"verdict": "approve"}
+
+
+def writing(most: int, on_suspend: Any = "return") -> DAG:
+    """A loop that asks for a verdict in each round."""
+    with DAG("writing", schedule=None) as dag:
+        write = MastraRunWorkflowOperator(
+            task_id="write",
+            workflow_id="reviseLoop",
+            input_data={"topic": "bees"},
+            on_suspend=on_suspend,
+        )
+        ask_in_turn(write, most=most)
+    return dag
+
+
+def test_rounds_of_a_loop(connected: SampleServer, run_dag: RunDag, people: People) -> None:
+    with people(REVISE, REVISE, APPROVE) as ann:
+        result = run_dag(writing(4))
+
+    assert [form.task_id for form in ann.forms] == [
+        f"write_questions.question_{number}" for number in (1, 2, 3)
+    ]
+    assert "About bees." in ann.forms[0].body
+    assert "About bees. Shorter. Shorter." in ann.forms[2].body
+    last = result.xcom("write_questions.question_4")
+    assert last["result"] == {"text": "About bees. Shorter. Shorter.", "round": 3, "done": True}
+    assert last["answers"] == []  # it has passed the run through
+    [answer] = result.xcom("write_questions.question_2")["answers"]
+    assert (answer["step"], answer["answer"]) == ("review", REVISE)
+
+
+def test_more_rounds_than_gates(
+    connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
+) -> None:
+    with people(REVISE, REVISE):
+        result = run_dag(writing(1, on_suspend="ask"))
+
+    assert result.task_state("write") == "success"
+    assert result.task_state("write_questions.question_1") == "failed"
+    assert "this task cannot ask for it" in result.log
+    assert "ask_in_turn(task)" in result.log
+    run_id = result.xcom("write", "run_id")
+    run = client.get_workflow("reviseLoop").run(run_id)
+    assert run.read().is_suspended
+    run.cancel()
+
+
+def test_parallel_questions(connected: SampleServer, run_dag: RunDag, people: People) -> None:
+    with DAG("parallel", schedule=None) as dag:
+        review = MastraRunWorkflowOperator(
+            task_id="review",
+            workflow_id="parallelReview",
+            input_data={"document": "plan"},
+            on_suspend="return",
+        )
+        ask_each(review)
+    with people({"approved": True}, {"approved": True}) as ann:
+        result = run_dag(dag)
+
+    assert {form.map_index for form in ann.forms} == {0, 1}
+    assert {form.subject for form in ann.forms} == {
+        "parallelReview: legal",
+        "parallelReview: finance",
+    }
+    assert result.xcom("review_questions.outcome")["result"] == {"approved": True}
+
+
+@pytest.mark.parametrize("workflow", ["photoReview", "photoReviewAtOnce"])
+def test_items_of_a_foreach(
+    connected: SampleServer, run_dag: RunDag, people: People, workflow: str
+) -> None:
+    with DAG("items", schedule=None) as dag:
+        review = MastraRunWorkflowOperator(
+            task_id="review",
+            workflow_id=workflow,
+            input_data={"photos": ["a", "b"]},
+            on_suspend="return",
+        )
+        ask_each(review)
+    with people({"approved": True}, {"approved": False}) as ann:
+        result = run_dag(dag)
+
+    is_one_answer_for_all = workflow == "photoReviewAtOnce" and connected.generation == "0"
+    assert len(ann.forms) == (1 if is_one_answer_for_all else 2)
+    reviewed = result.xcom("review_questions.outcome")["result"]
+    approved = {item["photo"]: item["approved"] for item in reviewed}
+    assert approved == {"a": True, "b": is_one_answer_for_all}
+
+
+def test_a_run_that_is_over_passes_through(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    run_id = start_run("orderReport", city="Oslo")
+    client.get_workflow("orderReport").run(run_id).wait(timeout=20)
+    with DAG("over", schedule=None) as dag:
+        MastraAskAndResumeOperator(task_id="gate", workflow_id="orderReport", run_id=run_id)
+    outcome = run_dag(dag).xcom("gate")
+    assert (outcome["status"], outcome["answers"]) == ("success", [])
+
+
+def test_a_task_that_gives_no_question_on() -> None:
+    with DAG("wrong", schedule=None):
+        run = MastraRunWorkflowOperator(task_id="run", workflow_id="reviseLoop")
+        with pytest.raises(ConfigurationError, match='set its on_suspend to "return"'):
+            ask_in_turn(run)
+
+
+def test_several_questions_and_one_task(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient
+) -> None:
+    with DAG("parallel", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="review",
+            workflow_id="parallelReview",
+            input_data={"document": "plan"},
+            on_suspend="ask",
+            retries=2,
+        )
+    result = run_dag(dag)
+    assert (result.task_state("review"), result.tries("review")) == ("failed", 1)
+    assert "asks several questions at once ('legal', 'finance')" in result.log
+    assert "ask_each(task)" in result.log
+    client.get_workflow("parallelReview").run(result.xcom("review", "run_id")).cancel()
