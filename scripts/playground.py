@@ -32,7 +32,7 @@ STILL_AT_IT_SECONDS = 10.0
 
 # What has begun when a newcomer comes: a DAG and its task that asks, a deployed flow.
 FIRST_DAG, FIRST_TASK = "mastra_refund_approval", "ask"
-FIRST_DEPLOYMENT = "refunds/playground"
+FIRST_DEPLOYMENT = "refund-approval/playground"
 
 Playground = Iterator[tuple[ProcessStack, str]]
 """What was booted, and what a newcomer is told of it."""
@@ -104,7 +104,7 @@ def prefect(folder: Path, server: SampleServer, teller: Teller) -> Playground:
     ) as stack:
         teller.say(f"The deployment {FIRST_DEPLOYMENT} is run, for a question to look at")
         flow_run_id = stack.api.create_flow_run(FIRST_DEPLOYMENT)
-        stack.wait_for_flow_run(flow_run_id, {"PAUSED", "COMPLETED"})
+        stack.wait_for_flow_run(flow_run_id, {"PAUSED"})
         yield (
             stack,
             f"""

@@ -49,3 +49,16 @@ def test_the_example_flow(mastra: MastraServer, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.syspath_prepend(ROOT / "example_dags" / "prefect_flows")
     refunds = importlib.import_module("refunds").refunds
     assert refunds(mastra) == {"A-1042": 4200, "A-1057": 950}
+
+
+def test_the_example_flows_without_a_person(
+    mastra: MastraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "example_dags" / "prefect_flows")
+    flows = importlib.import_module("approvals")
+    approve = {"review": {"verdict": "approve"}}
+    review = {"legal": {"approved": True}, "finance": {"approved": False}}
+    assert flows.refund_approval(mastra, amount=400) == 400
+    assert flows.revised_text(mastra, "Ada", answers=approve) == "About Ada."
+    said = flows.reviewed_plan(mastra, answers=review)
+    assert sorted(said) == ["finance: no", "legal: yes"]
