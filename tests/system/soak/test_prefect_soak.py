@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ RUNNER_FAULTS = {
     "SIGKILL of the runner and its flow runs": Strike(RUNNER, with_children=True),
 }
 MARK = "PREFECT__FLOW_RUN_ID="
-MOST_RETRIES = 10
+MOST_FAILURES = 10
+"""How often a flow run that failed by itself is tried again; one that was killed always is."""
 ORPHANED_SECONDS = 10.0
 """After so long without a process, a flow run that is not over is taken for dead."""
 
@@ -50,7 +52,7 @@ class SoakedPrefect(Orchestrator):
         super().__init__(stack, (SERVER, RUNNER), [THE_FLOW], RUNNER_FAULTS)
         self._prefect = stack
         self._deployment = mode.replace("prefect-", "soak-") + "/soak"
-        self._retries: dict[str, int] = {}
+        self._failures: Counter[str] = Counter()
         self._last_alive: dict[str, float] = {}
 
     def begin(self, work: Work) -> str:
@@ -74,7 +76,7 @@ class SoakedPrefect(Orchestrator):
             if pid is not None or state == "SCHEDULED":
                 self._last_alive[flow_run_id] = time.monotonic()
             if state == "COMPLETED" or (
-                state in RUN_ENDED and self._retries.get(flow_run_id, 0) >= MOST_RETRIES
+                state in RUN_ENDED and self._failures[flow_run_id] >= MOST_FAILURES
             ):
                 over[flow_run_id] = state
             elif pid is None and (state in RUN_ENDED or self._is_orphaned(flow_run_id)):
@@ -104,17 +106,17 @@ class SoakedPrefect(Orchestrator):
         # Prefect refuses to leave a state such as Running, which nobody has ended, without force.
         body = {"state": state, "force": former["type"] not in RUN_ENDED}
         answer = self._prefect.api.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
-        self._retries[flow_run_id] = self._retries.get(flow_run_id, 0) + 1
+        self._failures[flow_run_id] += former["type"] == "FAILED"
         self._last_alive[flow_run_id] = time.monotonic()
         work.note(
             f"{former['name']} ({former['message']}), set to AwaitingRetry: {answer['status']}"
         )
 
     def result(self, run_id: str) -> Any:
-        data = self._prefect.api.flow_run(run_id)["state"]["data"]
-        if data is None or "storage_key" not in data:
+        state = self._prefect.api.flow_run(run_id)["state"]
+        if state["type"] != "COMPLETED":  # what is stored then is the error
             return None
-        return json.loads(Path(data["storage_key"]).read_text())["result"]
+        return json.loads(Path(state["data"]["storage_key"]).read_text())["result"]
 
     def log(self, run_id: str) -> str:
         states = [
