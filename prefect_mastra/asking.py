@@ -134,8 +134,9 @@ def ask_and_resume(
 
     Returns:
         The outcome of a run that succeeded, or that waits at steps that were not to be asked. Its
-        ``answers`` tell which step was answered with what, when, and by whom: ``"code"``,
-        ``"person"`` (Prefect does not say which) or ``"default"``.
+        ``answers`` tell which ``step`` was answered with what (``answer``), when (``at``), and by
+        whom (``by``): ``"code"``, ``"person"`` or ``"default"``; ``user`` is always None, since
+        Prefect does not say which person.
 
     Raises:
         ConfigurationError: there is no flow run to pause, or the options do not fit together.

@@ -149,7 +149,7 @@ class Conversation:
         step = question.suspension.name
         self.run.logger.info("Step %r is answered (by: %s): %s", step, by, _short(data))
         at = datetime.now(UTC).isoformat()
-        given = {"step": step, "answer": data, "by": by, "at": at}
+        given = {"step": step, "answer": data, "by": by, "user": None, "at": at}
         self.given.append(given)
         if self.asker.how == "suspend":  # this process may be gone before the run is over
             yield from self.asker.note(self._notes, question.key, given)

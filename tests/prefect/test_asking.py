@@ -71,7 +71,7 @@ def test_a_person_approves(mastra: MastraServer, person: Person, logs_of: LogsOf
     (given,) = outcome["answers"]
     assert given.pop("at")
     answer = {"approved": True, "note": "fine"}
-    assert given == {"step": "approve", "answer": answer, "by": "person"}
+    assert given == {"step": "approve", "answer": answer, "by": "person", "user": None}
     log = logs_of(state)
     assert "Step 'approve' of run" in log
     assert "Resume this flow run to answer" in log
