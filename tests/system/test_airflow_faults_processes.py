@@ -233,7 +233,7 @@ def test_the_server_restarts_while_the_run_executes(plan: Plan, mode: str) -> No
     work.check(executions=2)  # the restart repeats the step that was lost, and only that
 
 
-@pytest.mark.parametrize("mode", ["sync", "deferrable"])
+@pytest.mark.parametrize("mode", MODES)
 def test_the_server_restarts_while_the_run_is_suspended(plan: Plan, mode: str) -> None:
     work = plan(mode, "Mastra restarted while the run is suspended", variant="approval").begin()
     record = work.until_waited_for("suspended")
