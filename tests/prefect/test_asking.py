@@ -11,7 +11,7 @@ import pytest
 from prefect import State, flow, task
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import Abort, CancelledRun
-from prefect.states import Cancelling, Running
+from prefect.states import Running
 
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import (
@@ -285,14 +285,14 @@ def test_a_run_that_is_cancelled_meanwhile_ends_the_flow(
 
 
 def test_a_paused_flow_run_is_cancelled_with_its_run(
-    mastra_1: MastraServer, person: Person, key: str, api: SyncPrefectClient
+    mastra_1: MastraServer, person: Person, key: str
 ) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
         lambda: ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
     )
     person.read()
-    api.set_flow_run_state(person.flow_run().id, Cancelling())
+    person.cancel()
     with pytest.raises(Abort, match="cancelled while it waited"):
         running.result()
     with mastra_1.get_client() as client:
@@ -301,7 +301,7 @@ def test_a_paused_flow_run_is_cancelled_with_its_run(
 
 
 def test_a_paused_subflow_run_is_cancelled(
-    mastra_1: MastraServer, person: Person, key: str, api: SyncPrefectClient, logs_of: LogsOf
+    mastra_1: MastraServer, person: Person, key: str, logs_of: LogsOf
 ) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
 
@@ -313,7 +313,7 @@ def test_a_paused_subflow_run_is_cancelled(
 
     running = person.watch(lambda: parent(return_state=True))
     person.read()
-    api.set_flow_run_state(person.flow_run().id, Cancelling())
+    person.cancel()
     state = running.result()
     assert state.result() == "went on"
     assert "Resume the subflow run to answer" in logs_of(state)
