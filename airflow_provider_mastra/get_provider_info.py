@@ -30,7 +30,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": NAME,
-                "python-modules": [f"{PACKAGE}.operators.workflow", f"{PACKAGE}.operators.ask"],
+                "python-modules": [
+                    f"{PACKAGE}.operators.ask",
+                    f"{PACKAGE}.operators.inbox",
+                    f"{PACKAGE}.operators.workflow",
+                ],
             }
         ],
         "sensors": [{"integration-name": NAME, "python-modules": [f"{PACKAGE}.sensors.workflow"]}],

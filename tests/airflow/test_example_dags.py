@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mastra.triggers.suspension import asked
+from mastra_workflows import MastraClient
+from mastra_workflows.questions import questions
 from scripts.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import EXAMPLE_DAGS, RunDag
@@ -20,7 +23,12 @@ def examples(airflow_database: None) -> dict[str, Any]:
 
 
 def test_each_goes_by_a_name_of_ours(examples: dict[str, Any]) -> None:
-    assert set(examples) == {"mastra_batch", "mastra_daily_report", "mastra_refund_approval"}
+    assert set(examples) == {
+        "mastra_batch",
+        "mastra_daily_report",
+        "mastra_refund_approval",
+        "mastra_refund_inbox",
+    }
 
 
 def test_daily_report(connected: SampleServer, run_dag: RunDag, examples: dict[str, Any]) -> None:
@@ -61,3 +69,22 @@ def test_batch(connected: SampleServer, run_dag: RunDag, examples: dict[str, Any
     assert result.state == "success"
     assert result.xcom("add_up") == {"cities": 3, "total": 3 * 21250}
     assert [result.task("report", index).rendered_map_index for index in range(3)] == cities
+
+
+def test_refund_inbox(
+    connected: SampleServer,
+    client: MastraClient,
+    run_dag: RunDag,
+    examples: dict[str, Any],
+    key: str,
+) -> None:
+    """The DAG run of a question that somebody has answered in Mastra Studio meanwhile."""
+    run = client.get_workflow("refundApproval").run(key)
+    run.start_async(input_data={"order": key, "amount": 4200, "reason": "arrived broken"})
+    (question,) = questions(run.read())
+    run.resume(resume_data={"approved": True})
+
+    result = run_dag(examples["mastra_refund_inbox"], run_conf={"mastra_question": asked(question)})
+
+    assert result.state == "success"
+    assert result.xcom("tell") == f"4200 cents are refunded for {key}"

@@ -1,0 +1,125 @@
+"""Handing out what suspended runs ask, one DAG run for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context, DownstreamTasksSkipped
+
+from airflow_provider_mastra.failures import without_useless_retries
+from airflow_provider_mastra.hooks.mastra import MastraHook
+from airflow_provider_mastra.triggers.suspension import Asked, asked
+from mastra_workflows.inbox import LOOKBACK_SECONDS, Memory
+from mastra_workflows.models import from_iso
+
+QUESTION = "mastra_question"
+"""Where in a DAG run's conf its question is."""
+
+
+class MastraHandOutQuestionsOperator(BaseOperator):
+    """Gives each question of a workflow's suspended runs a DAG run of its own; see `mastra_inbox`.
+
+    In a DAG run that asset events have caused, or a person, it looks at the server and makes a DAG
+    run of the same DAG for each open question; the tasks after it are skipped. The question's key
+    is the DAG run's id, of which Airflow's database takes one only: however often a question is
+    told of, and by whichever dying triggerer or repeated try, it is asked once. What the events
+    say is not needed for that, since Airflow may keep some of them back.
+
+    In the DAG run of a question it returns the question, each part under its own name as well, for
+    the tasks after it to ask.
+
+    Args:
+        workflow_id: the workflow's registry key. (templated)
+        mastra_conn_id: the connection to the server. (templated)
+        lookback: how old a run of a 0.x server may be, in seconds, where no event says how far to
+            look back.
+        **kwargs: as those of every operator.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "mastra_conn_id")
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        mastra_conn_id: str = MastraHook.default_conn_name,
+        lookback: float = LOOKBACK_SECONDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(multiple_outputs=True, **kwargs)
+        self.workflow_id = workflow_id
+        self.mastra_conn_id = mastra_conn_id
+        self.lookback = lookback
+
+    def execute(self, context: Context) -> Asked:
+        """Give the DAG run's question back; if it has none, hand all out and skip what follows.
+
+        Returns:
+            ``key, workflow_id, run_id, step, for_each_index, suspended_at``.
+        """
+        conf: dict[str, Any] = context["dag_run"].conf or {}
+        question: Asked | None = conf.get(QUESTION)
+        if question is not None:
+            return question
+        since = _since(context["triggering_asset_events"])
+        with without_useless_retries():
+            for question in self._open_questions(since):
+                self._hand_out(context["ti"].dag_id, question)
+        skipped = sorted(self.downstream_task_ids)
+        raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
+
+    def _open_questions(self, since: datetime | None) -> Iterator[Asked]:
+        memory = Memory(since=since)
+        has_more = True
+        with MastraHook(self.mastra_conn_id) as hook:
+            workflow = hook.get_conn().get_workflow(self.workflow_id)
+            while has_more:
+                look = workflow.new_questions(memory, lookback=self.lookback)
+                yield from map(asked, look.questions)
+                memory, has_more = look.memory, look.has_more
+
+    def _hand_out(self, dag_id: str, question: Asked) -> None:
+        step = ".".join(question["step"])
+        if trigger_dag_run(dag_id, question["key"], {QUESTION: question}):
+            what = "Step %r of run %r asks for an answer: DAG run %r"
+            self.log.info(what, step, question["run_id"], question["key"])
+        else:
+            self.log.debug("DAG run %r is there already.", question["key"])
+
+
+def _since(triggering_asset_events: Any) -> datetime | None:
+    """Before which time every run is over, as far as the events tell."""
+    extras = [
+        event.extra or {} for of_asset in triggering_asset_events.values() for event in of_asset
+    ]
+    payloads = [extra.get("payload") for extra in extras]
+    times = [payload.get("since") for payload in payloads if isinstance(payload, dict)]
+    return max((time for time in map(from_iso, times) if time is not None), default=None)
+
+
+def trigger_dag_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
+    """Make a DAG run, as Airflow does for its own TriggerDagRunOperator, which makes only one.
+
+    Returns:
+        Whether it is new; False if there is one of this id.
+
+    Raises:
+        AirflowRuntimeError: Airflow refused it.
+    """
+    # Not needed to import a DAG file.
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    request = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf)
+    try:
+        answer: Any = SUPERVISOR_COMMS.send(request)
+    except AirflowRuntimeError as error:
+        answer = error.error
+    if not isinstance(answer, ErrorResponse):
+        return True
+    if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
+        return False
+    raise AirflowRuntimeError(answer)

@@ -1,0 +1,124 @@
+"""The inbox's DAG: each question has one DAG run, however often it is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.inbox import mastra_inbox, mastra_questions
+from airflow_provider_mastra.operators.inbox import QUESTION
+from mastra_workflows import MastraClient
+from mastra_workflows.questions import questions
+from scripts.sample_server import SampleServer
+from tests.airflow import harness
+from tests.airflow.harness import RunDag
+
+PHOTOS = ["a.jpg", "b.jpg"]
+APPROVED = {"approved": True}
+
+
+@pytest.fixture
+def dag(key: str) -> DAG:
+    """An inbox of photos, where code answers."""
+    return mastra_inbox(
+        dag_id=f"inbox-{key}", workflow_id="photoReview", answers=lambda question: APPROVED
+    )
+
+
+@pytest.fixture
+def run_id(connected: SampleServer, client: MastraClient, key: str) -> Iterator[str]:
+    """A run that asks about its first photo."""
+    run = client.get_workflow("photoReview").run(key)
+    run.start_async(input_data={"photos": PHOTOS})
+    yield key
+    while run.read().is_suspended:
+        run.resume(resume_data=APPROVED)
+
+
+def dag_runs(dag_id: str) -> dict[str, Any]:
+    """The conf of every DAG run of questions, by its id."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        rows = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id)).all()
+        return {row.run_id: row.conf for row in rows if QUESTION in (row.conf or {})}
+
+
+def of_run(dag: DAG, run_id: str) -> dict[str, Any]:
+    """Those that are about one run: other tests have left some, too."""
+    return {
+        key: conf
+        for key, conf in dag_runs(dag.dag_id).items()
+        if conf[QUESTION]["run_id"] == run_id
+    }
+
+
+def test_each_question_is_handed_out_once(
+    dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
+) -> None:
+    run = client.get_workflow("photoReview").run(run_id)
+    (first,) = questions(run.read())
+    for _ in range(2):
+        result = run_dag(dag)
+        assert result.state == "success"
+        assert (result.task_state("hand_out"), result.task_state("ask")) == ("success", "skipped")
+        handed_out = of_run(dag, run_id)
+        assert list(handed_out) == [first.key]
+    assert handed_out[first.key][QUESTION]["step"] == ["review"]
+    assert handed_out[first.key][QUESTION]["for_each_index"] == 0
+
+    run.resume(resume_data=APPROVED)
+    (second,) = questions(run.read())
+    run_dag(dag)
+    assert set(of_run(dag, run_id)) == {first.key, second.key}
+
+
+def test_the_dag_run_of_a_question_asks_that_one_and_no_other(
+    dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
+) -> None:
+    run_dag(dag)
+    (conf,) = of_run(dag, run_id).values()
+    result = run_dag(dag, run_conf=conf)
+    outcome = result.xcom("ask")
+    assert outcome["run_id"] == run_id
+    assert [one["for_each_index"] for one in outcome["suspensions"]] == [1]
+    assert [one["answer"] for one in outcome["answers"]] == [APPROVED]
+
+    again = run_dag(dag, run_conf=conf)  # answered by now: it passes through
+    assert [one["for_each_index"] for one in again.xcom("ask")["suspensions"]] == [1]
+    assert again.xcom("ask")["answers"] == []
+
+
+def test_an_inbox_of_a_workflow_that_is_not_there(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    result = run_dag(mastra_inbox(dag_id=f"inbox-{key}", workflow_id="nope"))
+    assert result.task_state("hand_out") == "failed"
+    assert "The server has no workflow 'nope'. It has:" in result.log
+
+
+def test_a_file_with_an_inbox_is_one_that_airflow_reads(airflow_database: None) -> None:
+    """Without its safe mode switched off, and without the DAG being given a name there."""
+    path = harness.ad_hoc_dags() / "inbox_only.py"
+    path.write_text(
+        "from airflow_provider_mastra.inbox import mastra_inbox\n"
+        'mastra_inbox(dag_id="only", workflow_id="refundApproval")\n'
+    )
+    try:
+        bag = harness.dag_bags().DagBag(str(path.parent), safe_mode=True)
+    finally:
+        path.unlink()
+    assert bag.import_errors == {}
+    assert bag.dags["only"].fileloc == str(path)
+
+
+def test_two_inboxes_of_a_workflow_share_their_watcher() -> None:
+    one, other = (mastra_questions("odd key/50%", mastra_conn_id="m") for _ in range(2))
+    assert one.name == other.name == "mastra-questions/m/odd%20key%2F50%25"
+    assert one.watchers[0].trigger.serialize() == other.watchers[0].trigger.serialize()
+    assert mastra_questions("w").name != one.name

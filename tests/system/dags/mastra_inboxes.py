@@ -1,0 +1,19 @@
+"""Inboxes that the tests unpause: one for each workflow, on a server of each generation."""
+
+from __future__ import annotations
+
+from airflow_provider_mastra.inbox import mastra_inbox
+
+for generation in ("0", "1"):
+    for workflow in ("refundApproval", "reviseLoop", "parallelReview"):
+        mastra_inbox(
+            dag_id=f"inbox_{generation}_{workflow}",
+            workflow_id=workflow,
+            mastra_conn_id=f"inbox-{generation}",
+            poll_interval=0.5,
+            max_poll_interval=1,
+            # An answer that comes while the task looks at its run wakes it too soon for a machine
+            # with much to do: Airflow fails the try then, and the next ones likewise.
+            look_interval=45 if workflow == "parallelReview" else 600,
+            dag_arguments={"is_paused_upon_creation": True},
+        )

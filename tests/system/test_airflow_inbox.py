@@ -1,0 +1,255 @@
+"""The inbox: whoever starts a run, a person is asked what it asks, once: a whole Airflow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient, Run
+from scripts.airflow_stack import AirflowStack
+from scripts.sample_server import Generation, SampleServer
+from tests.conftest import SERVERS
+from tests.support.fault_proxy import FaultProxy
+
+pytest.importorskip("airflow", reason="Airflow is not in this environment")
+
+SECONDS = 120.0
+"""How long something may take on a machine with much to do."""
+
+OPEN = {"awaiting_input", "deferred"}
+
+
+class Inbox:
+    """An unpaused inbox of one workflow, and the server that it watches."""
+
+    def __init__(
+        self, airflow: AirflowStack, server: SampleServer, proxy: FaultProxy, workflow_id: str
+    ) -> None:
+        self.airflow, self.server, self.proxy = airflow, server, proxy
+        self.workflow_id = workflow_id
+        self.dag_id = f"inbox_{server.generation}_{workflow_id}"
+        self.asset = f"mastra-questions/inbox-{server.generation}/{workflow_id}"
+        self.client = MastraClient(server.url)
+        self.begun: list[Run] = []
+
+    def open(self) -> None:
+        """Unpause the DAG, and have its file read, by which Airflow begins to watch."""
+        self.airflow.wait_for_dag(self.dag_id)
+        self.pause(False)
+        dag: Any = self.airflow.api.dag(self.dag_id)
+        self.airflow.api.request("PUT", f"/parseDagFile/{dag['file_token']}")
+        self.until_looked()
+
+    def close(self) -> None:
+        """Pause it, and leave nothing open."""
+        self.pause(True)
+        for run in self.begun:
+            run.cancel()
+        self.client.close()
+
+    def pause(self, is_paused: bool) -> None:
+        self.airflow.api.request("PATCH", f"/dags/{self.dag_id}", {"is_paused": is_paused})
+
+    def begin(self, **input_data: Any) -> Run:
+        """Start a run as an application does, which knows nothing of Airflow."""
+        run = self.client.get_workflow(self.workflow_id).run(f"app-{uuid.uuid4().hex}")
+        self.begun.append(run)
+        assert run.start_async(input_data=input_data).is_suspended
+        return run
+
+    # -- what Airflow has ---------------------------------------------------------------------
+
+    def forms(self, run: Run) -> list[dict[str, Any]]:
+        """The forms that were shown for a run, answered or not."""
+        path = f"/dags/{self.dag_id}/dagRuns/~/hitlDetails?limit=100"
+        forms: list[dict[str, Any]] = self.airflow.api.request("GET", path)["hitl_details"]
+        return [form for form in forms if run.run_id in form["body"]]
+
+    def open_forms(self, run: Run) -> list[dict[str, Any]]:
+        """Those that wait for an answer now."""
+        return [
+            form
+            for form in self.forms(run)
+            if not form["response_received"] and form["task_instance"]["state"] in OPEN
+        ]
+
+    def until_asked(self, run: Run, number: int = 1) -> list[dict[str, Any]]:
+        """Wait for so many open forms."""
+        self.until(f"{number} open forms", lambda: len(self.open_forms(run)) == number)
+        return self.open_forms(run)
+
+    def answer(self, form: dict[str, Any], **values: Any) -> None:
+        """Fill a form in and press "Resume"."""
+        ti = form["task_instance"]
+        path = (
+            f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/"
+            f"{ti['map_index']}/hitlDetails"
+        )
+        fields = {name: param["value"] for name, param in form["params"].items()}
+        body = {"chosen_options": ["Resume"], "params_input": {**fields, **values}}
+        self.airflow.api.request("PATCH", path, body)
+
+    def dag_runs(self, state: str = "") -> list[str]:
+        """The DAG runs of questions."""
+        path = f"/dags/{self.dag_id}/dagRuns?limit=100"
+        runs = self.airflow.api.request("GET", path)["dag_runs"]
+        return [
+            one["dag_run_id"]
+            for one in runs
+            if one["run_type"] != "asset_triggered" and state in ("", one["state"])
+        ]
+
+    def events(self) -> int:
+        """How often the watcher has told of something new."""
+        events = self.airflow.api.request("GET", "/assets/events?limit=100")["asset_events"]
+        return sum(event["name"] == self.asset for event in events)
+
+    def until_handed_out(self) -> None:
+        """Wait until every DAG run of events is over."""
+        path = f"/dags/{self.dag_id}/dagRuns?limit=100&run_type=asset_triggered"
+
+        def are_over() -> bool:
+            runs = self.airflow.api.request("GET", path)["dag_runs"]
+            return len(runs) >= 1 and all(one["state"] == "success" for one in runs)
+
+        self.until("the end of the DAG runs of events", are_over)
+
+    # -- waiting, and breaking ----------------------------------------------------------------
+
+    def until(self, what: str, look: Callable[[], Any]) -> Any:
+        return self.airflow.wait_until(what, look, timeout=SECONDS, state=lambda: self.dag_runs())
+
+    def until_looked(self) -> None:
+        """Wait for two more looks at the server, by the watcher if nothing is handed out."""
+        path = f"/{self.workflow_id}/runs$"
+        before = self.proxy.count("GET", path)
+        self.until("two looks", lambda: self.proxy.count("GET", path) >= before + 2)
+
+    def until_over(self, run: Run) -> Any:
+        """Wait for the run's success, and give its result."""
+        self.until(f"the end of {run}", lambda: run.read().is_finished)
+        return run.read().raise_for_status().result
+
+    def until_remembered(self, question: str) -> None:
+        """Wait until the watcher has stored that it has told of a question."""
+        assets = self.airflow.api.request("GET", "/assets?limit=100")["assets"]
+        (asset,) = [one["id"] for one in assets if one["name"] == self.asset]
+        path = f"/assets/{asset}/state-store"
+        self.until(
+            "what the watcher remembers",
+            lambda: question in str(self.airflow.api.request("GET", path)),
+        )
+
+    def kill_triggerer(self) -> None:
+        """Kill it, start it again, and wait until it has looked at the server."""
+        self.airflow.kill("triggerer")
+        self.airflow.start_component("triggerer")
+        self.until_looked()
+
+
+@pytest.fixture(scope="module", params=list(SERVERS), ids=list(SERVERS.values()))
+def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server of this module's own, where nobody else asks anything."""
+    generation: Generation = request.param
+    with SampleServer(generation) as server:
+        yield server
+
+
+@pytest.fixture
+def open_inbox(
+    airflow_stack: AirflowStack, quiet_server: SampleServer
+) -> Iterator[Callable[[str], Inbox]]:
+    """Opens the inbox of a workflow, whose connection leads to that server by way of a proxy."""
+    opened: list[Inbox] = []
+    connection = f"inbox-{quiet_server.generation}"
+    with FaultProxy(quiet_server.url) as proxy:
+        body = {"connection_id": connection, "conn_type": "mastra", "host": proxy.url}
+        airflow_stack.api.request("POST", "/connections", body)
+
+        def open_one(workflow_id: str) -> Inbox:
+            inbox = Inbox(airflow_stack, quiet_server, proxy, workflow_id)
+            opened.append(inbox)
+            inbox.open()
+            return inbox
+
+        yield open_one
+        for inbox in opened:
+            inbox.close()
+        airflow_stack.api.request("DELETE", f"/connections/{connection}")
+
+
+REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
+
+
+@pytest.mark.everyday
+def test_a_run_of_somebody_else_is_answered_and_nothing_is_asked_twice(
+    open_inbox: Callable[[str], Inbox],
+) -> None:
+    inbox = open_inbox("refundApproval")
+    run = inbox.begin(**REFUND)
+    inbox.until("an event", inbox.events)
+    inbox.kill_triggerer()  # it may have had no time to remember what it has told
+    (form,) = inbox.until_asked(run)
+    (question,) = inbox.dag_runs()
+
+    inbox.until_remembered(question)
+    inbox.until_handed_out()
+    events = inbox.events()
+    inbox.kill_triggerer()
+    assert inbox.events() == events
+    assert inbox.dag_runs() == [question]
+    assert len(inbox.forms(run)) == 1
+
+    assert "refundApproval" in form["subject"]
+    assert "broken" in form["body"]
+    inbox.answer(form, approved=True, note="by the inbox")
+    expected = {"order": "A-17", "refunded": 2500, "note": "by the inbox"}
+    assert inbox.until_over(run) == expected
+    inbox.until("the end of the DAG run", lambda: inbox.dag_runs("success"))
+    assert inbox.airflow.api.xcom(inbox.dag_id, question, "ask")["result"] == expected
+
+
+def test_a_loop_of_three_rounds(open_inbox: Callable[[str], Inbox]) -> None:
+    inbox = open_inbox("reviseLoop")
+    run = inbox.begin(topic="autumn")
+    for number, remarks in enumerate(["Shorter.", "Kinder."], 1):
+        (form,) = inbox.until_asked(run)
+        assert len(inbox.forms(run)) == number
+        inbox.answer(form, verdict="revise", remarks=remarks)
+    (form,) = inbox.until_asked(run)
+    assert "About autumn. Shorter. Kinder." in form["body"]
+    inbox.answer(form, verdict="approve")
+    result = inbox.until_over(run)
+    assert result == {"text": "About autumn. Shorter. Kinder.", "round": 3, "done": True}
+    inbox.until("the end of three DAG runs", lambda: len(inbox.dag_runs("success")) == 3)
+
+
+def test_two_questions_at_once_and_one_is_answered_elsewhere(
+    open_inbox: Callable[[str], Inbox],
+) -> None:
+    inbox = open_inbox("parallelReview")
+    run = inbox.begin(document="plan")
+    forms = inbox.until_asked(run, 2)
+    (legal,) = [form for form in forms if "legal" in form["subject"]]
+    inbox.answer(legal, approved=True)
+    inbox.until("the end of its DAG run", lambda: inbox.dag_runs("success"))
+    assert len(inbox.open_forms(run)) == 1
+    run.resume(step="finance", resume_data={"approved": True})
+    assert inbox.until_over(run) == {"approved": True}
+    inbox.until("the release of its task", lambda: len(inbox.dag_runs("success")) == 2)
+    assert len(inbox.forms(run)) == 2
+
+
+def test_an_outage_of_the_server_delays_and_loses_nothing(
+    open_inbox: Callable[[str], Inbox],
+) -> None:
+    inbox = open_inbox("refundApproval")
+    inbox.server.kill()
+    inbox.server.start()
+    run = inbox.begin(**REFUND)
+    (form,) = inbox.until_asked(run)
+    inbox.answer(form, approved=False)
+    assert inbox.until_over(run)["refunded"] == 0
