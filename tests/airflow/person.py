@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from airflow_provider_mastra.required_action import CANCEL, RESUME
 from mastra_workflows.models import JSON
 
+# Nothing of Airflow is imported here: the tests' own has to be configured first.
 TICK = 0.3
+RESUME = "Resume"
+CANCEL = "Cancel run"
 
 
 class Rest(logging.Handler):
@@ -185,6 +187,3 @@ class Clock:
             while not self._stops.is_set():
                 if rest.wait():
                     scheduler.check_awaiting_input_timeouts()
-
-
-__all__ = ["CANCEL", "RESUME", "Clock", "Form", "Person", "Reply"]

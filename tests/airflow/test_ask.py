@@ -2,26 +2,320 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, ClassVar
 
-from airflow.sdk import DAG
+import pytest
+from airflow.sdk import DAG, BaseNotifier, Context, task
 
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra import required_action
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.questions import ASK, Question
 from scripts.sample_server import SampleServer
-from tests.airflow.harness import RunDag
-from tests.airflow.person import Person
+from tests.airflow.harness import STUDIO, DagResult, RunDag
+from tests.airflow.person import CANCEL, Clock, Form, Person
+
+pytestmark = pytest.mark.skipif(
+    required_action.TaskAwaitingInput is None,  # type: ignore[attr-defined]
+    reason="dag.test() cannot park here",
+)
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 People = Callable[..., Person]
 
 
-def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: People) -> None:
-    with DAG("asked", schedule=None) as dag:
+def asking(**options: Any) -> DAG:
+    """A DAG of one task, ``refund``, that asks."""
+    with DAG("asking", schedule=None) as dag:
         MastraRunWorkflowOperator(
-            task_id="refund", workflow_id="refundApproval", input_data=REFUND, on_suspend="ask"
+            task_id="refund",
+            workflow_id="refundApproval",
+            input_data=REFUND,
+            on_suspend="ask",
+            **options,
         )
+    return dag
+
+
+@pytest.fixture
+def run_of(client: MastraClient) -> Iterator[Callable[[DagResult], Any]]:
+    """The run of the task ``refund``; it is cancelled at the end."""
+    runs = []
+
+    def get(result: DagResult) -> Any:
+        run = client.get_workflow("refundApproval").run(result.xcom("refund", "run_id"))
+        runs.append(run)
+        return run
+
+    yield get
+    for run in runs:
+        run.cancel(look_for=0)
+
+
+def run_asked(client: MastraClient, form: Form) -> Any:
+    """The run that a form is about."""
+    workflow = client.get_workflow("refundApproval")
+    [run_id] = [run.run_id for run in workflow.runs() if run.run_id in form.body]
+    return workflow.run(run_id)
+
+
+def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: People) -> None:
     with people({"approved": True, "note": "ok"}) as ann:
-        result = run_dag(dag)
+        result = run_dag(asking())
+
+    [form] = ann.forms
+    run_id = result.xcom("refund", "run_id")
+    assert form.subject == "refundApproval: approve"
+    assert form.options == ["Resume", "Cancel run"]
+    assert "arrived broken" not in form.body
+    assert "broken" in form.body
+    assert f"{STUDIO}/workflows/refundApproval/graph/{run_id}" in form.body
+    assert form.params["approved"]["schema"]["type"] == "boolean"
+    assert form.params["note"]["schema"]["type"] == ["string", "null"]
     outcome = result.xcom("refund")
-    print(outcome, ann.forms[0].__dict__)
     assert outcome["result"] == {"order": "A-1", "refunded": 100, "note": "ok"}
+    [answer] = outcome["answers"]
+    assert (answer["step"], answer["by"]) == ("approve", "person")
+    assert answer["answer"] == {"approved": True, "note": "ok"}
+    assert answer["user"]["name"] == "ann"
+    assert "ann pressed 'Resume'" in result.log
+    # The run's own record says it too.
+    page = "limit=50&offset=0&page=0&perPage=50"
+    with urllib.request.urlopen(
+        f"{connected.url}/api/workflows/refundApproval/runs?{page}"
+    ) as runs:
+        [row] = [one for one in json.load(runs)["runs"] if one["runId"] == run_id]
+    snapshot = row["snapshot"]
+    snapshot = json.loads(snapshot) if isinstance(snapshot, str) else snapshot
+    kept = snapshot.get("requestContext") or snapshot.get("runtimeContext")
+    assert kept["answeredBy.approve"]["user"]["name"] == "ann"
+
+
+EVERYTHING = {
+    "agree": True,
+    "urgent": False,
+    "title": "Bees",
+    "summary": "One.\nTwo.",
+    "copies": 3,
+    "budget": 2.5,
+    "discount": 0.5,
+    "draft": "second",
+    "day": "2026-03-01",
+    "moment": "2026-03-01T10:00:00Z",
+    "tags": ["a", "b"],
+    "address_street": "Way 1",
+    "address_zip": "12345",
+    "address_country": "AT",
+    "contact": {"phone": "1"},
+}
+
+
+def test_every_kind_of_field_and_a_bad_answer_before_the_good_one(
+    connected: SampleServer, run_dag: RunDag, people: People
+) -> None:
+    told: list[str] = []
+
+    class Tells(BaseNotifier):
+        def notify(self, context: Context) -> None:
+            told.append(context["mastra_refusal"])  # type: ignore[typeddict-item]
+
+    with DAG("everything", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="fill",
+            workflow_id="everyType",
+            input_data={"topic": "bees"},
+            on_suspend="ask",
+            notifiers=Tells(),
+        )
+    with people({**EVERYTHING, "address_zip": "12", "draft": "fourth"}, EVERYTHING) as ann:
+        result = run_dag(dag)
+
+    assert len(ann.forms) == 2
+    address = {"street": "Way 1", "zip": "12345", "country": "AT"}
+    flat = {key: value for key, value in EVERYTHING.items() if not key.startswith("address_")}
+    assert result.xcom("fill")["result"] == {**flat, "address": address}
+    refusal = result.xcom("fill", "refused_answer")
+    assert refusal["user"]["name"] == "ann"
+    assert any("zip" in problem for problem in refusal["problems"])
+    assert any("draft" in problem for problem in refusal["problems"])
+    assert "The answer of ann is refused, and asked for again" in result.log
+    assert told[0] == ""
+    assert "zip" in told[1]
+
+
+def test_the_cancel_button(
+    connected: SampleServer, run_dag: RunDag, people: People, run_of: Any
+) -> None:
+    with people(CANCEL):
+        result = run_dag(asking(retries=2, retry_delay=timedelta(0)))
+    assert (result.task_state("refund"), result.tries("refund")) == ("failed", 1)
+    assert "ann has cancelled the run." in result.log
+    if connected.generation == "1":  # 0.x leaves a suspended run as it is
+        assert run_of(result).read().status == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "status", "said"),
+    [
+        ({}, "failed", "suspended", "Nobody has answered within 1 s. Step 'approve'"),
+        ({"on_response_timeout": "cancel"}, "failed", "canceled", "so the run was cancelled"),
+        (
+            {"on_response_timeout": "answer", "default_answer": {"approved": False}},
+            "success",
+            "success",
+            "resumed with the answer of default",
+        ),
+    ],
+)
+def test_nobody_answers_in_time(
+    connected: SampleServer,
+    run_dag: RunDag,
+    run_of: Any,
+    options: dict[str, Any],
+    state: str,
+    status: str,
+    said: str,
+) -> None:
+    with Clock():
+        result = run_dag(asking(response_timeout=1, retries=1, **options))
+    assert (result.task_state("refund"), result.tries("refund")) == (state, 1)
+    assert said in result.log
+    if status != "canceled" or connected.generation == "1":
+        assert run_of(result).read().status == status
+
+
+def test_answered_elsewhere(
+    connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
+) -> None:
+    def in_studio(form: Form) -> None:
+        run_asked(client, form).resume(resume_data={"approved": True})
+
+    with people(in_studio), Clock():
+        result = run_dag(asking(look_interval=1))
+    assert result.xcom("refund")["result"] == {"order": "A-1", "refunded": 100}
+    assert result.xcom("refund")["answers"] == []
+    assert "The question needs no answer any more" in result.log
+
+
+def test_the_run_is_cancelled_meanwhile(
+    connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
+) -> None:
+    if connected.generation == "0":
+        pytest.skip("0.x leaves a suspended run as it is when it is cancelled")
+
+    def cancels(form: Form) -> None:
+        run_asked(client, form).cancel()
+
+    with people(cancels), Clock():
+        result = run_dag(asking(look_interval=1, on_failed_run="fail"))
+    assert result.task_state("refund") == "failed"
+    assert "is canceled" in result.log
+
+
+def test_a_try_that_dies_with_the_answer_in_its_hands(
+    connected: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one takes the answer, and does not ask again."""
+    resume = MastraRunWorkflowOperator._resume
+    dies = iter([True])
+
+    def dying(self: Any, *arguments: Any, **options: Any) -> None:
+        if next(dies, False):
+            raise RuntimeError("the worker died")
+        resume(self, *arguments, **options)
+
+    monkeypatch.setattr(MastraRunWorkflowOperator, "_resume", dying)
+    # In `dag.test()` only the clock makes up for the state that it writes over.
+    with people({"approved": True}) as ann, Clock():
+        result = run_dag(asking(retries=1, retry_delay=timedelta(0), look_interval=1))
+    assert len(ann.forms) == 1
+    assert (result.task_state("refund"), result.tries("refund")) == ("success", 2)
+    [answer] = result.xcom("refund")["answers"]
+    assert answer["user"]["name"] == "ann"
+
+
+def test_only_who_is_assigned_may_answer(
+    connected: SampleServer, run_dag: RunDag, people: People
+) -> None:
+    dag = asking(assigned_users={"id": "bob", "name": "bob"})
+    with (
+        people({"approved": True}, name="ann") as ann,
+        people({"approved": True}, name="bob") as bob,
+    ):
+        result = run_dag(dag)
+    assert bob.statuses in ([200], [409])
+    assert ann.statuses in ([], [403])
+    assert result.xcom("refund")["answers"][0]["user"]["name"] == "bob"
+
+
+class TestAnswersByCode:
+    seen: ClassVar[list[Question]] = []
+
+    @pytest.mark.parametrize("kind", ["xcom", "callable", "one for all"])
+    def test_nobody_is_asked(self, connected: SampleServer, run_dag: RunDag, kind: str) -> None:
+        def decide(question: Question) -> Any:
+            return {"approved": question.suspension.payload["amount"] <= 100, "note": "code"}
+
+        with DAG("by_code", schedule=None) as dag:
+
+            @task
+            def think() -> dict[str, Any]:
+                return {"approved": True, "note": "code"}
+
+            answers: Any = {"approve": think()} if kind == "xcom" else {"approve": decide}
+            MastraRunWorkflowOperator(
+                task_id="refund",
+                workflow_id="refundApproval",
+                input_data=REFUND,
+                on_suspend="ask",
+                answers=decide if kind == "one for all" else answers,
+            )
+        outcome = run_dag(dag).xcom("refund")
+        assert outcome["result"] == {"order": "A-1", "refunded": 100, "note": "code"}
+        assert [one["by"] for one in outcome["answers"]] == ["code"]
+
+    def test_a_person_gets_what_code_leaves(
+        self, connected: SampleServer, run_dag: RunDag, people: People
+    ) -> None:
+        with DAG("halves", schedule=None) as dag:
+            MastraRunWorkflowOperator(
+                task_id="plan",
+                workflow_id="twoQuestions",
+                input_data={"campaign": "spring"},
+                on_suspend="ask",
+                answers={"ask-budget": {"budget": 5}, "ask-deadline": lambda question: ASK},
+            )
+        with people({"deadline": "2026-05-01"}) as ann:
+            outcome = run_dag(dag).xcom("plan")
+        assert [form.subject for form in ann.forms] == ["twoQuestions: ask-deadline"]
+        assert [one["by"] for one in outcome["answers"]] == ["code", "person"]
+
+    def test_an_answer_that_does_not_fit(
+        self, connected: SampleServer, run_dag: RunDag, run_of: Any
+    ) -> None:
+        result = run_dag(asking(answers={"approve": {"approved": "yes"}}, retries=1))
+        assert (result.task_state("refund"), result.tries("refund")) == ("failed", 1)
+        assert "$.approved: string where boolean is wanted" in result.log
+        assert run_of(result).read().is_suspended
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"on_suspend": "return", "answers": {}}, 'need on_suspend="ask"'),
+        ({"response_timeout": -1}, "response_timeout"),
+        ({"on_response_timeout": "answer"}, "default_answer"),
+        ({"look_interval": 0}, "look_interval"),
+        ({"wait_for_completion": False}, "wait_for_completion"),
+    ],
+)
+def test_options_that_cannot_work(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        MastraRunWorkflowOperator(
+            task_id="refund", workflow_id="refundApproval", **{"on_suspend": "ask", **options}
+        )
