@@ -367,23 +367,17 @@ class MastraAskingTask(MastraWaitingTask):
         Raises:
             InvalidResumeDataError: it does not fit.
         """
-        suspension = question.suspension
-        chooses_items = self.hook.get_conn().chooses_items
         at = at or datetime.now(UTC).isoformat()
         who = {"by": by, "user": dict(user) if user else None, "at": at}
         try:
-            record = run.attach_or_resume(
-                step=suspension.step,
-                for_each_index=suspension.for_each_index if chooses_items else None,
-                suspended_at=suspension.suspended_at,
-                resume_data=answer,
-                request_context={f"answeredBy.{suspension.name}": who},
+            record = run.answer(
+                question, answer, answered_by=who, is_retry=True, **self.wait_arguments
             )
         except NotSuspendedError as error:
             self.log.warning("The answer came too late and was not sent. %s", error)
             return
         self.log.info("The step was resumed with the answer of %s. %s", user or by, record)
-        memory.note_answer({"step": suspension.name, "answer": answer, **who})
+        memory.note_answer({"step": question.suspension.name, "answer": answer, **who})
 
 
 class Memory:

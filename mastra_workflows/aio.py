@@ -266,7 +266,7 @@ class AsyncRun:
         question: Question,
         resume_data: JSON,
         *,
-        answered_by: str | None = None,
+        answered_by: JSON = None,
         is_retry: bool = False,
         **waiting: Unpack[WaitArguments],
     ) -> WorkflowRun:

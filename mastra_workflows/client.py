@@ -416,7 +416,7 @@ class Run:
         question: Question,
         resume_data: JSON,
         *,
-        answered_by: str | None = None,
+        answered_by: JSON = None,
         is_retry: bool = False,
         **waiting: Unpack[WaitArguments],
     ) -> WorkflowRun:
@@ -427,7 +427,8 @@ class Run:
         Args:
             question: one of `mastra_workflows.questions.questions`.
             resume_data: the answer, as `Form.answer` makes it of what was entered.
-            answered_by: who answered: kept in the run's request context as ``answeredBy.<step>``.
+            answered_by: who answered, a name or an object: kept in the run's request context as
+                ``answeredBy.<step>``.
             is_retry: whether an earlier try may have given this answer.
             **waiting: how to wait for other branches; see `WaitArguments`.
 

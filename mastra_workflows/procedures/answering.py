@@ -9,7 +9,7 @@ from mastra_workflows.errors import NotSuspendedError
 from mastra_workflows.models import JSON, WorkflowRun
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.attaching import attach_or_resume
-from mastra_workflows.procedures.resuming import Answer
+from mastra_workflows.procedures.resuming import Answer, chooses_items
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.questions import Question
 
@@ -21,17 +21,18 @@ def answer(
     question: Question,
     resume_data: JSON,
     *,
-    answered_by: str | None,
+    answered_by: JSON,
     is_retry: bool,
     waiting: WaitOptions,
 ) -> Procedure[WorkflowRun]:
     """Resume the step that asked, once.
 
     A run of several branches takes no answer while one of them is at work, though the others still
-    wait for theirs. So this waits until the run is suspended again.
+    wait for theirs. So this waits until the run is suspended again. A server that cannot choose one
+    of several items of a ``foreach`` gives the answer to all that wait.
 
     Args:
-        answered_by: who answered; kept in the run's request context.
+        answered_by: who answered, a name or an object; kept in the run's request context.
         is_retry: whether an earlier try may have given this answer.
         waiting: how to wait for other branches.
 
@@ -44,11 +45,12 @@ def answer(
         As `resume` and `wait`.
     """
     suspension = question.suspension
+    chooses = yield from chooses_items(server)
     context = {f"answeredBy.{suspension.name}": answered_by} if answered_by else None
     meant = Answer(
         step=suspension.step,
         resume_data=resume_data,
-        for_each_index=suspension.for_each_index,
+        for_each_index=suspension.for_each_index if chooses else None,
         suspended_at=suspension.suspended_at,
         request_context=context,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from airflow.sdk import DAG
@@ -13,6 +13,7 @@ from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.questions import Question
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import RunDag, StartRun
 from tests.airflow.person import Person
@@ -84,6 +85,35 @@ def test_parallel_questions(connected: SampleServer, run_dag: RunDag, people: Pe
         "parallelReview: finance",
     }
     assert result.xcom("review_questions.outcome")["result"] == {"approved": True}
+
+
+def test_an_answer_waits_for_a_branch_that_is_at_work(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient
+) -> None:
+    def answer(question: Question) -> Any:
+        run = client.get_workflow("slowReview").run(question.run_id)
+        run.resume(step="first", resume_data={"approved": False})  # and it works on for a while
+        return {"approved": True}
+
+    with DAG("slow", schedule=None) as dag:
+        review = MastraRunWorkflowOperator(
+            task_id="review",
+            workflow_id="slowReview",
+            input_data={"seconds": 1},
+            on_suspend="return",
+        )
+        MastraAskAndResumeOperator(
+            task_id="second",
+            workflow_id="slowReview",
+            run_id=cast(Any, review.output)["run_id"],
+            step="second",
+            answers=answer,
+        )
+    result = run_dag(dag)
+
+    expected = {"first": {"approved": False}, "second": {"approved": True}}
+    assert result.xcom("second")["result"] == expected
+    assert "the answer to 'second' is given when it rests" in result.log
 
 
 @pytest.mark.parametrize("workflow", ["photoReview", "photoReviewAtOnce"])
