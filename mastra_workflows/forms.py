@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from enum import Enum
 from functools import cached_property
 from typing import Any, Final, Literal, Self
@@ -180,6 +180,8 @@ class Form:
         data: JSON = {}
         for field in self.fields:
             value = field.read(values.get(field.key))
+            if isinstance(value, str) and not _is_in_time(field.kind, value):
+                wrong.append(f"{'.'.join(('$', *field.path))}: no {field.kind}")
             if not field.path:
                 data = {} if value is _Nothing.LEFT_OUT else value
                 continue
@@ -358,6 +360,20 @@ def _readings(field: Field, value: JSON) -> Iterator[JSON]:
             yield from (_parsed(text), value)
         case _:
             yield value
+
+
+def _is_in_time(kind: Kind, text: str) -> bool:
+    """Whether a text is the date or time that it has to be; the schema's check knows no formats."""
+    parsers: dict[Kind, Callable[[str], object]] = {
+        "date": date.fromisoformat,
+        "time": time.fromisoformat,
+        "date-time": datetime.fromisoformat,
+    }
+    try:
+        parsers.get(kind, str)(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _moments(text: str) -> Iterator[str]:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from airflow.sdk import DAG, BaseNotifier, Context, task
 
-from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra import required_action
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import ASK, Question

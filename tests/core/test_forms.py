@@ -164,6 +164,13 @@ def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read:
     assert properties(("x",), x=rule).answer({"x": entered}) == {"x": read}
 
 
+@pytest.mark.parametrize("form", ["date", "time", "date-time"])
+def test_what_is_no_time_is_refused(form: str) -> None:
+    """Mastra 0.x describes no more of a date than its format, and takes any text for one."""
+    with pytest.raises(InvalidResumeDataError, match=rf"\$\.x: no {form}"):
+        properties(x={"type": "string", "format": form}).answer({"x": "next year"})
+
+
 def test_what_is_left_empty_is_left_out_where_it_may_be() -> None:
     text = {"type": "string"}
     form = properties(("b", "c"), a=text, b=text, c={"type": ["number", "null"]}, d=text)
