@@ -24,10 +24,13 @@ def examples(airflow_database: None) -> dict[str, Any]:
 
 def test_each_goes_by_a_name_of_ours(examples: dict[str, Any]) -> None:
     assert set(examples) == {
+        "mastra_approval_by_a_person",
         "mastra_batch",
         "mastra_daily_report",
+        "mastra_parallel_reviewers",
         "mastra_refund_approval",
         "mastra_refund_inbox",
+        "mastra_revise_loop",
     }
 
 

@@ -1,0 +1,67 @@
+"""A person answers: what a suspended step asks is a form on Airflow's page of required actions.
+
+Until they do, no task holds a worker, a pool slot or a triggerer, and nothing runs on the Mastra
+server. Whoever answers first counts, there or in Mastra Studio.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from airflow_provider_mastra.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+
+
+@dag(dag_id="mastra_approval_by_a_person", schedule=None, tags=["mastra"], doc_md=__doc__)
+def approval() -> None:
+    """One question: the task asks it itself."""
+    MastraRunWorkflowOperator(
+        task_id="refund",
+        workflow_id="refundApproval",
+        input_data={"order": "A-1042", "amount": 4200, "reason": "arrived broken"},
+        on_suspend="ask",
+        response_timeout=timedelta(days=2),
+        on_response_timeout="answer",
+        default_answer={"approved": False, "note": "Nobody has answered."},
+    )
+
+
+@dag(dag_id="mastra_revise_loop", schedule=None, tags=["mastra"], doc_md=__doc__)
+def revise_loop() -> None:
+    """A question in each round of a loop: a gate for each, up to five."""
+    write = MastraRunWorkflowOperator(
+        task_id="write",
+        workflow_id="reviseLoop",
+        input_data={"topic": "bees in the city"},
+        on_suspend="return",
+    )
+    approved = ask_in_turn(write, most=5)
+
+    @task
+    def publish(outcome: dict[str, Any]) -> str:
+        """Here the text would be published."""
+        text: str = outcome["result"]["text"]
+        print(text)
+        return text
+
+    publish(approved.output)
+
+
+@dag(dag_id="mastra_parallel_reviewers", schedule=None, tags=["mastra"], doc_md=__doc__)
+def parallel_reviewers() -> None:
+    """Two questions at once: a form for each, answered in any order, by different people."""
+    review = MastraRunWorkflowOperator(
+        task_id="review",
+        workflow_id="parallelReview",
+        input_data={"document": "The plan for next year"},
+        on_suspend="return",
+    )
+    ask_each(review)
+
+
+approval()
+revise_loop()
+parallel_reviewers()
