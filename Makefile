@@ -31,6 +31,7 @@ TOOLS := .build/tools/$(READY)
 CORE := .build/core/$(READY)
 AIRFLOW := .build/airflow/$(READY)
 PREFECT := .build/prefect/$(READY)
+BROWSER := .build/browser/$(READY)
 BENCH := .build/bench/$(READY)
 AIRFLOW_OLDEST := .build/airflow-oldest/$(READY)
 PREFECT_OLDEST := .build/prefect-oldest/$(READY)
@@ -46,15 +47,16 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 
 .PHONY: help setup demo playground playground-prefect server test test-core test-airflow \
 	test-prefect test-faults test-system test-system-airflow test-system-prefect test-compat \
-	reliability reliability-airflow reliability-prefect soak bench bench-end bench-cost bench-start bench-pictures bench-airflow \
-	bench-prefect bench-import lint lint-ruff lint-core lint-airflow lint-prefect format build \
+	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
+	soak bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
+	bench-import lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' \
 		| while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
 
-setup: $(CORE) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Make every environment
+setup: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) $(SERVER) $(SERVER_0) ## Make every environment
 
 demo: $(AIRFLOW) $(SERVER) ## An Airflow DAG that runs workflows on a real Mastra server
 	@.build/airflow/bin/python -m scripts.demo
@@ -73,7 +75,7 @@ server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
 
 test: setup ## Every test, each suite in its own environment
-	@$(call each,test,test-core test-airflow test-prefect test-faults)
+	@$(call each,test,test-core test-airflow test-prefect test-faults test-browser)
 
 test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
 	@echo "==> Tests of the shared part"
@@ -92,6 +94,16 @@ test-faults: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The most usual death
 	@.build/airflow/bin/python -m pytest tests/system -m everyday $(ARGS)
 	@.build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py \
 		tests/system/test_playground.py -m everyday $(ARGS)
+
+test-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The shortest way through proof-browser
+	@echo "==> People answer in a browser"
+	@.build/browser/bin/python -m pytest tests/browser -m everyday $(ARGS)
+
+proof-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## All that a person is asked and answers, in Chromium
+	@.build/browser/bin/python -m pytest tests/browser $(ARGS)
+
+screenshots: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The pictures of docs/asking.md anew
+	@PICTURES=docs/asking .build/browser/bin/python -m pytest tests/browser -m pictured $(ARGS)
 
 test-system: ## A whole Airflow and a whole Prefect on PostgreSQL, broken on purpose
 	@$(call each,test-system,test-system-airflow test-system-prefect)
@@ -159,8 +171,8 @@ bench-airflow: $(AIRFLOW_BENCHMARK) $(SERVER) ## From a workflow's end to its Ai
 bench-prefect: $(PREFECT) $(SERVER) ## From a workflow's end to its Prefect flow's end
 	@.build/prefect/bin/python -m benchmarks.prefect_end_to_end $(ARGS)
 
-lint: $(CORE) $(AIRFLOW) $(PREFECT) ## Ruff, and mypy --strict in each environment
-	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect)
+lint: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) ## Ruff, and mypy --strict in each environment
+	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect lint-browser)
 
 lint-ruff: $(TOOLS)
 	@echo "==> Ruff"
@@ -187,6 +199,10 @@ lint-prefect: $(PREFECT)
 	@$(call mypy,prefect,prefect_mastra tests/prefect tests/system/flows \
 		tests/system/soak/flows benchmarks/prefect*.py)
 
+lint-browser: $(BROWSER)
+	@echo "==> mypy of the tests in a browser"
+	@$(call mypy,browser,tests/browser/*.py)
+
 format: $(TOOLS) ## Format, and mend what ruff can mend
 	@.build/tools/bin/ruff check --fix .
 	@.build/tools/bin/ruff format .
@@ -202,6 +218,7 @@ lock: $(TOOLS) ## Write the lock files anew
 	@$(compile) requirements/tools.in -o requirements/tools.txt
 	@$(compile) pyproject.toml requirements/core.in -o requirements/core.txt
 	@$(compile) pyproject.toml requirements/bench.in -o requirements/bench.txt
+	@$(compile) pyproject.toml requirements/browser.in -o requirements/browser.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow.in -o requirements/airflow.txt
 	@$(compile) pyproject.toml --extra prefect requirements/prefect.in -o requirements/prefect.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow-oldest.in \

@@ -24,6 +24,7 @@ TITLES = {
     "airflow-benchmark": "Benchmark of Airflow",
     "prefect": "Prefect",
     "prefect-oldest": "Oldest Prefect",
+    "browser": "Browser",
 }
 STILL_AT_IT_SECONDS = 20.0
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
+from scripts import debian
 from scripts.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, free_port
 
 START_SECONDS = 30.0
-INSTALL_SECONDS = 600.0
 ROLE = "tests"
 DEBIAN_PACKAGE = "postgresql"
 # Read by the package's installation script: without it Debian makes and starts a cluster at once.
@@ -300,38 +300,15 @@ def ensure_postgres() -> Path:
     try:
         return find_programs()
     except ServiceError:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        if not debian.may_install():
             raise
-    print(
-        f"Installing Debian's package {DEBIAN_PACKAGE!r}: no PostgreSQL server was found",
-        flush=True,
-    )
     NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
     NO_CLUSTER.write_text("create_main_cluster = false\n")
     try:
-        _apt_get("update")
-        _apt_get("install", "--yes", "--no-install-recommends", DEBIAN_PACKAGE)
+        debian.install(DEBIAN_PACKAGE)
     finally:
         NO_CLUSTER.unlink()
     return find_programs()
-
-
-def _apt_get(*arguments: str) -> None:
-    done = subprocess.run(
-        ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=120", *arguments],
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=INSTALL_SECONDS,
-    )
-    if done.returncode:
-        raise ServiceError(
-            f"`apt-get {' '.join(arguments)}` failed with exit code {done.returncode}:\n"
-            f"{done.stdout.rstrip()}"
-        )
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What every suite shares: real Mastra servers of both generations, one each for the session."""
+"""What the suites share: real Mastra servers of both generations, and a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mastra_workflows import MastraClient
+from scripts.postgres import PostgresServer, ensure_postgres
+from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
 
 SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
@@ -28,6 +30,17 @@ def servers() -> Iterator[Callable[[Generation], SampleServer]]:
     yield get
     for server in running.values():
         server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; where none is and none may be installed, a skip that asks for it."""
+    try:
+        ensure_postgres()
+    except ServiceError as error:
+        pytest.skip(str(error))
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))

@@ -15,26 +15,14 @@ from typing import Any
 import pytest
 
 from scripts.airflow_stack import AirflowStack
-from scripts.postgres import PostgresServer, ensure_postgres
+from scripts.postgres import PostgresServer
 from scripts.prefect_stack import PrefectStack
-from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
 from tests.conftest import SERVERS
 from tests.support.reliability import ReliabilityTable
 from tests.system.airflow_work import Plan, PlanBoth, Work
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server; where none is and none may be installed, a skip that asks for it."""
-    try:
-        ensure_postgres()
-    except ServiceError as error:
-        pytest.skip(str(error))
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,45 @@
+"""Debian's packages, for the programs that PyPI and npm do not have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from scripts.processes import ServiceError
+
+INSTALL_SECONDS = 600.0
+
+
+def may_install() -> bool:
+    """Whether this is a Debian, and we are its root."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(package: str) -> None:
+    """Install a package, and nothing that is only recommended with it; says that it does.
+
+    Raises:
+        ServiceError: it cannot be installed from here; tells why.
+    """
+    print(f"Installing Debian's package {package!r}", flush=True)
+    _apt_get("update")
+    _apt_get("install", "--yes", "--no-install-recommends", package)
+
+
+def _apt_get(*arguments: str) -> None:
+    done = subprocess.run(
+        ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=120", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=INSTALL_SECONDS,
+    )
+    if done.returncode:
+        raise ServiceError(
+            f"`apt-get {' '.join(arguments)}` failed with exit code {done.returncode}:\n"
+            f"{done.stdout.rstrip()}"
+        )

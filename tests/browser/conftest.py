@@ -1,0 +1,115 @@
+"""A browser, and real orchestrators for it to look at, each booted once when first asked for.
+
+They run with the Python of their own environments.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from scripts.airflow_stack import AirflowStack
+from scripts.chromium import FLAGS, ensure_chromium
+from scripts.postgres import PostgresServer
+from scripts.prefect_stack import PrefectStack
+from scripts.processes import LOOPBACK, ServiceError
+from scripts.sample_server import ROOT, Generation, SampleServer
+from tests.conftest import SERVERS
+
+HERE = Path(__file__).parent
+SECONDS = 30.0
+"""How long a page may take to show something; a machine with much to do needs them."""
+
+PICTURES = os.environ.get("PICTURES")
+"""The folder for pictures of the pages; None where nobody wants any."""
+
+WATCH = "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
+
+Picture = Callable[[str, Locator | Page], None]
+
+
+def python_of(environment: str) -> Path:
+    return ROOT / ".build" / environment / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser; where none is and none may be installed, a skip that asks for it."""
+    try:
+        path = ensure_chromium()
+    except ServiceError as error:
+        pytest.skip(str(error))
+    expect.set_options(timeout=SECONDS * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A tab; fails a test in which a page did what only the content of a question can ask for.
+
+    The hostile payload sets ``window.hostile`` wherever it comes to run, and has an image.
+    """
+    context = chromium.new_context(viewport={"width": 1200, "height": 900}, locale="en-GB")
+    context.set_default_timeout(SECONDS * 1000)
+    context.add_init_script(
+        "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
+    )
+    ran: list[str] = []
+    context.expose_function("itRan", lambda value: ran.append(f"script {value}"))
+    page = context.new_page()
+    page.on("dialog", lambda dialog: ran.append(f"dialog {dialog.message}"))
+    page.on("request", lambda request: ran.extend(elsewhere(request.url)))
+    yield page
+    context.close()
+    assert ran == []
+
+
+def elsewhere(url: str) -> list[str]:
+    """What is wrong with where a page asks for something."""
+    parts = urlsplit(url)
+    is_image_of_payload = parts.port == 9
+    ours = parts.hostname in (LOOPBACK, None) and not is_image_of_payload
+    return [] if ours else [f"request {url}"]
+
+
+@pytest.fixture
+def picture() -> Picture:
+    """Takes pictures for the documentation, if asked to."""
+
+    def take(name: str, what: Locator | Page) -> None:
+        if PICTURES:
+            what.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    postgres: PostgresServer, servers: Callable[[Generation], SampleServer]
+) -> Iterator[AirflowStack]:
+    """A whole Airflow that knows both servers, with the DAGs of ``tests/browser/dags``."""
+    connections = {
+        f"mastra_{one}": {"conn_type": "mastra", "host": servers(one).url} for one in SERVERS
+    }
+    with AirflowStack(
+        HERE / "dags",
+        connections=connections,
+        database_url=postgres.create_database("browser"),
+        python=python_of("airflow"),
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[PrefectStack]:
+    """A Prefect server and a runner of the deployments in ``tests/browser/flows/serve.py``."""
+    with PrefectStack(HERE / "flows" / "serve.py", python=python_of("prefect")) as stack:
+        yield stack

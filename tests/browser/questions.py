@@ -1,0 +1,31 @@
+"""What both orchestrators ask and are told, in the words of each one's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EVERY_ANSWER: dict[str, Any] = {
+    "agree": True,
+    "urgent": False,
+    "title": "A fine headline",
+    "summary": "First line\nsecond line",
+    "copies": 3,
+    "budget": 12.5,
+    "draft": "second",
+    "day": "2026-01-31",
+    "moment": "2026-02-01T09:30:00Z",
+    "tags": ["red", "green"],
+    "address": {"street": "Am Kai 1", "zip": "20457", "country": "AT"},
+    "contact": {"phone": "040"},
+}
+"""What everyType is answered with, and gives back."""
+
+REFUND = {"order": "A-1042", "amount": 4200, "reason": "arrived broken"}
+
+AS_IT_IS = (
+    "**bold** [link](javascript:alert(1))",
+    "<script>window.hostile = 1</script>",
+    "{{ 7 * 7 }} {% raw %}",
+    "all work and no play",
+)
+"""What can be read of hostileQuestion's payload, with nothing of it carried out."""

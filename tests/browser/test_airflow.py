@@ -1,0 +1,270 @@
+"""People answer on Airflow's pages what workflows of a Mastra server ask."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from mastra_workflows import MastraClient
+from scripts.airflow_stack import AirflowStack
+from scripts.json_api import ApiError
+from scripts.sample_server import Generation, SampleServer
+from tests.browser.airflow_page import AirflowPage
+from tests.browser.conftest import Picture
+from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, REFUND
+
+PARKED = {"awaiting_input"}
+# With a star: must be filled in.
+TITLES = [
+    "agree *",
+    "urgent",
+    "title *",
+    "summary",
+    "copies",
+    "budget *",
+    "discount",
+    "draft *",
+    "day *",
+    "moment",
+    "tags *",
+    "address.street *",
+    "address.zip *",
+    "address.country",
+    "contact",
+]
+SHOWN = {
+    "agree": "off",
+    "urgent": "off",
+    "title": "",
+    "copies": "2",
+    "budget": "",
+    "moment": "Select date and time",
+    "address.country": "DE",
+}
+
+
+class Asking:
+    """Airflow, the server that its DAG runs use, and a person in front of its pages."""
+
+    def __init__(self, airflow: AirflowStack, page: Page, server: SampleServer) -> None:
+        self.airflow, self.server = airflow, server
+        self.page = AirflowPage(page, airflow)
+
+    def begin(self, dag_id: str, workflow: str, data: dict[str, Any]) -> str:
+        """Start a DAG run that runs a workflow; returns its id."""
+        conf = {"server": f"mastra_{self.server.generation}", "workflow": workflow, "input": data}
+        return self.airflow.trigger_dag(dag_id, conf=conf)
+
+    @property
+    def client(self) -> MastraClient:
+        return MastraClient(self.server.url)
+
+    def wait(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Wait until a task asks."""
+        self.airflow.wait_for_task(dag_id, run_id, task_id, PARKED, map_index=map_index)
+
+    def look(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> AirflowPage:
+        """Wait until a task asks, and open its question."""
+        self.wait(dag_id, run_id, task_id, map_index)
+        self.page.open_question(dag_id, run_id, task_id, map_index)
+        return self.page
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+        """An XCom; None while there is none."""
+        try:
+            return self.airflow.api.xcom(dag_id, run_id, task_id, key)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def asked_about(self, dag_id: str, mastra_run_id: str) -> str | None:
+        """The DAG run of an inbox that asks about a run; None while there is none."""
+        answer = self.airflow.api.request("GET", f"/dags/{dag_id}/dagRuns")
+        for dag_run in answer["dag_runs"]:
+            if mastra_run_id in str(dag_run["conf"]):
+                return str(dag_run["dag_run_id"])
+        return None
+
+    def outcome(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Wait until a DAG run has succeeded; returns what a task of it returned."""
+        assert self.airflow.wait_for_dag_run(dag_id, run_id) == "success"
+        outcome: dict[str, Any] = self.airflow.api.xcom(dag_id, run_id, task_id)
+        return outcome
+
+
+@pytest.fixture
+def asking(airflow: AirflowStack, page: Page, server: SampleServer) -> Asking:
+    """On both generations."""
+    return Asking(airflow, page, server)
+
+
+@pytest.fixture
+def asking_1(
+    airflow: AirflowStack, page: Page, servers: Callable[[Generation], SampleServer]
+) -> Asking:
+    """On the newer generation alone, where what is looked at is the page."""
+    return Asking(airflow, page, servers("1"))
+
+
+def fill_in_everything(page: AirflowPage) -> None:
+    page.fill("agree", True)
+    page.fill("title", EVERY_ANSWER["title"])
+    page.fill("summary", EVERY_ANSWER["summary"])
+    page.fill("copies", EVERY_ANSWER["copies"])
+    page.fill("budget", EVERY_ANSWER["budget"])
+    page.fill("draft", EVERY_ANSWER["draft"])
+    page.fill("day", EVERY_ANSWER["day"])
+    page.fill("moment", datetime.fromisoformat(EVERY_ANSWER["moment"]))
+    page.fill("tags", "\n".join(EVERY_ANSWER["tags"]))
+    page.fill("address.street", EVERY_ANSWER["address"]["street"])
+    page.fill("address.zip", EVERY_ANSWER["address"]["zip"])
+    page.fill("address.country", EVERY_ANSWER["address"]["country"])
+    page.fill("contact", '{"phone": "040"}')
+
+
+@pytest.mark.pictured
+def test_every_type(asking: Asking, picture: Picture) -> None:
+    run_id = asking.begin("ask", "everyType", {"topic": "a brochure"})
+    page = asking.look("ask", run_id, "run")
+
+    assert page.subject.inner_text() == "everyType: fill-in"
+    expect(page.question).to_contain_text("a brochure")
+    assert page.titles() == TITLES
+    assert {title: page.shown(title) for title in SHOWN} == SHOWN
+    expect(page.field("zip")).to_have_count(0)
+    expect(page.field("budget")).to_contain_text("What it may cost, in euros")
+    expect(page.button("Resume")).to_be_disabled()
+
+    fill_in_everything(page)
+    picture("airflow-form", page.page)
+    page.press("Resume")
+
+    outcome = asking.outcome("ask", run_id, "run")
+    assert outcome["result"] == EVERY_ANSWER
+    (answer,) = outcome["answers"]
+    assert answer["answer"] == EVERY_ANSWER
+    assert answer["by"] == "person"
+    assert answer["user"]["name"] == "admin"
+
+
+def test_a_bad_answer(asking_1: Asking) -> None:
+    """The page takes what its own few checks let pass; the task asks again, and says why."""
+    run_id = asking_1.begin("ask", "everyType", {"topic": "a brochure"})
+    page = asking_1.look("ask", run_id, "run")
+    fill_in_everything(page)
+    page.fill("address.zip", "2045")
+    page.press("Resume")
+
+    asking_1.airflow.wait_until(
+        "a refusal", lambda: asking_1.xcom("ask", run_id, "run", "refused_answer")
+    )
+    refused = asking_1.xcom("ask", run_id, "run", "refused_answer")
+    assert "zip" in str(refused["problems"])
+
+    page = asking_1.look("ask", run_id, "run")
+    fill_in_everything(page)
+    page.press("Resume")
+
+    assert asking_1.outcome("ask", run_id, "run")["result"] == EVERY_ANSWER
+
+
+def test_the_run_is_cancelled(asking_1: Asking) -> None:
+    run_id = asking_1.begin("ask", "refundApproval", REFUND)
+    asking_1.look("ask", run_id, "run").press("Cancel run")
+
+    assert asking_1.airflow.wait_for_dag_run("ask", run_id) == "failed"
+    mastra_run = asking_1.xcom("ask", run_id, "run", "run_id")
+    assert (
+        asking_1.client.get_workflow("refundApproval").run(mastra_run).read().status == "canceled"
+    )
+
+
+@pytest.mark.everyday
+@pytest.mark.pictured
+def test_two_rounds(asking: Asking, picture: Picture) -> None:
+    dag_id = "ask_in_turn"
+    run_id = asking.begin(dag_id, "reviseLoop", {"topic": "the harbour"})
+    page = asking.look(dag_id, run_id, "run_questions.question_1")
+
+    expect(page.question).to_contain_text("About the harbour.")
+    page.fill("verdict", "revise")
+    page.fill("remarks", "Ships, too.")
+    page.press("Resume")
+
+    page = asking.look(dag_id, run_id, "run_questions.question_2")
+    expect(page.question).to_contain_text("About the harbour. Ships, too.")
+    picture("airflow-second-round", page.page)
+    page.fill("verdict", "approve")
+    page.press("Resume")
+
+    outcome = asking.outcome(dag_id, run_id, "run_questions.question_3")
+    assert outcome["result"]["text"] == "About the harbour. Ships, too."
+
+
+@pytest.mark.pictured
+def test_parallel_questions(asking: Asking, picture: Picture) -> None:
+    dag_id, task_id = "ask_each", "run_questions.question"
+    run_id = asking.begin(dag_id, "parallelReview", {"document": "the contract"})
+    departments = {"legal": True, "finance": False}
+    asked = set()
+    for map_index in range(2):
+        asking.wait(dag_id, run_id, task_id, map_index)
+    picture("airflow-required-actions", asking.page.open_list())
+    for map_index in range(2):
+        page = asking.look(dag_id, run_id, task_id, map_index)
+        (department,) = (name for name in departments if f"parallelReview: {name}" in page.text())
+        page.fill("approved", departments[department])
+        page.fill("note", f"as {department} sees it")
+        page.press("Resume")
+        asked.add(department)
+
+    assert asked == set(departments)
+    outcome = asking.outcome(dag_id, run_id, "run_questions.outcome")
+    assert outcome["result"] == {"approved": False}
+
+
+@pytest.mark.pictured
+def test_the_inbox(asking: Asking, picture: Picture) -> None:
+    """A run that the application has started, not Airflow."""
+    dag_id = f"inbox_of_mastra_{asking.server.generation}"
+    asking.airflow.wait_for_dag(dag_id)
+    run = asking.client.get_workflow("refundApproval").run(f"app-{uuid.uuid4().hex}")
+    run.ensure_started(input_data=REFUND)
+
+    run_id = asking.airflow.wait_until(
+        "a DAG run for the question", lambda: asking.asked_about(dag_id, run.run_id), timeout=90
+    )
+    page = asking.look(dag_id, run_id, "ask")
+    expect(page.question).to_contain_text("arrived broken")
+    picture("airflow-inbox", page.page)
+    page.fill("approved", True)
+    page.fill("note", "as a favour")
+    page.press("Resume")
+
+    outcome = asking.outcome(dag_id, run_id, "ask")
+    assert outcome["run_id"] == run.run_id
+    assert outcome["result"] == {"order": "A-1042", "refunded": 4200, "note": "as a favour"}
+
+
+@pytest.mark.pictured
+def test_hostile_content(asking: Asking, picture: Picture) -> None:
+    """1 MB of it; that nothing of it runs, the fixture `page` sees to."""
+    run_id = asking.begin("ask", "hostileQuestion", {"kilobytes": 1024})
+    page = asking.look("ask", run_id, "run")
+
+    for text in AS_IT_IS:
+        expect(page.question).to_contain_text(text)
+    for selector in ("script", "img", "h1", "a[href^=javascript]"):
+        expect(page.question.locator(selector)).to_have_count(0)
+    picture("airflow-hostile", page.page)
+    page.fill("answer", "<b>{{ 7 * 7 }}</b>")
+    page.press("Resume")
+
+    outcome = asking.outcome("ask", run_id, "run")
+    assert outcome["result"] == {"answer": "<b>{{ 7 * 7 }}</b>"}

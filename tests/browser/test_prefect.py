@@ -1,0 +1,207 @@
+"""People answer on Prefect's pages what workflows of a Mastra server ask."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from mastra_workflows import MastraClient
+from scripts.prefect_stack import PrefectStack
+from scripts.sample_server import Generation, SampleServer
+from tests.browser.conftest import Picture
+from tests.browser.prefect_page import PrefectPage
+from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, REFUND
+
+DEPLOYMENT = "ask/browser"
+# Optional: need not be filled in.
+TITLES = [
+    "agree",
+    "urgent (Optional)",
+    "title",
+    "summary (Optional)",
+    "copies (Optional)",
+    "budget",
+    "discount (Optional)",
+    "draft",
+    "day",
+    "moment (Optional)",
+    "tags",
+    "address.street",
+    "address.zip",
+    "address.country (Optional)",
+    "contact (Optional)",
+]
+SHOWN = {"agree": "off", "urgent": "off", "title": "", "copies": "2", "address.country": "DE"}
+
+
+class Asking:
+    """Prefect, the server that its flow runs use, and a person in front of its pages."""
+
+    def __init__(self, prefect: PrefectStack, page: Page, server: SampleServer) -> None:
+        self.prefect, self.server = prefect, server
+        self.page = PrefectPage(page, prefect)
+        self.client = MastraClient(server.url)
+
+    def begin(self, workflow: str, data: dict[str, Any]) -> str:
+        """Start a flow run that runs a workflow; returns its id."""
+        self._run = self.client.get_workflow(workflow).run(uuid.uuid4().hex)
+        return self.prefect.api.create_flow_run(
+            DEPLOYMENT,
+            {
+                "server": {"base_url": self.server.url},
+                "workflow_id": workflow,
+                "run_id": self._run.run_id,
+                "input_data": data,
+            },
+        )
+
+    def look(self, flow_run_id: str, number: int = 1) -> PrefectPage:
+        """Wait until a flow run asks for the first or a later time, and open its question."""
+
+        def has_asked() -> bool:
+            states = [state["type"] for state in self.prefect.api.states(flow_run_id)]
+            return states.count("PAUSED") == number and states[-1] == "PAUSED"
+
+        self.prefect.wait_until(f"question {number}", has_asked)
+        self.page.open_question(flow_run_id)
+        return self.page
+
+    def result(self, flow_run_id: str) -> Any:
+        """Wait until a flow run is completed; returns what its workflow run has come to."""
+        assert self.prefect.wait_for_flow_run(flow_run_id) == "COMPLETED"
+        return self._run.read().result
+
+    @property
+    def status(self) -> str:
+        """How the workflow run stands."""
+        return self._run.read().status
+
+
+@pytest.fixture
+def asking(prefect: PrefectStack, page: Page, server: SampleServer) -> Asking:
+    """On both generations."""
+    return Asking(prefect, page, server)
+
+
+@pytest.fixture
+def asking_1(
+    prefect: PrefectStack, page: Page, servers: Callable[[Generation], SampleServer]
+) -> Asking:
+    """On the newer generation alone, where what is looked at is the page."""
+    return Asking(prefect, page, servers("1"))
+
+
+def fill_in_everything(page: PrefectPage) -> None:
+    address = EVERY_ANSWER["address"]
+    page.fill("agree", True)
+    page.fill("title", EVERY_ANSWER["title"])
+    page.fill("summary", EVERY_ANSWER["summary"])
+    page.fill("copies", EVERY_ANSWER["copies"])
+    page.fill("budget", EVERY_ANSWER["budget"])
+    page.fill("draft", EVERY_ANSWER["draft"])
+    page.fill("day", date.fromisoformat(EVERY_ANSWER["day"]))
+    page.fill("moment", datetime.fromisoformat(EVERY_ANSWER["moment"]))
+    page.fill("tags", EVERY_ANSWER["tags"])
+    page.fill("address.street", address["street"])
+    page.fill("address.zip", address["zip"])
+    page.fill("address.country", address["country"])
+    page.fill("contact", '{"phone": "040"}')
+
+
+@pytest.mark.pictured
+def test_every_type(asking: Asking, picture: Picture) -> None:
+    flow_run_id = asking.begin("everyType", {"topic": "a brochure"})
+    page = asking.look(flow_run_id)
+
+    expect(page.body).to_contain_text("a brochure")
+    expect(page.field("budget")).to_contain_text("What it may cost, in euros")
+    assert page.titles() == TITLES
+    assert {title: page.shown(title) for title in SHOWN} == SHOWN
+
+    fill_in_everything(page)
+    picture("prefect-form", page.page)
+    page.submit()
+
+    assert asking.result(flow_run_id) == EVERY_ANSWER
+
+
+@pytest.mark.pictured
+def test_a_bad_answer(asking_1: Asking, picture: Picture) -> None:
+    """The server of Prefect refuses it, and the page shows why beside the field."""
+    flow_run_id = asking_1.begin("everyType", {"topic": "a brochure"})
+    page = asking_1.look(flow_run_id)
+    fill_in_everything(page)
+    page.fill("address.zip", "2045")
+    page.button("Submit").click()
+
+    expect(page.field("address.zip")).to_contain_text("does not match")
+    picture("prefect-refused", page.page)
+    assert asking_1.prefect.api.flow_run(flow_run_id)["state_type"] == "PAUSED"
+
+    page.fill("address.zip", "20457")
+    page.submit()
+
+    assert asking_1.result(flow_run_id) == EVERY_ANSWER
+
+
+def test_the_run_is_cancelled(asking_1: Asking) -> None:
+    flow_run_id = asking_1.begin("refundApproval", REFUND)
+    asking_1.look(flow_run_id).cancel_flow_run()
+
+    assert asking_1.prefect.wait_for_flow_run(flow_run_id) == "CANCELLED"
+    assert asking_1.status == "canceled"
+
+
+@pytest.mark.everyday
+def test_two_rounds(asking: Asking) -> None:
+    flow_run_id = asking.begin("reviseLoop", {"topic": "the harbour"})
+    page = asking.look(flow_run_id)
+    expect(page.body).to_contain_text("About the harbour.")
+    page.fill("verdict", "revise")
+    page.fill("remarks", "Ships, too.")
+    page.submit()
+
+    page = asking.look(flow_run_id, 2)
+    expect(page.body).to_contain_text("About the harbour. Ships, too.")
+    page.fill("verdict", "approve")
+    page.submit()
+
+    assert asking.result(flow_run_id)["text"] == "About the harbour. Ships, too."
+
+
+def test_parallel_questions(asking: Asking) -> None:
+    """One after the other."""
+    departments = {"legal": True, "finance": False}
+    flow_run_id = asking.begin("parallelReview", {"document": "the contract"})
+    for number in (1, 2):
+        page = asking.look(flow_run_id, number)
+        text = page.body.inner_text()
+        (department,) = (name for name in departments if name in text)
+        page.fill("approved", departments.pop(department))
+        page.fill("note", f"as {department} sees it")
+        page.submit()
+
+    assert departments == {}
+    assert asking.result(flow_run_id) == {"approved": False}
+
+
+@pytest.mark.pictured
+def test_hostile_content(asking: Asking, picture: Picture) -> None:
+    """1 MB of it; that nothing of it runs, the fixture `page` sees to."""
+    flow_run_id = asking.begin("hostileQuestion", {"kilobytes": 1024})
+    page = asking.look(flow_run_id)
+
+    for text in AS_IT_IS:
+        expect(page.body).to_contain_text(text)
+    for selector in ("script", "img", "h1", "a[href^=javascript]"):
+        expect(page.dialog.locator(selector)).to_have_count(0)
+    picture("prefect-hostile", page.page)
+    page.fill("answer", "<b>{{ 7 * 7 }}</b>")
+    page.submit()
+
+    assert asking.result(flow_run_id) == {"answer": "<b>{{ 7 * 7 }}</b>"}
