@@ -207,17 +207,21 @@ def _params(form: Form) -> dict[str, Any]:
 
 
 def _value(field: Field) -> JSON:
-    if field.default is not NO_DEFAULT:
-        return field.default
+    default = field.default
+    if default is not NO_DEFAULT:
+        is_text = field.kind != "json" or "type" in field.schema or isinstance(default, str)
+        return default if is_text or default is None else json.dumps(default)
     # A switch that nobody has touched looks like "no", so it has to be one.
     return False if field.kind == "boolean" and field.required else None
 
 
 def _schema(field: Field) -> dict[str, Any]:
     schema: dict[str, Any] = {"title": field.title, **field.schema}
-    if field.kind == "text":
+    if field.kind == "json":
+        schema.setdefault("type", "string")  # without a type it would have to be filled in
+    if field.kind == "text" or (field.kind == "json" and schema["type"] == "string"):
         schema["format"] = "multiline"
-    if field.kind == "json" and schema.get("type") == "array":
+    if field.kind == "json" and schema["type"] == "array":
         schema["items"] = {"type": "object"}  # a list of anything else is shown as lines of text
     if not field.required and "type" in schema:
         schema["type"] = [schema["type"], "null"]  # how the page knows that it may be left empty

@@ -109,7 +109,15 @@ def airflow(
 
 
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[PrefectStack]:
-    """A Prefect server and a runner of the deployments in ``tests/browser/flows/serve.py``."""
-    with PrefectStack(HERE / "flows" / "serve.py", python=python_of("prefect")) as stack:
+def prefect(postgres: PostgresServer) -> Iterator[PrefectStack]:
+    """A Prefect server and a runner of the deployments in ``tests/browser/flows/serve.py``.
+
+    On PostgreSQL: where an SQLite file is busy, the page's request is refused (503) and not sent
+    again.
+    """
+    with PrefectStack(
+        HERE / "flows" / "serve.py",
+        database_url=postgres.create_database("browser_prefect"),
+        python=python_of("prefect"),
+    ) as stack:
         yield stack

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG
-from airflow_provider_mastra.inbox import mastra_inbox
 
 from airflow_provider_mastra.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.inbox import mastra_inbox
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 
 CONF: dict[str, Any] = {"server": "", "workflow": "", "input": {}}
