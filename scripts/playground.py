@@ -31,7 +31,7 @@ FLOWS_FILE = EXAMPLES / "prefect_flows" / "serve.py"
 STILL_AT_IT_SECONDS = 10.0
 
 # What has begun when a newcomer comes: a DAG and its task that asks, a deployed flow.
-FIRST_DAG, FIRST_TASK = "mastra_refund_approval", "ask"
+FIRST_DAG, FIRST_TASK = "mastra_approval_by_a_person", "refund"
 FIRST_DEPLOYMENT = "refund-approval/playground"
 
 Playground = Iterator[tuple[ProcessStack, str]]
@@ -77,7 +77,7 @@ def airflow(folder: Path, server: SampleServer, teller: Teller) -> Playground:
     ) as stack:
         teller.say(f"The DAG {FIRST_DAG} is run, for a question to look at")
         run_id = stack.trigger_dag(FIRST_DAG)
-        stack.wait_for_task(FIRST_DAG, run_id, FIRST_TASK, {"awaiting_input", "success"})
+        stack.wait_for_task(FIRST_DAG, run_id, FIRST_TASK, {"awaiting_input"})
         task = f"{stack.url}/dags/{FIRST_DAG}/runs/{quote(run_id)}/tasks/{FIRST_TASK}"
         yield (
             stack,
