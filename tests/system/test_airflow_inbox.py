@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -82,8 +83,18 @@ class Inbox:
         return self.open_forms(run)
 
     def answer(self, form: dict[str, Any], **values: Any) -> None:
-        """Fill a form in and press "Resume"."""
+        """Fill a form in and press "Resume", no sooner than a person would.
+
+        A task that is woken before the scheduler has heard that its process has ended is failed by
+        Airflow.
+        """
         ti = form["task_instance"]
+        log = self.airflow.service("scheduler").log_path
+        heard = re.compile(
+            rf"TaskInstance Finished: dag_id={ti['dag_id']}, task_id={ti['task_id']}, "
+            rf"run_id={re.escape(ti['dag_run_id'])}, "
+        )
+        self.until("the scheduler's notice", lambda: heard.search(log.read_text()))
         path = (
             f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/"
             f"{ti['map_index']}/hitlDetails"
