@@ -310,7 +310,7 @@ class MastraAskingTask(MastraWaitingTask):
                 raise
             self.log.warning("The question is asked on; the server did not answer: %s", error)
             self._park(waiting, context)
-        if waiting.is_over(record):
+        if not waiting.question.is_open(record):
             self.log.info("The question needs no answer any more. %s.", record)
         elif waiting.is_late:
             self._nobody_answered(run, waiting.question, context)

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from mastra_workflows.forms import NO_DEFAULT, Field, Form
-from mastra_workflows.models import JSON, WorkflowRun
-from mastra_workflows.questions import Question, questions
+from mastra_workflows.models import JSON
+from mastra_workflows.questions import Question
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
@@ -137,16 +137,6 @@ class Asked:
     def is_late(self) -> bool:
         """Whether the time for an answer is over."""
         return self.deadline is not None and time.time() >= self.deadline
-
-    def is_over(self, record: WorkflowRun) -> bool:
-        """Whether a run's record shows that nobody needs to answer any more.
-
-        While another step of the run is being resumed, the record shows no suspensions.
-        """
-        if record.is_active:
-            step = record.step(self.question.suspension.step)
-            return step is not None and step.status not in ("suspended", "running")
-        return self.question.key not in {question.key for question in questions(record)}
 
     def to_dict(self) -> dict[str, JSON]:
         """Plain JSON."""

@@ -79,6 +79,17 @@ class Question:
         """The fields of the answer."""
         return Form(self.suspension.resume_schema)
 
+    def is_open(self, run: WorkflowRun) -> bool:
+        """Whether the question waits for its answer, as far as the run's record shows.
+
+        While another branch of the run is at work the record names nothing that waits.
+        """
+        if run.is_suspended:
+            return any(item.identity == self.suspension.identity for item in run.suspensions)
+        step = run.step(self.suspension.step)
+        is_answered = step is not None and step.status not in ("suspended", "running")
+        return run.is_active and not is_answered
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {

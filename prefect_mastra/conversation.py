@@ -135,7 +135,7 @@ class Conversation:
 
         def is_open() -> Procedure:
             record: WorkflowRun | None = yield OnRun("look")
-            return record is None or _is_open(record, question)
+            return record is None or question.is_open(record)
 
         return (yield from self.asker.ask(form, deadline=deadline, is_open=is_open))
 
@@ -243,19 +243,6 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
             "additionalProperties": False,
         },
     )
-
-
-def _is_open(record: WorkflowRun, question: Question) -> bool:
-    """Whether a question waits for its answer, as far as the record shows.
-
-    While another branch of the run is at work the record names nothing that waits.
-    """
-    meant = question.suspension
-    if record.is_suspended:
-        return any(item.identity == meant.identity for item in record.suspensions)
-    step = record.step(meant.step)
-    is_answered = step is not None and step.status not in ("suspended", "running")
-    return record.is_active and not is_answered
 
 
 def _short(data: JSON) -> str:

@@ -98,12 +98,11 @@ class MastraQuestionTrigger(BaseTrigger):
         }
 
     async def _is_over(self) -> bool:
-        asked = Asked.from_dict(self.asked)
-        question = asked.question
+        question = Asked.from_dict(self.asked).question
         try:
             async with await async_client(self.mastra_conn_id) as client:
                 record = await client.get_workflow(question.workflow_id).run(question.run_id).read()
         except MastraError as error:
             self.log.warning("The question is asked on; the server did not answer: %s", error)
             return False
-        return asked.is_over(record)
+        return not question.is_open(record)

@@ -240,3 +240,17 @@ def test_the_same_answer_twice_is_one(client: MastraClient, key: str) -> None:
     run.answer(question, {"approved": True})
     assert run.answer(question, {"approved": True}, is_retry=True).is_success
     assert run.wait(timeout=30).result["refunded"] == REFUND["amount"]
+
+
+def test_a_question_is_open_until_it_is_answered(client: MastraClient, key: str) -> None:
+    record, [first, second] = parallel(client, key, 1.0)
+    assert first.is_open(record)
+    run = client.get_workflow("slowReview").run(key)
+    at_work = run.answer(first, {"approved": True})
+    assert at_work.is_active
+    assert second.is_open(at_work)  # though the record names nothing that waits
+    rests = run.wait(timeout=30)
+    assert not first.is_open(rests)
+    assert second.is_open(rests)
+    run.answer(second, {"approved": True})
+    assert not second.is_open(run.wait(timeout=30))
