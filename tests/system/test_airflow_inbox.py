@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,13 +13,12 @@ from scripts.airflow_stack import AirflowStack
 from scripts.sample_server import Generation, SampleServer
 from tests.conftest import SERVERS
 from tests.support.fault_proxy import FaultProxy
+from tests.system.airflow_forms import Forms
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
 SECONDS = 120.0
 """How long something may take on a machine with much to do."""
-
-OPEN = {"awaiting_input", "deferred"}
 
 
 class Inbox:
@@ -63,45 +61,14 @@ class Inbox:
 
     # -- what Airflow has ---------------------------------------------------------------------
 
-    def forms(self, run: Run) -> list[dict[str, Any]]:
-        """The forms that were shown for a run, answered or not."""
-        path = f"/dags/{self.dag_id}/dagRuns/~/hitlDetails?limit=100"
-        forms: list[dict[str, Any]] = self.airflow.api.request("GET", path)["hitl_details"]
-        return [form for form in forms if run.run_id in form["body"]]
-
-    def open_forms(self, run: Run) -> list[dict[str, Any]]:
-        """Those that wait for an answer now."""
-        return [
-            form
-            for form in self.forms(run)
-            if not form["response_received"] and form["task_instance"]["state"] in OPEN
-        ]
+    def forms(self, run: Run) -> Forms:
+        """The forms that were shown for a run."""
+        return Forms(self.airflow, self.dag_id, of=run.run_id)
 
     def until_asked(self, run: Run, number: int = 1) -> list[dict[str, Any]]:
         """Wait for so many open forms."""
-        self.until(f"{number} open forms", lambda: len(self.open_forms(run)) == number)
-        return self.open_forms(run)
-
-    def answer(self, form: dict[str, Any], **values: Any) -> None:
-        """Fill a form in and press "Resume", no sooner than a person would.
-
-        A task that is woken before the scheduler has heard that its process has ended is failed by
-        Airflow.
-        """
-        ti = form["task_instance"]
-        log = self.airflow.service("scheduler").log_path
-        heard = re.compile(
-            rf"TaskInstance Finished: dag_id={ti['dag_id']}, task_id={ti['task_id']}, "
-            rf"run_id={re.escape(ti['dag_run_id'])}, "
-        )
-        self.until("the scheduler's notice", lambda: heard.search(log.read_text()))
-        path = (
-            f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/"
-            f"{ti['map_index']}/hitlDetails"
-        )
-        fields = {name: param["value"] for name, param in form["params"].items()}
-        body = {"chosen_options": ["Resume"], "params_input": {**fields, **values}}
-        self.airflow.api.request("PATCH", path, body)
+        self.until(f"{number} open forms", lambda: len(self.forms(run).open) == number)
+        return self.forms(run).open
 
     def dag_runs(self, state: str = "") -> list[str]:
         """The DAG runs of questions."""
@@ -212,11 +179,11 @@ def test_a_run_of_somebody_else_is_answered_and_nothing_is_asked_twice(
     inbox.kill_triggerer()
     assert inbox.events() == events
     assert inbox.dag_runs() == [question]
-    assert len(inbox.forms(run)) == 1
+    assert len(inbox.forms(run).shown) == 1
 
     assert "refundApproval" in form["subject"]
     assert "broken" in form["body"]
-    inbox.answer(form, approved=True, note="by the inbox")
+    inbox.forms(run).answer(form, approved=True, note="by the inbox")
     expected = {"order": "A-17", "refunded": 2500, "note": "by the inbox"}
     assert inbox.until_over(run) == expected
     inbox.until("the end of the DAG run", lambda: inbox.dag_runs("success"))
@@ -228,11 +195,11 @@ def test_a_loop_of_three_rounds(open_inbox: Callable[[str], Inbox]) -> None:
     run = inbox.begin(topic="autumn")
     for number, remarks in enumerate(["Shorter.", "Kinder."], 1):
         (form,) = inbox.until_asked(run)
-        assert len(inbox.forms(run)) == number
-        inbox.answer(form, verdict="revise", remarks=remarks)
+        assert len(inbox.forms(run).shown) == number
+        inbox.forms(run).answer(form, verdict="revise", remarks=remarks)
     (form,) = inbox.until_asked(run)
     assert "About autumn. Shorter. Kinder." in form["body"]
-    inbox.answer(form, verdict="approve")
+    inbox.forms(run).answer(form, verdict="approve")
     result = inbox.until_over(run)
     assert result == {"text": "About autumn. Shorter. Kinder.", "round": 3, "done": True}
     inbox.until("the end of three DAG runs", lambda: len(inbox.dag_runs("success")) == 3)
@@ -245,13 +212,13 @@ def test_two_questions_at_once_and_one_is_answered_elsewhere(
     run = inbox.begin(document="plan")
     forms = inbox.until_asked(run, 2)
     (legal,) = [form for form in forms if "legal" in form["subject"]]
-    inbox.answer(legal, approved=True)
+    inbox.forms(run).answer(legal, approved=True)
     inbox.until("the end of its DAG run", lambda: inbox.dag_runs("success"))
-    assert len(inbox.open_forms(run)) == 1
+    assert len(inbox.forms(run).open) == 1
     run.resume(step="finance", resume_data={"approved": True})
     assert inbox.until_over(run) == {"approved": True}
     inbox.until("the release of its task", lambda: len(inbox.dag_runs("success")) == 2)
-    assert len(inbox.forms(run)) == 2
+    assert len(inbox.forms(run).shown) == 2
 
 
 def test_an_outage_of_the_server_delays_and_loses_nothing(
@@ -262,5 +229,5 @@ def test_an_outage_of_the_server_delays_and_loses_nothing(
     inbox.server.start()
     run = inbox.begin(**REFUND)
     (form,) = inbox.until_asked(run)
-    inbox.answer(form, approved=False)
+    inbox.forms(run).answer(form, approved=False)
     assert inbox.until_over(run)["refunded"] == 0

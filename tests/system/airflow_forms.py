@@ -1,0 +1,69 @@
+"""Airflow's page of required actions by its REST API, and a person who answers there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from scripts.airflow_stack import AirflowStack
+
+OPEN = {"awaiting_input", "deferred"}
+Form = dict[str, Any]
+
+
+class Forms:
+    """The forms of a DAG's tasks.
+
+    Args:
+        airflow: where they are shown.
+        dag_id: the DAG.
+        of: a text that the forms in question hold, such as a run's id; empty for all.
+    """
+
+    def __init__(self, airflow: AirflowStack, dag_id: str, of: str = "") -> None:
+        self._airflow = airflow
+        self._dag_id = dag_id
+        self._of = of
+
+    @property
+    def shown(self) -> list[Form]:
+        """All that were shown, answered or not."""
+        path = f"/dags/{self._dag_id}/dagRuns/~/hitlDetails?limit=100"
+        forms: list[Form] = self._airflow.api.request("GET", path)["hitl_details"]
+        return [form for form in forms if self._of in form["body"]]
+
+    @property
+    def unanswered(self) -> list[Form]:
+        """Those that nobody has answered, whatever their task does."""
+        return [form for form in self.shown if not form["response_received"]]
+
+    @property
+    def open(self) -> list[Form]:
+        """Those that a task waits with for an answer."""
+        return [form for form in self.unanswered if form["task_instance"]["state"] in OPEN]
+
+    def answer(self, form: Form, option: str = "Resume", **values: Any) -> None:
+        """Fill a form in and press a button, no sooner than a person would.
+
+        A task that is woken before the scheduler has heard that its process has ended is failed by
+        Airflow.
+        """
+        ti = form["task_instance"]
+        log = self._airflow.service("scheduler").log_path
+        heard = re.compile(
+            rf"TaskInstance Finished: dag_id={ti['dag_id']}, task_id={ti['task_id']}, "
+            rf"run_id={re.escape(ti['dag_run_id'])}, .*try_number={ti['try_number']}, "
+        )
+        self._airflow.wait_until("the scheduler's notice", lambda: heard.search(log.read_text()))
+        self.answer_at_once(form, option, **values)
+
+    def answer_at_once(self, form: Form, option: str = "Resume", **values: Any) -> None:
+        """As `answer`, but as fast as a program is."""
+        ti = form["task_instance"]
+        path = (
+            f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/"
+            f"{ti['map_index']}/hitlDetails"
+        )
+        fields = {name: param["value"] for name, param in form["params"].items()}
+        body = {"chosen_options": [option], "params_input": {**fields, **values}}
+        self._airflow.api.request("PATCH", path, body)
