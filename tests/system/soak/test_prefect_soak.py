@@ -116,7 +116,8 @@ class SoakedPrefect(Orchestrator):
         state = self._prefect.api.flow_run(run_id)["state"]
         if state["type"] != "COMPLETED":  # what is stored then is the error
             return None
-        return json.loads(Path(state["data"]["storage_key"]).read_text())["result"]
+        stored = json.loads(Path(state["data"]["storage_key"]).read_text())
+        return stored.get("result", stored)  # what is no result is shown, and counts as lost
 
     def log(self, run_id: str) -> str:
         states = [
