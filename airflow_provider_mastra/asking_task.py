@@ -195,13 +195,14 @@ class MastraAskingTask(MastraWaitingTask):
                 f"questions at once ({names}), and a task can ask only one. {ADVICE}"
             )
         waiting = next((one for one in left if memory.has_asked(one)), None)
+        has_asked = waiting is not None
         if waiting is None:
             question = left[0]
             self._check_default_answer(question)
             notice = Notice.of(question, *self._remarks())
-            if not memory.may_ask(notice) or put_up(
-                context["ti"].id, notice, self.assigned_users
-            ).look(question.run_id) != notice.look(question.run_id):
+            if not memory.may_ask(notice) or not memory.is_shown(
+                notice, put_up(context["ti"].id, notice, self.assigned_users)
+            ):
                 if gate_follows:
                     self.log.info("%s, which the next gate will ask for.", question)
                     return
@@ -214,7 +215,7 @@ class MastraAskingTask(MastraWaitingTask):
             waiting = question
         where = f"; see {waiting.url}" if waiting.url else ""
         self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
-        self._park(Asked.of(waiting, self.response_timeout), context)
+        self._park(Asked.of(waiting, self.response_timeout), context, may_be_answered=has_asked)
 
     def _remarks(self) -> Iterable[str]:
         """What a person has to know about the time they have."""
@@ -241,20 +242,29 @@ class MastraAskingTask(MastraWaitingTask):
         for notifier in self.notifiers:
             notifier({**context, **more})
 
-    def _park(self, asked: Asked, context: Context) -> NoReturn:
-        """Give the worker back until somebody answers, or it is time to look."""
+    def _park(self, asked: Asked, context: Context, *, may_be_answered: bool = False) -> NoReturn:
+        """Give the worker back until somebody answers, or it is time to look.
+
+        Where the form may have its answer by now, the triggerer looks at it first, and takes its
+        time: Airflow would wake a parked task at once, and fail it when that is before its
+        scheduler has heard that this process has ended; and so each try.
+        """
         self._under_way = None
         seconds = self.look_interval
         if asked.deadline is not None:
             seconds = min(seconds, max(1.0, asked.deadline - time.time()))
+        wake_at = None if asked.deadline is None else time.time() + seconds
         kwargs = {"asked": asked.to_dict()}
-        park("on_answer", kwargs, seconds)
+        if may_be_answered:
+            wake_at = time.time()
+        else:
+            park("on_answer", kwargs, seconds)
         self.defer(
             trigger=MastraQuestionTrigger(
                 mastra_conn_id=self.mastra_conn_id,
                 ti_id=str(context["ti"].id),
                 asked=asked.to_dict(),
-                wake_at=None if asked.deadline is None else time.time() + seconds,
+                wake_at=wake_at,
             ),
             method_name="on_answer",
             kwargs=kwargs,
@@ -403,10 +413,18 @@ class Memory:
         """Whether the task instance has shown no form yet, or one that looks just like this."""
         return self._asked.get("look") in (None, notice.look(self._run_id))
 
+    def is_shown(self, notice: Notice, shown: Notice) -> bool:
+        """Whether the page shows a form, or the one of a run before a clear that looks like it."""
+        return shown.look(self._shown_run_id) == notice.look(self._run_id)
+
     def note_asked(self, question: Question, notice: Notice) -> None:
         """Keep that a question is on the page."""
-        look = notice.look(self._run_id)
-        self._set("mastra_asked", {"key": self._name(question), "look": look})
+        asked = {
+            "key": self._name(question),
+            "look": notice.look(self._run_id),
+            "run_id": self._shown_run_id,
+        }
+        self._set("mastra_asked", asked)
 
     @property
     def answers(self) -> list[dict[str, JSON]]:
@@ -418,6 +436,11 @@ class Memory:
         """Keep an answer that was given."""
         answers = [*self.answers, answer]
         self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
+
+    @property
+    def _shown_run_id(self) -> str:
+        """Which run the page names: a form keeps the run that it was first shown for."""
+        return self._asked.get("run_id", self._run_id)
 
     @property
     def _asked(self) -> dict[str, str]:

@@ -14,8 +14,18 @@ from airflow.sdk import dag, task
 from airflow_provider_mastra.gates import ask_each, ask_in_turn
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 
+RETRIES = {
+    "retries": 2
+}  # a try that dies with an answer in its hands is followed by one that takes it
 
-@dag(dag_id="mastra_approval_by_a_person", schedule=None, tags=["mastra"], doc_md=__doc__)
+
+@dag(
+    dag_id="mastra_approval_by_a_person",
+    schedule=None,
+    default_args=RETRIES,
+    tags=["mastra"],
+    doc_md=__doc__,
+)
 def approval() -> None:
     """One question: the task asks it itself."""
     MastraRunWorkflowOperator(
@@ -29,7 +39,13 @@ def approval() -> None:
     )
 
 
-@dag(dag_id="mastra_revise_loop", schedule=None, tags=["mastra"], doc_md=__doc__)
+@dag(
+    dag_id="mastra_revise_loop",
+    schedule=None,
+    default_args=RETRIES,
+    tags=["mastra"],
+    doc_md=__doc__,
+)
 def revise_loop() -> None:
     """A question in each round of a loop: a gate for each, up to five."""
     write = MastraRunWorkflowOperator(
@@ -50,7 +66,13 @@ def revise_loop() -> None:
     publish(approved.output)
 
 
-@dag(dag_id="mastra_parallel_reviewers", schedule=None, tags=["mastra"], doc_md=__doc__)
+@dag(
+    dag_id="mastra_parallel_reviewers",
+    schedule=None,
+    default_args=RETRIES,
+    tags=["mastra"],
+    doc_md=__doc__,
+)
 def parallel_reviewers() -> None:
     """Two questions at once: a form for each, answered in any order, by different people."""
     review = MastraRunWorkflowOperator(

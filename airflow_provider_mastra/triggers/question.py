@@ -1,4 +1,7 @@
-"""Waiting for a person's answer in the triggerer, where Airflow has no better way (3.1 and 3.2)."""
+"""Waiting for a person's answer in the triggerer.
+
+Airflow 3.1 and 3.2 have no better way; on 3.3 and later a try after one that has asked begins so.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ class MastraQuestionTrigger(BaseTrigger):
         from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
 
         form: Any = await sync_to_async(get_hitl_detail_content_detail)(ti_id=UUID(self.ti_id))
-        if not form.response_received:
+        if form is None or not form.response_received:  # None: `dag.test()` cannot tell
             return None
         user = form.responded_by_user
         return {

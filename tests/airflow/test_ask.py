@@ -217,28 +217,6 @@ def test_the_run_is_cancelled_meanwhile(
     assert "is canceled" in result.log
 
 
-def test_a_try_that_dies_with_the_answer_in_its_hands(
-    connected: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next one takes the answer, and does not ask again."""
-    resume = MastraRunWorkflowOperator._resume
-    dies = iter([True])
-
-    def dying(self: Any, *arguments: Any, **options: Any) -> None:
-        if next(dies, False):
-            raise RuntimeError("the worker died")
-        resume(self, *arguments, **options)
-
-    monkeypatch.setattr(MastraRunWorkflowOperator, "_resume", dying)
-    # In `dag.test()` only the clock makes up for the state that it writes over.
-    with people({"approved": True}) as ann, Clock():
-        result = run_dag(asking(retries=1, retry_delay=timedelta(0), look_interval=1))
-    assert len(ann.forms) == 1
-    assert (result.task_state("refund"), result.tries("refund")) == ("success", 2)
-    [answer] = result.xcom("refund")["answers"]
-    assert answer["user"]["name"] == "ann"
-
-
 def test_only_who_is_assigned_may_answer(
     connected: SampleServer, run_dag: RunDag, people: People
 ) -> None:

@@ -14,7 +14,10 @@ from typing import Any
 import requests
 from airflow.sdk import DAG, BaseHook, Context
 
-from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.operators.workflow import (
+    MastraResumeWorkflowOperator,
+    MastraRunWorkflowOperator,
+)
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 
 CONF: dict[str, Any] = {
@@ -33,6 +36,11 @@ APPROVAL: dict[str, Any] = {
     "workflow_id": "refundApproval",
     "input_data": {"order": "{{ params.key }}", "amount": 7, "reason": "broken"},
     "on_suspend": "wait",
+}
+ASKING: dict[str, Any] = {**APPROVAL, "on_suspend": "ask", "look_interval": 600}
+REVISION: dict[str, Any] = {
+    "workflow_id": "reviseLoop",
+    "input_data": {"topic": "{{ params.key }}"},
 }
 
 
@@ -99,6 +107,27 @@ for mode, deferrable in MODES.items():
     # Long enough for the triggerer to take the trigger up; nobody cancels for it before.
     with new_dag(f"dagrun_timeout_{mode}", dagrun_timeout=timedelta(seconds=15)):
         charge("charge", deferrable=deferrable, retries=0)
+
+    # A person answers, long before the next look.
+    with new_dag(f"asking_{mode}"):
+        charge("charge", deferrable=deferrable, **ASKING)
+
+# Airflow may park a task whose form is answered in that moment; its next look finds the answer.
+with new_dag("asking_hurried_sync"):
+    charge("charge", **{**ASKING, "look_interval": 20})
+
+with new_dag("asking_resume"):
+    start = charge("start", **REVISION, on_suspend="return")
+    revise = MastraResumeWorkflowOperator(
+        task_id="charge",
+        workflow_id="reviseLoop",
+        run_id="{{ ti.xcom_pull(task_ids='start', key='run_id') }}",
+        mastra_conn_id="{{ params.server }}",
+        resume_data={"verdict": "revise", "remarks": "By code."},
+        on_suspend="ask",
+        look_interval=600,
+    )
+    start >> revise
 
 with new_dag("deferral_timeout_deferrable"):
     charge("charge", ChargeThatAirflowTimesOut, deferrable=True, retries=0)

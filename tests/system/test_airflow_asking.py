@@ -1,0 +1,143 @@
+"""A person answers in Airflow, and what happens to a task that waits for one: a whole Airflow."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from mastra_workflows import WorkflowRun
+from tests.support.faults import Hold
+from tests.system.airflow_forms import Form, Forms
+from tests.system.airflow_work import Plan, Work
+
+pytest.importorskip("airflow", reason="Airflow is not in this environment")
+
+ASKED = "a person is asked"
+WAITING = ("sync", "deferrable")
+AT_ONCE = 6
+ATTEMPT_SECONDS = 0.02
+
+
+def forms(work: Work) -> Forms:
+    """The forms of one piece of work."""
+    return Forms(work.airflow, work.dag_id, of=work.runs()[0].run_id if work.runs() else work.key)
+
+
+def until_asked(work: Work, earlier: int = 0) -> Form:
+    """Wait for the only form that waits for an answer, in a task that holds nothing."""
+    work.until("a form", lambda: len(forms(work).open) == 1)
+    work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"awaiting_input"})
+    [form] = forms(work).open
+    assert len(forms(work).shown) == earlier + 1
+    return form
+
+
+def approved(work: Work) -> dict[str, Any]:
+    """What the approved run returns."""
+    return {"order": work.key, "refunded": 7, "note": "by a person"}
+
+
+def end(work: Work, run: WorkflowRun) -> None:
+    """End a suspended run, which a 0.x server does not by cancelling it."""
+    handle = work.client.get_workflow(run.workflow_id).run(run.run_id)
+    handle.resume(step="approve", resume_data={"approved": False, "note": "the end"})
+    work.until("the end of the run", lambda: handle.read().is_finished)
+
+
+@pytest.mark.everyday
+@pytest.mark.parametrize("mode", WAITING)
+def test_a_parked_task_is_answered(plan: Plan, mode: str) -> None:
+    work = plan(mode, ASKED, variant="asking").begin()
+    form = until_asked(work)
+    forms(work).answer(form, approved=True, note="by a person")
+    work.until_over()
+    outcome = work.outcome()
+    [answer] = outcome["answers"]
+    assert outcome["result"] == approved(work)
+    assert (answer["by"], answer["user"]["name"]) == ("person", work.airflow.username)
+    assert len(work.airflow.api.task_tries(work.dag_id, work.run_id, "charge")) == 1
+
+
+def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
+    work = plan("resume", ASKED, variant="asking").begin()
+    form = until_asked(work)
+    assert "By code." in form["body"]
+    forms(work).answer(form, verdict="approve")
+    work.until_over()
+    assert work.outcome()["result"] == {
+        "text": f"About {work.key}. By code.",
+        "round": 2,
+        "done": True,
+    }
+
+
+def test_who_answers_at_once_is_heard(plan: Plan) -> None:
+    """A program answers before Airflow's scheduler knows that the task's process has ended.
+
+    Airflow may fail such a try, and the next one finds the answer; or park it all the same, and its
+    next look does.
+    """
+    works = [plan("sync", ASKED, variant="asking_hurried").begin() for _ in range(AT_ONCE)]
+    left = list(works)
+    deadline = time.monotonic() + 120
+    while left and time.monotonic() < deadline:
+        for work in list(left):
+            for form in forms(work).unanswered:
+                forms(work).answer_at_once(form, approved=True, note="by a person")
+                left.remove(work)
+        time.sleep(ATTEMPT_SECONDS)
+    assert not left
+    for work in works:
+        work.until_over()
+        assert work.outcome()["result"] == approved(work)
+        assert work.proxy.count("POST", "/stream$") == 1
+        assert work.proxy.count("POST", "/resume") == 1
+        assert len(forms(work).shown) == 1
+
+
+def test_a_try_that_dies_with_the_answer_in_its_hands(plan: Plan) -> None:
+    """The next one takes the answer, and nobody is asked again."""
+    work = plan("sync", ASKED, variant="asking")
+    hold = Hold()
+    work.proxy.on("POST", "/resume", hold, nth=1)
+    work.begin()
+    forms(work).answer(until_asked(work), approved=True, note="by a person")
+    work.until("the answer on its way to the server", hold.held.is_set)
+    work.kill_task()
+    hold.drop()
+    work.until_over()
+    assert work.outcome()["result"] == approved(work)
+    assert len(forms(work).shown) == 1
+    work.check_retried()
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_a_parked_task_is_marked(plan: Plan, state: str) -> None:
+    """Airflow tells nobody, and no process is there: the run waits on, and executes nothing."""
+    work = plan("sync", ASKED, variant="asking").begin()
+    until_asked(work)
+    work.airflow.api.set_task_state(work.dag_id, work.run_id, "charge", state)
+    work.until_over(state)
+    assert forms(work).open == []
+    [run] = work.runs()
+    assert run.is_suspended
+    end(work, run)
+
+
+def test_a_parked_task_is_cleared(plan: Plan) -> None:
+    """It cancels the run that it had, starts another one, and asks again."""
+    work = plan("sync", ASKED, variant="asking").begin()
+    until_asked(work)
+    work.airflow.api.clear_tasks(work.dag_id, work.run_id, ["charge"])
+    work.until("another run", lambda: len(work.runs()) == 2 and work.runs()[1].is_suspended)
+    forms(work).answer(until_asked(work), approved=True, note="by a person")
+    work.until_over()
+    assert work.outcome()["result"] == approved(work)
+    first = work.runs()[0]
+    if work.server.generation == "1":
+        assert first.status == "canceled"
+    else:  # it cannot be cancelled while it is suspended, and the log says so
+        assert first.run_id in work.log(try_number=2)
+        end(work, first)
