@@ -228,6 +228,8 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
     properties = {}
     for item in question.form.fields:
         properties[item.key] = {**item.schema, "title": item.title}
+        if item.kind == "time":  # Prefect's server would want a zone with it, Mastra's refuses one
+            del properties[item.key]["format"]
         if item.description:
             properties[item.key]["description"] = item.description
         if item.default is not NO_DEFAULT:

@@ -1,0 +1,19 @@
+"""What Prefect's server lets pass of a form that is made of a resume schema."""
+
+from __future__ import annotations
+
+from prefect.utilities.schema_tools.validation import validate
+
+from mastra_workflows.models import Suspension
+from mastra_workflows.questions import Question
+from prefect_mastra.conversation import _form
+
+
+def test_a_time_of_day_needs_no_zone() -> None:
+    """Mastra's validators refuse one, which the format of JSON Schema wants."""
+    schema = {"type": "object", "properties": {"at": {"type": "string", "format": "time"}}}
+    question = Question("plan", "run-1", Suspension(("when",), resume_schema=schema))
+    form = _form(question, 1, [])
+    assert not validate({"at": "09:30:00"}, form.schema)
+    assert validate({"at": 9}, form.schema)
+    assert question.form.answer({"at": "09:30:00"}) == {"at": "09:30:00"}
