@@ -1,4 +1,4 @@
-"""Pictures and tables of what the client's benchmarks have kept in docs/performance/.
+"""Pictures and tables of what the benchmarks have kept in docs/performance/.
 
 The pictures are laid beside it, the tables go into docs/performance.md: ``make bench-pictures``.
 """
@@ -27,6 +27,10 @@ def main() -> None:
     for name in ("end-*", "cost", "start"):
         for file in sorted(FOLDER.glob(f"{name}.json")):
             write_table(file.stem, json.loads(file.read_text())["rows"])
+    for name in ("airflow", "prefect"):
+        comparisons = json.loads((FOLDER / f"{name}.json").read_text())["comparisons"]
+        for part, rows in zip(("each", "at-once"), comparisons.values(), strict=True):
+            write_table(f"{name}-{part}", rows)
     for file in sorted(FOLDER.glob("end-*.json")):
         draw_end(file)
     draw_bars("cost", ["CPU s/1,000 run-s", "server's", "KB/run"], "seconds", "{} s")
