@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from scripts.airflow_stack import AirflowStack
 from scripts.chromium import FLAGS, ensure_chromium
@@ -30,7 +31,13 @@ PICTURES = os.environ.get("PICTURES")
 
 WATCH = "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
 
-Picture = Callable[[str, Locator | Page], None]
+VIEWPORT: ViewportSize = {"width": 1200, "height": 900}
+
+
+class Picture(Protocol):
+    """Takes a picture of a page, by default as high as the tests' window."""
+
+    def __call__(self, name: str, page: Page, *, height: int = ...) -> None: ...
 
 
 def python_of(environment: str) -> Path:
@@ -57,7 +64,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     The hostile payload sets ``window.hostile`` wherever it comes to run, and has an image.
     """
-    context = chromium.new_context(viewport={"width": 1200, "height": 900}, locale="en-GB")
+    context = chromium.new_context(viewport=VIEWPORT, locale="en-GB")
     context.set_default_timeout(SECONDS * 1000)
     context.add_init_script(
         "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
@@ -84,9 +91,11 @@ def elsewhere(url: str) -> list[str]:
 def picture() -> Picture:
     """Takes pictures for the documentation, if asked to."""
 
-    def take(name: str, what: Locator | Page) -> None:
+    def take(name: str, page: Page, *, height: int = VIEWPORT["height"]) -> None:
         if PICTURES:
-            what.screenshot(path=Path(PICTURES) / f"{name}.png")
+            page.set_viewport_size({"width": VIEWPORT["width"], "height": height})
+            page.screenshot(path=Path(PICTURES) / f"{name}.png")
+            page.set_viewport_size(VIEWPORT)
 
     return take
 

@@ -142,7 +142,7 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     expect(page.button("Resume")).to_be_disabled()
 
     fill_in_everything(page)
-    picture("airflow-form", page.page)
+    picture("airflow-form", page.page, height=2300)
     page.press("Resume")
 
     outcome = asking.outcome("ask", run_id, "run")

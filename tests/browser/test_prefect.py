@@ -124,7 +124,7 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     assert {title: page.shown(title) for title in SHOWN} == SHOWN
 
     fill_in_everything(page)
-    picture("prefect-form", page.page)
+    picture("prefect-form", page.page, height=1800)
     page.submit()
 
     assert asking.result(flow_run_id) == EVERY_ANSWER
@@ -202,6 +202,9 @@ def test_hostile_content(asking: Asking, picture: Picture) -> None:
     for selector in ("script", "img", "h1", "a[href^=javascript]"):
         expect(page.dialog.locator(selector)).to_have_count(0)
     picture("prefect-hostile", page.page)
+    last = page.body.get_by_text("all work and no play").last
+    last.scroll_into_view_if_needed()  # the page shows a part of so long a text, and scrolls
+    expect(last).to_be_in_viewport()
     page.fill("answer", "<b>{{ 7 * 7 }}</b>")
     page.submit()
 
