@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_a_try_that_dies_with_the_answer_in_its_hands(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_a_parked_task_is_marked(plan: Plan, state: str) -> None:
+def test_a_parked_task_is_marked(plan: Plan, state: Literal["failed", "success"]) -> None:
     """Airflow tells nobody, and no process is there: the run waits on, and executes nothing."""
     work = plan("sync", ASKED, variant="asking").begin()
     until_asked(work)
