@@ -25,6 +25,9 @@ try:
 except ImportError:  # Airflow 3.1 and 3.2: the task is deferred to a trigger instead
     TaskAwaitingInput = None  # type: ignore[assignment, misc]
 
+CAN_PARK = TaskAwaitingInput is not None
+"""Whether this Airflow waits for a person without a triggerer."""
+
 RESUME = "Resume"
 CANCEL = "Cancel run"
 """The buttons under a form."""
@@ -72,7 +75,7 @@ def park(method_name: str, kwargs: dict[str, Any], seconds: float) -> None:
     Returns:
         On Airflow 3.1 and 3.2, which have no such thing; the task has to be deferred.
     """
-    if TaskAwaitingInput is not None:
+    if CAN_PARK:
         raise TaskAwaitingInput(
             method_name=method_name, kwargs=kwargs, timeout=timedelta(seconds=seconds)
         )

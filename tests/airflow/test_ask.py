@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from airflow.sdk import DAG, BaseNotifier, Context, task
 
-from airflow_provider_mastra import required_action
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import ASK, Question
@@ -21,7 +21,7 @@ from tests.airflow.harness import STUDIO, DagResult, RunDag
 from tests.airflow.person import CANCEL, Clock, Form, Person
 
 pytestmark = pytest.mark.skipif(
-    required_action.TaskAwaitingInput is None,  # type: ignore[attr-defined]
+    not CAN_PARK,
     reason="dag.test() cannot park here",
 )
 

@@ -14,13 +14,13 @@ from tests.system.airflow_work import Plan, Work
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
-from airflow_provider_mastra.required_action import TaskAwaitingInput
+from airflow_provider_mastra.required_action import CAN_PARK
 
-PARKED = {"deferred"} if TaskAwaitingInput is None else {"awaiting_input"}
+PARKED = {"awaiting_input"} if CAN_PARK else {"deferred"}
 ASKED = "a person is asked"
 WAITING = ("sync", "deferrable")
 remembers = pytest.mark.skipif(
-    TaskAwaitingInput is None,
+    not CAN_PARK,
     reason="Airflow 3.1 and 3.2 keep nothing of a task over its tries",
 )
 AT_ONCE = 6
