@@ -253,12 +253,12 @@ class MastraAskingTask(MastraWaitingTask):
         seconds = self.look_interval
         if asked.deadline is not None:
             seconds = min(seconds, max(1.0, asked.deadline - time.time()))
-        wake_at = None if asked.deadline is None else time.time() + seconds
         kwargs = {"asked": asked.to_dict()}
         if may_be_answered:
-            wake_at = time.time()
+            wake_at: float | None = time.time()
         else:
             park("on_answer", kwargs, seconds)
+            wake_at = None if asked.deadline is None else time.time() + seconds
         self.defer(
             trigger=MastraQuestionTrigger(
                 mastra_conn_id=self.mastra_conn_id,

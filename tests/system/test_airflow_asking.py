@@ -32,12 +32,12 @@ def forms(work: Work) -> Forms:
     return Forms(work.airflow, work.dag_id, of=work.runs()[0].run_id if work.runs() else work.key)
 
 
-def until_asked(work: Work, earlier: int = 0) -> Form:
+def until_asked(work: Work) -> Form:
     """Wait for the only form that waits for an answer, in a task that holds nothing."""
     work.until("a form", lambda: len(forms(work).open) == 1)
     work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", PARKED)
     [form] = forms(work).open
-    assert len(forms(work).shown) == earlier + 1
+    assert len(forms(work).shown) == 1
     return form
 
 
