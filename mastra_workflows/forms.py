@@ -17,8 +17,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Final, Literal, Self
 
-from mastra_workflows._markdown import printable
 from mastra_workflows.errors import InvalidResumeDataError
+from mastra_workflows.markdown import printable
 from mastra_workflows.models import JSON
 from mastra_workflows.schemas import problems
 

@@ -11,9 +11,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Final, Literal, Self, get_args
 
-from mastra_workflows._markdown import code, inline, printable, shown
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import Form
+from mastra_workflows.markdown import code, inline, printable, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
 from mastra_workflows.policy import require_choice
 

@@ -22,7 +22,6 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
 from mastra_workflows import WorkflowRun
-from mastra_workflows._markdown import inline
 from mastra_workflows.errors import (
     ConfigurationError,
     InvalidResumeDataError,
@@ -30,6 +29,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.forms import NO_DEFAULT
+from mastra_workflows.markdown import inline
 from mastra_workflows.models import JSON
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures.resuming import Answer

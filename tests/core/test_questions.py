@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from mastra_workflows import MastraClient, Suspension, WorkflowRun
-from mastra_workflows._markdown import MAX_BODY, MAX_TEXT, printable
 from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.markdown import MAX_BODY, MAX_TEXT, printable
 from mastra_workflows.questions import ASK, AskOptions, Question, questions
 from scripts.sample_server import SampleServer
 from tests.core.samples import REFUND, suspended_refund
