@@ -43,19 +43,23 @@ class Forms:
         return [form for form in self.unanswered if form["task_instance"]["state"] in OPEN]
 
     def answer(self, form: Form, option: str = "Resume", **values: Any) -> None:
-        """Fill a form in and press a button, no sooner than a person would.
+        """Fill a form in and press a button, no sooner than a person would."""
+        self.until_settled(form)
+        self.answer_at_once(form, option, **values)
 
-        A task that is woken before the scheduler has heard that its process has ended is failed by
-        Airflow.
+    def until_settled(self, form: Form) -> None:
+        """Wait until the scheduler has heard that the process of the form's task has ended.
+
+        Airflow fails a task that is woken before.
         """
         ti = form["task_instance"]
         log = self._airflow.service("scheduler").log_path
         heard = re.compile(
             rf"TaskInstance Finished: dag_id={ti['dag_id']}, task_id={ti['task_id']}, "
-            rf"run_id={re.escape(ti['dag_run_id'])}, .*try_number={ti['try_number']}, "
+            rf"run_id={re.escape(ti['dag_run_id'])}, map_index={ti['map_index']}, "
+            rf".*try_number={ti['try_number']}, "
         )
         self._airflow.wait_until("the scheduler's notice", lambda: heard.search(log.read_text()))
-        self.answer_at_once(form, option, **values)
 
     def answer_at_once(self, form: Form, option: str = "Resume", **values: Any) -> None:
         """As `answer`, but as fast as a program is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import pytest
@@ -102,6 +103,29 @@ def test_who_answers_at_once_is_heard(plan: Plan) -> None:
         assert work.proxy.count("POST", "/stream$") == 1
         assert work.proxy.count("POST", "/resume") == 1
         assert len(forms(work).shown) == 1
+
+
+@pytest.mark.parametrize("what", [pytest.param("branches", marks=pytest.mark.everyday), "items"])
+def test_gates_are_answered_in_the_same_moment(plan: Plan, what: str) -> None:
+    """Each answer reaches its own question, once, though the run is at work on another one."""
+    work = plan(what, ASKED, variant="asking").begin()
+    is_one_answer_for_all = what == "items" and work.server.generation == "0"
+    number = {"branches": 2, "items": 1 if is_one_answer_for_all else 4}[what]
+    work.until("a form for each question", lambda: len(forms(work).open) == number)
+    asked = forms(work).open
+    for form in asked:
+        forms(work).until_settled(form)
+    with ThreadPoolExecutor(number) as people:
+        for answering in [
+            people.submit(forms(work).answer_at_once, form, approved=True) for form in asked
+        ]:
+            answering.result()
+    work.until_over()
+    outcome = work.airflow.api.xcom(work.dag_id, work.run_id, "charge_questions.outcome")
+    photos = [{"photo": photo, "approved": True} for photo in "abcd"]
+    assert outcome["result"] == {"branches": {"approved": True}, "items": photos}[what]
+    assert len(forms(work).shown) == number
+    assert work.proxy.count("POST", "/resume") == number
 
 
 @remembers

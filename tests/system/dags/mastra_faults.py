@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from airflow.sdk import DAG, BaseHook, Context
 
+from airflow_provider_mastra.gates import ask_each
 from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
@@ -41,6 +42,17 @@ ASKING: dict[str, Any] = {**APPROVAL, "on_suspend": "ask", "look_interval": 600}
 REVISION: dict[str, Any] = {
     "workflow_id": "reviseLoop",
     "input_data": {"topic": "{{ params.key }}"},
+}
+
+AT_ONCE: dict[str, dict[str, Any]] = {
+    "branches": {
+        "workflow_id": "parallelReview",
+        "input_data": {"document": "{{ params.key }}"},
+    },
+    "items": {
+        "workflow_id": "photoReviewAtOnce",
+        "input_data": {"photos": ["a", "b", "c", "d"]},
+    },
 }
 
 
@@ -128,6 +140,11 @@ with new_dag("asking_resume"):
         look_interval=600,
     )
     start >> revise
+
+for what, options in AT_ONCE.items():
+    with new_dag(f"asking_{what}"):
+        start = charge("charge", **options, on_suspend="return")
+        ask_each(start, look_interval=600, retries=2, retry_delay=timedelta(0))
 
 with new_dag("deferral_timeout_deferrable"):
     charge("charge", ChargeThatAirflowTimesOut, deferrable=True, retries=0)
