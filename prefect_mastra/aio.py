@@ -22,6 +22,7 @@ from prefect_mastra.blocks import MastraServer
 from prefect_mastra.conversation import conversation
 from prefect_mastra.identity import run_id_for_call
 from prefect_mastra.pausing import Pause
+from prefect_mastra.results import PERSISTS, SERIALIZER
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
@@ -112,7 +113,7 @@ async def acancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> 
     return await MastraWorkflowRun.of(server, run).acancel()
 
 
-@flow(name="mastra-arun-workflow")
+@flow(name="mastra-arun-workflow", result_serializer=SERIALIZER, persist_result=PERSISTS)
 async def arun_workflow(
     server: MastraServer,
     workflow_id: str,

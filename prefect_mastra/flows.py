@@ -17,10 +17,11 @@ from prefect_mastra.blocks import MastraServer
 from prefect_mastra.conversation import conversation
 from prefect_mastra.identity import run_id_for_call
 from prefect_mastra.pausing import Pause
+from prefect_mastra.results import PERSISTS, SERIALIZER
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
-@flow(name="mastra-run-workflow")
+@flow(name="mastra-run-workflow", result_serializer=SERIALIZER, persist_result=PERSISTS)
 def run_workflow(
     server: MastraServer,
     workflow_id: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from mastra_workflows.errors import ConfigurationError, InvalidDataError
 from prefect_mastra import (
     MastraServer,
     MastraWorkflow,
+    arun_workflow,
     run_workflow,
     start_workflow,
     wait_for_workflow_run,
@@ -96,6 +98,39 @@ def test_a_flow_retry_finds_its_runs(
     assert first[5] == second[5]
     assert server.executions(key) == 5
     assert server.executions(f"{key}-b") == 1
+
+
+def test_a_flow_retry_gets_the_whole_outcome_of_a_stored_subflow(
+    mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
+) -> None:
+    """Prefect mistakes a stored JSON with a key "result" for its own record of a result."""
+
+    @flow(retries=1, persist_result=True, result_serializer="json")
+    def retried() -> list[Outcome]:
+        stores = run_workflow.with_options(persist_result=True)
+        outcomes = [stores(mastra, "countedCharge", charge(key))]
+        outcomes.append(run_workflow(mastra, "countedCharge", charge(f"{key}-b")))
+        first_try.fails()
+        return outcomes
+
+    assert [outcome["result"] for outcome in retried()] == [{"charged": 1}] * 2
+    assert first_try.calls == 2
+    assert (server.executions(key), server.executions(f"{key}-b")) == (1, 1)
+
+
+def test_the_same_in_asyncio(
+    mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
+) -> None:
+    @flow(retries=1, persist_result=True, result_serializer="json")
+    async def retried() -> Outcome:
+        stores = arun_workflow.with_options(persist_result=True)
+        outcome = await stores(mastra, "countedCharge", charge(key))
+        first_try.fails()
+        return outcome
+
+    assert asyncio.run(retried())["result"] == {"charged": 1}
+    assert first_try.calls == 2
+    assert server.executions(key) == 1
 
 
 def test_another_flow_run_is_other_work(

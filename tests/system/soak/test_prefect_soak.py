@@ -117,7 +117,7 @@ class SoakedPrefect(Orchestrator):
         if state["type"] != "COMPLETED":  # what is stored then is the error
             return None
         stored = json.loads(Path(state["data"]["storage_key"]).read_text())
-        return stored.get("result", stored)  # what is no result is shown, and counts as lost
+        return stored.get("result", {"stored, but no outcome": stored})  # counts as lost
 
     def log(self, run_id: str) -> str:
         states = [
