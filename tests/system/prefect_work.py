@@ -6,7 +6,6 @@ be under way at once.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,11 @@ class Work:
 
     def result(self) -> Any:
         """What the flow returned."""
+        # Not at the top: types are checked where there is no Prefect.
+        results: Any = import_module("prefect.results")
         data = self.prefect.api.flow_run(self.flow_run_id)["state"]["data"]
-        return json.loads(Path(data["storage_key"]).read_text())
+        serializer = results.ResultRecordMetadata(**data).serializer
+        return serializer.loads(Path(data["storage_key"]).read_bytes())
 
     def executes(self) -> bool:
         """Whether a process executes the flow run."""
