@@ -334,7 +334,10 @@ class Run:
     # -- waiting and watching -------------------------------------------------------------------
 
     def wait(self, **arguments: Unpack[WaitArguments]) -> WorkflowRun:
-        """Look at the run until it ends or is suspended, with exponential backoff and jitter.
+        """Wait until the run ends or is suspended.
+
+        It listens to the run's events (as `watch` does), and looks at its record when these tell of
+        an end; where they tell nothing, at intervals that grow.
 
         Args:
             **arguments: ``timeout`` in seconds, ``on_suspend``, and more: see `WaitArguments`.
