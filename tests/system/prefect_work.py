@@ -33,6 +33,15 @@ TABLE = ReliabilityTable("prefect")
 """What becomes of the work that the tests of Prefect break."""
 
 
+def stored_result(flow_run: dict[str, Any]) -> Any:
+    """What a flow run returned, by the serializer that it names."""
+    # Not at the top: types are checked where there is no Prefect.
+    results: Any = import_module("prefect.results")
+    data = flow_run["state"]["data"]
+    serializer = results.ResultRecordMetadata(**data).serializer
+    return serializer.loads(Path(data["storage_key"]).read_bytes())
+
+
 class Work:
     """One flow run that runs one workflow, by way of a proxy of its own."""
 
@@ -136,11 +145,7 @@ class Work:
 
     def result(self) -> Any:
         """What the flow returned."""
-        # Not at the top: types are checked where there is no Prefect.
-        results: Any = import_module("prefect.results")
-        data = self.prefect.api.flow_run(self.flow_run_id)["state"]["data"]
-        serializer = results.ResultRecordMetadata(**data).serializer
-        return serializer.loads(Path(data["storage_key"]).read_bytes())
+        return stored_result(self.prefect.api.flow_run(self.flow_run_id))
 
     def executes(self) -> bool:
         """Whether a process executes the flow run."""

@@ -10,7 +10,6 @@ what ``on_stall="restart"`` is for.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ import pytest
 from scripts.keeper import environment_of
 from scripts.postgres import PostgresServer
 from scripts.prefect_stack import RUN_ENDED, RUNNER, SERVER, PrefectStack
+from tests.system.prefect_work import stored_result
 from tests.system.soak.conftest import Soaking
 from tests.system.soak.soaking import Orchestrator, Strike, kill_process
 from tests.system.soak.work import Work
@@ -113,10 +113,10 @@ class SoakedPrefect(Orchestrator):
         )
 
     def result(self, run_id: str) -> Any:
-        state = self._prefect.api.flow_run(run_id)["state"]
-        if state["type"] != "COMPLETED":  # what is stored then is the error
+        flow_run = self._prefect.api.flow_run(run_id)
+        if flow_run["state_type"] != "COMPLETED":  # what is stored then is the error
             return None
-        stored = json.loads(Path(state["data"]["storage_key"]).read_text())
+        stored = stored_result(flow_run)
         return stored.get("result", {"stored, but no outcome": stored})  # counts as lost
 
     def log(self, run_id: str) -> str:
