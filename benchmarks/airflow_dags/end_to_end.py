@@ -11,10 +11,10 @@ from typing import Any
 
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
-from airflow.sdk import DAG, BaseOperator, Context
+from airflow.sdk import DAG
 
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from benchmarks.airflow_triggers import KnownInstantTrigger
+from benchmarks.airflow_floor import WaitForInstant
 
 WORKFLOW = "slowExport"
 
@@ -35,26 +35,6 @@ def new_dag(name: str, **options: Any) -> DAG:
     )
     globals()[dag.dag_id] = dag
     return dag
-
-
-class WaitForInstant(BaseOperator):
-    """Defers until the work would end.
-
-    Args:
-        ends_task: whether the trigger itself ends the task.
-        **kwargs: as for any operator.
-    """
-
-    def __init__(self, *, ends_task: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ends_task = ends_task
-
-    def execute(self, context: Context) -> None:
-        at = float(context["params"]["ends_at"])
-        self.defer(trigger=KnownInstantTrigger(at, self.ends_task), method_name="resume")
-
-    def resume(self, context: Context, event: Any) -> Any:
-        return event
 
 
 def is_over(response: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The floor under what a deferrable operator can reach: triggers that know when they will fire."""
+"""The floor under what a deferrable operator can reach: a trigger that knows when it will fire."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from airflow.sdk import BaseOperator, Context
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 
@@ -35,3 +36,23 @@ class KnownInstantTrigger(BaseTrigger):
             yield TaskSuccessEvent(xcoms={"return_value": {"at": self.at}})
         else:
             yield TriggerEvent({"at": self.at})  # type: ignore[no-untyped-call]
+
+
+class WaitForInstant(BaseOperator):
+    """Defers until the instant that the DAG run's conf names: ``ends_at``.
+
+    Args:
+        ends_task: whether the trigger itself ends the task.
+        **kwargs: as for any operator.
+    """
+
+    def __init__(self, *, ends_task: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ends_task = ends_task
+
+    def execute(self, context: Context) -> None:
+        at = float(context["params"]["ends_at"])
+        self.defer(trigger=KnownInstantTrigger(at, self.ends_task), method_name="resume")
+
+    def resume(self, context: Context, event: Any) -> Any:
+        return event
