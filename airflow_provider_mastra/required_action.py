@@ -205,17 +205,17 @@ def _value(field: Field) -> JSON:
         is_text = field.kind != "json" or "type" in field.schema or isinstance(default, str)
         return default if is_text or default is None else json.dumps(default)
     # A switch that nobody has touched looks like "no", so it has to be one.
-    return False if field.kind == "boolean" and field.required else None
+    return False if field.kind == "boolean" and not field.may_be_empty else None
 
 
 def _schema(field: Field) -> dict[str, Any]:
     schema: dict[str, Any] = {"title": field.title, **field.schema}
-    if field.kind == "json":
+    if field.kind in ("json", "enum"):
         schema.setdefault("type", "string")  # without a type it would have to be filled in
     if field.kind == "text" or (field.kind == "json" and schema["type"] == "string"):
         schema["format"] = "multiline"
     if field.kind == "json" and schema["type"] == "array":
         schema["items"] = {"type": "object"}  # a list of anything else is shown as lines of text
-    if not field.required and "type" in schema:
+    if field.may_be_empty:
         schema["type"] = [schema["type"], "null"]  # how the page knows that it may be left empty
     return schema

@@ -64,7 +64,7 @@ class Field:
         path: where its value is in the answer; empty if it is the whole answer.
         kind: how it is shown.
         rule: its JSON Schema, references resolved, without null.
-        required: whether it must be filled in. A field with a default need not.
+        required: whether the answer must have it. What has a default need not be there.
         nullable: whether its value may be null.
     """
 
@@ -90,6 +90,11 @@ class Field:
     def default(self) -> JSON:
         """What it is if it is left out; `NO_DEFAULT` if there is no such thing."""
         return self.rule.get("default", NO_DEFAULT)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a person need not fill it in: it may be left out, or null."""
+        return self.nullable or not self.required
 
     @property
     def options(self) -> list[JSON]:
@@ -120,9 +125,9 @@ class Field:
         Of several readings the first that fits counts; of none the first, for the error.
         """
         if value is None or value == "" or (value == [] and not self.required):
-            if value == "" and self.required and self.kind in ("string", "text"):
-                return ""
-            return None if self.nullable and self.required else _Nothing.LEFT_OUT
+            if self.may_be_empty:
+                return None if self.required else _Nothing.LEFT_OUT
+            return "" if value == "" and self.kind in ("string", "text") else _Nothing.LEFT_OUT
         readings = list(_readings(self, value))
         fitting = (reading for reading in readings if not problems(self.rule, reading))
         return next(fitting, readings[0])

@@ -241,7 +241,7 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
             "title": question.subject,
             "type": "object",
             "properties": properties,
-            "required": [item.key for item in question.form.fields if item.required],
+            "required": [item.key for item in question.form.fields if not item.may_be_empty],
             "additionalProperties": False,
         },
     )

@@ -30,6 +30,7 @@ PICTURES = os.environ.get("PICTURES")
 """The folder for pictures of the pages; None where nobody wants any."""
 
 WATCH = "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
+"""Tells of a script in a payload that comes to run."""
 
 VIEWPORT: ViewportSize = {"width": 1200, "height": 900}
 
@@ -66,9 +67,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     """
     context = chromium.new_context(viewport=VIEWPORT, locale="en-GB")
     context.set_default_timeout(SECONDS * 1000)
-    context.add_init_script(
-        "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
-    )
+    context.add_init_script(WATCH)
     ran: list[str] = []
     context.expose_function("itRan", lambda value: ran.append(f"script {value}"))
     page = context.new_page()

@@ -20,6 +20,17 @@ EVERY_ANSWER: dict[str, Any] = {
 }
 """What everyType is answered with, and gives back."""
 
+ODD_ANSWER: dict[str, Any] = {
+    "opens": "09:30",
+    "amounts": [1, 2.5],
+    "parcels": [{"weight": 0.5}],
+    "priority": 2,
+    "size": 40,
+    "substitute": None,
+    "place": {"hall": "A", "row": 3},
+}
+"""The same of oddTypes' first question."""
+
 REFUND = {"order": "A-1042", "amount": 4200, "reason": "arrived broken"}
 
 AS_IT_IS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +17,7 @@ from scripts.json_api import ApiError
 from scripts.sample_server import Generation, SampleServer
 from tests.browser.airflow_page import AirflowPage
 from tests.browser.conftest import Picture
-from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, REFUND
+from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, ODD_ANSWER, REFUND
 
 PARKED = {"awaiting_input"}
 # With a star: must be filled in.
@@ -151,6 +152,29 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     assert answer["answer"] == EVERY_ANSWER
     assert answer["by"] == "person"
     assert answer["user"]["name"] == "admin"
+
+
+def test_what_has_no_field_of_its_own(asking: Asking) -> None:
+    """And null, and a question that does not say what its answer may be."""
+    dag_id = "ask_in_turn"
+    run_id = asking.begin(dag_id, "oddTypes", {"topic": "a fair"})
+    page = asking.look(dag_id, run_id, "run_questions.question_1")
+    titles = ["opens *", "amounts *", "parcels *", "priority *", "size", "substitute", "place"]
+    assert page.titles() == titles
+    page.fill("opens", ODD_ANSWER["opens"])
+    for title in ("amounts", "parcels", "place"):
+        page.fill(title, json.dumps(ODD_ANSWER[title]))
+    page.fill("priority", ODD_ANSWER["priority"])
+    page.fill("size", ODD_ANSWER["size"])
+    page.press("Resume")
+
+    page = asking.look(dag_id, run_id, "run_questions.question_2")
+    assert page.titles() == ["answer"]
+    page.fill("answer", '{"by": ["me"]}')
+    page.press("Resume")
+
+    outcome = asking.outcome(dag_id, run_id, "run_questions.question_3")
+    assert outcome["result"] == {"answer": ODD_ANSWER, "confirmed": {"by": ["me"]}}
 
 
 def test_a_bad_answer(asking_1: Asking) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime
@@ -15,7 +16,7 @@ from scripts.prefect_stack import PrefectStack
 from scripts.sample_server import Generation, SampleServer
 from tests.browser.conftest import Picture
 from tests.browser.prefect_page import PrefectPage
-from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, REFUND
+from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, ODD_ANSWER, REFUND
 
 DEPLOYMENT = "ask/browser"
 # Optional: need not be filled in.
@@ -128,6 +129,28 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     page.submit()
 
     assert asking.result(flow_run_id) == EVERY_ANSWER
+
+
+def test_what_has_no_field_of_its_own(asking: Asking) -> None:
+    """And null, and a question that does not say what its answer may be."""
+    flow_run_id = asking.begin("oddTypes", {"topic": "a fair"})
+    page = asking.look(flow_run_id)
+    optional = ("size", "substitute", "place")
+    assert page.titles() == [f"{t} (Optional)" if t in optional else t for t in ODD_ANSWER]
+    page.fill("opens", ODD_ANSWER["opens"])
+    for title in ("amounts", "parcels", "place"):
+        page.fill(title, json.dumps(ODD_ANSWER[title]))
+    page.fill("priority", ODD_ANSWER["priority"])
+    page.fill("size", ODD_ANSWER["size"])
+    page.submit()
+
+    page = asking.look(flow_run_id, 2)
+    assert page.titles() == ["answer (Optional)"]
+    page.fill("answer", '{"by": ["me"]}')
+    page.submit()
+
+    result = {"answer": ODD_ANSWER, "confirmed": {"by": ["me"]}}
+    assert asking.result(flow_run_id) == result
 
 
 @pytest.mark.pictured

@@ -177,6 +177,12 @@ def test_what_is_left_empty_is_left_out_where_it_may_be() -> None:
     assert form.answer({"a": "", "b": "", "c": None}) == {"b": "", "c": None}
 
 
+def test_what_is_left_empty_is_null_where_it_has_to_be_there() -> None:
+    texts = properties(("a", "b"), a={"type": ["string", "null"]}, b={"type": "string"})
+    assert texts.answer({"a": "", "b": ""}) == {"a": None, "b": ""}
+    assert [field.key for field in texts.fields if field.may_be_empty] == ["a"]
+
+
 @pytest.mark.parametrize("schema", [{"type": "string"}, {"type": "array", "items": {}}, None])
 def test_an_answer_that_is_no_object_is_one_field(schema: Any) -> None:
     [field] = Form(schema).fields

@@ -1,4 +1,4 @@
-// Workflows whose questions are hard to show: every type of answer, round after round, hostile text.
+// Workflows whose questions are hard to show: answers of every type, round after round, hostile text.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -43,6 +43,45 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
         resumeSchema: everyAnswer,
         execute: async ({ inputData: { topic }, resumeData, suspend }) =>
           resumeData ?? suspend({ topic }),
+      }),
+    )
+    .commit();
+
+  const oddAnswer = z.object({
+    opens: z.string().time().describe('When the doors open'),
+    amounts: z.array(z.number()).describe('What was counted'),
+    parcels: z.array(z.object({ weight: z.number() })).describe('What was weighed, in kilograms'),
+    priority: z.union([z.literal(1), z.literal(2), z.literal(3)]).describe('1 is the first'),
+    size: z.union([z.literal('small'), z.literal(40)]).optional().describe('A word or a number'),
+    substitute: z.string().nullable().describe('Who comes instead; null for nobody'),
+    place: z.object({ hall: z.string(), row: z.number().int() }).optional().describe('Where'),
+  });
+  const confirmed = z.object({ answer: oddAnswer, confirmed: z.any() });
+  const oddTypes = createWorkflow({
+    id: 'odd-types',
+    description: 'Asks for what a page has no field of its own for, and then for anything at all',
+    inputSchema: topic,
+    outputSchema: confirmed,
+  })
+    .then(
+      createStep({
+        id: 'fill-in',
+        description: 'Waits for all the particulars',
+        inputSchema: topic,
+        outputSchema: oddAnswer,
+        resumeSchema: oddAnswer,
+        execute: async ({ inputData: { topic }, resumeData, suspend }) =>
+          resumeData ?? suspend({ topic }),
+      }),
+    )
+    .then(
+      createStep({
+        id: 'confirm',
+        description: 'Waits for a word, and does not say what it may be',
+        inputSchema: oddAnswer,
+        outputSchema: confirmed,
+        execute: async ({ inputData, resumeData, suspend }) =>
+          resumeData === undefined ? suspend({}) : { answer: inputData, confirmed: resumeData },
       }),
     )
     .commit();
@@ -150,5 +189,5 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
     )
     .commit();
 
-  return { everyType, reviseLoop, slowReview, hostileQuestion };
+  return { everyType, oddTypes, reviseLoop, slowReview, hostileQuestion };
 }
