@@ -128,6 +128,19 @@ for mode, deferrable in MODES.items():
 with new_dag("asking_hurried_sync"):
     charge("charge", **{**ASKING, "look_interval": 20})
 
+# Somebody answers elsewhere, and nobody at all.
+with new_dag("asking_looking_sync"):
+    charge("charge", **{**ASKING, "look_interval": 5})
+
+with new_dag("asking_default_sync"):
+    charge(
+        "charge",
+        **ASKING,
+        response_timeout=5,
+        on_response_timeout="answer",
+        default_answer={"approved": True, "note": "by a person"},
+    )
+
 with new_dag("asking_resume"):
     start = charge("start", **REVISION, on_suspend="return")
     revise = MastraResumeWorkflowOperator(
