@@ -60,7 +60,8 @@ def row(contender: str, outcomes: list[Outcome], floor: float) -> dict[str, obje
         "requests/run": requests / runs,
         "its cores": own / seconds,
         "server's": server / seconds,
-        "others'": sum(outcome.elsewhere_cpu for outcome in outcomes) / seconds,
+        # What is left over; where there is nothing, the kernel's rounding may make it less.
+        "others'": max(0.0, sum(outcome.elsewhere_cpu for outcome in outcomes)) / seconds,
     }
 
 

@@ -74,8 +74,14 @@ def publish(
     save(name, comparisons=comparisons, measured=[vars(one) for one in measured], **content)
 
 
-def write_table(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Put rows of equal keys into docs/performance.md, between the marks of this name."""
+def write_table(name: str, rows: Sequence[dict[str, Any]], kept: dict[str, Any]) -> None:
+    """Put a table into docs/performance.md, between the marks of this name.
+
+    Args:
+        name: of the marks.
+        rows: of equal keys.
+        kept: what `save` has kept with them: when and where they were measured.
+    """
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, mark, rest = PAGE.read_text().partition(begin)
     if not mark:
@@ -83,7 +89,8 @@ def write_table(name: str, rows: Sequence[dict[str, Any]]) -> None:
     lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 1)]]
     lines += [[_text(value) for value in row.values()] for row in rows]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    PAGE.write_text(f"{before}{begin}{table}{end}{rest.partition(end)[2]}")
+    where = f"Measured on {kept['measured_at'][:10]}; {kept['machine']['processor']}."
+    PAGE.write_text(f"{before}{begin}{table}\n{where}\n{end}{rest.partition(end)[2]}")
 
 
 def _text(value: object) -> str:

@@ -26,11 +26,12 @@ def main() -> None:
     )
     for name in ("end-*", "cost", "start"):
         for file in sorted(FOLDER.glob(f"{name}.json")):
-            write_table(file.stem, json.loads(file.read_text())["rows"])
+            kept = json.loads(file.read_text())
+            write_table(file.stem, kept["rows"], kept)
     for name in ("airflow", "prefect"):
-        comparisons = json.loads((FOLDER / f"{name}.json").read_text())["comparisons"]
-        for part, rows in zip(("each", "at-once"), comparisons.values(), strict=True):
-            write_table(f"{name}-{part}", rows)
+        kept = json.loads((FOLDER / f"{name}.json").read_text())
+        for part, rows in zip(("each", "at-once"), kept["comparisons"].values(), strict=True):
+            write_table(f"{name}-{part}", rows, kept)
     for file in sorted(FOLDER.glob("end-*.json")):
         draw_end(file)
     draw_bars("cost", ["CPU s/1,000 run-s", "server's", "KB/run"], "seconds", "{} s")
