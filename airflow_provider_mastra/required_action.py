@@ -202,20 +202,37 @@ def _params(form: Form) -> dict[str, Any]:
 def _value(field: Field) -> JSON:
     default = field.default
     if default is not NO_DEFAULT:
-        is_text = field.kind != "json" or "type" in field.schema or isinstance(default, str)
-        return default if is_text or default is None else json.dumps(default)
+        is_value = field.kind != "json" or _json_schema(field.rule) != JSON_TEXT
+        return default if is_value or isinstance(default, str | None) else json.dumps(default)
     # A switch that nobody has touched looks like "no", so it has to be one.
     return False if field.kind == "boolean" and not field.may_be_empty else None
 
 
 def _schema(field: Field) -> dict[str, Any]:
     schema: dict[str, Any] = {"title": field.title, **field.schema}
-    if field.kind in ("json", "enum"):
-        schema.setdefault("type", "string")  # without a type it would have to be filled in
-    if field.kind == "text" or (field.kind == "json" and schema["type"] == "string"):
+    if field.kind == "json":
+        schema |= _json_schema(field.rule)
+    elif field.kind == "text":
         schema["format"] = "multiline"
-    if field.kind == "json" and schema["type"] == "array":
-        schema["items"] = {"type": "object"}  # a list of anything else is shown as lines of text
+    # Without a type the page would want it to be filled in.
+    kind = schema.setdefault("type", "string")
     if field.may_be_empty:
-        schema["type"] = [schema["type"], "null"]  # how the page knows that it may be left empty
+        schema["type"] = [kind, "null"]  # how the page knows that it may be left empty
     return schema
+
+
+JSON_TEXT: dict[str, Any] = {"type": "string", "format": "multiline"}
+
+
+def _json_schema(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON as the page's own editors know it: an object, a list of objects or of numbers; or text.
+
+    Of other lists the page would show one line of text for each item, or refuse what is entered.
+    """
+    kind, items = rule.get("type"), rule.get("items")
+    inner = items.get("type") if isinstance(items, Mapping) else None
+    if kind == "object":
+        return {"type": "object"}
+    if kind == "array" and inner in ("object", "number", "integer"):
+        return {"type": "array", "items": {"type": "object" if inner == "object" else "number"}}
+    return JSON_TEXT

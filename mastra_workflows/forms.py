@@ -111,8 +111,7 @@ class Field:
             kind = named.get(kinds.pop()) if len(kinds) == 1 else None
             return {**({"type": kind} if kind else {}), "enum": self.options}
         if self.kind == "json":
-            kind = self.rule.get("type")
-            return {"type": kind} if kind in ("object", "array") else {}
+            return {}
         if self.kind in ("date", "time", "date-time"):
             return {"type": "string", "format": self.kind}
         if self.kind == "strings":
