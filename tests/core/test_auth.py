@@ -27,7 +27,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 def test_the_right_token(guarded: SampleServer, key: str) -> None:
     with MastraClient(guarded.url, token=TOKEN) as client:
-        assert len(client.list_workflows()) == 23
+        assert len(client.list_workflows()) == 24
         run = client.get_workflow("orderReport").run(key)
         run.ensure_started(input_data=REPORT)
         assert run.wait(timeout=30).is_success

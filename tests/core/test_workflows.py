@@ -13,7 +13,7 @@ from tests.support.fault_proxy import FaultProxy
 
 def test_all_workflows(client: MastraClient) -> None:
     workflows = {workflow.key: workflow for workflow in client.list_workflows()}
-    assert len(workflows) == 23
+    assert len(workflows) == 24
     assert workflows["orderReport"].name == "order-report"
     assert workflows["orderReport"].description == "Reports a city's orders of a day"
     assert workflows[ODD_WORKFLOW].name == "echo"
