@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from mastra_workflows import Run, WorkflowRun
+from mastra_workflows import WorkflowRun
 from tests.support.faults import Hold
 from tests.system.airflow_forms import Form, Forms
 from tests.system.airflow_work import Plan, Work
@@ -47,16 +47,10 @@ def approved(work: Work) -> dict[str, Any]:
     return {"order": work.key, "refunded": 7, "note": "by a person"}
 
 
-def resume(work: Work, run: WorkflowRun, **answer: Any) -> Run:
-    """Resume a suspended run, as an application would."""
-    handle = work.client.get_workflow(run.workflow_id).run(run.run_id)
-    handle.resume(step="approve", resume_data=answer)
-    return handle
-
-
 def end(work: Work, run: WorkflowRun) -> None:
     """End a suspended run, which a 0.x server does not by cancelling it."""
-    handle = resume(work, run, approved=False, note="the end")
+    handle = work.client.get_workflow(run.workflow_id).run(run.run_id)
+    handle.resume(step="approve", resume_data={"approved": False, "note": "the end"})
     work.until("the end of the run", lambda: handle.read().is_finished)
 
 
@@ -91,10 +85,9 @@ def test_a_question_is_answered_elsewhere(plan: Plan) -> None:
     """The task goes on after its next look; what its form says then is nobody's answer."""
     work = plan("sync", ASKED, variant="asking_looking").begin()
     until_asked(work)
-    resume(work, work.runs()[0], approved=True, note="by a person")
-    work.until_over()
-    outcome = work.outcome()
-    assert (outcome["result"], outcome["answers"]) == (approved(work), [])
+    work.approve(work.runs()[0])
+    work.check_approved()
+    assert work.outcome()["answers"] == []
     assert forms(work).open == []
     assert "The question needs no answer any more" in work.log()
 
