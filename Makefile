@@ -143,16 +143,17 @@ bench: ## Every benchmark; docs/performance.md tells what they measure
 	@$(call each,bench,bench-end bench-cost bench-start bench-airflow bench-prefect \
 		bench-pictures bench-import)
 
-# $(call end,runs at once,load,rounds)
-end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3)
+# $(call end,runs at once,load,rounds,more options)
+end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3) $(4)
 
-bench-end: $(BENCH) $(SERVER) $(JAVASCRIPT) ## How late a run's end is known, at 1 to 3,000 runs at once
+bench-end: $(BENCH) $(SERVER) $(SERVER_0) $(JAVASCRIPT) ## How late a run's end is known, at 1 to 3,000 runs at once
 	@$(call end,1,quiet,10)
 	@$(call end,100,quiet,2)
 	@$(call end,1000,quiet,2)
 	@$(call end,3000,quiet,1)
 	@$(call end,1,chatty,5)
 	@$(call end,100,chatty,2)
+	@$(call end,100,quiet,2,--generation 0)
 
 bench-cost: $(BENCH) $(SERVER) ## What waiting costs: requests, CPU, memory
 	@.build/bench/bin/python -m benchmarks.cost $(ARGS)
