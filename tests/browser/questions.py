@@ -40,3 +40,6 @@ AS_IT_IS = (
     "all work and no play",
 )
 """What can be read of hostileQuestion's payload, with nothing of it carried out."""
+
+CANCELLED = {"0": "suspended", "1": "canceled"}
+"""How a run stands that was cancelled while it asked; 0.x leaves it as it is."""

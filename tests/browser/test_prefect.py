@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -13,10 +12,10 @@ from playwright.sync_api import Page, expect
 
 from mastra_workflows import MastraClient
 from scripts.prefect_stack import PrefectStack
-from scripts.sample_server import Generation, SampleServer
+from scripts.sample_server import SampleServer
 from tests.browser.conftest import Picture
 from tests.browser.prefect_page import PrefectPage
-from tests.browser.questions import AS_IT_IS, EVERY_ANSWER, ODD_ANSWER, REFUND
+from tests.browser.questions import AS_IT_IS, CANCELLED, EVERY_ANSWER, ODD_ANSWER, REFUND
 
 DEPLOYMENT = "ask/browser"
 # Optional: need not be filled in.
@@ -89,14 +88,6 @@ def asking(prefect: PrefectStack, page: Page, server: SampleServer) -> Asking:
     return Asking(prefect, page, server)
 
 
-@pytest.fixture
-def asking_1(
-    prefect: PrefectStack, page: Page, servers: Callable[[Generation], SampleServer]
-) -> Asking:
-    """On the newer generation alone, where what is looked at is the page."""
-    return Asking(prefect, page, servers("1"))
-
-
 def fill_in_everything(page: PrefectPage) -> None:
     address = EVERY_ANSWER["address"]
     page.fill("agree", True)
@@ -154,10 +145,10 @@ def test_what_has_no_field_of_its_own(asking: Asking) -> None:
 
 
 @pytest.mark.pictured
-def test_a_bad_answer(asking_1: Asking, picture: Picture) -> None:
+def test_a_bad_answer(asking: Asking, picture: Picture) -> None:
     """Prefect's server refuses it and the page says why; the window stays, for a better one."""
-    flow_run_id = asking_1.begin("everyType", {"topic": "a brochure"})
-    page = asking_1.look(flow_run_id)
+    flow_run_id = asking.begin("everyType", {"topic": "a brochure"})
+    page = asking.look(flow_run_id)
     fill_in_everything(page)
     page.fill("address.zip", "2045")
     page.button("Submit").click()
@@ -165,20 +156,20 @@ def test_a_bad_answer(asking_1: Asking, picture: Picture) -> None:
     expect(page.page.get_by_text("'2045' does not match").first).to_be_visible()
     expect(page.button("Submit")).to_be_visible()
     picture("prefect-refused", page.page)
-    assert asking_1.prefect.api.flow_run(flow_run_id)["state_type"] == "PAUSED"
+    assert asking.prefect.api.flow_run(flow_run_id)["state_type"] == "PAUSED"
 
     page.fill("address.zip", "20457")
     page.submit()
 
-    assert asking_1.result(flow_run_id) == EVERY_ANSWER
+    assert asking.result(flow_run_id) == EVERY_ANSWER
 
 
-def test_the_run_is_cancelled(asking_1: Asking) -> None:
-    flow_run_id = asking_1.begin("refundApproval", REFUND)
-    asking_1.look(flow_run_id).cancel_flow_run()
+def test_the_run_is_cancelled(asking: Asking) -> None:
+    flow_run_id = asking.begin("refundApproval", REFUND)
+    asking.look(flow_run_id).cancel_flow_run()
 
-    assert asking_1.prefect.wait_for_flow_run(flow_run_id) == "CANCELLED"
-    assert asking_1.status == "canceled"
+    assert asking.prefect.wait_for_flow_run(flow_run_id) == "CANCELLED"
+    assert asking.status == CANCELLED[asking.server.generation]
 
 
 @pytest.mark.everyday
