@@ -117,6 +117,39 @@ class Memory:
             return cls()
 
 
+class Asked(TypedDict):
+    """Which question it is. What it asks, its reader asks the server.
+
+    Attributes:
+        key: a name for this question and no other; a later round's is another one.
+        workflow_id: the workflow's registry key.
+        run_id: the run.
+        step: the step's path.
+        for_each_index: which item of a ``foreach``; None outside of one.
+        suspended_at: since when the step waits, as ISO 8601.
+    """
+
+    key: str
+    workflow_id: str
+    run_id: str
+    step: list[str]
+    for_each_index: int | None
+    suspended_at: str | None
+
+
+def asked(question: Question) -> Asked:
+    """Which question it is, as plain JSON."""
+    suspension = question.suspension
+    return Asked(
+        key=question.key,
+        workflow_id=question.workflow_id,
+        run_id=question.run_id,
+        step=list(suspension.step),
+        for_each_index=suspension.for_each_index,
+        suspended_at=to_iso(suspension.suspended_at),
+    )
+
+
 class Look(NamedTuple):
     """What a look at a workflow's runs has shown.
 
@@ -140,12 +173,12 @@ class LookArguments(TypedDict, total=False):
             each with its whole record. They are read from the oldest one on that is not over.
         repeat_after: after how many seconds a question that nobody has answered is given out
             again; None for never.
-        most: how many questions one look gives out at most.
+        most: how many questions one look gives out at most; None for all there are.
     """
 
     lookback: float
     repeat_after: float | None
-    most: int
+    most: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +187,7 @@ class LookOptions:
 
     lookback: float = LOOKBACK_SECONDS
     repeat_after: float | None = None
-    most: int = 100
+    most: int | None = 100
 
     def __post_init__(self) -> None:
         for name in ("lookback", "repeat_after", "most"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context, Downstrea
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.triggers.suspension import Asked, asked
-from mastra_workflows.inbox import LOOKBACK_SECONDS, Memory
+from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
 from mastra_workflows.models import from_iso
 
 QUESTION = "mastra_question"
@@ -70,15 +69,11 @@ class MastraHandOutQuestionsOperator(BaseOperator):
         skipped = sorted(self.downstream_task_ids)
         raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
 
-    def _open_questions(self, since: datetime | None) -> Iterator[Asked]:
-        memory = Memory(since=since)
-        has_more = True
+    def _open_questions(self, since: datetime | None) -> list[Asked]:
         with MastraHook(self.mastra_conn_id) as hook:
             workflow = hook.get_conn().get_workflow(self.workflow_id)
-            while has_more:
-                look = workflow.new_questions(memory, lookback=self.lookback)
-                yield from map(asked, look.questions)
-                memory, has_more = look.memory, look.has_more
+            look = workflow.new_questions(Memory(since=since), lookback=self.lookback, most=None)
+        return [asked(question) for question in look.questions]
 
     def _hand_out(self, dag_id: str, question: Asked) -> None:
         step = ".".join(question["step"])

@@ -13,9 +13,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_mastra.triggers._clients import async_client
 from mastra_workflows import PollPolicy
 from mastra_workflows.errors import MastraError
-from mastra_workflows.inbox import LOOKBACK_SECONDS, Look, LookOptions, Memory
+from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Look, LookOptions, Memory, asked
 from mastra_workflows.models import to_iso
-from mastra_workflows.questions import Question
 
 MEMORY = "mastra_questions"
 """Under which name the memory is kept in Airflow's store of the asset's state."""
@@ -26,26 +25,6 @@ events over once a second and tells no trigger when they have arrived. Remembere
 would be lost with a triggerer that dies in between; so it is told of twice instead."""
 STORE_FAILURES = (AirflowException, AirflowRuntimeError, ValueError)
 """A ValueError is Airflow's word for a trigger that several assets share."""
-
-
-class Asked(TypedDict):
-    """Which question it is. What it asks, its reader asks the server.
-
-    Attributes:
-        key: a name for this question and no other; a later round's is another one.
-        workflow_id: the workflow's registry key.
-        run_id: the run.
-        step: the step's path.
-        for_each_index: which item of a ``foreach``; None outside of one.
-        suspended_at: since when the step waits, as ISO 8601.
-    """
-
-    key: str
-    workflow_id: str
-    run_id: str
-    step: list[str]
-    for_each_index: int | None
-    suspended_at: str | None
 
 
 class News(TypedDict):
@@ -61,19 +40,6 @@ class News(TypedDict):
     workflow_id: str
     questions: list[Asked]
     since: str | None
-
-
-def asked(question: Question) -> Asked:
-    """Which question it is, as plain JSON."""
-    suspension = question.suspension
-    return Asked(
-        key=question.key,
-        workflow_id=question.workflow_id,
-        run_id=question.run_id,
-        step=list(suspension.step),
-        for_each_index=suspension.for_each_index,
-        suspended_at=to_iso(suspension.suspended_at),
-    )
 
 
 class MastraSuspensionTrigger(BaseEventTrigger):

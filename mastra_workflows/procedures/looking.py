@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -35,7 +36,8 @@ def new_questions(
         if memory.is_due(item.key, now, again):
             by_run.setdefault(item.run_id, []).append(item)
     found: list[Question] = []
-    while by_run and len(found) < options.most:
+    most = math.inf if options.most is None else options.most
+    while by_run and len(found) < most:
         run_id = next(iter(by_run))
         record = yield from find_run(server, workflow_id, run_id)
         asked = {_place(item): item for item in (questions(record) if record else ())}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mastra.triggers.suspension import asked
 from mastra_workflows import MastraClient
+from mastra_workflows.inbox import asked
 from mastra_workflows.questions import questions
 from scripts.sample_server import SampleServer
 from tests.airflow import harness

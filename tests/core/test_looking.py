@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Unpack
 
 import pytest
 
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import UnknownWorkflowError
-from mastra_workflows.inbox import Look, Memory
+from mastra_workflows.inbox import Look, LookArguments, Memory
 from mastra_workflows.questions import Question
 from scripts.sample_server import Generation, SampleServer
 from tests.core.samples import REFUND
@@ -45,14 +46,14 @@ class Inbox:
         self.generation, self.proxy, self.client = server.generation, proxy, client
         self._stored: object = None
 
-    def look(self, workflow_id: str, **options: float) -> Look:
+    def look(self, workflow_id: str, **options: Unpack[LookArguments]) -> Look:
         self.proxy.clear()
         memory = Memory.from_dict(self._stored)
-        look = self.client.get_workflow(workflow_id).new_questions(memory, **options)  # type: ignore[arg-type]
+        look = self.client.get_workflow(workflow_id).new_questions(memory, **options)
         self._stored = look.memory.to_dict()
         return look
 
-    def names(self, workflow_id: str, **options: float) -> list[str]:
+    def names(self, workflow_id: str, **options: Unpack[LookArguments]) -> list[str]:
         return [name(question) for question in self.look(workflow_id, **options).questions]
 
     def begin(self, workflow_id: str, run_id: str, **input_data: object) -> Run:
@@ -108,6 +109,15 @@ def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> No
     given_out = [[one.run_id[-1] for one in look.questions] for look in looks]
     assert given_out == [["0", "1"], ["2", "3"], ["4"], []]
     assert [look.has_more for look in looks] == [True, True, False, False]
+
+
+def test_all_at_once(inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mastra_workflows.procedures.looking.PAGE_SIZE", 2)
+    for number in range(5):
+        inbox.begin("refundApproval", f"{key}-{number}")
+    look = inbox.look("refundApproval", most=None)
+    assert [one.run_id[-1] for one in look.questions] == ["0", "1", "2", "3", "4"]
+    assert not look.has_more
 
 
 def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
