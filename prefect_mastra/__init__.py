@@ -3,6 +3,7 @@
 from prefect_mastra import _logs
 from prefect_mastra.aio import (
     acancel_workflow_run,
+    aopen_questions,
     aresume_workflow,
     arun_workflow,
     astart_workflow,
@@ -16,6 +17,7 @@ from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun
 from prefect_mastra.tasks import (
     cancel_workflow_run,
+    open_questions,
     resume_workflow,
     start_workflow,
     wait_for_workflow_run,
@@ -27,6 +29,7 @@ __all__ = [
     "MastraWorkflowRun",
     "aask_and_resume",
     "acancel_workflow_run",
+    "aopen_questions",
     "aresume_workflow",
     "arun_workflow",
     "ask_and_resume",
@@ -34,6 +37,7 @@ __all__ = [
     "await_for_workflow_run",
     "cancel_mastra_runs",
     "cancel_workflow_run",
+    "open_questions",
     "resume_workflow",
     "retry_may_help",
     "run_workflow",

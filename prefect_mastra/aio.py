@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import OnSuspend
 from mastra_workflows.api import StartArguments
+from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
@@ -111,6 +112,17 @@ async def aresume_workflow(
 async def acancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome:
     """As `cancel_workflow_run`."""
     return await MastraWorkflowRun.of(server, run).acancel()
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+async def aopen_questions(
+    server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
+) -> list[Asked]:
+    """As `open_questions`."""
+    async with server.get_async_client() as client:
+        workflow = client.get_workflow(workflow_id)
+        look = await workflow.new_questions(lookback=lookback, most=None)
+    return [asked(question) for question in look.questions]
 
 
 @flow(name="mastra-arun-workflow", result_serializer=SERIALIZER, persist_result=PERSISTS)

@@ -1,6 +1,6 @@
-"""Tasks: start, wait, resume and cancel, each for one run.
+"""Tasks: start, wait, resume and cancel, each for one run, and a look at what all runs ask.
 
-They return the outcome of the run as a dictionary (``run_id``, ``workflow_id``, ``status``,
+Those for one run return its outcome as a dictionary (``run_id``, ``workflow_id``, ``status``,
 ``result``, ``error``, ``suspensions``, ``url``), and take such a one, or just its ``run_id`` and
 ``workflow_id``, as the run to work on.
 
@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import OnSuspend
 from mastra_workflows.api import StartArguments
+from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from prefect_mastra.blocks import MastraServer
@@ -198,3 +199,29 @@ def cancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome
         UnknownRunError: the server has no such run.
     """
     return MastraWorkflowRun.of(server, run).cancel()
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+def open_questions(
+    server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
+) -> list[Asked]:
+    """What the suspended runs of a workflow ask now, whoever started them.
+
+    For an inbox: give each a flow run of its own, with its ``key`` as the idempotency key, so that
+    nothing is asked twice, and there to `ask_and_resume`, whose ``run`` a question can be.
+
+    Args:
+        server: the server.
+        workflow_id: the workflow's registry key, such as ``refundApproval``.
+        lookback: how old a run of a 0.x server may be that is looked at, in seconds.
+
+    Returns:
+        Each question's ``key, workflow_id, run_id, step, for_each_index, suspended_at``, the oldest
+        first. The server sends each suspended run's whole record (0.x: that of every run).
+
+    Raises:
+        UnknownWorkflowError: naming the workflows that exist.
+    """
+    with server.get_client() as client:
+        look = client.get_workflow(workflow_id).new_questions(lookback=lookback, most=None)
+    return [asked(question) for question in look.questions]

@@ -1,7 +1,8 @@
 """Serves every flow of this folder as a deployment, to be run from Prefect's pages.
 
 A block ``MastraServer`` is saved for the server at ``$MASTRA_URL``, and given to each flow that
-takes one. By hand, beside a Prefect server and the sample server that `make server` starts:
+takes one. The schedule of the inbox is paused; switch it on at its page. By hand, beside a Prefect
+server and the sample server that `make server` starts:
 
     MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/serve.py
 """
@@ -20,6 +21,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect_mastra import MastraServer
 
 NAME = "playground"
+SCHEDULES = {"refund-inbox": 60.0}  # seconds between two runs
 HERE = Path(__file__).resolve()
 
 
@@ -45,6 +47,8 @@ def main() -> None:
                 entrypoint,
                 name=NAME,
                 parameters={"server": server} if "server" in flow.parameters.properties else None,
+                interval=SCHEDULES.get(flow.name),
+                paused=flow.name in SCHEDULES,
             )
             for entrypoint, flow in flows()
         )

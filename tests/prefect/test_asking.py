@@ -21,13 +21,16 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
+from mastra_workflows.inbox import Asked
 from mastra_workflows.questions import ASK, Question
 from prefect_mastra import (
     MastraServer,
     aask_and_resume,
+    aopen_questions,
     arun_workflow,
     ask_and_resume,
     astart_workflow,
+    open_questions,
     run_workflow,
     start_workflow,
 )
@@ -370,6 +373,36 @@ def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
     assert [given["step"] for given in other["answers"]] == ["legal"]
     assert over["result"] == {"approved": True}
     assert over["answers"] == []
+
+
+def test_what_a_run_asks_that_others_have_begun(
+    mastra: MastraServer, client: MastraClient, key: str
+) -> None:
+    run = client.get_workflow("parallelReview").run(key)
+    run.start_async(input_data={"document": "plan"})
+
+    @flow
+    async def look() -> list[Asked]:
+        return await aopen_questions(mastra, "parallelReview")
+
+    @flow
+    def answer() -> list[Asked]:
+        asked = open_questions(mastra, "parallelReview")
+        for question in asked:
+            ask_and_resume(
+                mastra,
+                question,
+                step=question["step"],
+                suspended_at=question["suspended_at"],
+                answers={question["step"][0]: APPROVED},
+            )
+        return asked
+
+    seen = asyncio.run(look())
+    assert [(one["run_id"], one["step"]) for one in seen] == [(key, ["legal"]), (key, ["finance"])]
+    assert answer() == seen
+    assert run.read().result == {"approved": True}
+    assert asyncio.run(look()) == []
 
 
 async def test_runs_ask_side_by_side(mastra: MastraServer, person: Person) -> None:

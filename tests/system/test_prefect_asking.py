@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient
+from mastra_workflows.questions import questions
 from scripts.prefect_stack import PrefectStack
 from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
@@ -98,3 +99,32 @@ def test_a_paused_flow_run_of_a_deployment_is_cancelled_with_its_run(
     assert prefect_stack.wait_for_flow_run(flow_run_id) == "CANCELLED"
     with MastraClient(server.url) as client:
         assert client.get_workflow("reviseLoop").run(key).read().status == "canceled"
+
+
+def test_an_inbox_asks_once_whoever_has_begun_the_run(
+    prefect_stack: PrefectStack, server: SampleServer, client: MastraClient, key: str
+) -> None:
+    """The example's; its flow for one question has the server from its deployment."""
+    api = prefect_stack.api
+    with_server = {"server": {"base_url": server.url}}
+    deployment = api.deployment("refund-question/playground")["id"]
+    api.request("PATCH", f"/deployments/{deployment}", {"parameters": with_server})
+    run = client.get_workflow("refundApproval").run(key)
+    record = run.start_async(input_data={"order": key, "amount": 100, "reason": "broken"})
+    (question,) = questions(record)
+
+    def look() -> list[dict[str, Any]]:
+        """Have the inbox look; returns the flow runs that ask the question."""
+        looking = api.create_flow_run("refund-inbox/playground", with_server)
+        assert prefect_stack.wait_for_flow_run(looking) == "COMPLETED"
+        filters = {"flow_runs": {"name": {"any_": [question.key]}}}
+        found: list[dict[str, Any]] = api.request("POST", "/flow_runs/filter", filters)
+        return found
+
+    (asking,) = look()
+    wait_for_question(prefect_stack, asking["id"])
+    assert [one["id"] for one in look()] == [asking["id"]]
+    assert api.resume_flow_run(asking["id"], {"approved": True}) == ""
+    assert prefect_stack.wait_for_flow_run(asking["id"]) == "COMPLETED"
+    assert run.read().result["refunded"] == 100
+    assert [one["id"] for one in look()] == [asking["id"]]

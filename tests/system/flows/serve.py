@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, serve
@@ -29,6 +30,7 @@ def suspended(server: MastraServer, workflow_id: str, input_data: dict[str, Any]
 suspended_flow = run_workflow.with_options(name="suspended-flow")
 suspended_flow_async = arun_workflow.with_options(name="suspended-flow-async")
 
+INBOX = Path(__file__).parents[3] / "example_dags" / "prefect_flows" / "refund_inbox.py"
 SUSPEND = {"on_suspend": "ask", "pause": "suspend"}
 
 
@@ -39,5 +41,9 @@ if __name__ == "__main__":
         *(
             RunnerDeployment.from_entrypoint(f"{__file__}:{name}", name="ask", parameters=SUSPEND)
             for name in ("suspended_flow", "suspended_flow_async")
+        ),
+        *(
+            RunnerDeployment.from_entrypoint(f"{INBOX}:{name}", name="playground")
+            for name in ("refund_inbox", "refund_question")
         ),
     )
