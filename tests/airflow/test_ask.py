@@ -18,12 +18,9 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import ASK, Question
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, DagResult, RunDag
-from tests.airflow.person import CANCEL, Clock, Form, Person
+from tests.airflow.person import CANCEL, NOBODY_IS_ASKED, Clock, Form, Person
 
-pytestmark = pytest.mark.skipif(
-    not CAN_PARK,
-    reason="dag.test() of Airflow 3.1 and 3.2 shows no form; see test_airflow_asking.py",
-)
+pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 People = Callable[..., Person]
