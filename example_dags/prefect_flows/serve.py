@@ -48,7 +48,7 @@ def main() -> None:
                 name=NAME,
                 parameters={"server": server} if "server" in flow.parameters.properties else None,
                 interval=SCHEDULES.get(flow.name),
-                paused=flow.name in SCHEDULES,
+                paused=flow.name in SCHEDULES or None,  # None leaves it as it is
             )
             for entrypoint, flow in flows()
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient
+from mastra_workflows import MastraClient, Run
 from mastra_workflows.questions import questions
 from scripts.prefect_stack import PrefectStack
 from scripts.processes import ServiceError
@@ -101,30 +101,60 @@ def test_a_paused_flow_run_of_a_deployment_is_cancelled_with_its_run(
         assert client.get_workflow("reviseLoop").run(key).read().status == "canceled"
 
 
-def test_an_inbox_asks_once_whoever_has_begun_the_run(
-    prefect_stack: PrefectStack, server: SampleServer, client: MastraClient, key: str
-) -> None:
+class Inbox:
     """The example's; its flow for one question has the server from its deployment."""
-    api = prefect_stack.api
-    with_server = {"server": {"base_url": server.url}}
-    deployment = api.deployment("refund-question/playground")["id"]
-    api.request("PATCH", f"/deployments/{deployment}", {"parameters": with_server})
-    run = client.get_workflow("refundApproval").run(key)
-    record = run.start_async(input_data={"order": key, "amount": 100, "reason": "broken"})
-    (question,) = questions(record)
 
-    def look() -> list[dict[str, Any]]:
-        """Have the inbox look; returns the flow runs that ask the question."""
-        looking = api.create_flow_run("refund-inbox/playground", with_server)
-        assert prefect_stack.wait_for_flow_run(looking) == "COMPLETED"
-        filters = {"flow_runs": {"name": {"any_": [question.key]}}}
-        found: list[dict[str, Any]] = api.request("POST", "/flow_runs/filter", filters)
-        return found
+    def __init__(self, stack: PrefectStack, server: SampleServer, run: Run) -> None:
+        self.stack, self.run = stack, run
+        self._parameters = {"server": {"base_url": server.url}}
+        deployment = stack.api.deployment("refund-question/playground")["id"]
+        changes = {"parameters": self._parameters}
+        stack.api.request("PATCH", f"/deployments/{deployment}", changes)
+        record = run.start_async(input_data={"order": "A-1", "amount": 100, "reason": "broken"})
+        (question,) = questions(record)
+        self._key = question.key
 
-    (asking,) = look()
-    wait_for_question(prefect_stack, asking["id"])
-    assert [one["id"] for one in look()] == [asking["id"]]
-    assert api.resume_flow_run(asking["id"], {"approved": True}) == ""
-    assert prefect_stack.wait_for_flow_run(asking["id"]) == "COMPLETED"
-    assert run.read().result["refunded"] == 100
-    assert [one["id"] for one in look()] == [asking["id"]]
+    def look(self) -> list[str]:
+        """Have it look; returns the flow runs that ask the question."""
+        looking = self.stack.api.create_flow_run("refund-inbox/playground", self._parameters)
+        assert self.stack.wait_for_flow_run(looking) == "COMPLETED"
+        filters = {"flow_runs": {"name": {"any_": [self._key]}}}
+        found = self.stack.api.request("POST", "/flow_runs/filter", filters)
+        return [flow_run["id"] for flow_run in found]
+
+    def answer(self, flow_run_id: str) -> None:
+        assert self.stack.api.resume_flow_run(flow_run_id, {"approved": True}) == ""
+        assert self.stack.wait_for_flow_run(flow_run_id) == "COMPLETED"
+
+
+@pytest.fixture
+def inbox(
+    prefect_stack: PrefectStack, server: SampleServer, client: MastraClient, key: str
+) -> Inbox:
+    """One with a question, of a run that an application has started."""
+    return Inbox(prefect_stack, server, client.get_workflow("refundApproval").run(key))
+
+
+def test_an_inbox_asks_once_whoever_has_begun_the_run(inbox: Inbox) -> None:
+    (asking,) = inbox.look()
+    wait_for_question(inbox.stack, asking)
+    assert inbox.look() == [asking]
+    inbox.answer(asking)
+    assert inbox.run.read().result["refunded"] == 100
+    assert inbox.look() == [asking]
+
+
+def test_a_question_of_an_inbox_that_is_deleted_or_answered_elsewhere(inbox: Inbox) -> None:
+    (deleted,) = inbox.look()
+    wait_for_question(inbox.stack, deleted)
+    inbox.stack.api.request("DELETE", f"/flow_runs/{deleted}")
+    (asking,) = inbox.look()
+    assert asking != deleted
+    wait_for_question(inbox.stack, asking)
+
+    inbox.run.resume(resume_data={"approved": False})
+    assert inbox.run.wait(timeout=20).result["refunded"] == 0
+    assert inbox.look() == [asking]
+    assert inbox.stack.api.flow_run(asking)["state_type"] == "PAUSED"
+    inbox.answer(asking)
+    assert inbox.run.read().result["refunded"] == 0
