@@ -112,12 +112,12 @@ def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> No
 
 
 def test_all_at_once(inbox: Inbox, key: str) -> None:
-    """More than a look gives out by default; of a workflow that no other test looks at."""
+    """More than a look gives out by default; of a workflow whose looks no test counts."""
     by_default = LookOptions().most
     assert by_default is not None
     for number in range(by_default + 1):
-        inbox.begin("oddTypes", f"{key}-{number}", topic="fair")
-    look = inbox.look("oddTypes", most=None)
+        inbox.begin("nestedApproval", f"{key}-{number}", document="plan")
+    look = inbox.look("nestedApproval", most=None)
     assert len(look.questions) == by_default + 1
     assert not look.has_more
 
