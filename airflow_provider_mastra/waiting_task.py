@@ -18,7 +18,6 @@ from airflow_provider_mastra.run_task import MastraRunTask
 from airflow_provider_mastra.task_state import PROCESS_IS_UNWANTED, task_state
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
-from mastra_workflows.client import CANCEL_LOOK_SECONDS
 from mastra_workflows.errors import (
     MastraError,
     RunError,
@@ -29,6 +28,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnStall
+from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS
 from mastra_workflows.procedures.stalling import fingerprint
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary

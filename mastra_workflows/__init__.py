@@ -3,7 +3,7 @@
 from mastra_workflows import errors
 from mastra_workflows._transport import EventStream
 from mastra_workflows.api import Generation
-from mastra_workflows.client import MastraClient, Run, Workflow
+from mastra_workflows.client import MastraClient
 from mastra_workflows.errors import MastraError
 from mastra_workflows.models import (
     Event,
@@ -18,6 +18,8 @@ from mastra_workflows.models import (
 from mastra_workflows.policy import PollPolicy, RetryPolicy
 from mastra_workflows.procedures import OnSuspend, Receipt
 from mastra_workflows.procedures.acting import Cancellation
+from mastra_workflows.run import Run
+from mastra_workflows.workflow import Workflow
 
 __all__ = [
     "Cancellation",

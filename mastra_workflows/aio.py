@@ -1,6 +1,6 @@
-"""The asyncio client: the names and the procedures of `client`, carried out by `aiohttp`.
+"""The asyncio client and its handles: the synchronous ones' names and procedures, by `aiohttp`.
 
-What a method does, takes and raises is told at its twin in `client`.
+What a method does, takes and raises is told at its twin in `client`, `workflow` and `run`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from mastra_workflows import procedures
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._pools import known_of
 from mastra_workflows.api import Generation, Request, RunFilter, StartArguments, StartOptions
-from mastra_workflows.client import CANCEL_LOOK_SECONDS
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
@@ -27,7 +26,7 @@ from mastra_workflows.procedures import (
     Server,
     WaitOptions,
 )
-from mastra_workflows.procedures.acting import Cancellation
+from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.questions import Question
@@ -119,7 +118,7 @@ class AsyncWorkflow:
 
     def run(self, run_id: str) -> AsyncRun:
         """As `Workflow.run`; sends nothing."""
-        return AsyncRun(self._transport, self._server, self.workflow_id, run_id)
+        return AsyncRun(self._transport, self._server, self, run_id)
 
     async def attach_or_start(
         self,
@@ -182,17 +181,13 @@ class AsyncRun:
     """As `Run`; made by `AsyncWorkflow.run` and `AsyncWorkflow.create_run`."""
 
     def __init__(
-        self, transport: AsyncTransport, server: Server, workflow_id: str, run_id: str
+        self, transport: AsyncTransport, server: Server, workflow: AsyncWorkflow, run_id: str
     ) -> None:
         self._transport = transport
         self._server = server
-        self.workflow_id = workflow_id
+        self.workflow = workflow
+        self.workflow_id = workflow.workflow_id
         self.run_id = run_id
-
-    @property
-    def workflow(self) -> AsyncWorkflow:
-        """As `Run.workflow`; sends nothing."""
-        return AsyncWorkflow(self._transport, self._server, self.workflow_id)
 
     async def read(self) -> WorkflowRun:
         """As `Run.read`."""

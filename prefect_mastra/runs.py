@@ -12,10 +12,9 @@ from prefect.blocks.abstract import JobRun
 from prefect.exceptions import Pause
 from prefect.logging.handlers import APILogHandler
 
-from mastra_workflows import Cancellation, MastraError, WorkflowRun
+from mastra_workflows import Cancellation, MastraError, Run, WorkflowRun
 from mastra_workflows.aio import AsyncRun
 from mastra_workflows.api import StartArguments
-from mastra_workflows.client import Run
 from mastra_workflows.errors import (
     ConfigurationError,
     ConnectionFailedError,

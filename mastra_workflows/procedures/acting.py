@@ -19,6 +19,9 @@ from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import Procedure, Server, repeat, send, through_outage
 from mastra_workflows.procedures.reading import generation, read_run
 
+CANCEL_LOOK_SECONDS = 5.0
+"""How long to look for a cancelled run's end, unless told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:

@@ -1,0 +1,157 @@
+"""The synchronous handle of one workflow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from typing import Unpack
+
+from mastra_workflows import procedures
+from mastra_workflows._transport import Transport
+from mastra_workflows.api import RunFilter, StartArguments, StartOptions
+from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
+from mastra_workflows.models import WorkflowDetails, WorkflowRun
+from mastra_workflows.procedures import Attachment, OnFailedRun, Server
+from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.run import Run
+
+
+class Workflow:
+    """A handle of one workflow; made by `MastraClient.get_workflow`."""
+
+    def __init__(self, transport: Transport, server: Server, workflow_id: str) -> None:
+        self._transport = transport
+        self._server = server
+        self.workflow_id = workflow_id
+
+    def details(self) -> WorkflowDetails:
+        """Steps, graph and JSON Schemas (``GET /workflows/{workflow}``).
+
+        Raises:
+            UnknownWorkflowError: naming the workflows that exist.
+        """
+        return self._transport.run(procedures.details(self._server, self.workflow_id))
+
+    def create_run(self, run_id: str | None = None, resource_id: str | None = None) -> Run:
+        """Make a run known to the server, as ``pending`` (``POST .../create-run``).
+
+        Args:
+            run_id: any text; a random UUID if None. Calling again with the same id is harmless.
+            resource_id: whom the run belongs to (1.x).
+
+        Returns:
+            The run's handle.
+        """
+        run = self.run(run_id or str(uuid.uuid4()))
+        self._transport.run(
+            procedures.create_run(self._server, self.workflow_id, run.run_id, resource_id)
+        )
+        return run
+
+    def run(self, run_id: str) -> Run:
+        """A handle of a run, whether it exists or not; sends nothing."""
+        return Run(self._transport, self._server, self, run_id)
+
+    def attach_or_start(
+        self,
+        run_id: str,
+        *,
+        on_failed_run: OnFailedRun = "new_run",
+        **arguments: Unpack[StartArguments],
+    ) -> Attachment:
+        """Find the run of a piece of work, or start it: one execution, however often it is tried.
+
+        Every try calls this with the same run id. A run that is under way, suspended or successful
+        is taken as it is; one that was never started is started (as `Run.ensure_started` does).
+
+        Args:
+            run_id: derived from the work, so that every try of it gives the same one.
+            on_failed_run: what follows a failed or cancelled run: ``"new_run"`` takes the next id
+                in line (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step
+                that failed, keeping what was done before, ``"fail"`` raises its error.
+            **arguments: ``input_data`` and more: see `StartArguments`.
+
+        Raises:
+            RunFailedError, RunCanceledError: with ``on_failed_run="fail"``.
+            InvalidInputError: the input does not fit; nothing was executed.
+            RunNotStartedError: the server refused, or showed no sign within ``start_timeout``.
+        """
+        options = StartOptions(**arguments)
+        return self._transport.run(
+            procedures.attach_or_start(
+                self._server, self.workflow_id, run_id, options, on_failed_run
+            )
+        )
+
+    def cancel_work(self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
+        """Cancel what goes on of a piece of work (``POST .../runs/{run}/cancel``).
+
+        That is the run of this id; or, where it has failed or was cancelled, the one in line that
+        `attach_or_start` has put in its place.
+
+        Args:
+            run_id: as it was given to `attach_or_start`.
+            look_for: seconds to look for the run's end.
+
+        Returns:
+            What the record shows afterwards; its text says whether something goes on.
+
+        Raises:
+            UnknownRunError: the work was never begun.
+        """
+        return self._transport.run(
+            procedures.cancel_work(self._server, self.workflow_id, run_id, look_for=look_for)
+        )
+
+    def run_execution_result(self, run_id: str) -> WorkflowRun:
+        """A run's own record (0.x: ``GET .../runs/{run}/execution-result``; 1.x: without the tail).
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        return self.run(run_id).read()
+
+    def runs(self, *, page_size: int = 20, **which: Unpack[RunFilter]) -> Iterator[WorkflowRun]:
+        """The workflow's runs, page by page as they are iterated (``GET .../runs``).
+
+        Args:
+            page_size: runs a page. Each row carries its run's whole record.
+            **which: ``status``, ``from_date`` and more: see `RunFilter`.
+        """
+        for number in count():
+            page = self._transport.run(
+                procedures.runs_page(
+                    self._server, self.workflow_id, page=number, per_page=page_size, **which
+                )
+            )
+            yield from page.runs
+            if page.is_last:
+                return
+
+    def new_questions(
+        self, memory: Memory | None = None, **arguments: Unpack[LookArguments]
+    ) -> Look:
+        """Those questions of suspended runs that were not given out before, whoever started them.
+
+        Give each look the `Look.memory` of the one before; it may be stored as JSON meanwhile.
+
+        Args:
+            memory: what the look before has left; None for none.
+            **arguments: ``lookback`` and more: see `LookArguments`.
+
+        Returns:
+            The new questions, and the memory for the next look. A look costs the pages of
+            suspended runs (``GET .../runs?status=suspended``; 0.x: those of all runs from the
+            oldest unfinished one on) and one request for each run with something new.
+        """
+        options = LookOptions(**arguments)
+        return self._transport.run(
+            procedures.new_questions(
+                self._server, self.workflow_id, memory or Memory(), options, datetime.now(UTC)
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.workflow_id!r})"
