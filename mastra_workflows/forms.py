@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Self
 from mastra_workflows.errors import InvalidResumeDataError
 from mastra_workflows.markdown import printable
 from mastra_workflows.models import JSON
-from mastra_workflows.schemas import problems
+from mastra_workflows.schemas import is_readable, portable, problems
 
 Kind = Literal[
     "boolean",
@@ -104,7 +104,8 @@ class Field:
     @property
     def schema(self) -> dict[str, Any]:
         """What a page can check by itself: a flat JSON Schema, without references or unions."""
-        schema = {name: self.rule[name] for name in SHOWN_RULES[self.kind] if name in self.rule}
+        shown = SHOWN_RULES[self.kind]
+        schema = portable({name: self.rule[name] for name in shown if name in self.rule})
         if self.kind == "enum":
             kinds = {type(option) for option in self.options}
             named = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -123,13 +124,28 @@ class Field:
 
         Of several readings the first that fits counts; of none the first, for the error.
         """
-        if value is None or value == "" or (value == [] and not self.required):
-            if self.may_be_empty:
-                return None if self.required else _Nothing.LEFT_OUT
-            return "" if value == "" and self.kind in ("string", "text") else _Nothing.LEFT_OUT
+        is_empty = value is None or value == "" or (value == [] and not self.required)
+        if is_empty and value not in self.options:
+            return self._emptied() if self.default is not NO_DEFAULT else self._empty(value)
         readings = list(_readings(self, value))
         fitting = (reading for reading in readings if not problems(self.rule, reading))
         return next(fitting, readings[0])
+
+    def _empty(self, value: JSON) -> JSON:
+        if self.may_be_empty:
+            return None if self.required else _Nothing.LEFT_OUT
+        return "" if value == "" and self.kind in ("string", "text") else _Nothing.LEFT_OUT
+
+    def _emptied(self) -> JSON:
+        """What it is if somebody has removed its default: the default again, if nothing else is.
+
+        If it were left out, the server would put the default in.
+        """
+        if self.nullable:
+            return None
+        nothing: dict[str, JSON] = {"string": "", "text": "", "strings": []}
+        empty = nothing.get(self.kind)
+        return _Nothing.LEFT_OUT if empty is None or problems(self.rule, empty) else empty
 
 
 SHOWN_RULES: dict[Kind, tuple[str, ...]] = {
@@ -162,7 +178,7 @@ class Form:
     def fields(self) -> tuple[Field, ...]:
         """The fields, in the schema's order; none if the answer says nothing but that it came."""
         schema = self.schema
-        if schema is None:
+        if schema is None or not is_readable(schema):
             return (Field("answer", (), "json", {}, required=False),)
         fields = list(_fields(_Rule.of(schema, schema), (), root=schema, required=True))
         return tuple(_with_unique_keys(fields))
@@ -174,7 +190,8 @@ class Form:
         a list or one line for each.
 
         Args:
-            values: what the page sent, by the fields' keys; an empty one may be left out.
+            values: what the page sent, by the fields' keys. A field that is not among them is as
+                if nobody had touched it: it has its default, if it has one.
 
         Raises:
             InvalidResumeDataError: it does not fit; ``problems`` names each place.
@@ -183,7 +200,8 @@ class Form:
         wrong = [f"{key}: no field of this form" for key in sorted(set(values) - keys)]
         data: JSON = {}
         for field in self.fields:
-            value = field.read(values.get(field.key))
+            is_sent = field.key in values or field.default is NO_DEFAULT
+            value = field.read(values.get(field.key)) if is_sent else _Nothing.LEFT_OUT
             if isinstance(value, str) and not _is_in_time(field.kind, value):
                 wrong.append(f"{'.'.join(('$', *field.path))}: no {field.kind}")
             if not field.path:
@@ -241,13 +259,17 @@ class _Rule:
         rule = dict(self.rule)
         if isinstance(reference := rule.pop("$ref", None), str):
             return replace(self, rule={**_resolved(reference, root), **rule})
-        if isinstance(parts := rule.get("allOf"), list) and len(parts) == 1:
+        parts = rule.get("allOf")
+        if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], Mapping):
             del rule["allOf"]
             return replace(self, rule={**parts[0], **rule})
         if isinstance(kinds := rule.get("type"), list):
             others = [kind for kind in kinds if kind != "null"]
             if len(others) == 1:
-                return replace(self, rule={**rule, "type": others[0]}, nullable="null" in kinds)
+                nullable = self.nullable or "null" in kinds
+                return replace(self, rule={**rule, "type": others[0]}, nullable=nullable)
+            if others and len(others) < len(kinds):
+                return replace(self, rule={**rule, "type": others}, nullable=True)
         for name in ("anyOf", "oneOf"):
             if not isinstance(variants := rule.get(name), list):
                 continue
@@ -278,9 +300,12 @@ def _fields(
 ) -> Iterator[Field]:
     rule = meant.rule
     inside = rule.get("properties")
+    # An object of which nothing is known may hold anything; the answer itself may hold nothing.
+    is_known = bool(inside) or (not path and rule.get("additionalProperties", False) is False)
     shows_inside = (
         rule.get("type", "object") == "object"
         and isinstance(inside, Mapping)
+        and is_known
         and not any(name in rule for name in ("anyOf", "oneOf", "allOf"))
         and required
         and not meant.nullable
@@ -317,13 +342,14 @@ MOMENTS: dict[Any, Kind] = {"date": "date", "time": "time", "date-time": "date-t
 def _kind(rule: Mapping[str, Any]) -> Kind:
     if _options(rule):
         return "enum"
-    if rule.get("type") == "string":
+    kind = rule.get("type")
+    if kind == "string":
         is_long = rule.get("format") == "multiline" or rule.get("maxLength", 0) > LONG_TEXT
         return MOMENTS.get(rule.get("format"), "text" if is_long else "string")
     items = rule.get("items")
-    if rule.get("type") == "array" and isinstance(items, Mapping) and items.get("type") == "string":
+    if kind == "array" and isinstance(items, Mapping) and items.get("type") == "string":
         return "strings"
-    return PLAIN.get(rule.get("type"), "json")
+    return PLAIN.get(kind, "json") if isinstance(kind, str) else "json"  # several are a union
 
 
 def _options(rule: Mapping[str, Any]) -> list[JSON]:
@@ -355,7 +381,7 @@ def _readings(field: Field, value: JSON) -> Iterator[JSON]:
         case "strings" if text is not None:
             yield [line.strip() for line in text.splitlines() if line.strip()]
         case "date" if text is not None:
-            yield text[:10]
+            yield text.partition("T")[0]
         case "time" if text is not None:
             yield from (text, f"{text}:00", f"{text}Z")
         case "date-time" if text is not None:
@@ -384,10 +410,10 @@ def _moments(text: str) -> Iterator[str]:
     """A time as the servers' validators take it: in UTC and with seconds; or just as it is."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         yield text
         return
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     precision = "milliseconds" if moment.microsecond else "seconds"
     yield moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
     yield text
@@ -395,9 +421,14 @@ def _moments(text: str) -> Iterator[str]:
 
 def _parsed(text: str) -> JSON:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _no_constant(name: str) -> JSON:
+    """``NaN`` and ``Infinity``, which Python would read and JSON does not know."""
+    raise ValueError(name)
 
 
 def _text(value: JSON) -> str:

@@ -1,25 +1,28 @@
 """Mastra's schema strings to JSON Schema, and data checked against them.
 
 A server describes its Zod schemas as JSON Schema strings. Zod is more lenient than that text in
-two ways, which the check here follows so that it never refuses what the server would take:
+some ways, which the check here follows so that it never refuses what the server would take:
 
 - a field with a default may be left out, though 1.x lists it as required;
 - a plain ``z.object`` drops fields that it does not know, though the text says
-  ``additionalProperties: false``. Such fields are worth a warning, not an error.
+  ``additionalProperties: false``. Such fields are worth a warning, not an error;
+- 19.99 is a multiple of 0.01 there, though it is not in floating point;
+- a ``pattern`` may be one that Python cannot read. It is left to the server.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
 from jsonschema import ValidationError
 from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -63,6 +66,25 @@ def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
     )
 
 
+def is_readable(schema: Mapping[str, Any]) -> bool:
+    """Whether it is a JSON Schema at all."""
+    try:
+        _validator(json.dumps(schema), keep_closed=False)
+    except (SchemaError, RecursionError):
+        return False
+    return True
+
+
+def portable(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule without what another JSON Schema library would read otherwise than the server does."""
+    return {
+        key: portable(value) if isinstance(value, Mapping) else value
+        for key, value in rule.items()
+        if not (key == "pattern" and not _compiles(value))
+        and not (key == "multipleOf" and isinstance(value, float))
+    }
+
+
 def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list[ValidationError]:
     try:
         validator = _validator(json.dumps(schema), keep_closed)
@@ -75,10 +97,24 @@ def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list
 def _validator(schema_text: str, keep_closed: bool) -> Validator:
     """Made once for each schema: checking a schema takes longer than checking data by it."""
     schema = _lenient(json.loads(schema_text), keep_closed=keep_closed)
-    kind = validator_for(schema)
-    kind.check_schema(schema)
+    standard = validator_for(schema)
+    standard.check_schema(schema)
+    kind: type[Validator] = extend(standard, {"multipleOf": _multiple_of})  # type: ignore[no-untyped-call]
     # An empty registry: nothing that a schema refers to elsewhere is fetched.
     return kind(schema, registry=Registry())
+
+
+def _multiple_of(
+    validator: Validator, step: float, value: JSON, _schema: object
+) -> Iterator[ValidationError]:
+    if not validator.is_type(value, "number"):
+        return
+    try:
+        is_multiple = Decimal(str(value)) % Decimal(str(step)) == 0
+    except InvalidOperation:  # more digits than can be told apart
+        is_multiple = True
+    if not is_multiple:
+        yield ValidationError(f"not a multiple of {step}")
 
 
 def _as_sent(data: JSON) -> JSON:

@@ -6,6 +6,7 @@ Written against the pages of Airflow 3.1 to 3.3. Fields go by the names that a p
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from playwright.sync_api import Locator, Page, expect
@@ -72,10 +73,10 @@ class AirflowPage:
         expect(self.page.get_by_text("response successful").first).to_be_visible()
         expect(self.button(name)).to_be_disabled()
 
-    def titles(self) -> list[str]:
-        """The names of the fields from top to bottom, with a star where one must be filled in."""
+    def expect_titles(self, titles: Sequence[str]) -> None:
+        """See that these are the fields, with a star where one must be filled in, all of them."""
         labels = self.page.locator(f"{FIELD} label[data-part=label]")
-        return [re.sub(r"\s+", " ", text).strip() for text in labels.all_inner_texts()]
+        expect(labels).to_have_text(titles, use_inner_text=True)
 
     def field(self, title: str) -> Locator:
         """The field of this name: its label, what is entered, and what is said about it."""

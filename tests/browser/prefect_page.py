@@ -6,6 +6,7 @@ Written against the pages (V1) of Prefect 3.8. Fields go by the names that a per
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from playwright.sync_api import Locator, Page, expect
@@ -56,9 +57,9 @@ class PrefectPage:
         self.page.get_by_role("button", name="Cancel", exact=True).click()
         self.button("Confirm").click()
 
-    def titles(self) -> list[str]:
-        """The names of the fields from top to bottom."""
-        return [text.strip() for text in self.dialog.locator("label[for]").all_inner_texts()]
+    def expect_titles(self, titles: Sequence[str]) -> None:
+        """See that these are the fields, from top to bottom, once all of them are there."""
+        expect(self.dialog.locator("label[for]")).to_have_text(titles, use_inner_text=True)
 
     def field(self, title: str) -> Locator:
         """The field of this name: its label, what is said about it, and what is entered."""

@@ -28,6 +28,11 @@ ODD_ANSWER: dict[str, Any] = {
     "size": 40,
     "substitute": None,
     "place": {"hall": "A", "row": 3},
+    "ticket": 17,
+    "price": 19.99,
+    "name": "Zoë",
+    "notes": {"seen": True},
+    "greeting": "",
 }
 """The same of oddTypes' first question."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import InvalidResumeDataError
 from mastra_workflows.forms import NO_DEFAULT, Form
-from tests.core.strategies import JSON_OBJECTS, JSON_VALUES
+from tests.core.strategies import JSON_OBJECTS, JSON_VALUES, RULES
 
 FILLED_IN = {
     "agree": True,
@@ -144,6 +144,12 @@ def test_each_place_that_is_wrong_is_named(form: Form) -> None:
         ({"anyOf": [{"type": "object"}, {"type": "null"}]}, '{"a": 1}', {"a": 1}),
         ({"anyOf": [{"type": "string"}, {"type": "object"}]}, "5", "5"),
         ({"anyOf": [{"const": 1}, {"const": 2}]}, "2", 2),
+        ({"type": ["string", "number"]}, "5", 5),
+        ({"type": ["string", "number"]}, "five", "five"),
+        ({"type": "number", "multipleOf": 0.01}, "19.99", 19.99),
+        ({"type": "string", "pattern": r"^\p{L}+$"}, "Zoë", "Zoë"),
+        ({"type": "object", "properties": {}}, '{"a": 1}', {"a": 1}),
+        ({"type": "string", "enum": ["", "a"]}, "", ""),
         ({"type": "array", "items": {"type": "number"}}, "[1, 2]", [1, 2]),
         ({"type": "array", "items": {"type": "string"}}, ["a", "b"], ["a", "b"]),
         ({"type": "string", "format": "date-time"}, "2026-01-31T10:00", "2026-01-31T10:00:00Z"),
@@ -164,11 +170,31 @@ def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read:
     assert properties(("x",), x=rule).answer({"x": entered}) == {"x": read}
 
 
-@pytest.mark.parametrize("form", ["date", "time", "date-time"])
-def test_what_is_no_time_is_refused(form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "entered"),
+    [
+        ("date", "next year"),
+        ("date", "2026-01-31 or later"),
+        ("time", "next year"),
+        ("date-time", "next year"),
+    ],
+)
+def test_what_is_no_time_is_refused(form: str, entered: str) -> None:
     """Mastra 0.x describes no more of a date than its format, and takes any text for one."""
     with pytest.raises(InvalidResumeDataError, match=rf"\$\.x: no {form}"):
-        properties(x={"type": "string", "format": form}).answer({"x": "next year"})
+        properties(x={"type": "string", "format": form}).answer({"x": entered})
+
+
+def test_a_time_that_no_calendar_has_is_sent_as_it_is() -> None:
+    form = properties(x={"type": "string", "format": "date-time"})
+    moment = "9999-12-31T23:59:59-05:00"
+    assert form.answer({"x": moment}) == {"x": moment}
+
+
+@pytest.mark.parametrize("entered", ["NaN", "-Infinity"])
+def test_what_is_no_number_in_json_is_none(entered: str) -> None:
+    with pytest.raises(InvalidResumeDataError, match="string where number is wanted"):
+        properties(x={"type": "number"}).answer({"x": entered})
 
 
 def test_what_is_left_empty_is_left_out_where_it_may_be() -> None:
@@ -181,6 +207,44 @@ def test_what_is_left_empty_is_null_where_it_has_to_be_there() -> None:
     texts = properties(("a", "b"), a={"type": ["string", "null"]}, b={"type": "string"})
     assert texts.answer({"a": "", "b": ""}) == {"a": None, "b": ""}
     assert [field.key for field in texts.fields if field.may_be_empty] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "emptied"),
+    [
+        ({"type": "string", "default": "old"}, {"x": ""}),
+        ({"type": "string", "default": "old", "minLength": 1}, {}),
+        ({"type": "array", "items": {"type": "string"}, "default": ["old"]}, {"x": []}),
+        ({"type": ["number", "null"], "default": 5}, {"x": None}),
+        ({"type": "number", "default": 5}, {}),
+    ],
+)
+def test_a_default_that_somebody_removes_stays_away_where_it_can(rule: Any, emptied: Any) -> None:
+    """The server puts it in for what is left out, which is right where nobody touched the field."""
+    form = properties(x=rule)
+    nothings: tuple[Any, ...] = (None, "", [])
+    for nothing in nothings:
+        assert form.answer({"x": nothing}) == emptied
+    assert form.answer({}) == {}
+
+
+@pytest.mark.parametrize("rule", [{"maxLength": None}, {"required": True}, {"type": "anything"}])
+def test_what_is_no_schema_is_one_field(rule: Any) -> None:
+    form = properties(x={"type": "string", **rule})
+    assert [(field.key, field.kind) for field in form.fields] == [("answer", "json")]
+    assert form.answer({"answer": '{"x": "y"}'}) == {"x": "y"}
+
+
+def test_what_pages_read_otherwise_is_not_for_them_to_check() -> None:
+    texts = {"type": "string", "pattern": r"^\p{L}+$", "minLength": 1}
+    form = properties(
+        a=texts, b={"type": "array", "items": texts}, c={"type": "number", "multipleOf": 0.01}
+    )
+    assert [field.schema for field in form.fields] == [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string", "minLength": 1}},
+        {"type": "number"},
+    ]
 
 
 @pytest.mark.parametrize("schema", [{"type": "string"}, {"type": "array", "items": {}}, None])
@@ -199,6 +263,8 @@ def test_an_answer_that_says_nothing_has_no_fields() -> None:
     form = properties()
     assert form.fields == ()
     assert form.answer({}) == {}
+    anything = Form({"type": "object", "properties": {}, "additionalProperties": {}})
+    assert anything.answer({"answer": '{"a": 1}'}) == {"a": 1}
 
 
 def test_what_no_page_can_show_is_json() -> None:
@@ -247,14 +313,14 @@ def test_keys_are_plain_and_unique() -> None:
     assert form.answer({"id": "x", "answer": "y"}) == {"_id": "x", "é": "y"}
 
 
-@given(st.none() | JSON_OBJECTS, JSON_OBJECTS)
+@given(st.none() | JSON_OBJECTS | RULES, JSON_OBJECTS)
 def test_no_schema_and_no_answer_breaks_a_form(schema: Any, values: Any) -> None:
     form = Form(schema)
     for field in form.fields:
         assert field.title
         assert isinstance(field.schema, dict)
     keys = [field.key for field in form.fields]
-    for entered in (values, dict.fromkeys(keys, "x"), {}):
+    for entered in (values, dict.fromkeys(keys, "x"), dict.fromkeys(keys), {}):
         with suppress(InvalidResumeDataError):
             form.answer(entered)
 

@@ -55,6 +55,11 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
     size: z.union([z.literal('small'), z.literal(40)]).optional().describe('A word or a number'),
     substitute: z.string().nullable().describe('Who comes instead; null for nobody'),
     place: z.object({ hall: z.string(), row: z.number().int() }).optional().describe('Where'),
+    ticket: z.union([z.string(), z.number()]).describe('A code or a number'),
+    price: z.number().multipleOf(0.01).describe('In euros and cents'),
+    name: z.string().regex(/^\p{L}+$/u).describe('Letters of any language'),
+    notes: z.object({}).passthrough().describe('Anything else, by name'),
+    greeting: z.string().default('Welcome').describe('What the sign says; it may be empty'),
   });
   const confirmed = z.object({ answer: oddAnswer, confirmed: z.any() });
   const oddTypes = createWorkflow({
