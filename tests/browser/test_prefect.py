@@ -142,8 +142,9 @@ def test_what_has_no_field_of_its_own(asking: Asking) -> None:
     page.fill("answer", '{"by": ["me"]}')
     page.submit()
 
-    # Prefect's page leaves out what is empty, so that the server puts its default in.
-    answer = {**ODD_ANSWER, "greeting": "Welcome"}
+    # Prefect's page leaves out what is empty, and only 1.x puts a default in for that.
+    greeting = {"greeting": "Welcome"} if asking.server.generation == "1" else {}
+    answer = {name: value for name, value in ODD_ANSWER.items() if name != "greeting"} | greeting
     assert asking.result(flow_run_id) == {"answer": answer, "confirmed": {"by": ["me"]}}
 
 
