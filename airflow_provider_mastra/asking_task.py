@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Context
+from airflow.providers.common.compat.sdk import AirflowFailException, Context, XComArg
 
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.identity import clear_generation
@@ -210,8 +210,8 @@ class MastraAskingTask(MastraWaitingTask):
                     f"{question}, and this task cannot ask for it: Airflow keeps the form of the "
                     f"question that the task asked first. {ADVICE}"
                 )
+            memory.note_asked(question, notice)  # from now on somebody may answer
             self._notify(question, context)
-            memory.note_asked(question, notice)
             waiting = question
         where = f"; see {waiting.url}" if waiting.url else ""
         self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
@@ -240,7 +240,10 @@ class MastraAskingTask(MastraWaitingTask):
     def _notify(self, question: Question, context: Context, refusal: str = "") -> None:
         more: dict[str, Any] = {"mastra_question": question, "mastra_refusal": refusal}
         for notifier in self.notifiers:
-            notifier({**context, **more})
+            try:
+                notifier({**context, **more})
+            except Exception:  # the form is on the page whether or not everybody has heard of it
+                self.log.exception("A notifier failed; the question is asked all the same.")
 
     def _park(self, asked: Asked, context: Context, *, may_be_answered: bool = False) -> NoReturn:
         """Give the worker back until somebody answers, or it is time to look.
@@ -470,7 +473,30 @@ ADVICE = (
 )
 
 
+def tasks_behind(value: object) -> frozenset[str]:
+    """The tasks whose output an argument is made of; none if it is just a value or a template."""
+    if not isinstance(value, XComArg):
+        return frozenset()
+    return frozenset(operator.task_id for operator, _ in value.iter_references())
+
+
 def _gate_follows(task: Any) -> bool:
-    followers = task.get_flat_relatives(upstream=False)
-    kinds = (getattr(follower, "operator_class", type(follower)) for follower in followers)
-    return any(getattr(kind, "is_gate", False) for kind in kinds)
+    """Whether a gate after this task is for the same run, as far as the DAG tells."""
+    followers = [one for one in task.get_flat_relatives(upstream=False) if _is_gate(one)]
+    mine = {task.task_id, *_asked_of(task)}
+    if _is_gate(task) and not _asked_of(task):
+        return bool(followers)
+    return any(mine & _asked_of(one) or not _asked_of(one) for one in followers)
+
+
+def _is_gate(task: Any) -> bool:
+    return bool(getattr(getattr(task, "operator_class", type(task)), "is_gate", False))
+
+
+def _asked_of(task: Any) -> frozenset[str]:
+    """The tasks whose run a gate asks of; none if it was told of the run in another way."""
+    partial: Mapping[str, Any] | None = getattr(task, "partial_kwargs", None)
+    if partial is not None:
+        return tasks_behind(partial.get("run_id"))
+    asked_of: frozenset[str] = getattr(task, "asked_of", frozenset())
+    return asked_of

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mastra.asking_task import MastraAskingTask
+from airflow_provider_mastra.asking_task import MastraAskingTask, tasks_behind
 from airflow_provider_mastra.operators.workflow import as_index
 from mastra_workflows import Run
 from mastra_workflows.procedures.resuming import Answer
@@ -21,7 +21,7 @@ class MastraAskAndResumeOperator(MastraAskingTask):
     passed through: its outcome is returned. So is one that does not ask what the gate is for.
 
     A gate without ``step`` asks the first question that the run has; what the run asks after that
-    is left to the gate that follows, and without one the task fails. A gate with ``step`` asks
+    is left to the next gate for this run, and without one the task fails. A gate with ``step`` asks
     that step's question and no other, and returns a run that waits at another step as it is.
 
     Args:
@@ -61,6 +61,7 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(workflow_id=workflow_id, run_id=run_id, on_suspend="ask", **kwargs)
+        self.asked_of = tasks_behind(run_id)
         self.step = step
         self.for_each_index = for_each_index
         self.suspended_at = suspended_at

@@ -121,13 +121,17 @@ def test_every_kind_of_field_and_a_bad_answer_before_the_good_one(
         def notify(self, context: Context) -> None:
             told.append(context["mastra_refusal"])  # type: ignore[typeddict-item]
 
+    class Fails(BaseNotifier):
+        def notify(self, context: Context) -> None:
+            raise ConnectionError("nobody is there")
+
     with DAG("everything", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="fill",
             workflow_id="everyType",
             input_data={"topic": "bees"},
             on_suspend="ask",
-            notifiers=Tells(),
+            notifiers=[Fails(), Tells()],
         )
     with people({**EVERYTHING, "address_zip": "12", "draft": "fourth"}, EVERYTHING) as ann:
         result = run_dag(dag)
@@ -141,6 +145,7 @@ def test_every_kind_of_field_and_a_bad_answer_before_the_good_one(
     assert any("zip" in problem for problem in refusal["problems"])
     assert any("draft" in problem for problem in refusal["problems"])
     assert "The answer of ann is refused, and asked for again" in result.log
+    assert "A notifier failed; the question is asked all the same." in result.log
     assert told[0] == ""
     assert "zip" in told[1]
 

@@ -22,8 +22,8 @@ People = Callable[..., Person]
 REVISE, APPROVE = {"verdict": "revise", "remarks": "Shorter."}, {"verdict": "approve"}
 
 
-def writing(most: int, on_suspend: Any = "return") -> DAG:
-    """A loop that asks for a verdict in each round."""
+def writing(most: int, on_suspend: Any = "return", *, is_shipped: bool = False) -> DAG:
+    """A loop that asks for a verdict in each round; then, maybe, another run that asks."""
     with DAG("writing", schedule=None) as dag:
         write = MastraRunWorkflowOperator(
             task_id="write",
@@ -31,7 +31,16 @@ def writing(most: int, on_suspend: Any = "return") -> DAG:
             input_data={"topic": "bees"},
             on_suspend=on_suspend,
         )
-        ask_in_turn(write, most=most)
+        last = ask_in_turn(write, most=most)
+        if is_shipped:
+            ship = MastraRunWorkflowOperator(
+                task_id="ship",
+                workflow_id="refundApproval",
+                input_data={"order": "A-17", "amount": 1, "reason": "broken"},
+                on_suspend="return",
+            )
+            last >> ship
+            ask_in_turn(ship, most=1)
     return dag
 
 
@@ -51,11 +60,17 @@ def test_rounds_of_a_loop(connected: SampleServer, run_dag: RunDag, people: Peop
     assert (answer["step"], answer["answer"]) == ("review", REVISE)
 
 
+@pytest.mark.parametrize("is_shipped", [False, True])
 def test_more_rounds_than_gates(
-    connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
+    connected: SampleServer,
+    run_dag: RunDag,
+    people: People,
+    client: MastraClient,
+    is_shipped: bool,
 ) -> None:
+    """A gate for another run further on asks nothing of this one."""
     with people(REVISE, REVISE):
-        result = run_dag(writing(1, on_suspend="ask"))
+        result = run_dag(writing(1, on_suspend="ask", is_shipped=is_shipped))
 
     assert result.task_state("write") == "success"
     assert result.task_state("write_questions.question_1") == "failed"
