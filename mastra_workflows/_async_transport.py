@@ -120,7 +120,7 @@ class AsyncTransport:
                     head = Response(answer.status, _lower(answer.headers), b"")
                     decoder = self._decoder(effect.passes_over)
                     async for chunk in self._chunks(answer):
-                        silence.is_over()
+                        silence.begins_anew()
                         if not effect.affords(len(chunk)):
                             return Heard(head, last, ended=False)
                         for last in decoder.feed(chunk):
@@ -297,12 +297,14 @@ class AsyncEventStream:
 
 
 class _Silence:
-    """Lets a stream that stays mute run into its time limit, unless it is given more time."""
+    """Lets a stream that is silent for too long run into its time limit."""
 
     def __init__(self, effect: Listen, limit: asyncio.Timeout) -> None:
         self._first_within = effect.seconds if effect.first_within is None else effect.first_within
         self._more = effect.more_for_first
+        self._between = effect.silent_within
         self._limit = limit
+        self._latest = limit.when()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -319,8 +321,14 @@ class _Silence:
         else:
             self._limit.reschedule(self._loop.time())
 
-    def is_over(self) -> None:
+    def begins_anew(self) -> None:
         """The stream has said something."""
+        self._stop_timer()
+        if self._between < inf:
+            until = self._loop.time() + self._between
+            self._limit.reschedule(until if self._latest is None else min(until, self._latest))
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -331,7 +339,7 @@ class _Silence:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.is_over()
+        self._stop_timer()
 
 
 def _patience(seconds: float) -> float | None:

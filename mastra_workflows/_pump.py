@@ -37,12 +37,13 @@ class Pump:
         self._pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="mastra-stream", daemon=True)
 
-    def pieces(self, first_within: float, within: float) -> Iterator[bytes]:
+    def pieces(self, first_within: float, within: float, silent_within: float) -> Iterator[bytes]:
         """The pieces as they come.
 
         Args:
             first_within: for how many seconds to wait for the first one.
             within: for how many seconds, from now on, to wait at all.
+            silent_within: for how many seconds to wait for each further one.
 
         Raises:
             TimeoutError: none came in time.
@@ -62,7 +63,7 @@ class Pump:
                 return
             if isinstance(piece, Exception):
                 raise piece
-            limit = within
+            limit = min(within, time.monotonic() - began + silent_within)
             yield piece
 
     def _read(self) -> None:

@@ -151,7 +151,9 @@ class Transport:
             spent = time.monotonic() - began
             try:
                 with Pump(answer) as pump:
-                    for chunk in pump.pieces(first_within - spent, effect.seconds - spent):
+                    for chunk in pump.pieces(
+                        first_within - spent, effect.seconds - spent, effect.silent_within
+                    ):
                         if not effect.affords(len(chunk)):
                             return Heard(head, last, ended=False)
                         for last in decoder.feed(chunk):

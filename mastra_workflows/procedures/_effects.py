@@ -63,6 +63,7 @@ class Listen:
         first_within: when to drop it if nothing at all has come; None for no sooner.
         more_for_first: asked then for how many seconds more it may stay mute; 0 for none. The
             blocking driver does not ask.
+        silent_within: when to drop it if nothing has come since the last piece of it.
         affords: given the size of each piece that arrives, in bytes; drops the stream by saying no.
         passes_over: types of events that nobody wants; they are not even parsed.
 
@@ -75,6 +76,7 @@ class Listen:
     seconds: float
     first_within: float | None = None
     more_for_first: Callable[[], float] = _no_more
+    silent_within: float = inf
     affords: Callable[[int], bool] = _affords_all
     passes_over: frozenset[str] = frozenset()
 

@@ -78,15 +78,19 @@ class Observer:
         self._overdue = 0.0
         self._mode = ""
 
-    def rest(self, seconds: float, within: float = inf) -> Procedure[None]:
+    def rest(self, seconds: float, within: float, silent_within: float) -> Procedure[None]:
         """Let time pass until a look at the run is due.
 
         That is when its stream tells of an end or a suspension, when the stream ends, after
-        ``within`` seconds of a live stream, or after ``seconds`` if there is no live stream.
+        ``within`` seconds of a live stream or ``silent_within`` of its silence, or after
+        ``seconds`` if there is no live stream.
 
         Args:
             seconds: how long polling would wait.
             within: how long to wait at most.
+            silent_within: how long a stream may say nothing more, if that is more than ``seconds``.
+                A server that hangs and one that does not know that another one has ended the run
+                are as silent as one whose step takes long.
         """
         began = self._server.clock()
         overdue, self._overdue = self._overdue, max(0.0, self._overdue - seconds)
@@ -95,13 +99,13 @@ class Observer:
         seconds -= overdue
         if self._pause > 0 or self._is_too_dear:
             self._pause -= 1
-        elif (yield from self._listen(seconds, within)):
+        elif (yield from self._listen(seconds, within, max(seconds, silent_within))):
             return
         left = min(seconds, within) - (self._server.clock() - began)
         if left > 0:
             yield Sleep(left)
 
-    def _listen(self, seconds: float, within: float) -> Procedure[bool]:
+    def _listen(self, seconds: float, within: float, silent_within: float) -> Procedure[bool]:
         """Whether a look is due."""
         began = self._server.clock()
         spent = self._heard_bytes
@@ -127,6 +131,7 @@ class Observer:
             seconds=within,
             first_within=min(seconds, within),
             more_for_first=self._more_patience,
+            silent_within=silent_within,
             affords=self._affords,
             passes_over=OUTPUT,
         )

@@ -39,7 +39,11 @@ class WaitArguments(TypedDict, total=False):
             `RunSuspendedError`, ``"wait"`` waits until somebody resumed it.
         poll_interval: seconds between the first looks; 0.5 by default.
         max_poll_interval: seconds that the interval grows to, exponentially; 30 by default.
-        outage_timeout: for how many seconds the server may be out of reach; 300 by default.
+        outage_timeout: for how many seconds the server may be out of reach; 300 by default. After
+            as many seconds in which a stream said nothing, the run is looked at all the same: a
+            server that hangs with its connections open is noticed by the failing look, and so
+            given up after up to twice this time; a run that was cancelled on another replica is
+            seen to be over.
         stall_timeout: after how many seconds without any change in the run's record the server is
             asked whether it still executes the run; None for never, 3600 by default.
         on_stall: what to do when it does not: ``"fail"`` (the default) with a `RunStalledError`,
@@ -134,7 +138,8 @@ def wait(
             yield Sleep(seconds)
             return
         left = inf if options.timeout is None else began + options.timeout - server.clock()
-        yield from observer.rest(seconds, within=min(left, options.stall_timeout or inf))
+        within = min(left, options.stall_timeout or inf)
+        yield from observer.rest(seconds, within, silent_within=options.outage_timeout)
 
     def look() -> Procedure[WorkflowRun]:
         nonlocal patience, executes, saves_a_look

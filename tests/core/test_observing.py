@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 import threading
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from mastra_workflows import Event, MastraClient
 from mastra_workflows.aio import AsyncMastraClient
-from scripts.sample_server import SampleServer
+from mastra_workflows.errors import ServerLostError
+from mastra_workflows.procedures.waiting import WaitArguments
+from scripts.sample_server import Generation, SampleServer
 from tests.core.samples import charge, marks
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Fault, Hold, Respond
@@ -157,6 +164,65 @@ def test_a_run_that_somebody_else_cancels(
     canceller.start()
     assert run.wait(timeout=30, max_poll_interval=1).status == "canceled"
     canceller.join()
+
+
+@contextlib.contextmanager
+def hangs_when(server: SampleServer) -> Iterator[Callable[[Event], None]]:
+    """Stops the server's process at an event; its connections stay open. It is soon given up."""
+    began = time.monotonic()
+    try:
+        with pytest.raises(ServerLostError):
+            yield lambda _: os.kill(server.pid, signal.SIGSTOP)
+        assert time.monotonic() - began < 15
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_server_that_hangs(servers: Callable[[Generation], SampleServer], key: str) -> None:
+    server = servers("1")
+    with MastraClient(server.url, timeout=0.5) as client:
+        run = client.get_workflow("coolDown").run(key)
+        run.ensure_started(input_data={"seconds": 1})
+        with hangs_when(server) as hang:
+            run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
+        assert run.wait(timeout=30).is_success
+
+
+async def test_a_server_that_hangs_under_the_other_client(
+    servers: Callable[[Generation], SampleServer], key: str
+) -> None:
+    server = servers("1")
+    async with AsyncMastraClient(server.url, timeout=0.5) as client:
+        run = client.get_workflow("coolDown").run(key)
+        await run.ensure_started(input_data={"seconds": 1})
+        with hangs_when(server) as hang:
+            await run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
+        assert (await run.wait(timeout=30)).is_success
+
+
+SPEAKS = {"steps": 1, "chunks": 10, "pause": 250}
+LOOKS_OFTEN = WaitArguments(poll_interval=0.1, max_poll_interval=0.1, outage_timeout=1)
+
+
+def test_a_stream_that_speaks_is_listened_to_for_longer(
+    servers: Callable[[Generation], SampleServer], key: str
+) -> None:
+    with FaultProxy(servers("1").url) as proxy, MastraClient(proxy.url) as client:
+        run = client.get_workflow("chattyAgent").run(key)
+        run.ensure_started(input_data=SPEAKS)
+        assert run.wait(**LOOKS_OFTEN).is_success
+        assert proxy.count("POST", "/observe$") == 1
+
+
+async def test_a_stream_that_speaks_to_the_other_client(
+    servers: Callable[[Generation], SampleServer], key: str
+) -> None:
+    with FaultProxy(servers("1").url) as proxy:
+        async with AsyncMastraClient(proxy.url) as client:
+            run = client.get_workflow("chattyAgent").run(key)
+            await run.ensure_started(input_data=SPEAKS)
+            assert (await run.wait(**LOOKS_OFTEN)).is_success
+        assert proxy.count("POST", "/observe$") == 1
 
 
 def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> None:

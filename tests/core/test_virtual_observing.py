@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows.api import Response
-from mastra_workflows.errors import WaitTimeoutError
+from mastra_workflows.errors import ServerLostError, WaitTimeoutError
 from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.procedures import WaitOptions, wait
 from mastra_workflows.procedures.observing import BYTES_AT_ONCE, LOOK_SECONDS
@@ -67,12 +67,36 @@ def test_a_run_that_was_just_begun_is_not_looked_at_first(world: World) -> None:
     assert (looks.count, streams.count) == (2, 1)  # said once
 
 
-def test_a_live_stream_is_listened_to_for_as_long_as_it_is_silent(world: World) -> None:
+@pytest.mark.parametrize("options", [{}, {"stall_timeout": None}])
+def test_a_live_stream_that_is_silent_is_no_reason_to_look_for_five_minutes(
+    world: World, options: dict[str, Any]
+) -> None:
+    """Then it is one: another replica may have ended the run."""
+    looks = world.on_run("running", "running", "canceled")
+    streams = observing(world, Silent(BEGUN))
+    began = world.now
+    assert waiting(world, **options).status == "canceled"
+    assert world.now - began == 600
+    assert (looks.count, streams.count) == (3, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"stall_timeout": None}])
+def test_a_server_that_hangs_is_given_up(world: World, options: dict[str, Any]) -> None:
+    """The system answers for it that the connection is alive."""
+    world.on_run("running", Slow(LOST, 30))
+    observing(world, Silent(BEGUN))
+    began = world.now
+    with pytest.raises(ServerLostError, match="has not answered for 300 s"):
+        waiting(world, **options)
+    assert 600 <= world.now - began <= 700
+
+
+def test_a_silence_is_not_cut_short_where_polling_would_look_more_rarely(world: World) -> None:
     looks = world.on_run("running", "success")
     streams = observing(world, Silent(BEGUN))
     began = world.now
-    assert waiting(world, stall_timeout=3600).is_success
-    assert world.now - began == 3600
+    waiting(world, poll_interval=20, max_poll_interval=20, outage_timeout=0)
+    assert world.now - began == pytest.approx(20, rel=0.5)
     assert (looks.count, streams.count) == (2, 1)
 
 

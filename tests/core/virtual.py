@@ -178,7 +178,7 @@ class World:
         if isinstance(scripted, Silent):
             is_mute = not answer.content
             if not is_mute or effect.first_within is None:
-                self.now += effect.seconds
+                self.now += min(effect.seconds, effect.silent_within)
             else:
                 self._waits_for(Late(answer, inf), effect)
         return Heard(answer, last, ended=not isinstance(scripted, Silent))
