@@ -141,8 +141,14 @@ class Run:
         A server only tells of runs that it executes itself at the moment, 1.x only of those that
         were begun or resumed by a stream (`stream`, `ensure_started`, `resume`).
 
+        0.x tells what happens from now on. What happens while a stream that was cut is opened again
+        is missing then, the end included: the iteration ends without it if the run is not under way
+        any more. It never tells that the run was cancelled, nor of a run that it has lost: the
+        iteration then goes on without an event. `wait` looks at the record as well.
+
         Raises:
             UnknownRunError: there is no such run.
+            NotActiveError: the run is over, and the server is a 0.x one.
         """
         request = self._transport.run(
             procedures.watchable(self._server, self.workflow_id, self.run_id)

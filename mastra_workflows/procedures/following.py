@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Request
+from mastra_workflows.api import Request
 from mastra_workflows.errors import ConnectionFailedError
-from mastra_workflows.models import Event
+from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.procedures._effects import Open, Procedure, Server, Sleep, through_outage
-from mastra_workflows.procedures.reading import generation, read_run
+from mastra_workflows.procedures.reading import check_watchable, read_run
 from mastra_workflows.stream import Once
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ class Follower:
     """Keeps one run's stream going: opens it again where it was cut, and drops what it repeats.
 
     A stream that is opened again begins with what has happened (`/observe`). On 0.x a `/watch`
-    does not: what happened between a cut and the next opening is then only in the run's record.
+    does not: what happened between a cut and the next opening is then only in the run's record. Nor
+    does it ever end or say a word if the run is over: so the record is read when it is open.
 
     Args:
         server: the server.
@@ -38,6 +39,7 @@ class Follower:
         self._workflow_id = workflow_id
         self._run_id = run_id
         self._request = request
+        self._is_watch = request.method == "GET"  # of 0.x: all others are POSTs
         self._once = Once()
         self._is_over = False
         self._has_news = False
@@ -48,8 +50,27 @@ class Follower:
 
         Raises:
             MastraError: the server refused; see `api.check`.
+            NotActiveError: the run ended before 0.x's ``/watch`` was open.
         """
-        return (yield Open(self._request))
+        if not self._is_watch:
+            return (yield Open(self._request))
+        answer, run = yield from self._watch()
+        if run.is_finished:
+            answer.close()
+        check_watchable(run)
+        return answer
+
+    def _watch(self) -> Procedure[tuple[Any, WorkflowRun]]:
+        """Open 0.x's ``/watch``, then read the record: one of both tells of the end."""
+        answer = yield Open(self._request)
+        try:
+            return answer, (yield from self._read())
+        except BaseException:
+            answer.close()
+            raise
+
+    def _read(self) -> Procedure[WorkflowRun]:
+        return read_run(self._server, self._workflow_id, self._run_id)
 
     def feed(self, event: Event) -> Iterator[Event]:
         """The events to give to the caller, now that this one has come."""
@@ -78,19 +99,17 @@ class Follower:
             raise cut
         if not has_news:
             yield Sleep(self._server.retry.first_wait * 2**self._cuts)
-        run = yield from read_run(self._server, self._workflow_id, self._run_id)
-        if not run.is_active and cut is None:
+        run = yield from self._read()
+        if not run.is_active and (cut is None or self._is_watch):
             return None
         log.info("The stream of %s was cut (%s); opening it again.", run, cut or "ended early")
-        request = yield from self._again()
+        if not self._is_watch:
+            return (yield from through_outage(self._server, self._observe))
+        answer, run = yield from through_outage(self._server, self._watch)
+        if run.is_active:
+            return answer
+        answer.close()
+        return None
 
-        def attempt() -> Procedure[Any]:
-            return (yield Open(request))
-
-        return (yield from through_outage(self._server, attempt))
-
-    def _again(self) -> Procedure[Request]:
-        which = yield from generation(self._server)
-        if which is Generation.V0 and self._request.method == "GET":
-            return self._request
-        return api.observe(self._workflow_id, self._run_id)
+    def _observe(self) -> Procedure[Any]:
+        return (yield Open(api.observe(self._workflow_id, self._run_id)))

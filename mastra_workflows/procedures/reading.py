@@ -201,10 +201,16 @@ def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Reques
     """
     run = yield from read_run(server, workflow_id, run_id)
     which = yield from generation(server)
-    if which is Generation.V0 and run.is_finished:
+    if which is Generation.V0:
+        check_watchable(run)
+    return api.watch(workflow_id, run_id, which)
+
+
+def check_watchable(run: WorkflowRun) -> None:
+    """Refuse to watch a run on a 0.x server that is over; see `watchable`."""
+    if run.is_finished:
         raise NotActiveError(
             f"{run}. Servers before 1.0 tell only what happens from now on: there is nothing to "
             "watch.",
             run,
         )
-    return api.watch(workflow_id, run_id, which)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import pytest
 
-from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows import Event, EventStream, MastraClient, RetryPolicy, Run
 from mastra_workflows.errors import (
     AuthenticationError,
     BodyTooLargeError,
     ConnectionFailedError,
+    NotActiveError,
     NotMastraError,
     RunNotStartedError,
     UnavailableError,
 )
-from scripts.sample_server import SampleServer
+from scripts.sample_server import Generation, SampleServer
 from tests.core.samples import REPORT, charge, marks, suspended_refund
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
 
 GATEWAYS = [Respond(status) for status in (502, 503, 504, 429)]
 LATE_GATEWAYS = [Respond(status, forwarded=True) for status in (502, 503, 504)]
@@ -245,6 +249,68 @@ def test_what_a_step_says_is_given_once_though_the_stream_is_cut(
     assert proxy.count("POST", "/observe$") >= 1
     assert len(said) == len(set(said)) == 120
     assert run.read().is_success
+
+
+@pytest.fixture
+def old(servers: Callable[[Generation], SampleServer]) -> SampleServer:
+    """A server of 0.x. Its /watch says nothing of a run that is over, and does not end."""
+    return servers("0")
+
+
+def listed(stream: EventStream) -> list[Event]:
+    """What a stream gives to its end, which must come soon."""
+    events: list[Event] = []
+    thread = threading.Thread(target=lambda: events.extend(stream), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "the iteration does not end"
+    return events
+
+
+@pytest.mark.parametrize(("after", "told"), [(0, ["watch"]), (100, [])])
+def test_a_watch_of_0x_that_is_cut_ends_with_the_run(
+    old: SampleServer, key: str, after: int, told: list[str]
+) -> None:
+    with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
+        proxy.on("GET", "/watch$", CutAnswer(after), nth=1)
+        run = client.get_workflow("slowExport").run(key)
+        run.ensure_started(input_data={"seconds": 2})
+        with run.watch() as stream:
+            assert [event.type for event in listed(stream)][-1:] == told
+        assert run.read().is_success
+
+
+def test_a_run_that_ends_while_a_watch_of_0x_is_opened_again(old: SampleServer, key: str) -> None:
+    held = Hold()
+    with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
+        proxy.on("GET", "/watch$", CutAnswer(0), nth=1)
+        proxy.on("GET", "/watch$", held)
+        run = client.get_workflow("slowExport").run(key)
+        run.ensure_started(input_data={"seconds": 1})
+        ends = threading.Thread(target=let_go_at_the_end, args=(run, held))
+        ends.start()
+        with run.watch() as stream:
+            assert listed(stream) == []
+        ends.join()
+
+
+def test_a_run_that_ends_while_a_watch_of_0x_is_opened(old: SampleServer, key: str) -> None:
+    held = Hold()
+    with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
+        proxy.on("GET", "/watch$", held)
+        run = client.get_workflow("slowExport").run(key)
+        run.ensure_started(input_data={"seconds": 1})
+        ends = threading.Thread(target=let_go_at_the_end, args=(run, held))
+        ends.start()
+        with pytest.raises(NotActiveError, match="nothing to watch"):
+            listed(run.watch())
+        ends.join()
+
+
+def let_go_at_the_end(run: Run, held: Hold) -> None:
+    assert held.held.wait(20)
+    run.wait(timeout=30, observe=False, max_poll_interval=0.2)
+    held.let_go()
 
 
 def test_a_stream_that_is_cut_again_and_again(
