@@ -287,10 +287,10 @@ class AsyncRun:
     async def resume_stream(self, **arguments: Unpack[AnswerArguments]) -> AsyncEventStream:
         """As `Run.resume_stream`; the iterator is awaited first."""
         answer = Answer(**arguments)
-        request = await self._transport.run(
+        request, after = await self._transport.run(
             procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
         )
-        return await self._follow(request)
+        return await self._follow(request, after)
 
     async def cancel(self, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
         """As `Run.cancel`."""
@@ -316,8 +316,8 @@ class AsyncRun:
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)
         )
 
-    async def _follow(self, request: Request) -> AsyncEventStream:
-        follower = Follower(self._server, self.workflow_id, self.run_id, request)
+    async def _follow(self, request: Request, after: datetime | None = None) -> AsyncEventStream:
+        follower = Follower(self._server, self.workflow_id, self.run_id, request, after)
         return await self._transport.stream(follower)
 
     def __repr__(self) -> str:

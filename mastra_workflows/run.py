@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from mastra_workflows import procedures
@@ -259,10 +260,10 @@ class Run:
         Args and raises: as `resume`.
         """
         answer = Answer(**arguments)
-        request = self._transport.run(
+        request, after = self._transport.run(
             procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
         )
-        return self._follow(request)
+        return self._follow(request, after)
 
     # -- the rest -------------------------------------------------------------------------------
 
@@ -312,8 +313,8 @@ class Run:
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)
         )
 
-    def _follow(self, request: Request) -> EventStream:
-        follower = Follower(self._server, self.workflow_id, self.run_id, request)
+    def _follow(self, request: Request, after: datetime | None = None) -> EventStream:
+        follower = Follower(self._server, self.workflow_id, self.run_id, request, after)
         return self._transport.stream(follower)
 
     def __repr__(self) -> str:

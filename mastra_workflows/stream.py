@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from mastra_workflows.errors import BodyTooLargeError, NotMastraError
@@ -107,13 +108,23 @@ class Once:
     anew. What marks a step's or the run's way has an identity of its own; a step's own output has
     not and may well repeat itself: it is told apart by its place after the last mark. So is the
     ``workflow-start`` of a run that was resumed from the beginning of a replay: by what follows.
+
+    Args:
+        after: what a replay tells of the time up to then is dropped: the rounds before the one that
+            the first stream was of. None to give all of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: datetime | None = None) -> None:
+        self._after = after
+        self._is_before = False
         self._seen: set[int] = set()
         self._mark: tuple[object, ...] = ()
         self._after_mark = 0
         self._start: Event | None = None
+
+    def expect_replay(self) -> None:
+        """What comes next is another stream, which begins with all that has happened."""
+        self._is_before = self._after is not None
 
     def feed(self, event: Event) -> Iterator[Event]:
         """The events that are new, now that this one has come: none, itself, or a start before."""
@@ -122,12 +133,18 @@ class Once:
             return
         start, self._start = self._start, None
         key = hash(self._key(event))
-        if key in self._seen:
+        if key in self._seen or self._is_after(event):
+            self._is_before = False  # and what follows has no time of its own, perhaps
+        if key in self._seen or self._is_before:
             return
         self._seen.add(key)
         if start is not None:
             yield start
         yield event
+
+    def _is_after(self, event: Event) -> bool:
+        moment = event.event_timestamp
+        return self._after is not None and moment is not None and moment > self._after
 
     def _key(self, event: Event) -> tuple[object, ...]:
         step = event.current_step
@@ -200,11 +217,10 @@ def _workflow_state(kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any] 
     }
 
 
-def _timestamp(data: Mapping[str, Any], payload: Mapping[str, Any]) -> Any:
-    for value in (
-        data.get("eventTimestamp"),
-        *(payload.get(key) for key in ("endedAt", "suspendedAt", "resumedAt", "startedAt")),
-    ):
-        if (moment := from_millis(value)) is not None:
-            return moment
-    return None
+def _timestamp(data: Mapping[str, Any], payload: Mapping[str, Any]) -> datetime | None:
+    if (moment := from_millis(data.get("eventTimestamp"))) is not None:
+        return moment
+    # The start of a step that was resumed tells of its suspension as well.
+    keys = ("startedAt", "suspendedAt", "resumedAt", "endedAt")
+    moments = (from_millis(payload.get(key)) for key in keys)
+    return max((moment for moment in moments if moment is not None), default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from mastra_workflows import api
@@ -32,15 +33,24 @@ class Follower:
         workflow_id: the workflow.
         run_id: the run.
         request: what the stream begins with: a start, a resume, or a request to watch.
+        after: of a resume, the last time that the record knew before; what a stream that is opened
+            again tells of earlier rounds is dropped by it.
     """
 
-    def __init__(self, server: Server, workflow_id: str, run_id: str, request: Request) -> None:
+    def __init__(
+        self,
+        server: Server,
+        workflow_id: str,
+        run_id: str,
+        request: Request,
+        after: datetime | None = None,
+    ) -> None:
         self._server = server
         self._workflow_id = workflow_id
         self._run_id = run_id
         self._request = request
         self._is_watch = request.method == "GET"  # of 0.x: all others are POSTs
-        self._once = Once()
+        self._once = Once(after)
         self._is_over = False
         self._has_news = False
         self._cuts = 0
@@ -104,6 +114,7 @@ class Follower:
             return None
         log.info("The stream of %s was cut (%s); opening it again.", run, cut or "ended early")
         if not self._is_watch:
+            self._once.expect_replay()
             return (yield from through_outage(self._server, self._observe))
         answer, run = yield from through_outage(self._server, self._watch)
         if run.is_active:

@@ -123,7 +123,8 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
         InvalidResumeDataError: the data does not fit the step's resume schema.
         ResumeRefusedError: the server did not take it.
     """
-    meant, options = yield from _prepare(server, workflow_id, run_id, answer)
+    before = yield from read_run(server, workflow_id, run_id)
+    meant, options = yield from _prepare(server, before, answer)
     request = api.resume_stream(workflow_id, run_id, options)
 
     first = True
@@ -150,7 +151,8 @@ def resume_async(
     server: Server, workflow_id: str, run_id: str, answer: Answer
 ) -> Procedure[WorkflowRun]:
     """`POST .../resume-async`; where its answer is cut or lost, polling goes on."""
-    meant, options = yield from _prepare(server, workflow_id, run_id, answer)
+    before = yield from read_run(server, workflow_id, run_id)
+    meant, options = yield from _prepare(server, before, answer)
     try:
         yield from send(server, api.resume_async(workflow_id, run_id, options))
     except (ConnectionFailedError, UnavailableError) as error:
@@ -166,16 +168,30 @@ def resume_async(
 
 def resume_request(
     server: Server, workflow_id: str, run_id: str, answer: Answer
-) -> Procedure[Request]:
-    """The request that resumes a step and streams on, after the checks every resume has."""
-    _, options = yield from _prepare(server, workflow_id, run_id, answer)
-    return api.resume_stream(workflow_id, run_id, options)
+) -> Procedure[tuple[Request, datetime | None]]:
+    """The request that resumes a step and streams on, after the checks every resume has.
+
+    Returns:
+        The request, and when the last of what went before it happened, for the `Follower`.
+    """
+    run = yield from read_run(server, workflow_id, run_id)
+    _, options = yield from _prepare(server, run, answer)
+    return api.resume_stream(workflow_id, run_id, options), _last_moment(run)
+
+
+def _last_moment(run: WorkflowRun) -> datetime | None:
+    moments = (
+        moment
+        for step in run.steps
+        for moment in (step.started_at, step.suspended_at, step.resumed_at, step.ended_at)
+        if moment is not None
+    )
+    return max(moments, default=None)
 
 
 def _prepare(
-    server: Server, workflow_id: str, run_id: str, answer: Answer
+    server: Server, run: WorkflowRun, answer: Answer
 ) -> Procedure[tuple[Suspension, ResumeOptions]]:
-    run = yield from read_run(server, workflow_id, run_id)
     chooses = yield from chooses_items(server)
     meant = pick(run, answer, chooses_items=chooses)
     if server.check_data:

@@ -235,6 +235,37 @@ def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
     assert server.executions(key) == 1
 
 
+@pytest.mark.parametrize("after", [0, 20, 130, 300, 420, 600])
+def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
+    proxied: MastraClient, proxy: FaultProxy, key: str, after: int
+) -> None:
+    run = proxied.get_workflow("slowReview").run(key)
+    run.ensure_started(input_data={"seconds": 1})
+    run.wait(timeout=30, observe=False)
+    proxy.on("POST", "/resume-stream$", CutAnswer(after))
+    with run.resume_stream(step="first", resume_data={"approved": True}) as stream:
+        events = list(stream)
+    assert marks(events) == ["start", "start first", "result first", "finish"]
+    assert proxy.count("POST", "/observe$") == 1
+
+
+def test_a_resumed_stream_that_is_cut_when_the_run_is_over(
+    proxied: MastraClient, proxy: FaultProxy, key: str
+) -> None:
+    run = proxied.get_workflow("twoQuestions").run(key)
+    run.ensure_started(input_data={"campaign": "spring"})
+    run.wait(timeout=30)
+    run.resume(resume_data={"budget": 5})
+    run.wait(timeout=30)
+    proxy.on("POST", "/resume-stream$", CutAnswer(0))
+    with run.resume_stream(resume_data={"deadline": "2026-01-31"}) as stream:
+        events = list(stream)
+    assert marks(events)[:3] == ["start", "start ask-deadline", "result ask-deadline"]
+    assert [(event.workflow_state or {})["status"] for event in events if event.is_end] == [
+        "success",
+    ]  # fmt: skip
+
+
 def test_what_a_step_says_is_given_once_though_the_stream_is_cut(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:

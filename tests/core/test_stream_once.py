@@ -88,6 +88,21 @@ def test_a_stream_that_is_opened_again_goes_on_where_it_was() -> None:
         assert once(whole[:cut], whole, whole) == given
 
 
+def test_the_rounds_before_are_dropped_from_a_replay() -> None:
+    """Wherever the stream of the round was cut, and though its ends have no time."""
+    replay = events_of("v1", "observe-finished")
+    third = replay[-4:]
+    before = max(event.event_timestamp for event in replay[:-4] if event.event_timestamp)
+    for cut in range(len(third)):
+        one = Once(after=before)
+        given = [new for event in third[:cut] for new in one.feed(event)]
+        one.expect_replay()
+        given += [new for event in replay for new in one.feed(event)]
+        one.expect_replay()
+        given += [new for event in replay for new in one.feed(event)]
+        assert given == third
+
+
 @given(JSON_VALUES, JSON_VALUES)
 def test_any_step_id_will_do(step_id: Any, call_id: Any) -> None:
     event = Event("workflow-step-start", "r", {}, {"id": step_id, "stepCallId": call_id})
