@@ -86,7 +86,9 @@ class Run:
 
         Leaving the iteration early does not stop the run.
 
-        Args and raises: as `start`.
+        Args and raises: as `start`. The iteration raises a `ConnectionFailedError` where its stream
+        was cut for good: again and again, or the server tells no more of the run, which goes on.
+        `wait` still works then.
         """
         options = StartOptions(**arguments)
         request = self._transport.run(
@@ -150,6 +152,7 @@ class Run:
         Raises:
             UnknownRunError: there is no such run.
             NotActiveError: the run is over, and the server is a 0.x one.
+            ConnectionFailedError: by the iteration, as that of `stream`.
         """
         request = self._transport.run(
             procedures.watchable(self._server, self.workflow_id, self.run_id)
@@ -257,7 +260,7 @@ class Run:
     def resume_stream(self, **arguments: Unpack[AnswerArguments]) -> EventStream:
         """Resume a step and iterate what happens from then on (``POST .../resume-stream``).
 
-        Args and raises: as `resume`.
+        Args and raises: as `resume`; the iteration as that of `stream`.
         """
         answer = Answer(**arguments)
         request, after = self._transport.run(

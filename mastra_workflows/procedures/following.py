@@ -18,7 +18,7 @@ from mastra_workflows.stream import Once
 log = logging.getLogger(__name__)
 
 MOST_CUTS = 5
-"""How often in a row a stream may be cut before anything new has come."""
+"""How often in a row a stream may be cut, or end, before anything new has come."""
 
 
 class Follower:
@@ -53,6 +53,7 @@ class Follower:
         self._once = Once(after)
         self._is_over = False
         self._has_news = False
+        self._was_cut = False
         self._cuts = 0
 
     def open(self) -> Procedure[Any]:
@@ -99,12 +100,14 @@ class Follower:
             The next stream; None if there is no more to come.
 
         Raises:
-            ConnectionFailedError: it is cut again and again, or the server is out of reach.
+            ConnectionFailedError: it is cut again and again, the server is out of reach, or it
+                tells no more of a run that goes on.
         """
         self._cuts = 0 if self._has_news else self._cuts + 1
         has_news, self._has_news = self._has_news, False
-        if self._is_over or (cut is None and not has_news):
+        if self._is_over or (cut is None and not has_news and not self._was_cut):
             return None
+        self._was_cut = True
         if cut is not None and self._cuts >= MOST_CUTS:
             raise cut
         if not has_news:
@@ -112,6 +115,8 @@ class Follower:
         run = yield from self._read()
         if not run.is_active and (cut is None or self._is_watch):
             return None
+        if self._cuts >= MOST_CUTS:
+            raise _tells_no_more(run)
         log.info("The stream of %s was cut (%s); opening it again.", run, cut or "ended early")
         if not self._is_watch:
             self._once.expect_replay()
@@ -124,3 +129,12 @@ class Follower:
 
     def _observe(self) -> Procedure[Any]:
         return (yield Open(api.observe(self._workflow_id, self._run_id)))
+
+
+def _tells_no_more(run: WorkflowRun) -> ConnectionFailedError:
+    return ConnectionFailedError(
+        f"{run} and goes on, but its stream was cut and the server tells no more of it, as of a "
+        "run that another replica executes or that was lost by a restart. Waiting for it (`wait`) "
+        "still works: that looks at its record.",
+        request_sent=True,
+    )

@@ -344,6 +344,36 @@ def let_go_at_the_end(run: Run, held: Hold) -> None:
     held.let_go()
 
 
+@pytest.mark.parametrize("verb", ["stream", "watch"])
+def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
+    proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, verb: str
+) -> None:
+    """Another replica answers the second time, and has nothing to tell."""
+    if (server.generation, verb) == ("0", "watch"):
+        pytest.skip("a /watch of 0.x stays open though it has nothing to tell")
+    run = proxied.get_workflow("slowExport").run(key)
+    if verb == "watch":
+        run.ensure_started(input_data={"seconds": 3600})
+    proxy.on("POST", f"/({'observe' if verb == 'watch' else verb})$", CutAnswer(250), nth=1)
+    proxy.on("POST", "/observe$", Respond(200, {"Content-Type": "text/plain"}))
+    stream = run.watch() if verb == "watch" else run.stream(input_data={"seconds": 3600})
+    with stream, pytest.raises(ConnectionFailedError, match=r"running and goes on.*`wait`"):
+        list(stream)
+    assert run.read().is_active
+    run.cancel()
+
+
+def test_a_stream_that_was_cut_may_be_mute_for_a_moment(
+    proxied: MastraClient, proxy: FaultProxy, key: str
+) -> None:
+    proxy.on("POST", "/stream$", CutAnswer(250))
+    proxy.on("POST", "/observe$", Respond(200), nth=1)
+    run = proxied.get_workflow("slowExport").run(key)
+    with run.stream(input_data={"seconds": 1}) as stream:
+        assert list(stream)[-1].is_end
+    assert proxy.count("POST", "/observe$") == 2
+
+
 def test_a_stream_that_is_cut_again_and_again(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
