@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
+from airflow_provider_mastra.triggers.workflow import Ended
 from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import JSON
@@ -89,6 +90,17 @@ class MastraRunTask(BaseOperator):
             parts = {"workflow_id": run.workflow_id, "url": self.url(run), **NOTHING_TO_TELL}
             for key, value in parts.items():
                 context["ti"].xcom_push(key=key, value=value)
+
+    def take_back(self, event: Ended) -> tuple[Run, WorkflowRun | None]:
+        """Take a run over from the triggerer, and say in the log why the waiting there is over.
+
+        Returns:
+            The run's handle; and its record if its server seems to have lost it, else None.
+        """
+        self.log.info("The triggerer's waiting is over (%s): %s", event["reason"], event["message"])
+        run = self.hook.get_conn().get_workflow(event["workflow_id"]).run(event["run_id"])
+        record = run.read() if event["reason"] == "stalled" else None
+        return run, record if record is not None and record.is_active else None
 
     def outcome(self, record: WorkflowRun, run: Run, context: Context) -> dict[str, JSON]:
         """The outcome of a wait, whose other parts were foretold; each part is stored once.

@@ -177,14 +177,11 @@ class MastraWaitingTask(MastraRunTask):
         """
         self._context = context
         with without_useless_retries(), self.hook:
-            workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
-            run = self._under_way = workflow.run(event["run_id"])
-            self.log.info(
-                "The triggerer's waiting is over (%s): %s", event["reason"], event["message"]
-            )
+            run, lost = self.take_back(event)
+            self._under_way = run
             restarted = event["restarted"]
-            if event["reason"] == "stalled":
-                restarted = self._restart(run, event)
+            if lost is not None:
+                restarted = self._restart(run, lost, event)
             record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
             outcome = self.conclude(run, record, context)
             self._under_way = None
@@ -274,15 +271,11 @@ class MastraWaitingTask(MastraRunTask):
             cancellation.run,
         ) from error
 
-    def _restart(self, run: Run, event: Ended) -> str | None:
+    def _restart(self, run: Run, lost: WorkflowRun, event: Ended) -> str:
         """Restart a run that its server has lost, once for each stall."""
-        record = run.read()
-        if not record.is_active:
-            return None
-        if self.wait_arguments["on_stall"] != "restart" or event["restarted"] == fingerprint(
-            record
-        ):
-            raise RunStalledError(event["message"], record)
+        is_in_vain = event["restarted"] == fingerprint(lost)
+        if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
+            raise RunStalledError(event["message"], lost)
         record = run.restart()
         self.log.warning("Restarted it. %s", record)
         return fingerprint(record)

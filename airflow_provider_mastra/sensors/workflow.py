@@ -24,6 +24,7 @@ from mastra_workflows.errors import (
     RunCanceledError,
     RunError,
     RunFailedError,
+    RunStalledError,
     RunSuspendedError,
     ServerLostError,
     WaitTimeoutError,
@@ -108,12 +109,18 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             raise
 
     def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
-        """Go on after the triggerer's waiting: read the run, and decide."""
+        """Go on after the triggerer's waiting: read the run, and decide.
+
+        Returns and raises: as `execute`.
+        """
         with without_useless_retries(*ENDS), self.hook:
-            workflow = self.hook.get_conn().get_workflow(event["workflow_id"])
+            run, lost = self.take_back(event)
+            if lost is not None:
+                self.log.info(summary(lost))
+                raise RunStalledError(event["message"], lost)
             deadline = event["deadline"]
             assert deadline is not None
-            return self._wait_or_defer(workflow.run(event["run_id"]), 0.0, deadline, context)
+            return self._wait_or_defer(run, 0.0, deadline, context)
 
     def _wait_or_defer(
         self, run: Run, seconds: float, deadline: float, context: Context
@@ -163,6 +170,8 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             AirflowFailException: the run failed, was cancelled or is suspended, or another look
                 would fail as well.
             AirflowSensorTimeout: the sensor's ``timeout`` was over first; the run goes on.
+            RunStalledError: nothing has moved for an hour and the server, asked then, does not
+                execute the run; not with ``mode="reschedule"``, which remembers no earlier look.
             ServerLostError: the server was out of reach for too long.
         """
         with without_useless_retries(*ENDS), self.hook:

@@ -211,6 +211,34 @@ def test_it_gives_up_after_an_outage_that_is_too_long(
     assert "ServerLostError: The server has not answered for 1 s" in result.log
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_run_that_its_server_has_lost_fails_it(
+    own_server: SampleServer, connect: Connect, run_dag: RunDag, key: str, deferrable: bool
+) -> None:
+    connect(own_server.url)
+    with MastraClient(own_server.url) as client:
+        client.get_workflow("slowExport").run(key).ensure_started(input_data={"seconds": 60})
+    own_server.kill()
+    own_server.start()
+    with DAG("stalled", schedule=None) as dag:
+        sensor = MastraWorkflowRunSensor(
+            task_id="wait",
+            workflow_id="slowExport",
+            run_id=key,
+            deferrable=deferrable,
+            poke_interval=0.5,
+            timeout=30,
+        )
+    sensor.wait_arguments["stall_timeout"] = 2.0
+    result = run_dag(dag)
+
+    assert result.task_state("wait") == "failed"
+    assert "RunStalledError: Run" in result.log
+    assert "was the server restarted?" in result.log
+    assert ("The triggerer's waiting is over (stalled): Run" in result.log) is deferrable
+    assert "is running. Steps: export running." in result.log
+
+
 @pytest.mark.parametrize(
     "option",
     [{"on_suspend": "never"}, {"poll_interval": 0}, {"outage_timeout": -1}],
