@@ -27,10 +27,11 @@ class StepProgress:
     """Turns what is learnt of one run into a line for each change of a step, when it happens.
 
     Give `look` and `hear` to `Run.wait` as ``on_look`` and ``on_event``. A line that the one has
-    given the other does not repeat. What a step was given and returned is not told. Nor is a retry
-    that the server makes by itself, by a step's ``retries`` or the workflow's ``retryConfig``: it
-    sends no event for it, and the record counts none, on 0.24 and 1.71. A step with retries shows
-    one start, and one end that comes the later.
+    given the other does not repeat, though a stream of 1.x begins with all that has happened. What
+    a step was given and returned is not told. Nor is a retry that the server makes by itself, by a
+    step's ``retries`` or the workflow's ``retryConfig``: it sends no event for it, and the record
+    counts none, on 0.24 and 1.71. A step with retries shows one start, and one end that comes the
+    later.
 
     Args:
         say: where the lines go, such as ``log.info``.
@@ -48,11 +49,15 @@ class StepProgress:
     def hear(self, event: Event) -> None:
         """Say what an event tells of a step."""
         step = step_of(event)
-        if step is not None:
-            before = self._seen.get(step.name)
-            if step.started_at is None and before is not None:
+        if step is None:
+            return
+        before = self._seen.get(step.name)
+        if before is not None:
+            if _is_past(before, step):
+                return
+            if step.started_at is None:
                 step = dataclasses.replace(step, started_at=before.started_at)
-            self._take(step)
+        self._take(step)
 
     def _take(self, step: Step) -> None:
         before = self._seen.get(step.name)
@@ -61,6 +66,20 @@ class StepProgress:
             self._say(f"Step {step.name!r} started at {step.started_at:%H:%M:%S}")
         if before is None or _moved(before, step):
             self._say(f"Step {step.name!r} {describe(step)}")
+
+
+def _is_past(before: Step, told: Step) -> bool:
+    """Whether a step had gone on from what an event tells of it when it was seen last."""
+    then, at = _last_moment(before), _last_moment(told)
+    if then is None or at is None:
+        return False
+    is_start = told.status == "running" != before.status and told.started_at == before.started_at
+    return at < then or (at == then and is_start)
+
+
+def _last_moment(step: Step) -> datetime | None:
+    moments = (step.started_at, step.suspended_at, step.resumed_at, step.ended_at)
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _moved(before: Step, now: Step) -> bool:

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import Event, MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ServerLostError
 from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.progress import StepProgress
 from scripts.sample_server import Generation, SampleServer
 from tests.core.samples import charge, marks
 from tests.support.fault_proxy import FaultProxy
@@ -104,6 +106,26 @@ def test_each_step_is_told_of_when_it_happens(
         ]  # fmt: skip
     else:
         assert told[-1] == "watch"
+
+
+def test_who_comes_later_is_told_of_each_step_once(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    client.get_workflow("coolDown").run(key).ensure_started(input_data={"seconds": 2})
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    # A client that shares nothing with the first one, like that of another process.
+    with MastraClient(server.url, headers={"x-process": key}) as late:
+        run = late.get_workflow("coolDown").run(key)
+        Retrying(wait=wait_fixed(0.05), retry=retry_if_result(lambda n: n < 2))(
+            lambda: len(run.read().steps)
+        )
+        run.wait(on_look=progress.look, on_event=progress.hear)
+    told = [line.split("after")[0].split("at")[0] for line in lines if "sleep" not in line]
+    assert [line.strip() for line in told] == [
+        "Step 'first-call' started", "Step 'first-call' succeeded",
+        "Step 'second-call' started", "Step 'second-call' succeeded",
+    ]  # fmt: skip
 
 
 def test_a_retry_by_the_server_itself_is_not_to_be_seen(client: MastraClient, key: str) -> None:

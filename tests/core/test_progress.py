@@ -6,6 +6,9 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from mastra_workflows.api import step_of
 from mastra_workflows.models import Event, RunFailure, Step, WorkflowRun
 from mastra_workflows.progress import StepProgress, describe, summary
 from mastra_workflows.studio import run_url
@@ -59,7 +62,7 @@ def test_events_and_records_tell_each_thing_once() -> None:
     progress.hear(event("workflow-step-suspended", suspendedAt=at))
     held = Step(("export",), "suspended", started_at=START, suspended_at=START)
     progress.look(WorkflowRun("w", "r", "suspended", steps=(held,)))
-    progress.hear(event("workflow-step-start", startedAt=at))
+    progress.hear(event("workflow-step-start", startedAt=at, resumedAt=at + 500))
     progress.hear(event("workflow-step-result", status="success", endedAt=ended))
     done = dataclasses.replace(held, status="success", ended_at=LATER + timedelta(milliseconds=2))
     progress.look(WorkflowRun("w", "r", "success", steps=(done,)))
@@ -69,6 +72,57 @@ def test_events_and_records_tell_each_thing_once() -> None:
         "Step 'export' started",
         "Step 'export' succeeded after 1.25 s",
     ]
+
+
+AT, SUSPENDED, RESUMED, ENDED = (START.timestamp() * 1000 + ms for ms in (0, 10, 500, 1250))
+PAST = [
+    event("workflow-step-start", startedAt=AT),
+    event("workflow-step-suspended", startedAt=AT, suspendedAt=SUSPENDED),
+    event("workflow-step-start", startedAt=AT, resumedAt=RESUMED),
+    event("workflow-step-result", status="success", startedAt=AT, resumedAt=RESUMED, endedAt=ENDED),
+]
+
+
+@pytest.mark.parametrize("told", range(1, len(PAST) + 1))
+def test_a_stream_that_begins_with_the_past_repeats_nothing(told: int) -> None:
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    shown = step_of(PAST[told - 1])
+    assert shown is not None
+    progress.look(WorkflowRun("w", "r", "running", steps=(shown,)))
+    said = list(lines)
+    for happened in PAST[:told]:
+        progress.hear(happened)
+    assert lines == said
+
+    for happens in PAST[told:]:
+        progress.hear(happens)
+    assert len(lines) == len(said) + len(PAST) - told
+
+
+def test_a_step_that_took_no_time_is_not_told_twice() -> None:
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    done = Step(("export",), "success", started_at=START, ended_at=START)
+    progress.look(WorkflowRun("w", "r", "running", steps=(done,)))
+    progress.hear(event("workflow-step-start", startedAt=AT))
+    progress.hear(event("workflow-step-result", status="success", startedAt=AT, endedAt=AT))
+    assert len(lines) == 2
+
+
+def test_the_past_of_a_loop_is_not_told_after_its_present() -> None:
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    second = Step(("export",), "running", started_at=LATER)
+    progress.look(WorkflowRun("w", "r", "running", steps=(second,)))
+    progress.hear(event("workflow-step-start", startedAt=AT))
+    progress.hear(event("workflow-step-result", status="success", startedAt=AT, endedAt=RESUMED))
+    progress.hear(event("workflow-step-start", startedAt=ENDED))
+    assert lines == ["Step 'export' started"]
+
+    progress.hear(event("workflow-step-result", status="success", endedAt=ENDED))
+    progress.hear(event("workflow-step-start", startedAt=ENDED + 1))
+    assert lines[1:] == ["Step 'export' succeeded after 0 s", "Step 'export' started"]
 
 
 def test_a_step_that_is_suspended_twice() -> None:
