@@ -7,6 +7,8 @@ import logging
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
+SHARED = logging.getLogger("mastra_workflows")
+
 
 def show_in_runs() -> None:
     """Send the log of ``mastra_workflows`` to the run that it comes from.
@@ -14,12 +16,23 @@ def show_in_runs() -> None:
     This is what naming it in ``PREFECT_LOGGING_EXTRA_LOGGERS`` would do, without having to.
     """
     handler = APILogHandler()
-    handler.addFilter(_is_in_a_flow_run)
-    logging.getLogger("mastra_workflows").addHandler(handler)
+    # Elsewhere Prefect's handler would complain about each line.
+    handler.addFilter(lambda record: _is_in_a_flow_run())
+    SHARED.addHandler(handler)
 
 
-def _is_in_a_flow_run(record: logging.LogRecord) -> bool:
-    """Elsewhere Prefect's handler would complain about each line."""
+def tell_as_much_as_runs() -> None:
+    """Let ``mastra_workflows`` log what a flow run logs, so INFO too unless Prefect is told else.
+
+    Prefect lets libraries log warnings only. A level that somebody has set stays, and where no flow
+    runs nothing more is logged than before.
+    """
+    level = logging.getLogger("prefect.flow_runs").getEffectiveLevel()
+    if _is_in_a_flow_run() and SHARED.level == logging.NOTSET < level < SHARED.getEffectiveLevel():
+        SHARED.setLevel(level)
+
+
+def _is_in_a_flow_run() -> bool:
     task = TaskRunContext.get()
     return FlowRunContext.get() is not None or (
         task is not None and task.task_run.flow_run_id is not None

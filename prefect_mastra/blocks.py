@@ -17,6 +17,7 @@ from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.settings import Settings
 from mastra_workflows.studio import run_url
+from prefect_mastra import _logs
 from prefect_mastra.identity import run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun
 
@@ -112,10 +113,12 @@ class MastraServer(Block):
         Raises:
             ConfigurationError: the CA bundle is not there.
         """
+        _logs.tell_as_much_as_runs()
         return MastraClient(**self._client_arguments())
 
     def get_async_client(self) -> AsyncMastraClient:
         """As `get_client`, for ``async with``."""
+        _logs.tell_as_much_as_runs()
         return AsyncMastraClient(**self._client_arguments())
 
     def run_url(self, workflow_id: str, run_id: str) -> str | None:

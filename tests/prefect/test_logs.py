@@ -1,0 +1,66 @@
+"""What the shared part says, in the log of the flow run and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect import flow
+
+from prefect_mastra import MastraServer, arun_workflow, run_workflow
+
+STARTING = "Starting run"
+WAITING = "Waiting on the server's events of run"
+WORK = ("slowExport", {"seconds": 1})
+
+
+@pytest.fixture(autouse=True)
+def shared() -> Iterator[logging.Logger]:
+    """The logger of the shared part, as nobody has set it yet."""
+    logger = logging.getLogger("mastra_workflows")
+    level = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    logger.setLevel(level)
+
+
+def test_a_flow_run_is_told_which_way_it_waits(mastra: MastraServer, logs_of: Any) -> None:
+    log = logs_of(run_workflow(mastra, *WORK, return_state=True))
+    assert log.count(STARTING) == 1
+    assert log.count(WAITING) == 1
+
+
+async def test_the_same_with_asyncio(mastra: MastraServer, logs_of: Any) -> None:
+    state = await arun_workflow(mastra, *WORK, return_state=True)
+    log = await asyncio.to_thread(logs_of, state)
+    assert log.count(STARTING) == 1
+    assert log.count(WAITING) == 1
+
+
+def test_a_client_in_a_flow_of_ones_own(mastra_1: MastraServer, logs_of: Any, key: str) -> None:
+    @flow
+    def export() -> None:
+        with mastra_1.get_client() as client:
+            run = client.get_workflow(WORK[0]).run(key)
+            run.ensure_started(input_data=WORK[1])
+            run.wait()
+
+    assert WAITING in logs_of(export(return_state=True))
+
+
+def test_a_level_that_somebody_has_set_stays(
+    mastra_1: MastraServer, logs_of: Any, shared: logging.Logger
+) -> None:
+    shared.setLevel(logging.WARNING)
+    assert WAITING not in logs_of(run_workflow(mastra_1, *WORK, return_state=True))
+    assert shared.level == logging.WARNING
+
+
+def test_where_no_flow_runs_nothing_more_is_said(
+    mastra_1: MastraServer, shared: logging.Logger
+) -> None:
+    with mastra_1.get_client():
+        assert not shared.isEnabledFor(logging.INFO)
