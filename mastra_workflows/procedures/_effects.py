@@ -118,7 +118,8 @@ class Known:
     """What has been learnt of a server.
 
     Attributes:
-        generation: found out at the first call that needs it.
+        generation: found out at the first call that needs it, and anew when the server does not
+            know the way in which it is asked for a run.
         version: of ``@mastra/core``, where the server tells.
         details: workflows by key, with the time they were read at.
         under_way: runs, by workflow and id, that a stream has shown to execute and that nobody has

@@ -31,16 +31,18 @@ DETAILS_AGE = 60.0
 
 def generation(server: Server) -> Procedure[Generation]:
     """Which generation the server is of; asked once, by a GET that changes nothing."""
-    known = server.known
-    if known.generation is None:
+    which = server.known.generation
+    return (yield from _generation_now(server)) if which is None else which
 
-        def ask() -> Procedure[Response]:
-            response: Response = yield Send(api.system_packages())
-            return response if response.status_code == 404 else api.check(response)
 
-        response = yield from through_outage(server, ask)
-        known.generation, known.version = api.parse_server(response)
-    return known.generation
+def _generation_now(server: Server) -> Procedure[Generation]:
+    def ask() -> Procedure[Response]:
+        response: Response = yield Send(api.system_packages())
+        return response if response.status_code == 404 else api.check(response)
+
+    which, version = api.parse_server((yield from through_outage(server, ask)))
+    server.known.generation, server.known.version = which, version
+    return which
 
 
 def about_workflow(server: Server, workflow_id: str, request: Request) -> Procedure[Response]:
@@ -102,10 +104,8 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
         UnknownRunError: the server has no such run.
         UnknownWorkflowError: nor such a workflow.
     """
-    which = yield from generation(server)
-    request = api.run_execution_result(workflow_id, run_id, which)
     try:
-        response = yield from about_workflow(server, workflow_id, request)
+        response = yield from _record(server, workflow_id, run_id)
     except UnknownRunError as error:
         raise UnknownRunError(
             f"The server has no run {run_id!r} of workflow {workflow_id!r}. A server without "
@@ -115,6 +115,31 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
         ) from error
     run = api.parse_run(workflow_id, run_id, response)
     return (yield from with_schemas(server, run))
+
+
+def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Response]:
+    """The answer to a request for a run's record.
+
+    A triggerer may know a server for longer than that is of one generation. What has taken its
+    place does not know the way in which it was asked.
+    """
+
+    def ask(which: Generation) -> Procedure[Response]:
+        request = api.run_execution_result(workflow_id, run_id, which)
+        return (yield from about_workflow(server, workflow_id, request))
+
+    which = yield from generation(server)
+    try:
+        return (yield from ask(which))
+    except (UnknownWorkflowError, UnknownRunError):
+        raise
+    except ApiError as error:
+        if error.status_code != 404:
+            raise
+        now = yield from _generation_now(server)
+        if now is which:
+            raise
+    return (yield from ask(now))
 
 
 def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:

@@ -7,6 +7,7 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows._pools import Pools
 from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.api import Generation
 from scripts.sample_server import SampleServer
 from tests.core.test_sockets import open_sockets, opened_since
 
@@ -48,3 +49,18 @@ async def test_the_same_for_asyncio(server: SampleServer) -> None:
         assert len(opened_since(before)) == 1
         await two.close()
         await one.list_workflows()
+
+
+def test_a_server_that_was_upgraded_beneath_its_clients(key: str) -> None:
+    """In a triggerer there is always a client of it: what is known of it is never forgotten."""
+    with SampleServer("0") as before:
+        port = int(before.url.rpartition(":")[2])
+        with MastraClient(before.url) as first:
+            generations = [first.generation]
+            before.stop()
+            with SampleServer("1", port=port) as after, MastraClient(after.url) as second:
+                run = second.get_workflow("orderReport").run(key)
+                run.ensure_started(input_data={"city": "Oslo"})
+                assert run.wait().is_success
+                generations.append(first.generation)
+    assert generations == [Generation.V0, Generation.V1]

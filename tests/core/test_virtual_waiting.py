@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response
+from mastra_workflows.api import Generation, Response
 from mastra_workflows.errors import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
     NotMastraError,
@@ -26,6 +27,7 @@ from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Slow, World
 
 DOWN = Response(503, {}, b"")
+NO_ROUTE = Response(404, {"content-type": "text/plain"}, b"404 Not Found")
 
 
 def waiting(world: World, **options: Any) -> WorkflowRun:
@@ -45,6 +47,27 @@ def test_the_waits_grow_to_their_cap(world: World) -> None:
     assert len(world.sleeps) == len(full)
     for wait_, most in zip(world.sleeps, full, strict=True):
         assert most * (1 - JITTER) <= wait_ <= most
+
+
+def test_a_server_of_another_generation_takes_the_place(world: World) -> None:
+    other = Generation.V0 if world.generation == "v1" else Generation.V1
+    world.server.known.generation, world.server.known.version = other, (9, 9)
+    looks = world.on_run("running", "success")
+    new = "/execution-result$" if world.generation == "v0" else "/runs/[^/]+$"
+    old = "/execution-result$" if world.generation == "v1" else "/runs/[^/]+$"
+    world.on("GET", old, NO_ROUTE)
+    assert waiting(world).is_success
+    assert looks.count == len(world.sent("GET", new)) == 2
+    assert len(world.sent("GET", old)) == len(world.sent("GET", "/system/packages$")) == 1
+    assert world.server.known.version is None
+
+
+def test_a_wrong_address_is_asked_for_its_generation_once_more(world: World) -> None:
+    world.on_run("running", NO_ROUTE)
+    with pytest.raises(ApiError, match="Is this a Mastra server"):
+        waiting(world)
+    assert len(world.sent("GET", "/runs/")) == 2
+    assert len(world.sent("GET", "/system/packages$")) == 2
 
 
 def test_the_waits_can_be_set(world: World) -> None:
