@@ -112,6 +112,10 @@ Procedure = Generator[Effect, Any, T]
 
 MOST_UNDER_WAY = 10_000
 
+UNDER_WAY_SECONDS = 5.0
+"""For how long the first look at a run that a stream has shown to execute can be saved. It may well
+be over since."""
+
 
 @dataclass(slots=True, weakref_slot=True)
 class Known:
@@ -122,8 +126,8 @@ class Known:
             know the way in which it is asked for a run.
         version: of ``@mastra/core``, where the server tells.
         details: workflows by key, with the time they were read at.
-        under_way: runs, by workflow and id, that a stream has shown to execute and that nobody has
-            waited for since: the first look at them can be saved.
+        under_way: when a stream has shown a run, by workflow and id, to execute that nobody has
+            waited for since: the first look at it can be saved.
         bytes_left: how much may be heard of runs now; with the time at which that was so.
         looks_since: since when one of those whose streams are mute looks at its run, which shows
             whether the server is only slow; minus infinity if nobody does.
@@ -133,24 +137,21 @@ class Known:
     generation: Generation | None = None
     version: tuple[int, ...] | None = None
     details: dict[str, tuple[float, WorkflowDetails]] = field(default_factory=dict)
-    under_way: set[tuple[str, str]] = field(default_factory=set)
+    under_way: dict[tuple[str, str], float] = field(default_factory=dict)
     bytes_left: tuple[float, float] = (0.0, -inf)
     looks_since: float = -inf
     has_looked_since: float = -inf
 
-    def note_under_way(self, workflow_id: str, run_id: str) -> None:
+    def note_under_way(self, workflow_id: str, run_id: str, now: float) -> None:
         """Note that a stream has just shown that a run executes."""
         if len(self.under_way) >= MOST_UNDER_WAY:
             self.under_way.clear()  # each saves one look, that is all
-        self.under_way.add((workflow_id, run_id))
+        self.under_way[workflow_id, run_id] = now
 
-    def take_under_way(self, workflow_id: str, run_id: str) -> bool:
+    def take_under_way(self, workflow_id: str, run_id: str, now: float) -> bool:
         """Whether a stream has just shown that a run executes; the note of it is gone then."""
-        try:
-            self.under_way.remove((workflow_id, run_id))
-        except KeyError:
-            return False
-        return True
+        noted = self.under_way.pop((workflow_id, run_id), -inf)
+        return now - noted <= UNDER_WAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

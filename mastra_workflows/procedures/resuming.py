@@ -141,7 +141,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
         api.check(heard.response)
         run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         if run.is_active:
-            server.known.note_under_way(workflow_id, run_id)
+            server.known.note_under_way(workflow_id, run_id, server.clock())
         return run
 
     return (yield from through_outage(server, attempt))

@@ -107,7 +107,7 @@ def _start_by_stream(
         return Receipt(run_id, (yield from find_run(server, workflow_id, run_id)))
     api.check(heard.response)
     if heard.last is not None and shows_execution(heard.last) and not heard.last.is_end:
-        server.known.note_under_way(workflow_id, run_id)
+        server.known.note_under_way(workflow_id, run_id, server.clock())
         return Receipt(run_id, None)
     refused = bool(error_text(heard.last))
     run = yield from until(server, workflow_id, run_id, lambda run: refused or _left_pending(run))

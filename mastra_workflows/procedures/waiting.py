@@ -128,8 +128,9 @@ def wait(
     )
     known = server.known
     executes = saves_a_look = (
-        options.timeout != 0
-        and known.take_under_way(workflow_id, run_id)
+        options.observe
+        and options.timeout != 0
+        and known.take_under_way(workflow_id, run_id, began)
         and known.generation is Generation.V1  # 0.x does not tell what has happened already
     )
 

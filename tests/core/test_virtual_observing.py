@@ -60,7 +60,7 @@ def test_a_run_that_was_just_begun_is_not_looked_at_first(world: World) -> None:
 
     looks = world.on_run("success")
     streams = observing(world, OVER)
-    world.server.known.note_under_way("w", "r")
+    world.server.known.note_under_way("w", "r", world.now)
     waiting(world)
     assert (looks.count, streams.count) == (1, 1)
     waiting(world)
@@ -212,12 +212,31 @@ def test_the_time_to_wait_holds_for_a_run_that_was_just_begun(world: World) -> N
     waiting(world)
     looks = world.on_run("running")
     observing(world, Silent(BEGUN))
-    world.server.known.note_under_way("w", "r")
+    world.server.known.note_under_way("w", "r", world.now)
     began = world.now
     with pytest.raises(WaitTimeoutError):
         waiting(world, timeout=1)
     assert world.now - began == pytest.approx(1)
     assert looks.count == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "options"),
+    [(600, {}), (0, {"observe": False})],
+    ids=["begun long ago", "nobody listens"],
+)
+def test_a_run_that_may_be_over_is_looked_at_at_once(
+    world: World, seconds: float, options: dict[str, Any]
+) -> None:
+    world.on_run("success")
+    waiting(world)
+    streams = observing(world, Silent(NOTHING))
+    world.server.known.note_under_way("w", "r", world.now)
+    world.now += seconds
+    began = world.now
+    assert waiting(world, poll_interval=30, **options).is_success
+    assert world.now == began
+    assert streams.count == 0
 
 
 def test_an_older_server_is_looked_at_as_if_it_said_nothing(world: World) -> None:
