@@ -123,6 +123,12 @@ class Step:
             return None
         return (self.ended_at - self.started_at).total_seconds()
 
+    @property
+    def last_moment(self) -> datetime | None:
+        """The latest time that is known of it; None if none is."""
+        moments = (self.started_at, self.suspended_at, self.resumed_at, self.ended_at)
+        return max((moment for moment in moments if moment is not None), default=None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {

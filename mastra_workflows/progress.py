@@ -70,16 +70,11 @@ class StepProgress:
 
 def _is_past(before: Step, told: Step) -> bool:
     """Whether a step had gone on from what an event tells of it when it was seen last."""
-    then, at = _last_moment(before), _last_moment(told)
+    then, at = before.last_moment, told.last_moment
     if then is None or at is None:
         return False
     is_start = told.status == "running" != before.status and told.started_at == before.started_at
     return at < then or (at == then and is_start)
-
-
-def _last_moment(step: Step) -> datetime | None:
-    moments = (step.started_at, step.suspended_at, step.resumed_at, step.ended_at)
-    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _moved(before: Step, now: Step) -> bool:

@@ -176,17 +176,9 @@ def resume_request(
     """
     run = yield from read_run(server, workflow_id, run_id)
     _, options = yield from _prepare(server, run, answer)
-    return api.resume_stream(workflow_id, run_id, options), _last_moment(run)
-
-
-def _last_moment(run: WorkflowRun) -> datetime | None:
-    moments = (
-        moment
-        for step in run.steps
-        for moment in (step.started_at, step.suspended_at, step.resumed_at, step.ended_at)
-        if moment is not None
-    )
-    return max(moments, default=None)
+    moments = (step.last_moment for step in run.steps)
+    before = max((moment for moment in moments if moment is not None), default=None)
+    return api.resume_stream(workflow_id, run_id, options), before
 
 
 def _prepare(
