@@ -38,6 +38,7 @@ from mastra_workflows.questions import (
     AskOptions,
     OnResponseTimeout,
     Question,
+    first_of_each_step,
     questions,
 )
 from mastra_workflows.schemas import problems
@@ -181,8 +182,7 @@ class MastraAskingTask(MastraWaitingTask):
         url = self.hook.run_url(record.workflow_id, record.run_id)
         mine = [question for question in questions(record, url) if self.is_mine(question)]
         if len(mine) > 1 and not self.hook.get_conn().chooses_items:
-            by_step = {question.suspension.step: question for question in reversed(mine)}
-            mine = [question for question in mine if by_step[question.suspension.step] is question]
+            mine = first_of_each_step(mine)
         return mine
 
     def _ask_person(self, left: Sequence[Question], memory: Memory, context: Context) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from mastra_workflows.models import JSON
 
@@ -28,12 +29,21 @@ def shown(value: JSON) -> str:
     """A value as blocks of Markdown, of at most about 20,000 characters."""
     kept, left = [], MAX_BODY
     for block in _blocks(value):
-        left -= len(block)
-        if left < 0:
-            kept.append("… There is more than is shown here.")
+        if len(block) > left:
+            kept += [*_beginning(block, left), "… There is more than is shown here."]
             break
+        left -= len(block)
         kept.append(block)
     return "\n\n".join(kept)
+
+
+def _beginning(block: str, most: int) -> list[str]:
+    """The whole lines of a block that so many characters have room for, if any."""
+    lines = block.split("\n")
+    closing = lines[-1:] if lines[0].startswith("```") else []
+    ends = accumulate((len(line) + 1 for line in lines), initial=sum(map(len, closing)))
+    kept = lines[: max(0, sum(end <= most for end in ends) - 1)]
+    return ["\n".join([*kept, *closing])] if len(kept) > len(closing) else []
 
 
 def _blocks(value: JSON) -> Iterator[str]:
@@ -57,7 +67,8 @@ def _block(value: JSON) -> str:
     if isinstance(value, Mapping) and _is_flat(value):
         return _table(["", ""], [[_name(str(key)), _cell(value[key])] for key in value])
     if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
-        lines = [f"- {inline(item[:MAX_TEXT])}" for item in value[:MAX_ROWS]]
+        most = min(MAX_TEXT, MAX_BODY // (len(value[:MAX_ROWS]) + 1))
+        lines = [f"- {inline(item[:most])}{'…' * (len(item) > most)}" for item in value[:MAX_ROWS]]
         return "\n".join([*lines, *_rest(len(value) - MAX_ROWS)])
     if isinstance(value, Sequence) and (columns := _columns(value)):
         rows = [[_cell(row.get(name, "")) for name in columns] for row in value[:MAX_ROWS]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -126,6 +126,15 @@ def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
     if not run.is_suspended:
         return ()
     return tuple(Question(run.workflow_id, run.run_id, item, url) for item in run.suspensions)
+
+
+def first_of_each_step(asked: Sequence[Question]) -> list[Question]:
+    """One question for each step of a run, where one answer is for all that it asks.
+
+    Servers before 1.26 give an answer to every item of a ``foreach`` that waits.
+    """
+    first = {question.suspension.step: question for question in reversed(asked)}
+    return [question for question in asked if first[question.suspension.step] is question]
 
 
 Answers = Mapping[str, Any] | Callable[[Question], Any]

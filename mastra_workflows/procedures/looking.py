@@ -11,7 +11,8 @@ from mastra_workflows.inbox import Look, LookOptions, Memory
 from mastra_workflows.models import RunStatus, StepPath, WorkflowRun
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.reading import find_run, generation, runs_page
-from mastra_workflows.questions import Question, questions
+from mastra_workflows.procedures.resuming import chooses_items
+from mastra_workflows.questions import Question, first_of_each_step, questions
 
 PAGE_SIZE = 20
 
@@ -28,7 +29,12 @@ def new_questions(
         now: the time, aware; that of `Memory`.
     """
     rows, memory = yield from _suspended_runs(server, workflow_id, memory, options, now)
-    listed = {item.key: item for row in rows for item in questions(row)}
+    chooses = yield from chooses_items(server)
+    listed = {
+        item.key: item
+        for row in rows
+        for item in (questions(row) if chooses else first_of_each_step(questions(row)))
+    }
     memory = memory.keep(listed, now)
     again = None if options.repeat_after is None else timedelta(seconds=options.repeat_after)
     by_run: dict[str, list[Question]] = {}

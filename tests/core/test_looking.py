@@ -87,6 +87,19 @@ def test_each_round_is_a_new_question(inbox: Inbox, key: str) -> None:
     assert inbox.names("photoReview") == []
 
 
+def test_items_at_once_are_as_many_questions_as_answers(inbox: Inbox, key: str) -> None:
+    """0.x gives one answer to all of them."""
+    run = inbox.begin("photoReviewAtOnce", key, photos=["a.jpg", "b.jpg"])
+    chooses = inbox.client.chooses_items
+    wanted = [f"{key}: review[0]", f"{key}: review[1]"] if chooses else [f"{key}: review[0]"]
+    assert sorted(inbox.names("photoReviewAtOnce")) == wanted
+    assert inbox.names("photoReviewAtOnce") == []
+    for place in range(len(wanted)):
+        run.resume(resume_data={"approved": True}, for_each_index=place if chooses else None)
+        run.wait(on_suspend="return")
+    assert run.read().is_finished
+
+
 def test_two_at_once_are_two_questions(inbox: Inbox, key: str) -> None:
     run = inbox.begin("parallelReview", key, document="plan")
     assert set(inbox.names("parallelReview")) == {f"{key}: legal", f"{key}: finance"}

@@ -143,6 +143,25 @@ def test_a_large_payload_does_not_make_a_large_page(payload: Any) -> None:
     assert len(asking(payload).body) < 5 * MAX_BODY
 
 
+def test_of_a_large_payload_as_much_is_shown_as_there_is_room_for() -> None:
+    drafts = [f"Draft {number}. " + "word " * 780 for number in range(6)]
+    body = asking(drafts).body
+    assert all(f"- Draft {number}. word" in body for number in range(6))
+
+    names = ("order", "customer", "reason", "city", "note")
+    rows = [{name: f"{name} {number} " + "x" * 60 for name in names} for number in range(99)]
+    body = asking(rows).body
+    assert "| order 0 " in body
+    assert "| order 40 " in body
+    assert "There is more than is shown here." in body
+
+    deep = {f"part {number}": [[f"{number}" * 900] * 4] for number in range(9)}
+    blocks = asking(deep).body.split("\n\n")
+    fenced = [block for block in blocks if block.startswith("```")]
+    assert len(fenced) > 4
+    assert all(block.endswith("\n```") for block in fenced)
+
+
 def test_what_cannot_be_seen_is_shown() -> None:
     assert printable("a\x00b\x1b\u202e\ud800\u2028") == "a␀b␛(U+202E)(U+D800)(U+2028)"
     assert printable("👩\u200d🚀 é\n", keep="\n") == "👩\u200d🚀 é\n"
