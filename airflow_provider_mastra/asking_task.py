@@ -289,7 +289,7 @@ class MastraAskingTask(MastraWaitingTask):
             run = self._under_way = workflow.run(question.run_id)
             reply = Reply.of(event)
             if reply is None:
-                self._look(run, waiting, context)
+                self._look(run, waiting, context, has_read_form="asked" in event)
             else:
                 self._take(run, waiting, reply, context)
             outcome = self.conclude(run, self.wait(run), context)
@@ -314,8 +314,13 @@ class MastraAskingTask(MastraWaitingTask):
             self._under_way = None
             return outcome
 
-    def _look(self, run: Run, waiting: Asked, context: Context) -> None:
-        """Return if the question needs no answer any more; otherwise wait on for one."""
+    def _look(self, run: Run, waiting: Asked, context: Context, *, has_read_form: bool) -> None:
+        """Return if the question needs no answer any more; otherwise wait on for one.
+
+        Args:
+            has_read_form: whether the triggerer has just seen that the form has no answer. The page
+                takes one while a task whose time is over waits for a worker, which cannot see it.
+        """
         try:
             record = run.read()
         except (ConnectionFailedError, UnavailableError, ServerLostError) as error:
@@ -325,8 +330,11 @@ class MastraAskingTask(MastraWaitingTask):
             self._park(waiting, context)
         if not waiting.question.is_open(record):
             self.log.info("The question needs no answer any more. %s.", record)
-        elif waiting.is_late:
+        elif waiting.is_late and has_read_form:
             self._nobody_answered(run, waiting.question, context)
+        elif waiting.is_late:
+            self.log.info("The time for an answer is over; looking at the form for the last time.")
+            self._park(waiting, context, may_be_answered=True)
         else:
             self.log.info("Nobody has answered yet. %s.", record)
             self._park(waiting, context)
