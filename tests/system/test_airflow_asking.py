@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
 
 from mastra_workflows import WorkflowRun
+from scripts.airflow_stack import AirflowStack
 from tests.support.faults import Hold
 from tests.system.airflow_forms import Form, Forms
 from tests.system.airflow_work import Plan, Work
@@ -40,6 +43,22 @@ def until_asked(work: Work) -> Form:
     [form] = forms(work).open
     assert len(forms(work).shown) == 1
     return form
+
+
+@contextmanager
+def no_free_slots(airflow: AirflowStack) -> Iterator[None]:
+    """Let no task begin for a while, as where others take all of the pool."""
+
+    def resize(slots: int) -> None:
+        path = "/pools/default_pool?update_mask=slots"
+        airflow.api.request("PATCH", path, {"pool": "default_pool", "slots": slots})
+
+    before: dict[str, Any] = airflow.api.request("GET", "/pools/default_pool")
+    resize(0)
+    try:
+        yield
+    finally:
+        resize(before["slots"])
 
 
 def approved(work: Work) -> dict[str, Any]:
@@ -99,6 +118,20 @@ def test_nobody_answers_in_time(plan: Plan) -> None:
     assert outcome["result"] == approved(work)
     assert [answer["by"] for answer in outcome["answers"]] == ["default"]
     assert len(forms(work).shown) == 1
+
+
+@remembers
+def test_who_answers_when_the_time_is_over_is_heard(plan: Plan) -> None:
+    """The page takes an answer for as long as the task, whose time is over, waits for a worker."""
+    work = plan("sync", ASKED, variant="asking_default").begin()
+    form = until_asked(work)
+    with no_free_slots(work.airflow):
+        work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"scheduled"})
+        forms(work).answer_at_once(form, approved=True, note="in time")
+    work.until_over()
+    outcome = work.outcome()
+    assert outcome["result"] == {**approved(work), "note": "in time"}
+    assert [answer["by"] for answer in outcome["answers"]] == ["person"]
 
 
 def test_who_answers_at_once_is_heard(plan: Plan) -> None:
