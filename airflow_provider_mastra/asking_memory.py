@@ -1,0 +1,86 @@
+"""What a task that asks a person has to know again after its process has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mastra.identity import clear_generation
+from airflow_provider_mastra.required_action import Notice
+from mastra_workflows.models import JSON
+from mastra_workflows.questions import Question
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class Memory:
+    """What a task instance knows about its questions, whatever happens to its process.
+
+    On Airflow 3.3 and later it survives retries and clears, before that only the waiting.
+
+    Args:
+        context: the task's context.
+        run_id: the run that the questions are about.
+    """
+
+    def __init__(self, context: Context, run_id: str) -> None:
+        self._ti: Any = context["ti"]
+        self._store: Any = context.get("task_state_store")
+        self._run_id = run_id
+
+    def has_asked(self, question: Question) -> bool:
+        """Whether this very question is on the page, and may have been answered by now."""
+        return bool(self._asked.get("key") == self._name(question))
+
+    def may_ask(self, notice: Notice) -> bool:
+        """Whether the task instance has shown no form yet, or one that looks just like this."""
+        return self._asked.get("look") in (None, notice.look(self._run_id))
+
+    def is_shown(self, notice: Notice, shown: Notice) -> bool:
+        """Whether the page shows a form, or the one of a run before a clear that looks like it."""
+        return shown.look(self._shown_run_id) == notice.look(self._run_id)
+
+    def note_asked(self, question: Question, notice: Notice) -> None:
+        """Keep that a question is on the page."""
+        asked = {
+            "key": self._name(question),
+            "look": notice.look(self._run_id),
+            "run_id": self._shown_run_id,
+        }
+        self._set("mastra_asked", asked)
+
+    @property
+    def answers(self) -> list[dict[str, JSON]]:
+        """What was answered in this task, the first one first."""
+        kept = self._get("mastra_answers") or {}
+        return list(kept["answers"]) if kept.get("run_id") == self._run_id else []
+
+    def note_answer(self, answer: dict[str, JSON]) -> None:
+        """Keep an answer that was given."""
+        answers = [*self.answers, answer]
+        self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
+
+    @property
+    def _shown_run_id(self) -> str:
+        """Which run the page names: a form keeps the run that it was first shown for."""
+        return self._asked.get("run_id", self._run_id)
+
+    @property
+    def _asked(self) -> dict[str, str]:
+        return self._get("mastra_asked") or {}
+
+    def _name(self, question: Question) -> str:
+        # Somebody who clears a task wants it to ask again.
+        return f"{question.key}-{clear_generation(self._ti)}"
+
+    def _get(self, key: str) -> Any:
+        if self._store is not None:
+            return self._store.get(key)
+        ti = self._ti
+        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+
+    def _set(self, key: str, value: JSON) -> None:
+        if self._store is not None:
+            self._store.set(key, value)
+        else:
+            self._ti.xcom_push(key=key, value=value)
