@@ -18,9 +18,9 @@ from functools import cached_property
 from typing import Any, Final, Literal, Self
 
 from mastra_workflows.errors import InvalidResumeDataError
-from mastra_workflows.markdown import printable
 from mastra_workflows.models import JSON
 from mastra_workflows.schemas import is_readable, portable, problems
+from mastra_workflows.text import printable
 
 Kind = Literal[
     "boolean",

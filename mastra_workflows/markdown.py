@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from mastra_workflows.models import JSON
+from mastra_workflows.text import printable
 
 MAX_BODY = 20_000
 MAX_TEXT = 4_000
@@ -156,34 +156,3 @@ def code(text: str) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     padding = " " if "`" in text else ""
     return f"{fence}{padding}{text}{padding}{fence}"
-
-
-def printable(text: str, *, keep: str = "\n\t") -> str:
-    """A text in which every character can be seen, and stored by every database.
-
-    Args:
-        keep: control characters that stay as they are.
-    """
-    return "".join(
-        character
-        if character in keep or unicodedata.category(character) not in HIDDEN
-        else _picture(character)
-        for character in text
-    )
-
-
-HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of characters that are not seen: controls, marks that turn the direction of what
-follows, half characters, line ends of other kinds."""
-
-JOINERS = "\u200d\u200c\ufe0f"
-"""Hidden characters that emoji and some scripts are written with."""
-
-
-def _picture(character: str) -> str:
-    if character in JOINERS:
-        return character
-    number = ord(character)
-    if number < 0x20:
-        return " " if character in "\r\n\t" else chr(0x2400 + number)
-    return "\u2421" if number == 0x7F else f"(U+{number:04X})"

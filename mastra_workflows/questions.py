@@ -13,9 +13,10 @@ from typing import Any, Final, Literal, Self, get_args
 
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import Form
-from mastra_workflows.markdown import code, inline, printable, shown
+from mastra_workflows.markdown import code, inline, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
 from mastra_workflows.policy import require_choice
+from mastra_workflows.text import printable
 
 MAX_SUBJECT = 150
 

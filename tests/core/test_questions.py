@@ -14,8 +14,9 @@ from markdown_it.token import Token
 
 from mastra_workflows import MastraClient, Suspension, WorkflowRun
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.markdown import MAX_BODY, MAX_TEXT, printable
+from mastra_workflows.markdown import MAX_BODY, MAX_TEXT
 from mastra_workflows.questions import ASK, AskOptions, Question, questions
+from mastra_workflows.text import printable
 from scripts.sample_server import SampleServer
 from tests.core.samples import REFUND, suspended_refund
 from tests.core.strategies import JSON_VALUES

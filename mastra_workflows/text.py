@@ -1,0 +1,159 @@
+"""Text that nobody vouches for: as data that every store takes, and as one safe line of a log.
+
+What a server sends holds what a model wrote, what a customer typed, what a program cut in half.
+`decode` and `storable` are for data: nothing is shortened, but what no database and no UTF-8 text
+can hold becomes U+FFFD. `safe_text` is for log lines and messages of exceptions: one line, bounded,
+without anything that a terminal, a log viewer or a CI system would obey.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from typing import Any
+
+MAX_LINE = 1_000
+"""How many characters of a remote text a log line or an error shows."""
+
+MAX_DEPTH = 200
+"""How deep data may be nested. JSON encoders of the orchestrators give up from about 250 on."""
+
+TOO_DEEP = f"(nested more than {MAX_DEPTH} deep)"
+"""What stands for data that is nested deeper than that."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_COMMAND = re.compile(
+    r"(?<!\S)::(?=[A-Za-z][\w-]*(?:\s.*?)?::)|::(?=(?:end)?group::)|##(?=(?:vso)?\[)", re.IGNORECASE
+)
+"""Lines such as ``::error file=a::``, and ``::group::`` and ``##[group]`` anywhere in one."""
+
+
+def decode(text: str | bytes) -> Any:
+    """Parse JSON of a remote system as storable data.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than can be parsed.
+    """
+    try:
+        return storable(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def storable(value: Any) -> Any:
+    """A copy of JSON data that every JSON encoder and every database takes.
+
+    In texts and keys, U+FFFD stands for lone surrogates and NUL. A number that is not finite is
+    null, and an integer of more than 64 bits a float: that is what JavaScript has there. What is
+    nested more than 200 deep is left out, with a text in its place.
+
+    Args:
+        value: JSON data, as a parser made it. Other values stay as they are.
+    """
+    root = [value]
+    waiting: list[tuple[list[Any] | dict[str, Any], int]] = [(root, 0)]
+    while waiting:
+        container, depth = waiting.pop()
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        for place, item in items:
+            kind = type(item)
+            if kind is str:
+                if not item.isascii() or "\0" in item:
+                    container[place] = _storable_text(item)
+            elif kind is dict or kind is list:
+                if depth > MAX_DEPTH:
+                    container[place] = TOO_DEEP
+                    continue
+                copy: list[Any] | dict[str, Any] = (
+                    item.copy()
+                    if kind is list
+                    else {_storable_text(key): part for key, part in item.items()}
+                )
+                container[place] = copy
+                waiting.append((copy, depth + 1))
+            elif kind is float:
+                if not math.isfinite(item):
+                    container[place] = None
+            elif kind is int and item.bit_length() > 63:
+                container[place] = _as_float(item)
+    return root[0]
+
+
+def _storable_text(text: Any) -> Any:
+    return _UNSTORABLE.sub("\ufffd", text) if isinstance(text, str) else text
+
+
+def _as_float(number: int) -> float | None:
+    try:
+        return float(number)
+    except OverflowError:
+        return None
+
+
+def safe_text(value: object, limit: int = MAX_LINE) -> str:
+    """A remote value as one line of at most ``limit`` characters that does nothing.
+
+    Line ends become spaces. Other characters that are not seen (escapes, controls, marks that turn
+    the direction of a text) become visible, those without a width are left out, and commands of log
+    viewers and CI systems such as ``::group::`` are taken apart. Applying it twice changes nothing.
+
+    Args:
+        value: a text; anything else is shown as JSON, or by its `str`.
+        limit: the most characters; a longer text ends in ``… (N characters)``.
+    """
+    text = value if isinstance(value, str) else _shown(value)
+    line = text[: limit + 1].translate(_WITHOUT_WIDTH)
+    line = " ".join(printable(line, keep="").split())
+    line = _COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1]}", line)
+    if len(text) <= limit and len(line) <= limit:
+        return line
+    end = f"… ({len(text):,} characters)"
+    return line[: max(0, limit - len(end))].rstrip() + end
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict | list | tuple | bool) or value is None:
+        try:
+            return json.dumps(value, ensure_ascii=False, default=str)
+        except (RecursionError, TypeError, ValueError):
+            return f"({type(value).__name__})"
+    try:
+        return str(value)
+    except (RecursionError, ValueError):  # an integer of more digits than Python writes
+        return f"({type(value).__name__})"
+
+
+def printable(text: str, *, keep: str = "\n\t") -> str:
+    """A text in which every character can be seen, and stored by every database.
+
+    Args:
+        keep: control characters that stay as they are.
+    """
+    return "".join(
+        character
+        if character in keep or unicodedata.category(character) not in _HIDDEN
+        else _picture(character)
+        for character in text
+    )
+
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that are not seen: controls, marks that turn the direction of what
+follows, half characters, line ends of other kinds."""
+
+_JOINERS = "\u200d\u200c\ufe0f"
+"""Hidden characters that emoji and some scripts are written with."""
+
+_WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff\u00ad"))
+"""What a log line can do without."""
+
+
+def _picture(character: str) -> str:
+    if character in _JOINERS:
+        return character
+    number = ord(character)
+    if number < 0x20:
+        return " " if character in "\r\n\t" else chr(0x2400 + number)
+    return "\u2421" if number == 0x7F else f"(U+{number:04X})"
