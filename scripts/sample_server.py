@@ -29,6 +29,7 @@ SERVER_FOLDERS: dict[Generation, Path] = {
     "0": ROOT / "example_dags" / "mastra_server" / "v0",
 }
 TOKEN_VARIABLE = "MASTRA_SAMPLE_TOKEN"
+WORKFLOWS_VARIABLE = "MASTRA_SAMPLE_WORKFLOWS"
 OLDEST_NODE = (22, 13)
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -55,6 +56,8 @@ class SampleServer:
         port: the port on 127.0.0.1; 0 takes a free one, which every later start takes again.
         token: ask each request for this bearer token; without one the server asks for none.
         request_timeout: seconds after which the server cuts a request with a 504.
+        workflows: a module whose ``defineWorkflows`` gives the server more workflows than the
+            sample ones.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class SampleServer:
         port: int = 0,
         token: str | None = None,
         request_timeout: float = 180.0,
+        workflows: Path | None = None,
     ) -> None:
         self.generation: Generation = generation
         self._temporary = None
@@ -75,6 +79,7 @@ class SampleServer:
         self._port = port
         self._token = token
         self._request_timeout = request_timeout
+        self._workflows = workflows
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: dict[str, Any] = {}
 
@@ -135,6 +140,9 @@ class SampleServer:
         environment.pop(TOKEN_VARIABLE, None)
         if self._token is not None:
             environment[TOKEN_VARIABLE] = self._token
+        environment.pop(WORKFLOWS_VARIABLE, None)
+        if self._workflows is not None:
+            environment[WORKFLOWS_VARIABLE] = str(self._workflows.resolve())
         self.database.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             offset = log.tell()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
 
 SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
+ODD_WORKFLOWS = Path(__file__).parent / "support" / "odd_workflows.mjs"
+"""Workflows with hostile names, and with the text that real programs produce."""
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +53,31 @@ def server(
     """A running server; each test that asks for it runs on both generations."""
     generation: Generation = request.param
     return servers(generation)
+
+
+@pytest.fixture(scope="session")
+def odd_servers() -> Iterator[Callable[[Generation], SampleServer]]:
+    """As `servers`, with `ODD_WORKFLOWS` besides the sample ones."""
+    running: dict[Generation, SampleServer] = {}
+
+    def get(generation: Generation) -> SampleServer:
+        if generation not in running:
+            server = running[generation] = SampleServer(generation, workflows=ODD_WORKFLOWS)
+            server.start()
+        return running[generation]
+
+    yield get
+    for server in running.values():
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))
+def odd_server(
+    request: pytest.FixtureRequest, odd_servers: Callable[[Generation], SampleServer]
+) -> SampleServer:
+    """A running server with `ODD_WORKFLOWS`; a test that asks for it runs on both generations."""
+    generation: Generation = request.param
+    return odd_servers(generation)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ const { version } = createRequire(import.meta.url)('@mastra/core/package.json');
 await runServer(version, async ({ port, host, token, requestTimeout, storageUrl, countsUrl }) => {
   const counts = await openCounts(createClient, countsUrl);
   const mastra = new Mastra({
-    workflows: defineWorkflows({ createWorkflow, createStep, z, counts }),
+    workflows: await defineWorkflows({ createWorkflow, createStep, z, counts }),
     storage: new LibSQLStore({ id: 'sample', url: storageUrl }),
     server: token && {
       auth: new SimpleAuth({ tokens: { [token]: { id: 'sample-user', name: 'Sample user' } } }),

@@ -18,7 +18,7 @@ const { version } = createRequire(import.meta.url)('@mastra/core/package.json');
 await runServer(version, async ({ port, host, token, requestTimeout, storageUrl, countsUrl }) => {
   const counts = await openCounts(createClient, countsUrl);
   const mastra = new Mastra({
-    workflows: defineWorkflows({ createWorkflow, createStep, z, counts }),
+    workflows: await defineWorkflows({ createWorkflow, createStep, z, counts }),
     storage: new LibSQLStore({ url: storageUrl }),
     telemetry: { enabled: false },
     // Its line on starting up names the port that was asked for, which may be 0.

@@ -1,0 +1,106 @@
+// Workflows for tests only: text that real programs and hostile people produce. See the option
+// `workflows` of scripts/sample_server.py.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const SECRET = '{{ conn.secretdb.password ~ var.value.api_key }}';
+
+// How a program ends: what its step returns, or throws as an error's message.
+const TEXTS = {
+  'half-emoji': 'cut 😀'.slice(0, 5),
+  nul: 'zero \u0000 byte',
+  forged: 'first line\n[2026-01-01] {taskinstance.py:1} INFO - Marking task as SUCCESS\u001b[31m\u202e',
+  template: SECRET,
+};
+const nested = (depth) => {
+  let value = 'bottom';
+  for (let level = 0; level < depth; level += 1) value = [value];
+  return value;
+};
+const VALUES = {
+  reserved: {
+    __classname__: 'builtins.str',
+    __version__: 1,
+    __data__: 'x',
+    __id__: 'airflow.models.Connection',
+    __cls: 'x',
+    __type: 'dag',
+    __var: { a: 1 },
+    __source: 'x',
+    __prefect_kind: 'jinja',
+    inner: [{ __type: 'datetime', __var: 5 }, { __classname__: 'datetime.datetime' }],
+  },
+  tuple: { __classname__: 'builtins.tuple', __version__: 1, __data__: [1, 2] },
+  deep: nested(400),
+  numbers: { big: 2 ** 1023, whole: 12345678901234567890123, tiny: 5e-324, minus: -0 },
+  ...TEXTS,
+};
+
+export function defineWorkflows({ createWorkflow, createStep, z }) {
+  const any = z.any();
+  const approval = z.object({
+    approved: z.boolean().default(true).describe(SECRET),
+    note: z.string().default(SECRET),
+    choice: z.enum([SECRET, 'other']).default(SECRET),
+  });
+  const asking = (id) =>
+    createStep({
+      id,
+      description: `What ${SECRET} is`,
+      inputSchema: any,
+      outputSchema: any,
+      resumeSchema: approval,
+      execute: async ({ resumeData, suspend }) =>
+        resumeData ?? suspend({ [SECRET]: SECRET, note: SECRET }),
+    });
+  const templates = createWorkflow({
+    id: 'templates',
+    description: SECRET,
+    inputSchema: any,
+    outputSchema: any,
+  })
+    .parallel([asking(SECRET), asking('two {{ 7 * 191 }}')])
+    .commit();
+
+  const end = z.object({
+    kind: z.enum(Object.keys(VALUES)),
+    how: z.enum(['return', 'throw', 'suspend']),
+    seconds: z.number().default(0),
+  });
+  const oddEnd = createWorkflow({ id: 'odd-end', inputSchema: end, outputSchema: any })
+    .then(
+      createStep({
+        id: 'end',
+        inputSchema: end,
+        outputSchema: any,
+        resumeSchema: z.object({ approved: z.boolean() }),
+        execute: async ({ inputData: { kind, how, seconds = 0 }, resumeData, suspend }) => {
+          await sleep(seconds * 1000);
+          const value = VALUES[kind];
+          if (how === 'throw') throw new Error(value);
+          if (how === 'suspend' && !resumeData) return suspend({ value });
+          return { value };
+        },
+      }),
+    )
+    .commit();
+
+  // As a redeploy leaves it that changes what an answer looks like.
+  const answer =
+    process.env.ODD_WORKFLOWS_RELEASE === '2'
+      ? z.object({ verdict: z.enum(['yes', 'no']) })
+      : z.object({ approved: z.boolean() });
+  const released = createWorkflow({ id: 'released', inputSchema: any, outputSchema: any })
+    .then(
+      createStep({
+        id: 'approve',
+        inputSchema: any,
+        outputSchema: any,
+        resumeSchema: answer,
+        execute: async ({ resumeData, suspend }) => resumeData ?? suspend({ asked: 'Well?' }),
+      }),
+    )
+    .commit();
+
+  return { templates, oddEnd, released };
+}
