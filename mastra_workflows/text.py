@@ -52,8 +52,8 @@ def storable(value: Any) -> Any:
     Args:
         value: JSON data, as a parser made it. Other values stay as they are.
     """
-    root = [value]
-    waiting: list[tuple[list[Any] | dict[str, Any], int]] = [(root, 0)]
+    root: list[Any] = [value]
+    waiting: list[tuple[Any, int]] = [(root, 0)]
     while waiting:
         container, depth = waiting.pop()
         items = container.items() if isinstance(container, dict) else enumerate(container)
@@ -66,7 +66,7 @@ def storable(value: Any) -> Any:
                 if depth > MAX_DEPTH:
                     container[place] = TOO_DEEP
                     continue
-                copy: list[Any] | dict[str, Any] = (
+                copy: Any = (
                     item.copy()
                     if kind is list
                     else {_storable_text(key): part for key, part in item.items()}
