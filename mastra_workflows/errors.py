@@ -9,12 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mastra_workflows.text import safe_text
+
 if TYPE_CHECKING:
     from mastra_workflows.models import Suspension, WorkflowRun
 
 
+MAX_MESSAGE = 4_000
+"""How many characters of an error's message are shown."""
+
+
 class MastraError(Exception):
-    """The base of every error that this package raises on purpose; each can be pickled."""
+    """The base of every error that this package raises on purpose; each can be pickled.
+
+    Its text is one line that is safe to log, whatever remote text went into it.
+    """
+
+    def __str__(self) -> str:
+        return safe_text(super().__str__(), MAX_MESSAGE)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would build it anew from the message alone, and many take more than that.

@@ -7,19 +7,27 @@ ones included.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from mastra_workflows.errors import RunCanceledError, RunFailedError
+from mastra_workflows.text import safe_text
 
 JSON = Any
 """Any JSON value."""
 
 StepPath = tuple[str, ...]
 """Where a step is: ``("approve",)``, or ``("inner", "approve")`` in a nested workflow."""
+
+
+MAX_NAME = 200
+"""How many characters of a step's or workflow's name are shown."""
+
+MAX_NAMED = 20
+"""How many suspensions of a run one line names."""
 
 
 class RunStatus(StrEnum):
@@ -81,7 +89,7 @@ class RunFailure:
         )
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.message}"
+        return f"{safe_text(self.name, MAX_NAME)}: {safe_text(self.message)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,8 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The path in one word: ``inner.approve``."""
-        return ".".join(self.path)
+        """The path in one word, for people: ``inner.approve``. Two steps may have the same one."""
+        return safe_text(".".join(self.path), MAX_NAME)
 
     @property
     def seconds(self) -> float | None:
@@ -185,9 +193,9 @@ class Suspension:
 
     @property
     def name(self) -> str:
-        """The step's path in one word, with the item: ``review[2]``."""
+        """The step's path in one word, with the item, for people: ``review[2]``."""
         item = "" if self.for_each_index is None else f"[{self.for_each_index}]"
-        return ".".join(self.step) + item
+        return safe_text(".".join(self.step), MAX_NAME) + item
 
     @property
     def identity(self) -> tuple[StepPath, int | None, datetime | None]:
@@ -347,14 +355,22 @@ class WorkflowRun:
         }
 
     def __str__(self) -> str:
-        text = f"Run {self.run_id!r} of workflow {self.workflow_id!r} is {self.status}"
+        run, workflow = (safe_text(name, MAX_NAME) for name in (self.run_id, self.workflow_id))
+        text = f"Run {run!r} of workflow {workflow!r} is {safe_text(self.status, MAX_NAME)}"
         if self.error:
             failed = [step.name for step in self.steps if step.status == "failed"]
             where = f" in step {failed[-1]!r}" if failed else ""
             return f"{text}{where}: {self.error}"
         if self.suspensions:
-            return f"{text} at {', '.join(repr(item.name) for item in self.suspensions)}"
+            return f"{text} at {named(self.suspensions)}"
         return text
+
+
+def named(suspensions: Sequence[Suspension]) -> str:
+    """The names of suspensions as one short text: ``'approve', 'review[2]'``."""
+    names = ", ".join(repr(item.name) for item in suspensions[:MAX_NAMED])
+    more = len(suspensions) - MAX_NAMED
+    return f"{names} and {more:,} more" if more > 0 else names
 
 
 @dataclass(frozen=True, slots=True)

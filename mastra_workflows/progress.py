@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from mastra_workflows.api import step_of
-from mastra_workflows.models import Event, Step, WorkflowRun
+from mastra_workflows.models import MAX_NAME, Event, Step, StepPath, WorkflowRun
+from mastra_workflows.text import safe_text
 
 VERBS = {
     "running": "started",
@@ -19,6 +20,9 @@ VERBS = {
     "skipped": "was skipped",
 }
 
+
+MAX_STEPS = 50
+"""How many steps the summary of a run shows; the last ones."""
 
 SAME_MOMENT = timedelta(milliseconds=100)
 
@@ -39,7 +43,7 @@ class StepProgress:
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
-        self._seen: dict[str, Step] = {}
+        self._seen: dict[StepPath, Step] = {}
 
     def look(self, run: WorkflowRun) -> None:
         """Say what a record shows that is new."""
@@ -51,7 +55,7 @@ class StepProgress:
         step = step_of(event)
         if step is None:
             return
-        before = self._seen.get(step.name)
+        before = self._seen.get(step.path)
         if before is not None:
             if _is_past(before, step):
                 return
@@ -60,8 +64,8 @@ class StepProgress:
         self._take(step)
 
     def _take(self, step: Step) -> None:
-        before = self._seen.get(step.name)
-        self._seen[step.name] = step
+        before = self._seen.get(step.path)
+        self._seen[step.path] = step
         if before is None and step.status != "running" and step.started_at is not None:
             self._say(f"Step {step.name!r} started at {step.started_at:%H:%M:%S}")
         if before is None or _moved(before, step):
@@ -91,7 +95,7 @@ def _moment(step: Step) -> datetime | None:
 
 def describe(step: Step) -> str:
     """What a step did, in a few words: ``succeeded after 1.25 s``."""
-    text = VERBS.get(step.status, f"is {step.status}")
+    text = VERBS.get(step.status, f"is {safe_text(step.status, MAX_NAME)}")
     if step.seconds is not None:
         text += f" after {step.seconds:.3g} s"
     if step.error is not None:
@@ -101,8 +105,13 @@ def describe(step: Step) -> str:
 
 def summary(run: WorkflowRun) -> str:
     """One line about a run and all of its steps with their times."""
-    steps = ", ".join(
-        f"{step.name} {f'{step.seconds:.3g} s' if step.seconds is not None else step.status}"
-        for step in run.steps
-    )
-    return f"{run}. Steps: {steps or 'none'}."
+    shown = run.steps[-MAX_STEPS:]
+    steps = ", ".join(f"{step.name} {_duration(step)}" for step in shown)
+    before = len(run.steps) - len(shown)
+    return f"{run}. Steps: {f'{before:,} more, ' if before else ''}{steps or 'none'}."
+
+
+def _duration(step: Step) -> str:
+    if step.seconds is not None:
+        return f"{step.seconds:.3g} s"
+    return safe_text(step.status, MAX_NAME)

@@ -16,7 +16,7 @@ from mastra_workflows.forms import Form
 from mastra_workflows.markdown import code, inline, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
 from mastra_workflows.policy import require_choice
-from mastra_workflows.text import printable
+from mastra_workflows.text import safe_text
 
 MAX_SUBJECT = 150
 
@@ -61,7 +61,7 @@ class Question:
     def subject(self) -> str:
         """One line of plain text: the workflow, and the step that asks."""
         line = f"{self.workflow_id}: {self.suspension.name}"
-        return printable(line[:MAX_SUBJECT], keep="")
+        return safe_text(line, MAX_SUBJECT)
 
     @property
     def body(self) -> str:
@@ -112,8 +112,8 @@ class Question:
 
     def __str__(self) -> str:
         return (
-            f"Step {self.suspension.name!r} of run {self.run_id!r} of workflow "
-            f"{self.workflow_id!r} asks for an answer"
+            f"Step {self.suspension.name!r} of run {safe_text(self.run_id)!r} of workflow "
+            f"{safe_text(self.workflow_id)!r} asks for an answer"
         )
 
 

@@ -27,6 +27,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from mastra_workflows.models import JSON
+from mastra_workflows.text import decode
 
 MAX_SHOWN = 120
 
@@ -39,7 +40,7 @@ def parse_schema(text: object) -> dict[str, Any] | None:
     """
     if isinstance(text, str):
         try:
-            text = json.loads(text)
+            text = decode(text)
         except ValueError:
             return None
     if isinstance(text, dict) and isinstance(text.get("json"), dict):

@@ -6,7 +6,6 @@ once more; servers 1.0 to 1.4 end with a line ``data: [DONE]`` that is no record
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 from mastra_workflows.errors import BodyTooLargeError, NotMastraError
 from mastra_workflows.models import Event, from_millis
+from mastra_workflows.text import decode, safe_text
 
 SEPARATOR = b"\x1e"
 DONE = b"data: [DONE]"
@@ -169,14 +169,18 @@ def parse_record(record: bytes) -> Event:
         NotMastraError: it is no JSON object.
     """
     try:
-        data = json.loads(record)
+        data = decode(record)
         if isinstance(data, str):
-            data = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise NotMastraError(f"A record of the stream is not JSON: {record[:80]!r}") from error
+            data = decode(data)
+    except ValueError as error:
+        raise NotMastraError(f"A record of the stream is not JSON: {_start(record)}") from error
     if not isinstance(data, dict):
-        raise NotMastraError(f"A record of the stream is not a JSON object: {record[:80]!r}")
+        raise NotMastraError(f"A record of the stream is not a JSON object: {_start(record)}")
     return _event(data)
+
+
+def _start(record: bytes) -> str:
+    return safe_text(record[:80].decode(errors="replace"))
 
 
 def _event(data: Mapping[str, Any]) -> Event:

@@ -31,9 +31,11 @@ from mastra_workflows.models import (
     from_millis,
 )
 from mastra_workflows.schemas import parse_schema
+from mastra_workflows.text import decode, safe_text
 
 META = "__workflow_meta"
 MAX_SHOWN = 300
+MAX_ISSUES = 20
 UNKNOWN_WORKFLOW = re.compile(r"Workflow (with ID .* )?not found")
 
 
@@ -55,7 +57,9 @@ def check(response: Response) -> Response:
         raise _not_json(response)
     said = server_message(response)
     if 300 <= status < 400:
-        target = response.headers.get("location", "elsewhere").partition("?")[0]
+        target = safe_text(
+            response.headers.get("location", "elsewhere").partition("?")[0], MAX_SHOWN
+        )
         raise NotMastraError(
             f"The server answered {status} and points to {target}. Redirects are not followed, "
             "since a POST would arrive as a GET: give the final address as the base URL."
@@ -77,7 +81,7 @@ def is_success(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def _not_json(response: Response) -> NotMastraError:
-    kind = response.headers.get("content-type", "no content type")
+    kind = safe_text(response.headers.get("content-type", "no content type"), MAX_SHOWN)
     what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
     return NotMastraError(
         f"The answer is {what}. Is the base URL that of a Mastra server, with the right API "
@@ -106,25 +110,25 @@ def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
 def server_message(response: Response) -> str:
     """What an error answer says, shortened to one line of plain text."""
     try:
-        data = json.loads(response.content)
-    except (ValueError, RecursionError):
+        data = decode(response.content)
+    except ValueError:
         data = None
     if isinstance(data, dict):
-        message = str(data.get("error") or data.get("message") or "")
+        message = safe_text(data.get("error") or data.get("message") or "", MAX_SHOWN)
         issues = data.get("issues")
         if isinstance(issues, list):
             message += "".join(
-                f"; {issue.get('field')}: {issue.get('message')}"
-                for issue in issues
+                f"; {safe_text(issue.get('field'), MAX_SHOWN)}: "
+                f"{safe_text(issue.get('message'), MAX_SHOWN)}"
+                for issue in issues[:MAX_ISSUES]
                 if isinstance(issue, dict)
             )
         text = message
     elif "html" in response.headers.get("content-type", ""):
         text = "an HTML page"
     else:
-        text = response.content[:MAX_SHOWN].decode(errors="replace")
-    text = " ".join(text.split())
-    return text[:MAX_SHOWN] or "(nothing more)"
+        text = response.content[: 4 * MAX_SHOWN].decode(errors="replace")
+    return safe_text(text, MAX_SHOWN) or "(nothing more)"
 
 
 def _retry_after(response: Response) -> float | None:
@@ -143,8 +147,8 @@ def parse_json(response: Response) -> Any:
         NotMastraError: it is something else, or half of it.
     """
     try:
-        return json.loads(check(response).content)
-    except (ValueError, RecursionError) as error:
+        return decode(check(response).content)
+    except ValueError as error:
         raise _not_json(response) from error
 
 
@@ -233,8 +237,8 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     snapshot = row.get("snapshot")
     if isinstance(snapshot, str):
         try:
-            snapshot = json.loads(snapshot)
-        except (ValueError, RecursionError) as error:
+            snapshot = decode(snapshot)
+        except ValueError as error:
             raise NotMastraError(f"The snapshot of run {run_id!r} is no JSON.") from error
     if isinstance(snapshot, dict):  # a raw row: the steps are in `context`, with the input
         context = dict(_mapping(snapshot.get("context")))

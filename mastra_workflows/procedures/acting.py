@@ -153,7 +153,7 @@ def _path(run: WorkflowRun, step: str | Sequence[str]) -> StepPath:
     """A step's path; a name is looked up among the run's steps, since an id may have dots in it."""
     if not isinstance(step, str):
         return tuple(step)
-    return next((known.path for known in run.steps if known.name == step), (step,))
+    return next((known.path for known in run.steps if ".".join(known.path) == step), (step,))
 
 
 def _act(server: Server, request: api.Request, what: str) -> Procedure[None]:

@@ -14,7 +14,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnknownWorkflowError,
 )
-from mastra_workflows.models import Suspension, WorkflowDetails, WorkflowRun
+from mastra_workflows.models import MAX_NAME, Suspension, WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
     Procedure,
@@ -24,6 +24,10 @@ from mastra_workflows.procedures._effects import (
     send,
     through_outage,
 )
+from mastra_workflows.text import safe_text
+
+MAX_WORKFLOWS = 50
+"""How many workflows an error names."""
 
 DETAILS_AGE = 60.0
 """Seconds for which a workflow's details are trusted before they are read again."""
@@ -71,7 +75,9 @@ def _which_instead(server: Server, workflow_id: str) -> Procedure[str]:
             )
     if not known:
         return f"{text} It has none at all."
-    return f"{text} It has: {', '.join(repr(workflow.key) for workflow in known)}."
+    names = ", ".join(repr(safe_text(workflow.key, MAX_NAME)) for workflow in known[:MAX_WORKFLOWS])
+    more = len(known) - MAX_WORKFLOWS
+    return f"{text} It has: {names}{f' and {more:,} more' if more > 0 else ''}."
 
 
 def list_workflows(server: Server) -> Procedure[tuple[WorkflowDetails, ...]]:

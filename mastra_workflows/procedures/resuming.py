@@ -25,7 +25,7 @@ from mastra_workflows.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun
+from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, named
 from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import (
     Heard,
@@ -39,6 +39,7 @@ from mastra_workflows.procedures.reading import details, generation, read_run, u
 from mastra_workflows.procedures.starting import error_text, reasons, shows_execution
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import problems
+from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +227,7 @@ def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension
         return _all_items(at_step, answer)
     if len(meant) == 1:
         return meant[0]
-    names = ", ".join(repr(item.name) for item in run.suspensions) or "none that can be named"
+    names = named(run.suspensions) or "none that can be named"
     if meant:
         raise NotSuspendedError(
             f"Run {run.run_id!r} of workflow {run.workflow_id!r} waits at several places: {names}. "
@@ -244,7 +245,7 @@ def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension
 
 
 def _all_items(items: tuple[Suspension, ...], answer: Answer) -> Suspension:
-    names = ", ".join(repr(item.name) for item in items)
+    names = named(items)
     if answer.for_each_index is not None:
         raise UnsupportedError(
             f"This server cannot resume one item of a foreach; it would give the same answer to "
@@ -299,14 +300,14 @@ def _refusal(
         lines = reasons(said)
         return InvalidResumeDataError(
             f"The server refused the resume data for step {meant.name!r}: "
-            f"{'; '.join(lines) or said}. {run}.",
+            f"{'; '.join(lines) or safe_text(said)}. {run}.",
             problems=lines,
         )
     if TOO_LATE in said and not waits_at(run, meant):
         return NotSuspendedError(
             f"Step {meant.name!r} is not suspended any more; somebody else resumed it. {run}.", run
         )
-    reason = f": {said}" if said else "; it has not moved since the resume was sent"
+    reason = f": {safe_text(said)}" if said else "; it has not moved since the resume was sent"
     return ResumeRefusedError(
         f"The server did not resume step {meant.name!r}{reason}. {run}. It can be resumed again.",
         run,

@@ -40,6 +40,7 @@ from mastra_workflows.procedures.reading import (
 )
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import problems, unknown_fields
+from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +133,10 @@ def _not_started(
     workflow_id: str, run_id: str, last: Event | None, seconds: float
 ) -> InvalidInputError | RunNotStartedError:
     who = f"run {run_id!r} of workflow {workflow_id!r}"
-    said = error_text(last)
+    text = error_text(last)
+    said = safe_text(text)
     if said.startswith("Invalid input data"):
-        lines = reasons(said)
+        lines = reasons(text)
         return InvalidInputError(
             f"The server refused the input of {who}: {'; '.join(lines) or said}. "
             "Nothing was executed.",
@@ -156,9 +158,15 @@ def error_text(event: Event | None) -> str:
     return str(error or "")
 
 
+MAX_REASON = 300
+MAX_REASONS = 20
+"""How many characters of how many reasons an error shows."""
+
+
 def reasons(said: str) -> list[str]:
     """The places that a server's "Invalid ... data" names, one line each below the first."""
-    return [line.strip("- ") for line in said.splitlines()[1:] if line.strip()]
+    lines = [safe_text(line.strip("- "), MAX_REASON) for line in said.splitlines()[1:]]
+    return [line for line in lines if line][:MAX_REASONS]
 
 
 def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[None]:
