@@ -31,10 +31,16 @@ T = TypeVar("T")
 class Send:
     """Send a request; the answer is its `Response`, whatever its status.
 
+    Attributes:
+        request: the request.
+        within: seconds until the driver gives up, even if the answer makes progress. The
+            settings of the client hold beside it.
+
     The driver raises `ConnectionFailedError` when there is no whole answer.
     """
 
     request: Request
+    within: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,10 @@ Effect = Send | Sleep | Listen | Open
 Procedure = Generator[Effect, Any, T]
 
 
+LEAST_SECONDS = 5.0
+"""What each request is given, however little time is left: the last poll of a wait is sent when
+its time is over."""
+
 MOST_UNDER_WAY = 10_000
 
 UNDER_WAY_SECONDS = 5.0
@@ -162,15 +172,20 @@ class Server:
         retry: how transient failures are retried.
         check_data: whether data is checked against the workflow's schemas before it is sent.
         start_timeout: seconds that a server may take to show that a run executes, or goes on.
+        timeout: seconds that one answer may take until it begins; see `Settings`.
         clock: seconds from any start; virtual in tests.
         known: what has been learnt so far; shared by every view of the same server.
+        deadline: the time on the clock after which no request is repeated, and by which each is
+            given up.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     check_data: bool = True
     start_timeout: float = 30.0
+    timeout: float = 30.0
     clock: Callable[[], float] = time.monotonic
     known: Known = field(default_factory=Known)
+    deadline: float = inf
 
     @classmethod
     def of(cls, settings: Settings, known: Known) -> Server:
@@ -180,11 +195,20 @@ class Server:
             retry=settings.retry or RetryPolicy(),
             check_data=settings.check_data,
             start_timeout=settings.start_timeout,
+            timeout=settings.timeout,
         )
 
     def patient(self, seconds: float) -> Server:
         """The same server, asked for longer."""
         return replace(self, retry=replace(self.retry, seconds=seconds))
+
+    def until(self, deadline: float) -> Server:
+        """The same server, asked until a time on its clock."""
+        return replace(self, deadline=deadline)
+
+    def ask(self, request: Request) -> Send:
+        """The effect that sends a request, limited by the deadline."""
+        return Send(request, max(LEAST_SECONDS, self.deadline - self.clock()))
 
 
 def sleep(seconds: float) -> Procedure[None]:
@@ -244,7 +268,10 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
             )
         failing = True
 
-    result = yield from repeat(server, server.retry.retrying(say), attempt)
+    retrying = server.retry.retrying(say)
+    stop = retrying.stop
+    retrying.stop = lambda state: stop(state) or server.clock() >= server.deadline
+    result = yield from repeat(server, retrying, attempt)
     if failing:
         log.warning("The Mastra server answers again.")
     return result
@@ -261,7 +288,7 @@ def send(server: Server, request: Request) -> Procedure[Response]:
     """
 
     def once() -> Procedure[Response]:
-        response: Response = yield Send(request)
+        response: Response = yield server.ask(request)
         return check(response)
 
     if not request.repeatable:

@@ -18,7 +18,6 @@ from mastra_workflows.models import MAX_NAME, Suspension, WorkflowDetails, Workf
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
     Procedure,
-    Send,
     Server,
     repeat,
     send,
@@ -41,7 +40,7 @@ def generation(server: Server) -> Procedure[Generation]:
 
 def _generation_now(server: Server) -> Procedure[Generation]:
     def ask() -> Procedure[Response]:
-        response: Response = yield Send(api.system_packages())
+        response: Response = yield server.ask(api.system_packages())
         return response if response.status_code == 404 else api.check(response)
 
     which, version = api.parse_server((yield from through_outage(server, ask)))

@@ -147,12 +147,16 @@ def wait(
         if saves_a_look:
             saves_a_look = False
             yield from rest(options.poll_interval)
+        now = server.clock()
+        end = inf
         if options.timeout:  # a single look (0) may take as long as the outage that it meets
-            left = began + options.timeout - server.clock()
-            patience = min(options.outage_timeout, max(0.0, left))
+            end = began + options.timeout
+            patience = min(options.outage_timeout, max(0.0, end - now))
+        # The first request may be slow: an outage begins when it has failed.
+        deadline = min(end, now + server.timeout + options.outage_timeout)
         run = None
         try:
-            run = yield from read_run(server.patient(patience), workflow_id, run_id)
+            run = yield from read_run(server.patient(patience).until(deadline), workflow_id, run_id)
         finally:
             observer.looked(in_vain=run is None)
         if options.on_look is not None:

@@ -23,6 +23,7 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import WorkflowRun
 from mastra_workflows.policy import JITTER
 from mastra_workflows.procedures import WaitOptions, wait
+from mastra_workflows.procedures._effects import LEAST_SECONDS
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Slow, World
 
@@ -278,3 +279,26 @@ def test_unavailable_for_ever_says_what_the_server_said(world: World) -> None:
     with pytest.raises(ServerLostError, match="429: slow down") as caught:
         waiting(world)
     assert isinstance(caught.value.__cause__, UnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"timeout": 60}, 60 + LEAST_SECONDS),
+        ({"timeout": 60, "outage_timeout": 1000}, 60 + LEAST_SECONDS),
+        ({"outage_timeout": 100}, 30 + 100 + LEAST_SECONDS),
+        ({"outage_timeout": 0}, 30 + LEAST_SECONDS),
+    ],
+)
+@pytest.mark.parametrize("polls", [0, 3])
+def test_no_request_outlives_the_wait_or_the_outage(
+    world: World, options: Any, most: float, polls: int
+) -> None:
+    world.on_run(*["running"] * polls, Slow(world.recorded("success"), 1e6))
+    polled: list[float] = []
+    began = world.now
+    with pytest.raises(ServerLostError):
+        waiting(world, **options, observe=False, on_look=lambda _: polled.append(world.now))
+    since = began if "timeout" in options else max(polled, default=began)
+    assert len(polled) == polls
+    assert world.now - since <= most + 1

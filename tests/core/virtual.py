@@ -138,16 +138,19 @@ class World:
                 self.sleeps.append(seconds)
                 self.now += max(seconds, 1e-6)  # a clock moves with the shortest sleep
                 return None
-            case Send(request):
-                return self._answer(request)
+            case Send(request, within):
+                return self._answer(request, within)
             case Listen():
                 return self._listen(effect)
         raise AssertionError(effect)
 
-    def _answer(self, request: Request) -> Any:
+    def _answer(self, request: Request, within: float = inf) -> Any:
         self.requests.append(request)
         scripted = self._script(request)
         if isinstance(scripted, Slow):
+            if scripted.seconds > within:
+                self.now += within
+                raise LOST
             self.now += scripted.seconds
             scripted = scripted.answer
         if isinstance(scripted, BaseException):
