@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.studio import check_studio_url
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +86,12 @@ def studio_url(connection: ConnectionLike) -> str | None:
     """Where the connection says that Mastra Studio is served; None if it does not.
 
     Raises:
-        ConfigurationError: what it says is no URL.
+        ConfigurationError: it is no http or https address; see `check_studio_url`.
     """
     extra = _extra(connection)
     if "studio_url" not in extra:
         return None
-    url = _text(extra, "studio_url")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigurationError("Extra 'studio_url' does not begin with http:// or https://.")
-    return url
+    return check_studio_url(extra["studio_url"])
 
 
 def secrets(arguments: ClientArguments) -> set[str]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from urllib.parse import quote, urlsplit
 
 from mastra_workflows.models import JSON
 from mastra_workflows.text import printable
@@ -20,6 +21,9 @@ MAX_TEXT = 4_000
 MAX_CELL = 120
 MAX_ROWS = 100
 MAX_COLUMNS = 8
+
+URL_CHARACTERS = "/:?#@!$&*+,;=%[]~"
+"""What an address keeps as it is; what would end a link (brackets, quotes, spaces) is encoded."""
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
 LINE_START = re.compile(r"^( *)([-+=]|\d+[.)])")
@@ -140,6 +144,22 @@ def _kept(line: str) -> str:
     stripped = line.lstrip(" \t")
     indent = line[: len(line) - len(stripped)].expandtabs(4)
     return "\u00a0" * len(indent) + inline(stripped)
+
+
+def link(text: str, url: str | None) -> str:
+    """A link to a web page; empty for an address that no browser should be sent to.
+
+    Args:
+        text: what is shown.
+        url: the address; anything but http and https (``javascript:``, ``data:``) is left out.
+    """
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return ""
+    return f"[{inline(text)}]({quote(parts.geturl(), safe=URL_CHARACTERS, errors='replace')})"
 
 
 def fenced(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import Form
-from mastra_workflows.markdown import code, inline, shown
+from mastra_workflows.markdown import code, inline, link, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
 from mastra_workflows.policy import require_choice
 from mastra_workflows.text import safe_text
@@ -71,7 +71,7 @@ class Question:
             shown(self.suspension.payload),
             f"Step {code(self.suspension.name)} of workflow {code(self.workflow_id)}, "
             f"run {code(self.run_id)}.",
-            f"[See the run in Mastra Studio]({self.url})" if self.url else "",
+            link("See the run in Mastra Studio", self.url),
         ]
         return "\n\n".join(part for part in parts if part)
 

@@ -16,7 +16,7 @@ from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.settings import Settings
-from mastra_workflows.studio import run_url
+from mastra_workflows.studio import check_studio_url, run_url
 from prefect_mastra import _logs
 from prefect_mastra.identity import run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun
@@ -106,6 +106,8 @@ class MastraServer(Block):
         """Refuse settings that cannot work, as soon as there is a block with them."""
         # A CA bundle need only be there where flows run; get_client looks for it.
         Settings(**self._settings())
+        if self.studio_url:
+            check_studio_url(self.studio_url)
 
     def get_client(self) -> MastraClient:
         """A new client of the server; use it in a ``with`` statement, or close it.
@@ -123,7 +125,8 @@ class MastraServer(Block):
 
     def run_url(self, workflow_id: str, run_id: str) -> str | None:
         """The page of a run in Mastra Studio; None without a ``studio_url``."""
-        return run_url(self.studio_url, workflow_id, run_id)
+        studio_url = check_studio_url(self.studio_url) if self.studio_url else None
+        return run_url(studio_url, workflow_id, run_id)
 
     def _client_arguments(self) -> dict[str, Any]:
         return {

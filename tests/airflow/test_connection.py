@@ -137,9 +137,10 @@ def test_extras_as_a_form_gives_them() -> None:
     assert studio_url(given) is None
 
 
-def test_a_studio_url_must_be_one() -> None:
-    with pytest.raises(ConfigurationError, match="'studio_url' does not begin with http"):
-        studio_url(connection(host=URL, extra={"studio_url": "studio.example"}))
+@pytest.mark.parametrize("url", ["studio.example", "javascript:alert(1)//x", 5])
+def test_a_studio_url_is_an_http_address(url: object) -> None:
+    with pytest.raises(ConfigurationError, match="studio_url: "):
+        studio_url(connection(host=URL, extra={"studio_url": url}))
 
 
 def test_unknown_extras_are_named(caplog: pytest.LogCaptureFixture) -> None:

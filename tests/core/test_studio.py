@@ -1,0 +1,75 @@
+"""Links to Mastra Studio: which addresses are taken, and what Markdown makes of them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.markdown import link
+from mastra_workflows.models import Suspension
+from mastra_workflows.questions import Question
+from mastra_workflows.studio import check_studio_url, run_url
+
+WRONG = [
+    "javascript:alert(1)",
+    "javascript://studio.example/%0aalert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "file:///etc/passwd",
+    "ftp://studio.example",
+    "//studio.example",
+    "studio.example",
+    "https://",
+    "http://[",
+    "http://studio.example:port",
+    "",
+    None,
+    5,
+    b"https://studio.example",
+    ["https://studio.example"],
+]
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_refuses_what_is_no_http_address(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^studio_url: "):
+        check_studio_url(value)
+
+
+def test_refuses_credentials_without_repeating_them() -> None:
+    with pytest.raises(ConfigurationError, match="user or password") as refused:
+        check_studio_url("https://ada:pa55word@studio.example")
+    assert "pa55word" not in str(refused.value)
+
+
+def test_keeps_an_ordinary_address() -> None:
+    for url in ("https://studio.example", "http://127.0.0.1:4111/studio/?tab=a%20b#x"):
+        assert check_studio_url(f" {url} ") == url
+
+
+@given(st.text() | st.none() | st.integers() | st.binary() | st.lists(st.text()))
+def test_any_value_is_taken_or_refused(value: object) -> None:
+    try:
+        url = check_studio_url(value)
+    except ConfigurationError:
+        return
+    assert urlsplit(url).scheme in ("http", "https")
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_run_has_one_link(path: str, workflow_id: str, run_id: str) -> None:
+    url = run_url(check_studio_url(f"https://studio.example/{path}"), workflow_id, run_id)
+    html = MarkdownIt("commonmark").render(link("See the run", url))
+    assert html.count("<a ") == 1
+    assert html.startswith('<p><a href="https://studio.example/')
+    assert html.endswith('">See the run</a></p>\n')
+
+
+@pytest.mark.parametrize("url", [*WRONG[:5], "javascript:alert(1)//https://x"])
+def test_a_question_leaves_a_dangerous_link_out(url: str) -> None:
+    question = Question("refundApproval", "r1", Suspension(step=("approve",), payload={}), url=url)
+    assert "](" not in question.body
