@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -241,7 +242,9 @@ class MastraAskingTask(MastraWaitingTask):
         more: dict[str, Any] = {"mastra_question": question, "mastra_refusal": refusal}
         for notifier in self.notifiers:
             try:
-                notifier({**context, **more})
+                # A copy: a notifier renders its template fields in place, so the next call would
+                # render the text of the server that this one has put into them.
+                copy.copy(notifier)({**context, **more})
             except Exception:  # the form is on the page whether or not everybody has heard of it
                 self.log.exception("A notifier failed; the question is asked all the same.")
 

@@ -24,7 +24,7 @@ from airflow_provider_mastra.asking_task import MastraAskingTask
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.models import JSON
+from mastra_workflows.questions import first_of_each_step, questions
 
 
 def ask_in_turn(
@@ -95,8 +95,11 @@ def ask_each(
     return last
 
 
-def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[dict[str, JSON]]:
-    """What a run asks now, as arguments of a `MastraAskAndResumeOperator` for each question.
+def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[dict[str, str]]:
+    """List what a run asks now, as arguments of a `MastraAskAndResumeOperator` for each question.
+
+    Airflow renders what ``expand_kwargs`` takes from an XCom as templates. So a question is named
+    by its key, of ``a-z``, ``0-9`` and ``-``; no text of the server is among the arguments.
 
     A server before 1.26 gives an answer to every item of a ``foreach`` that waits; there its items
     are one question.
@@ -107,17 +110,10 @@ def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[d
     """
     with MastraHook(mastra_conn_id) as hook:
         client = hook.get_conn()
-        run = client.get_workflow(outcome["workflow_id"]).run(outcome["run_id"]).read()
-        chooses_items = client.chooses_items
-    listed = []
-    for suspension in run.suspensions:
-        found: dict[str, Any] = suspension.to_dict()
-        if not chooses_items and suspension.for_each_index is not None:
-            found["for_each_index"] = found["suspended_at"] = None
-        which = {name: found[name] for name in ("step", "for_each_index", "suspended_at")}
-        if which not in listed:
-            listed.append(which)
-    return listed
+        asked = questions(client.get_workflow(outcome["workflow_id"]).run(outcome["run_id"]).read())
+        if not client.chooses_items:
+            asked = tuple(first_of_each_step(asked))
+    return [{"question_key": question.key} for question in asked]
 
 
 def _arguments(run: MastraAskingTask, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class MastraAskAndResumeOperator(MastraAskingTask):
             (templated)
         suspended_at: since when the step asks, as its entry in ``suspensions`` says; None for
             whenever. (templated)
+        question_key: the question, by its `Question.key`, in place of the three before; None for
+            whichever is asked. It is not templated: unlike a step's name it can be mapped with
+            ``expand_kwargs``, which Airflow renders.
         **kwargs: ``answers``, ``response_timeout`` and more: see `MastraAskingTask`;
             ``deferrable``, ``timeout`` and more: see `MastraWaitingTask`; ``mastra_conn_id``; and
             everything that a `BaseOperator` takes.
@@ -58,6 +61,7 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         step: str | Sequence[str] | None = None,
         for_each_index: int | str | None = None,
         suspended_at: str | None = None,
+        question_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(workflow_id=workflow_id, run_id=run_id, on_suspend="ask", **kwargs)
@@ -65,10 +69,13 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         self.step = step
         self.for_each_index = for_each_index
         self.suspended_at = suspended_at
+        self.question_key = question_key
 
     @property
     def place(self) -> str:
-        """Where the run asks, in one word: ``inner.approve`` or ``review[2]``."""
+        """Where the run asks, in one word: ``inner.approve``, ``review[2]``, or ``review-2``."""
+        if self.question_key is not None:
+            return self.question_key.rpartition("-")[0]
         step = self.step or ""
         item = "" if self.for_each_index is None else f"[{self.for_each_index}]"
         return (step if isinstance(step, str) else ".".join(step)) + item
@@ -79,6 +86,8 @@ class MastraAskAndResumeOperator(MastraAskingTask):
 
     def is_mine(self, question: Question) -> bool:
         """Whether the question is the one that the gate is for."""
+        if self.question_key is not None:
+            return question.key == self.question_key
         wanted = Answer(
             step=self.step,
             for_each_index=as_index(self.for_each_index),

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const SECRET = '{{ conn.secretdb.password ~ var.value.api_key }}';
+const SECRET = "{{ conn['secretdb']['password'] ~ var['value']['api_key'] }}";
 
 // How a program ends: what its step returns, or throws as an error's message.
 const TEXTS = {
