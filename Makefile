@@ -38,6 +38,7 @@ PREFECT_OLDEST := .build/prefect-oldest/$(READY)
 AIRFLOW_BENCHMARK := .build/airflow-benchmark/$(READY)
 SERVER := example_dags/mastra_server/node_modules/.ready
 SERVER_0 := example_dags/mastra_server/v0/node_modules/.ready
+BUILDS := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/servers/builds/*/package.json))
 JAVASCRIPT := benchmarks/javascript/node_modules/.ready
 
 # $(call each,verb,targets): makes each target, the later ones too when one fails, and fails then.
@@ -48,7 +49,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 .PHONY: help setup demo playground playground-prefect server test test-core test-airflow \
 	test-prefect test-faults test-system test-system-airflow test-system-prefect test-compat \
 	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
-	soak bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
+	soak test-servers test-latest bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
 	bench-import lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
@@ -123,6 +124,10 @@ test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The ol
 	@echo "==> Tests on the oldest Prefect"
 	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
 
+test-servers: $(CORE) $(SERVER) $(SERVER_0) $(BUILDS) ## Every Mastra server that users run; writes the tables of docs/servers.md
+	@echo "==> Conformance of Mastra servers"
+	@CONFORMANCE=docs/servers.md .build/core/bin/python -m pytest tests/servers $(ARGS)
+
 reliability: ## Break everything on purpose; writes the tables of docs/reliability.md
 	@$(call each,reliability,reliability-airflow reliability-prefect)
 
@@ -186,7 +191,7 @@ mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildc
 
 lint-core: $(CORE)
 	@echo "==> mypy of the shared part"
-	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core \
+	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core tests/servers/*.py \
 		$(filter-out benchmarks/airflow% benchmarks/prefect%,$(wildcard benchmarks/*.py)) \
 		benchmarks/contenders)
 
@@ -231,7 +236,7 @@ lock: $(TOOLS) ## Write the lock files anew
 		-o requirements/airflow-benchmark.txt
 
 clean: ## Remove everything that these targets made
-	@rm -rf .build dist $(dir $(SERVER) $(SERVER_0) $(JAVASCRIPT))
+	@rm -rf .build dist $(dir $(SERVER) $(SERVER_0) $(JAVASCRIPT) $(BUILDS))
 
 $(TOOLS): requirements/tools.txt
 	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \

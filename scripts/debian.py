@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from scripts.processes import ServiceError
 
 INSTALL_SECONDS = 600.0
+POLICY = Path("/usr/sbin/policy-rc.d")
+# Asked by installation scripts: with status 101 it forbids them to start a service.
 
 
 def may_install() -> bool:
@@ -25,6 +28,23 @@ def install(package: str) -> None:
     print(f"Installing Debian's package {package!r}", flush=True)
     _apt_get("update")
     _apt_get("install", "--yes", "--no-install-recommends", package)
+
+
+def install_without_service(package: str) -> None:
+    """As `install`, and nothing of the package is started: its programs are for our own use.
+
+    Raises:
+        ServiceError: it cannot be installed from here; tells why.
+    """
+    if POLICY.exists():  # of a container, say, where nothing is started anyway
+        install(package)
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        install(package)
+    finally:
+        POLICY.unlink()
 
 
 def _apt_get(*arguments: str) -> None:

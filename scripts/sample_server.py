@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -58,6 +59,8 @@ class SampleServer:
         request_timeout: seconds after which the server cuts a request with a 504.
         workflows: a module whose ``defineWorkflows`` gives the server more workflows than the
             sample ones.
+        program: another program to boot, with the same options and ready line.
+        environment: more environment variables for it.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class SampleServer:
         token: str | None = None,
         request_timeout: float = 180.0,
         workflows: Path | None = None,
+        program: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.generation: Generation = generation
         self._temporary = None
@@ -80,6 +85,8 @@ class SampleServer:
         self._token = token
         self._request_timeout = request_timeout
         self._workflows = workflows
+        self._program = program or SERVER_FOLDERS[generation] / "server.mjs"
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: dict[str, Any] = {}
 
@@ -143,6 +150,7 @@ class SampleServer:
         environment.pop(WORKFLOWS_VARIABLE, None)
         if self._workflows is not None:
             environment[WORKFLOWS_VARIABLE] = str(self._workflows.resolve())
+        environment.update(self._environment)
         self.database.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             offset = log.tell()
@@ -208,11 +216,10 @@ class SampleServer:
         return "\n".join(text.splitlines()[-lines:])
 
     def _command(self, node: Path) -> list[str]:
-        folder = SERVER_FOLDERS[self.generation]
+        folder = self._program.parent
         if not (folder / "node_modules").is_dir():
-            where = folder.relative_to(ROOT)
-            raise SampleServerError(f"The packages of {where} are not installed: run `make setup`")
-        command = [str(node), str(folder / "server.mjs"), "--exit-with-stdin"]
+            raise SampleServerError(f"The packages of {folder} are not installed: run `make setup`")
+        command = [str(node), str(self._program), "--exit-with-stdin"]
         command += ["--port", str(self._port), "--database", str(self.database)]
         command += ["--request-timeout", str(self._request_timeout)]
         return command if self._token is None else [*command, "--auth"]

@@ -6,6 +6,7 @@ import { createClient } from '@libsql/client';
 import { Mastra } from '@mastra/core/mastra';
 import { SimpleAuth } from '@mastra/core/server';
 import { createStep, createWorkflow } from '@mastra/core/workflows';
+import * as evented from '@mastra/core/workflows/evented';
 import { MastraServer } from '@mastra/hono';
 import { LibSQLStore } from '@mastra/libsql';
 import { Hono } from 'hono';
@@ -21,7 +22,7 @@ const { version } = createRequire(import.meta.url)('@mastra/core/package.json');
 await runServer(version, async ({ port, host, token, requestTimeout, storageUrl, countsUrl }) => {
   const counts = await openCounts(createClient, countsUrl);
   const mastra = new Mastra({
-    workflows: await defineWorkflows({ createWorkflow, createStep, z, counts }),
+    workflows: await defineWorkflows({ createWorkflow, createStep, evented, z, counts }),
     storage: new LibSQLStore({ id: 'sample', url: storageUrl }),
     server: token && {
       auth: new SimpleAuth({ tokens: { [token]: { id: 'sample-user', name: 'Sample user' } } }),

@@ -1,6 +1,6 @@
 // The sample workflows, by the registry keys under which clients ask for them. One definition
 // serves both generations of Mastra: each server passes in its own createWorkflow and createStep,
-// its own zod as `z`, and `counts` (counts.mjs).
+// its own zod as `z`, `counts` (counts.mjs) and, for the modules of tests, `evented`.
 
 import { defineApprovals } from './workflows/approvals.mjs';
 import { defineImports } from './workflows/imports.mjs';

@@ -6,6 +6,7 @@ import { ConsoleLogger } from '@mastra/core/logger';
 import { Mastra } from '@mastra/core/mastra';
 import { SimpleAuth } from '@mastra/core/server';
 import { createStep, createWorkflow } from '@mastra/core/workflows';
+import * as evented from '@mastra/core/workflows/evented';
 import { createNodeServer } from '@mastra/deployer/server';
 import { LibSQLStore } from '@mastra/libsql';
 import { z } from 'zod';
@@ -18,7 +19,7 @@ const { version } = createRequire(import.meta.url)('@mastra/core/package.json');
 await runServer(version, async ({ port, host, token, requestTimeout, storageUrl, countsUrl }) => {
   const counts = await openCounts(createClient, countsUrl);
   const mastra = new Mastra({
-    workflows: await defineWorkflows({ createWorkflow, createStep, z, counts }),
+    workflows: await defineWorkflows({ createWorkflow, createStep, evented, z, counts }),
     storage: new LibSQLStore({ url: storageUrl }),
     telemetry: { enabled: false },
     // Its line on starting up names the port that was asked for, which may be 0.

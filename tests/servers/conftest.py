@@ -1,0 +1,100 @@
+"""The conformance suite's servers, and the marks that its tests leave in docs/servers.md."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from mastra_workflows import MastraClient
+from tests.servers import conformance_table as table
+from tests.servers.limits import FOOTNOTES, LIMITS
+from tests.servers.rig import TARGETS, Endpoint, Target, running
+
+_BY_NAME = {target.name: target for target in TARGETS}
+_seen: dict[str, table.Cells] = {}
+
+
+@pytest.fixture(scope="session", params=TARGETS, ids=lambda target: target.name)
+def target(request: pytest.FixtureRequest) -> Target:
+    """Each column in turn; pytest runs all tests of one before those of the next."""
+    chosen: Target = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def endpoint(target: Target) -> Iterator[Endpoint]:
+    """The column's servers."""
+    with running(target) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def client(endpoint: Endpoint) -> Iterator[MastraClient]:
+    """A client of them."""
+    with endpoint.client() as client:
+        yield client
+
+
+def unsupported(footnote: str) -> None:
+    """End a test that has shown that the server cannot do it, and that the client says so."""
+    assert footnote in FOOTNOTES
+    pytest.skip(footnote)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Expect those failures that are known, strictly: one that is mended fails the suite."""
+    for item in items:
+        feature, server = _place(item)
+        if footnote := LIMITS.get((feature, server)):
+            assert footnote in FOOTNOTES
+            item.add_marker(pytest.mark.xfail(strict=True, reason=footnote))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    feature, server = _place(item)
+    if server in _BY_NAME and (report.when == "call" or not report.passed):
+        marks = _seen.setdefault(_BY_NAME[server].table, {})
+        if marks.get((feature, server), table.PASSES).startswith(table.PASSES):
+            marks[feature, server] = _mark(report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what was seen."""
+    if (path := table.target_file()) is None or not _seen:
+        return
+    features = list(dict.fromkeys(_place(item)[0] for item in session.items))
+    features = [feature for feature in features if feature]
+    for name, cells in _seen.items():
+        servers = [target.name for target in TARGETS if target.table == name]
+        table.rewrite(path, name, cells, features, servers)
+    table.rewrite_footnotes(path, FOOTNOTES)
+
+
+def _mark(report: pytest.TestReport) -> str:
+    if report.passed:
+        return table.PASSES
+    if hasattr(report, "wasxfail"):
+        return f"{table.FAILS}[^{report.wasxfail.removeprefix('reason: ')}]"
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return f"{table.UNSUPPORTED}[^{report.longrepr[2].removeprefix('Skipped: ')}]"
+    return table.FAILS
+
+
+def _place(item: pytest.Item) -> tuple[str, str]:
+    """The row and the column of a test's cell; empty for what is no cell."""
+    mark = item.get_closest_marker("feature")
+    parameters = (
+        item.callspec.params
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else {}
+    )
+    target = parameters.get("target")
+    if mark is None or not isinstance(target, Target):
+        return "", ""
+    return mark.args[0].format(**parameters), target.name
