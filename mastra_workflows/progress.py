@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from mastra_workflows.api import step_of
-from mastra_workflows.models import MAX_NAME, Event, Step, StepPath, WorkflowRun
+from mastra_workflows.models import MAX_NAME, Event, Step, WorkflowRun
 from mastra_workflows.text import safe_text
 
 VERBS = {
@@ -43,7 +43,7 @@ class StepProgress:
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
-        self._seen: dict[StepPath, Step] = {}
+        self._seen: dict[str, Step] = {}
 
     def look(self, run: WorkflowRun) -> None:
         """Say what a record shows that is new."""
@@ -55,7 +55,7 @@ class StepProgress:
         step = step_of(event)
         if step is None:
             return
-        before = self._seen.get(step.path)
+        before = self._seen.get(_key(step))
         if before is not None:
             if _is_past(before, step):
                 return
@@ -64,12 +64,17 @@ class StepProgress:
         self._take(step)
 
     def _take(self, step: Step) -> None:
-        before = self._seen.get(step.path)
-        self._seen[step.path] = step
+        before = self._seen.get(_key(step))
+        self._seen[_key(step)] = step
         if before is None and step.status != "running" and step.started_at is not None:
             self._say(f"Step {step.name!r} started at {step.started_at:%H:%M:%S}")
         if before is None or _moved(before, step):
             self._say(f"Step {step.name!r} {describe(step)}")
+
+
+def _key(step: Step) -> str:
+    """What a step is called in records and events alike: an event's id is the whole path."""
+    return ".".join(step.path)
 
 
 def _is_past(before: Step, told: Step) -> bool:

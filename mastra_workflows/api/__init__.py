@@ -10,14 +10,12 @@ from mastra_workflows.api._answers import (
     parse_details,
     parse_json,
     parse_object,
-    parse_run,
-    parse_runs,
     parse_server,
     parse_workflows,
     server_message,
-    step_of,
-    step_paths,
 )
+from mastra_workflows.api._names import step_paths
+from mastra_workflows.api._records import parse_run, parse_runs, step_of
 from mastra_workflows.api._requests import (
     NO_HISTORY,
     Generation,

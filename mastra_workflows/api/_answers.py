@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+from mastra_workflows.api._names import StepNames
 from mastra_workflows.api._requests import Generation, Response
 from mastra_workflows.errors import (
     ApiError,
@@ -18,24 +18,15 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnknownWorkflowError,
 )
-from mastra_workflows.models import (
-    JSON,
-    Event,
-    RunFailure,
-    Step,
-    StepDetails,
-    StepPath,
-    Suspension,
-    WorkflowDetails,
-    WorkflowRun,
-    from_millis,
-)
+from mastra_workflows.models import JSON, StepDetails, StepPath, WorkflowDetails
 from mastra_workflows.schemas import parse_schema
 from mastra_workflows.text import decode, safe_text
 
-META = "__workflow_meta"
 MAX_SHOWN = 300
 MAX_ISSUES = 20
+Other = TypeVar("Other", str, None)
+
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 UNKNOWN_WORKFLOW = re.compile(r"Workflow (with ID .* )?not found")
 
 
@@ -160,6 +151,16 @@ def parse_object(response: Response) -> dict[str, Any]:
     return data
 
 
+def mapping(value: JSON) -> Mapping[str, Any]:
+    """An object of an answer; an empty one where something else is."""
+    return value if isinstance(value, dict) else {}
+
+
+def text_or(value: JSON, other: Other) -> str | Other:
+    """A text of an answer that is not empty; ``other`` where something else is."""
+    return value if isinstance(value, str) and value else other
+
+
 def parse_server(response: Response) -> tuple[Generation, tuple[int, ...] | None]:
     """Which generation answered `system_packages`, and its version where it tells."""
     if response.status_code == 404:
@@ -169,10 +170,16 @@ def parse_server(response: Response) -> tuple[Generation, tuple[int, ...] | None
         raise NotMastraError("The answer is JSON, but not about Mastra: it lists no packages.")
     for package in packages:
         if isinstance(package, dict) and package.get("name") == "@mastra/core":
-            numbers = str(package.get("version", "")).partition("-")[0].split(".")
-            if all(number.isdigit() for number in numbers):
-                return Generation.V1, tuple(map(int, numbers))
+            return Generation.V1, parse_version(package.get("version"))
     return Generation.V1, None
+
+
+def parse_version(text: object) -> tuple[int, ...] | None:
+    """A version's numbers without what follows a ``-``; None of what is no version."""
+    numbers = text.partition("-")[0] if isinstance(text, str) else ""
+    if not VERSION.fullmatch(numbers):
+        return None
+    return tuple(map(int, numbers.split(".")))
 
 
 def parse_workflows(response: Response) -> tuple[WorkflowDetails, ...]:
@@ -191,208 +198,31 @@ def parse_details(key: str, response: Response) -> WorkflowDetails:
 def _details(key: str, data: Mapping[str, Any]) -> WorkflowDetails:
     steps = {
         name: step
-        for name, step in _mapping(data.get("allSteps") or data.get("steps")).items()
+        for name, step in mapping(data.get("allSteps") or data.get("steps")).items()
         if isinstance(step, dict)
     }
     graph = data.get("stepGraph")
+    paths = StepNames(graph).paths(steps)
     return WorkflowDetails(
         key=key,
-        name=str(data.get("name") or key),
-        description=data.get("description"),
+        name=text_or(data.get("name"), key),
+        description=text_or(data.get("description"), None),
         input_schema=parse_schema(data.get("inputSchema")),
         output_schema=parse_schema(data.get("outputSchema")),
-        steps={path: _step_details(path, steps[".".join(path)]) for path in step_paths(steps)},
-        step_graph=tuple(graph) if isinstance(graph, list) else (),
+        steps={path: _step_details(path, steps[name]) for name, path in paths.items()},
+        step_graph=tuple(entry for entry in graph if isinstance(entry, dict))
+        if isinstance(graph, list)
+        else (),
     )
 
 
 def _step_details(path: StepPath, data: Mapping[str, Any]) -> StepDetails:
     return StepDetails(
         path=path,
-        description=data.get("description"),
+        description=text_or(data.get("description"), None),
         input_schema=parse_schema(data.get("inputSchema")),
         output_schema=parse_schema(data.get("outputSchema")),
         resume_schema=parse_schema(data.get("resumeSchema")),
         suspend_schema=parse_schema(data.get("suspendSchema")),
         is_workflow=bool(data.get("isWorkflow")) or data.get("component") == "WORKFLOW",
     )
-
-
-def parse_run(workflow_id: str, run_id: str, response: Response) -> WorkflowRun:
-    """The answer to `run_execution_result`, of either generation."""
-    return _run(workflow_id, run_id, parse_object(response))
-
-
-def parse_runs(workflow_id: str, response: Response) -> tuple[WorkflowRun, ...]:
-    """One page of `list_runs`. Its rows hold snapshots, on both generations."""
-    rows = parse_object(response).get("runs")
-    return tuple(
-        _run(workflow_id, str(row.get("runId")), row)
-        for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, dict)
-    )
-
-
-def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
-    snapshot = row.get("snapshot")
-    if isinstance(snapshot, str):
-        try:
-            snapshot = decode(snapshot)
-        except ValueError as error:
-            raise NotMastraError(f"The snapshot of run {run_id!r} is no JSON.") from error
-    if isinstance(snapshot, dict):  # a raw row: the steps are in `context`, with the input
-        context = dict(_mapping(snapshot.get("context")))
-        state: Mapping[str, Any] = {"payload": context.pop("input", None), **snapshot}
-        steps: Mapping[str, Any] = context
-    else:
-        state = row
-        steps = _mapping(row.get("steps"))
-    if not isinstance(state.get("status"), str):
-        raise NotMastraError("The answer is JSON, but no workflow run: it has no status.")
-    records = {
-        name: data
-        for name, data in steps.items()
-        if isinstance(data, dict) and isinstance(data.get("status"), str)
-    }
-    return WorkflowRun(
-        workflow_id=workflow_id,
-        run_id=run_id,
-        status=state["status"],
-        result=state.get("result"),
-        error=_failure(state.get("error")),
-        payload=state.get("payload"),
-        steps=tuple(_step(path, records[".".join(path)]) for path in step_paths(records)),
-        suspensions=tuple(_suspensions(records)) if state["status"] == "suspended" else (),
-        resource_id=row.get("resourceId"),
-        created_at=from_millis(row.get("createdAt")),
-        updated_at=from_millis(row.get("updatedAt")),
-    )
-
-
-def _mapping(value: JSON) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def step_paths(names: Iterable[str]) -> list[StepPath]:
-    """Names such as ``inner.approve`` as paths; a dot in a step's own id is no boundary.
-
-    A nested workflow is always listed itself, beside the steps that it holds.
-    """
-    known = list(names)
-    return [_split(name, known) for name in known]
-
-
-def _split(name: str, known: Sequence[str]) -> StepPath:
-    parents = [other for other in known if name.startswith(f"{other}.")]
-    if not parents:
-        return (name,)
-    parent = max(parents, key=len)
-    return (*_split(parent, known), name[len(parent) + 1 :])
-
-
-def _step(path: StepPath, data: Mapping[str, Any]) -> Step:
-    return Step(
-        path=path,
-        status=data["status"],
-        payload=data.get("payload"),
-        output=data.get("output"),
-        error=_failure(data.get("error")),
-        suspend_payload=_without_meta(data.get("suspendPayload")),
-        resume_payload=data.get("resumePayload"),
-        started_at=from_millis(data.get("startedAt")),
-        ended_at=from_millis(data.get("endedAt")),
-        suspended_at=from_millis(data.get("suspendedAt")),
-        resumed_at=from_millis(data.get("resumedAt")),
-    )
-
-
-def step_of(event: Event) -> Step | None:
-    """The step that an event tells of, as far as it does; None if it tells of none.
-
-    A nested workflow's steps come with the names of the workflows around them in their ids.
-    """
-    data = event.current_step
-    if data is None or not isinstance(data.get("id"), str):
-        return None
-    status = data.get("status") or _STATUS_BY_EVENT.get(event.type)
-    return _step((data["id"],), {**data, "status": status}) if status else None
-
-
-_STATUS_BY_EVENT = {
-    "workflow-step-start": "running",
-    "workflow-step-suspended": "suspended",
-    "workflow-step-waiting": "waiting",
-}
-
-
-def _suspensions(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Suspension]:
-    """The innermost steps that are suspended.
-
-    A nested workflow's step points to the step inside by ``__workflow_meta.path``, and reads
-    ``suspended`` or ``running`` itself, by version; a foreach step holds its items there.
-    """
-    seen: set[StepPath] = set()
-    for path in step_paths(records):
-        data = records[".".join(path)]
-        meta = _meta(data)
-        inner = meta.get("path")
-        if isinstance(inner, list) and data["status"] in ("suspended", "running"):
-            path = (*path, *map(str, inner))
-            data = records.get(".".join(path), data)
-        elif data["status"] != "suspended":
-            continue
-        if path not in seen:
-            seen.add(path)
-            yield from _suspended_items(path, data)
-
-
-def _meta(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    payload = data.get("suspendPayload")
-    meta = payload.get(META) if isinstance(payload, dict) else None
-    return meta if isinstance(meta, dict) else {}
-
-
-def _suspended_items(path: StepPath, data: Mapping[str, Any]) -> Iterator[Suspension]:
-    payload = data.get("suspendPayload")
-    meta = _meta(data)
-    since = from_millis(data.get("suspendedAt"))
-    items = meta.get("foreachOutput")
-    if not isinstance(items, list):
-        yield Suspension(step=path, payload=_without_meta(payload), suspended_at=since)
-        return
-    for index, item in enumerate(items):
-        if not isinstance(item, dict) or item.get("status") != "suspended":
-            continue
-        asked = _without_meta(item.get("suspendPayload"))
-        if not asked and index == meta.get("foreachIndex"):
-            asked = _without_meta(payload)  # 0.x keeps only the first item's question
-        yield Suspension(
-            step=path,
-            payload=asked,
-            for_each_index=index,
-            suspended_at=from_millis(item.get("suspendedAt")) or since,
-        )
-
-
-def _without_meta(payload: JSON) -> JSON:
-    if isinstance(payload, dict) and META in payload:
-        return {key: value for key, value in payload.items() if key != META}
-    return payload
-
-
-def _failure(error: JSON) -> RunFailure | None:
-    if error is None or error == {}:
-        return None
-    if isinstance(error, dict):
-        return RunFailure(
-            message=str(error.get("message") or json.dumps(error, ensure_ascii=False)),
-            name=str(error.get("name") or "Error"),
-            code=error.get("code") or error.get("id"),
-            stack=error.get("stack"),
-        )
-    # 0.x: "Error: disk full\n    at Object.execute (...)"
-    head, _, stack = str(error).partition("\n    at ")
-    name, colon, message = head.partition(": ")
-    if not colon or not name.isidentifier():
-        name, message = "Error", head
-    return RunFailure(message=message, name=name, stack=f"    at {stack}" if stack else None)

@@ -209,8 +209,7 @@ class ResumeOptions:
     def body(self) -> dict[str, JSON]:
         """As both generations take it."""
         return _without_none(
-            # One name where one will do: a list of one is not understood by every old server.
-            step=self.step[0] if len(self.step) == 1 else list(self.step),
+            step=_step(self.step),
             resumeData=self.resume_data,
             forEachIndex=self.for_each_index,
             tracingOptions=self.tracing_options,
@@ -323,8 +322,17 @@ def restart(workflow_id: str, run_id: str) -> Request:
 
 def time_travel(workflow_id: str, run_id: str, step: StepPath, input_data: JSON = None) -> Request:
     """``POST .../time-travel`` (from 0.24.8)."""
-    body = _without_none(step=step[0] if len(step) == 1 else list(step), inputData=input_data)
+    body = _without_none(step=_step(step), inputData=input_data)
     return _act(workflow_id, "time-travel", run_id, body)
+
+
+def _step(path: StepPath) -> JSON:
+    """A step's path as servers take it.
+
+    A text is split at its dots, so an id that has some goes in a list. Others go as a text where
+    one id will do: the oldest servers do not understand a list of one.
+    """
+    return path[0] if len(path) == 1 and "." not in path[0] else list(path)
 
 
 def _act(

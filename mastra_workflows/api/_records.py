@@ -1,0 +1,296 @@
+"""Records of runs, and what an event tells of a step, as models.
+
+The default engine and the event-driven one (``@mastra/core/workflows/evented``, and every workflow
+with a ``schedule``) write them in two ways. They are told apart by their shape, place by place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mastra_workflows.api._answers import mapping, parse_object, text_or
+from mastra_workflows.api._names import StepNames
+from mastra_workflows.api._requests import Response
+from mastra_workflows.errors import NotMastraError
+from mastra_workflows.models import (
+    FINISHED,
+    JSON,
+    Event,
+    RunFailure,
+    Step,
+    StepPath,
+    Suspension,
+    WorkflowRun,
+    from_millis,
+)
+from mastra_workflows.text import decode
+
+META = "__workflow_meta"
+
+INPUT = "input"
+"""The name under which a run's input is among its steps, on the server."""
+
+STEP_WORDS = frozenset(
+    {
+        "status",
+        "payload",
+        "output",
+        "error",
+        "startedAt",
+        "endedAt",
+        "suspendPayload",
+        "suspendOutput",
+        "suspendedAt",
+        "resumePayload",
+        "resumedAt",
+        "metadata",
+    }
+)
+"""What the record of a step may hold."""
+
+
+def parse_run(workflow_id: str, run_id: str, response: Response) -> WorkflowRun:
+    """The answer to `run_execution_result`, of either generation."""
+    return _run(workflow_id, run_id, parse_object(response))
+
+
+def parse_runs(workflow_id: str, response: Response) -> tuple[WorkflowRun, ...]:
+    """One page of `list_runs`. Its rows hold snapshots, on both generations."""
+    rows = parse_object(response).get("runs")
+    return tuple(
+        _run(workflow_id, str(row.get("runId")), row)
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict)
+    )
+
+
+def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
+    snapshot = row.get("snapshot")
+    if isinstance(snapshot, str):
+        try:
+            snapshot = decode(snapshot)
+        except ValueError as error:
+            raise NotMastraError(f"The snapshot of run {run_id!r} is no JSON.") from error
+    if isinstance(snapshot, dict):  # a raw row: the steps are in `context`, with the input
+        context = dict(mapping(snapshot.get("context")))
+        state: Mapping[str, Any] = {"payload": context.pop(INPUT, None), **snapshot}
+        steps: Mapping[str, Any] = context
+    else:
+        state = row
+        steps = mapping(row.get("steps"))
+    status = state.get("status")
+    if not isinstance(status, str):
+        raise NotMastraError("The answer is JSON, but no workflow run: it has no status.")
+    graph = state.get("serializedStepGraph")
+    names = StepNames(graph)
+    payload, steps = _input_and_steps(state.get("payload"), steps, names, graph)
+    records = {name: data for name, data in steps.items() if _is_step(data)}
+    paths = names.paths(records)
+    return WorkflowRun(
+        workflow_id=workflow_id,
+        run_id=run_id,
+        status=status,
+        result=_result(state.get("result"), records, graph) if status in FINISHED else None,
+        error=_failure(state.get("error")),
+        payload=payload,
+        steps=tuple(_step(path, records[name]) for name, path in paths.items()),
+        suspensions=tuple(_suspensions(records, paths, names)) if status == "suspended" else (),
+        resource_id=text_or(row.get("resourceId"), None),
+        created_at=from_millis(row.get("createdAt")),
+        updated_at=from_millis(row.get("updatedAt")),
+    )
+
+
+def _is_step(data: JSON) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("status"), str)
+
+
+def _input_and_steps(
+    payload: JSON, steps: Mapping[str, Any], names: StepNames, graph: JSON
+) -> tuple[JSON, Mapping[str, Any]]:
+    """A run's input and its steps, also where a step is called ``input``.
+
+    Servers keep both in one place. When such a step begins, its record is laid over the input.
+    """
+    has_begun = (
+        names.is_known(INPUT)
+        and INPUT not in steps
+        and _is_step(payload)
+        and isinstance(payload.get("startedAt"), int | float)
+    )
+    if not has_begun:
+        return payload, steps
+    is_first = isinstance(graph, list) and StepNames(graph[:1]).is_known(INPUT)
+    rest = {key: value for key, value in payload.items() if key not in STEP_WORDS}
+    return payload.get("payload") if is_first else rest, {INPUT: payload, **steps}
+
+
+def _result(result: JSON, records: Mapping[str, Mapping[str, Any]], graph: JSON) -> JSON:
+    """A run's result; where the event-driven engine gives the record of a step, its output."""
+    if not (_is_step(result) and "output" in result and result.keys() <= STEP_WORDS):
+        return result
+    output = result["output"]
+    if "startedAt" in result:
+        words = ("status", "startedAt", "endedAt")
+        wanted = [result.get(word) for word in words]
+        is_record = any([data.get(word) for word in words] == wanted for data in records.values())
+    else:  # several steps at once, which have one output together
+        last = graph[-1] if isinstance(graph, list) and graph else None
+        ends = StepNames(last)
+        outputs = {
+            name: data.get("output") for name, data in records.items() if ends.is_known(name)
+        }
+        is_record = (
+            mapping(last).get("type") in ("parallel", "conditional")
+            and isinstance(output, dict)
+            and output.items() <= outputs.items()
+        )
+    return output if is_record else result
+
+
+def _step(path: StepPath, data: Mapping[str, Any]) -> Step:
+    return Step(
+        path=path,
+        status=data["status"],
+        payload=data.get("payload"),
+        output=data.get("output"),
+        error=_failure(data.get("error")),
+        suspend_payload=_without_meta(data.get("suspendPayload")),
+        resume_payload=data.get("resumePayload"),
+        started_at=from_millis(data.get("startedAt")),
+        ended_at=from_millis(data.get("endedAt")),
+        suspended_at=from_millis(data.get("suspendedAt")),
+        resumed_at=from_millis(data.get("resumedAt")),
+    )
+
+
+def step_of(event: Event) -> Step | None:
+    """The step that an event tells of, as far as it does; None if it tells of none.
+
+    A nested workflow's steps come with the names of the workflows around them in their ids.
+    """
+    data = event.current_step
+    if data is None or not isinstance(data.get("id"), str):
+        return None
+    status = data.get("status") or _STATUS_BY_EVENT.get(event.type)
+    if not isinstance(status, str):
+        return None
+    return _step((data["id"],), {**data, "status": status})
+
+
+_STATUS_BY_EVENT = {
+    "workflow-step-start": "running",
+    "workflow-step-suspended": "suspended",
+    "workflow-step-waiting": "waiting",
+}
+
+
+def _suspensions(
+    records: Mapping[str, Mapping[str, Any]], paths: Mapping[str, StepPath], names: StepNames
+) -> Iterator[Suspension]:
+    """The innermost steps that are suspended.
+
+    A nested workflow's step points to the step inside by ``__workflow_meta.path``, and reads
+    ``suspended`` or ``running`` itself, by version; a foreach step holds its items there.
+    """
+    seen: set[StepPath] = set()
+    for name, path in paths.items():
+        data = records[name]
+        inner = _path_inside(name, data, records, names)
+        if inner and data["status"] in ("suspended", "running"):
+            path = (*path, *inner)
+            data = records.get(".".join(path), data)
+        elif data["status"] != "suspended":
+            continue
+        if path not in seen:
+            seen.add(path)
+            yield from _suspended_items(path, data)
+
+
+def _path_inside(
+    name: str,
+    data: Mapping[str, Any],
+    records: Mapping[str, Mapping[str, Any]],
+    names: StepNames,
+) -> StepPath:
+    """The path that leads from a nested workflow to the step inside that is suspended."""
+    inner = _meta(data).get("path")
+    if not isinstance(inner, list) or not all(isinstance(part, str) for part in inner):
+        return ()
+    if names.is_known(name):
+        return tuple(inner) if names.is_workflow(name) else ()
+    # Without a graph. The event-driven engine gives a step's own id here.
+    below = ".".join([name, *inner])
+    is_own = len(inner) == 1 and f".{name}".endswith(f".{inner[0]}") and below not in records
+    return () if is_own else tuple(inner)
+
+
+def _meta(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(mapping(data.get("suspendPayload")).get(META))
+
+
+def _suspended_items(path: StepPath, data: Mapping[str, Any]) -> Iterator[Suspension]:
+    payload = data.get("suspendPayload")
+    meta = _meta(data)
+    since = from_millis(data.get("suspendedAt"))
+    items = meta.get("foreachOutput")
+    if not isinstance(items, list):
+        items = _evented_items(data)
+    if items is None:
+        yield Suspension(step=path, payload=_without_meta(payload), suspended_at=since)
+        return
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or item.get("status") != "suspended":
+            continue
+        asked = _without_meta(item.get("suspendPayload"))
+        if not asked and index == meta.get("foreachIndex"):
+            asked = _without_meta(payload)  # 0.x keeps only the first item's question
+        yield Suspension(
+            step=path,
+            payload=asked,
+            for_each_index=index,
+            suspended_at=from_millis(item.get("suspendedAt")) or since,
+        )
+
+
+def _evented_items(data: Mapping[str, Any]) -> list[JSON] | None:
+    """The items of a foreach that the event-driven engine executes; None if it is no foreach."""
+    items = data.get("output")
+    if not isinstance(items, list):
+        return None
+    waits = any(
+        isinstance(item, dict)
+        and item.get("status") == "suspended"
+        and _meta(item).get("foreachIndex") == index
+        for index, item in enumerate(items)
+    )
+    return items if waits else None
+
+
+def _without_meta(payload: JSON) -> JSON:
+    if isinstance(payload, dict) and META in payload:
+        return {key: value for key, value in payload.items() if key != META}
+    return payload
+
+
+def _failure(error: JSON) -> RunFailure | None:
+    if error is None or error == {}:
+        return None
+    if isinstance(error, dict):
+        message = error.get("message")
+        if not isinstance(message, str) or not message:
+            message = json.dumps(message or error, ensure_ascii=False)
+        return RunFailure(
+            message=message,
+            name=text_or(error.get("name"), "Error"),
+            code=text_or(error.get("code"), None) or text_or(error.get("id"), None),
+            stack=text_or(error.get("stack"), None),
+        )
+    # 0.x: "Error: disk full\n    at Object.execute (...)"
+    head, _, stack = str(error).partition("\n    at ")
+    name, colon, message = head.partition(": ")
+    if not colon or not name.isidentifier():
+        name, message = "Error", head
+    return RunFailure(message=message, name=name, stack=f"    at {stack}" if stack else None)

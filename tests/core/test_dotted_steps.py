@@ -1,0 +1,148 @@
+"""Step ids with dots in them, and a step that is called ``input``, on real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient, Run, api
+from mastra_workflows.progress import StepProgress
+from scripts.sample_server import Generation, SampleServer
+
+WORKFLOWS = Path(__file__).parents[1] / "support" / "dotted_workflows.mjs"
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def dotted(request: pytest.FixtureRequest) -> Iterator[MastraClient]:
+    generation: Generation = request.param
+    with (
+        SampleServer(generation, workflows=WORKFLOWS) as server,
+        MastraClient(server.url) as client,
+    ):
+        yield client
+
+
+def suspended(client: MastraClient, workflow: str, key: str, data: Any) -> Run:
+    run = client.get_workflow(workflow).run(key)
+    run.ensure_started(input_data=data)
+    assert run.wait(on_suspend="return", timeout=60).is_suspended
+    return run
+
+
+@pytest.mark.parametrize("step", ["review.v2", "review", "v3.review"])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_siblings(dotted: MastraClient, key: str, step: str, as_list: bool) -> None:
+    run = suspended(dotted, "dottedParallel", key, {"x": 1})
+    before = {item.step: item for item in run.read().suspensions}
+    assert set(before) == {("review",), ("review.v2",), ("v3.review",)}
+    for path, item in before.items():
+        assert item.payload == {"asked": path[0]}
+        assert item.description == f"Asks as {path[0]}"
+        assert item.resume_schema is not None
+        assert set(item.resume_schema["properties"]) == {path[0]}
+
+    answer = {step: True}
+    record = run.resume_async(step=[step] if as_list else step, resume_data=answer)
+    assert {item.step for item in record.suspensions} == set(before) - {(step,)}
+    answered = record.step((step,))
+    assert answered is not None
+    assert answered.output == {"x": 1, step: answer}
+
+
+def test_inside_nested_workflows(dotted: MastraClient, key: str) -> None:
+    run = suspended(dotted, "dottedNested", key, {"x": 1})
+    paths = [
+        ("inner", "check"),
+        ("inner", "check.v2"),
+        ("inner.v2", "check"),
+        ("inner.v2", "a.b"),
+    ]
+    details = run.workflow.details()
+    assert set(details.steps) == {("start.here",), ("inner",), ("inner.v2",), *paths}
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    for path in paths:
+        [item] = run.read().suspensions
+        assert item.step == path
+        assert item.description == f"Asks as {path[-1]}"
+        assert item.payload == {"asked": path[-1]}
+        run.resume(step=path, resume_data={path[-1]: True})
+        record = run.wait(on_suspend="return", timeout=60, on_look=progress.look)
+    assert record.is_success
+    assert {step.path for step in record.steps} >= {("start.here",), *paths}
+    assert any(line.startswith("Step 'inner.check.v2' succeeded") for line in lines)
+
+
+def test_time_travel(dotted: MastraClient, key: str) -> None:
+    run = dotted.get_workflow("dottedTravel").run(key)
+    run.ensure_started(input_data={"x": 1})
+    assert run.wait(timeout=60).result == {"x": 1, "load": "passed", "load.v2": "passed"}
+    run.time_travel(step="load.v2", input_data={"x": 5})
+    assert run.wait(timeout=60).result == {"x": 5, "load.v2": "passed"}
+
+
+def test_a_step_called_input(dotted: MastraClient, key: str) -> None:
+    run = suspended(dotted, "stepInput", key, {"x": 1})
+    record = run.read()
+    assert record.payload == {"x": 1}
+    assert [step.path for step in record.steps] == [("input",), ("input.review",)]
+    first = record.steps[0]
+    assert (first.status, first.output) == ("success", {"x": 1, "input": "passed"})
+    [item] = record.suspensions
+    assert item.step == ("input.review",)
+    done = run.resume_async(resume_data={"input.review": True})
+    assert done.result == {"x": 1, "input": "passed", "input.review": {"input.review": True}}
+    [listed] = [row for row in run.workflow.runs() if row.run_id == key]
+    assert listed.payload == {"x": 1}
+    assert listed.step(("input",)) is not None
+
+
+def test_a_step_called_input_that_asks(dotted: MastraClient, key: str) -> None:
+    run = suspended(dotted, "stepInputAsks", key, {"x": 1})
+    record = run.read()
+    assert record.payload == {"x": 1}
+    [item] = record.suspensions
+    assert item.step == ("input",)
+    assert item.description == "Asks as input"
+    done = run.resume_async(resume_data={"input": True})
+    assert done.is_success
+    assert done.result["input"] == {"input": True}
+    assert done.payload == {"x": 1}
+
+
+def test_items_of_a_foreach(dotted: MastraClient, key: str) -> None:
+    run = suspended(dotted, "dottedForeach", key, [1, 2, 3])
+    items = run.read().suspensions
+    assert [(item.step, item.for_each_index) for item in items] == [
+        (("each.item",), index) for index in range(3)
+    ]
+
+
+def test_names_without_a_graph() -> None:
+    paths = api.step_paths(["inner", "inner.a", "b.c", "inner.a.d", "inner.a.d.e"])
+    assert paths[:3] == [("inner",), ("inner", "a"), ("b.c",)]
+
+
+def test_names_with_a_graph() -> None:
+    nested = {"type": "step", "step": {"id": "a.b"}}
+    graph = [
+        {"type": "parallel", "steps": [{"type": "step", "step": {"id": name}} for name in "ab"]},
+        {"type": "step", "step": {"id": "a.b"}},
+        {"type": "workflow", "id": "w.x", "serializedStepFlow": [nested]},
+        {"type": "loop", "step": {"id": "l", "serializedStepFlow": [nested]}},
+    ]
+    names = ["a", "a.b", "b", "b.c", "w.x", "w.x.a.b", "w.x.new", "l", "l.a.b"]
+    assert api.step_paths(names, graph) == [
+        ("a",),
+        ("a.b",),
+        ("b",),
+        ("b.c",),
+        ("w.x",),
+        ("w.x", "a.b"),
+        ("w.x", "new"),
+        ("l",),
+        ("l", "a.b"),
+    ]
