@@ -46,5 +46,6 @@ await runServer(version, async ({ port, host, token, requestTimeout, storageUrl,
     },
   });
   await adapter.init();
+  await mastra.startWorkers(); // as the server that `mastra build` makes; evented workflows need them
   return serve({ fetch: app.fetch, port, hostname: host });
 });

@@ -1,0 +1,134 @@
+"""Workflows of the event-driven engine on a real server, beside what its own answers say.
+
+The official JavaScript client gives back what ``start-async`` and ``resume-async`` answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from mastra_workflows import MastraClient, Run, WorkflowRun, api
+from mastra_workflows.api import Response
+from scripts.sample_server import SampleServer
+
+WORKFLOWS = Path(__file__).parents[1] / "support" / "evented_workflows.mjs"
+
+
+@pytest.fixture(scope="module")
+def evented_server() -> Iterator[SampleServer]:
+    with SampleServer("1", workflows=WORKFLOWS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def evented(evented_server: SampleServer) -> Iterator[MastraClient]:
+    with MastraClient(evented_server.url) as client:
+        yield client
+
+
+def post(server: SampleServer, run: Run, verb: str, **body: Any) -> Any:
+    """What the official client gives back."""
+    address = f"{server.url}/api/workflows/{run.workflow.workflow_id}/{verb}"
+    return requests.post(address, params={"runId": run.run_id}, json=body, timeout=60).json()
+
+
+def started(client: MastraClient, workflow: str, key: str, data: Any) -> tuple[Run, WorkflowRun]:
+    run = client.get_workflow(workflow).run(key)
+    run.ensure_started(input_data=data)
+    return run, run.wait(on_suspend="return", timeout=60)
+
+
+def test_a_result(evented: MastraClient, evented_server: SampleServer, key: str) -> None:
+    _, record = started(evented, "eventedPlain", key, {"x": 1})
+    other = evented.get_workflow("eventedPlain").run(f"{key}-other")
+    answer = post(evented_server, other, "start-async", inputData={"x": 1})
+    assert record.result == answer["result"] == {"x": 2}
+
+
+def test_a_failure(evented: MastraClient, key: str) -> None:
+    _, record = started(evented, "eventedPlain", key, {"x": 1, "fail": True})
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.message == "it was to fail"
+
+
+@pytest.mark.parametrize("workflow", ["eventedAsks", "scheduled"])
+def test_a_question(evented: MastraClient, key: str, workflow: str) -> None:
+    run, record = started(evented, workflow, key, {"x": 1})
+    [item] = record.suspensions
+    assert item.step == ("q",)
+    assert item.description == "Asks as q"
+    assert item.resume_schema is not None
+    assert set(item.resume_schema["properties"]) == {"ok"}
+    assert item.payload == {"asked": {"x": 2 if workflow == "eventedAsks" else 1}}
+    assert record.result is None
+    run.resume(resume_data={"ok": True})
+    record = run.wait(timeout=60)
+    assert record.result == {"given": item.payload["asked"], "q": True}
+
+
+def test_several_at_once(evented: MastraClient, key: str) -> None:
+    run, record = started(evented, "eventedParallel", key, {"x": 1})
+    assert {item.step for item in record.suspensions} == {("a",), ("b.c",)}
+    assert all(item.resume_schema for item in record.suspensions)
+    record = run.resume_async(step="b.c", resume_data={"ok": True})
+    assert [item.step for item in record.suspensions] == [("a",)]
+    record = run.resume_async(step=["a"], resume_data={"ok": False})
+    assert record.result == {
+        "a": {"given": {"x": 1}, "a": False},
+        "b.c": {"given": {"x": 1}, "b.c": True},
+    }
+
+
+def test_items_of_a_foreach(evented: MastraClient, key: str) -> None:
+    run, record = started(evented, "eventedForeach", key, [1, 2, 3])
+    for left in ([0, 1, 2], [0, 2], [0]):
+        items = record.suspensions
+        assert [(item.step, item.for_each_index) for item in items] == [(("fe",), i) for i in left]
+        assert [item.payload for item in items] == [{"asked": index + 1} for index in left]
+        assert all(item.resume_schema for item in items)
+        index = left[-1] if len(left) != 3 else 1
+        record = run.resume_async(resume_data={"ok": True}, for_each_index=index)
+    assert record.result == [{"given": number, "fe": True} for number in (1, 2, 3)]
+
+
+def test_nested(evented: MastraClient, key: str) -> None:
+    run, record = started(evented, "eventedDeep", key, {"x": 1})
+    for path in (("middle", "inner", "ask"), ("last",)):
+        [item] = record.suspensions
+        assert item.step == path
+        assert item.resume_schema is not None
+        run.resume(step=".".join(path), resume_data={"ok": True})
+        record = run.wait(on_suspend="return", timeout=60)
+    assert record.result == {"given": {"given": {"x": 2}, "ask": True}, "last": True}
+
+
+def test_what_resuming_gives_is_what_the_server_answers(
+    evented: MastraClient, evented_server: SampleServer, key: str
+) -> None:
+    run, _ = started(evented, "eventedNested", key, {"x": 1})
+    answer = post(
+        evented_server, run, "resume-async", step=["inner", "ask"], resumeData={"ok": True}
+    )
+    assert run.read().result == answer["result"] == {"given": {"x": 2}, "ask": True}
+
+
+@pytest.mark.parametrize(
+    "output",
+    [{"status": "success", "output": 5}, {"status": "success", "output": 5, "startedAt": 8}],
+)
+def test_a_result_that_only_looks_like_a_record_stays(output: Any) -> None:
+    record = {
+        "status": "success",
+        "result": output,
+        "steps": {"a": {"status": "success", "startedAt": 7, "endedAt": 9, "output": output}},
+        "serializedStepGraph": [{"type": "step", "step": {"id": "a"}}],
+    }
+    run = api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+    assert run.result == output
