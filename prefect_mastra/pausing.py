@@ -1,10 +1,10 @@
 """A pause of the flow run that calls, with a form to be filled in: Prefect's run input.
 
 This is what Prefect's `pause_flow_run` and `suspend_flow_run` do, with its own states and its store
-of run inputs. It adds what these leave open. The form is stored before the flow run is seen to be
-paused. It is the JSON Schema of the answer itself, not of a model that is made after it. While the
-flow run is paused, somebody looks whether there is still something to wait for. The one who asks
-decides what becomes of a question that nobody answers. And a pause uses up no retry of the flow.
+of run inputs. It adds what these leave open. The form is the JSON Schema of the answer itself, not
+of a model that is made after it. While the flow run is paused, somebody looks whether there is
+still something to wait for. The one who asks decides what becomes of a question that nobody
+answers. And a pause uses up no retry of the flow.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ Pause = Literal["pause", "suspend"]
 FIRST_WAIT = 0.3
 LONGEST_WAIT = 5.0
 """Seconds between two looks at a paused flow run; Prefect's own default is 10."""
+
+CONFLICT = 409
+"""The status that Prefect's server answers to an input that is there already."""
 
 MOST_INPUTS = 200
 """How many inputs of a flow run Prefect's server gives at once."""
@@ -151,10 +154,11 @@ class Asker:
             CancelledRun, Abort: the flow run was cancelled meanwhile.
         """
         paused = self._state(form)
-        yield from self._store(form, paused)
         yield from self._keep_retries()
         if not (yield from self._pause(paused)):
             return (yield from self._answer_or("released", paused))
+        # Not before: Prefect 3.9.1 deletes what is stored under a pause's keys when it accepts it.
+        yield from self._store(form, paused)
         if self.how == "suspend":
             raise SuspendSignal(state=paused)
         for seconds in _waits():
@@ -173,10 +177,32 @@ class Asker:
         return state
 
     def _store(self, form: Form, state: State[Any]) -> Procedure:
+        """Store what a person is shown, in place of what an earlier try has stored.
+
+        Nobody can answer without it, so an outage of Prefect's server is waited for.
+        """
         keys = state.state_details.run_input_keyset
         assert keys is not None
-        yield from self._create_input(keys["description"], form.description)
-        yield from self._create_input(keys["schema"], dict(form.schema))
+        for key, value in (
+            (keys["description"], form.description),
+            (keys["schema"], dict(form.schema)),
+        ):
+            for seconds in _waits():
+                try:
+                    yield from self._replace_input(key, value)
+                except TransportError:
+                    yield Sleep(seconds)
+                else:
+                    break
+
+    def _replace_input(self, key: str, value: JSON) -> Procedure:
+        try:
+            yield self._call("create_flow_run_input", key, json.dumps(value))
+        except HTTPStatusError as error:
+            if error.response.status_code != CONFLICT:
+                raise
+            yield self._call("delete_flow_run_input", key)
+            yield self._call("create_flow_run_input", key, json.dumps(value))
 
     def _pause(self, state: State[Any]) -> Procedure:
         """Pause the flow run, once no other question of it is open.
@@ -234,7 +260,11 @@ class Asker:
 
     def note(self, kind: str, key: str, value: JSON) -> Procedure:
         """Keep something with the flow run, until `noted` in a process that comes later."""
-        yield from self._create_input(f"{kind}-{key}", value)
+        try:
+            yield self._call("create_flow_run_input", f"{kind}-{key}", json.dumps(value))
+        except HTTPStatusError as error:
+            if error.response.status_code != CONFLICT:  # an earlier try has kept it
+                raise
 
     def noted(self, kind: str) -> Procedure:
         """All of a kind that was kept with the flow run, the first one first."""
@@ -245,13 +275,6 @@ class Asker:
             "filter_flow_run_input", key_prefix=prefix, limit=MOST_INPUTS, exclude_keys=set()
         )
         return [item.decoded_value for item in found]
-
-    def _create_input(self, key: str, value: JSON) -> Procedure:
-        try:
-            yield self._call("create_flow_run_input", key, json.dumps(value))
-        except HTTPStatusError as error:
-            if error.response.status_code != 409:  # an earlier try has stored it
-                raise
 
     def _keep_retries(self) -> Procedure:
         """See that the end of the pause is not counted as another try of the flow.

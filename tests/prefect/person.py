@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 from uuid import UUID
 
+from httpx import HTTPStatusError
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun, State
@@ -67,11 +69,12 @@ class Person:
                     assert details.pause_key
                     assert details.run_input_keyset
                     if details.pause_key not in self.asked:
-                        self.asked.append(details.pause_key)
                         keys = details.run_input_keyset
-                        self.description = self._input(flow_run.id, keys["description"])
-                        self.schema = self._input(flow_run.id, keys["schema"])
-                        return self.description
+                        with suppress(HTTPStatusError):  # it is stored a moment after the pause
+                            self.description = self._input(flow_run.id, keys["description"])
+                            self.schema = self._input(flow_run.id, keys["schema"])
+                            self.asked.append(details.pause_key)
+                            return self.description
             time.sleep(0.05)
         raise AssertionError(f"Nothing new is asked by {self._found()}.")
 
