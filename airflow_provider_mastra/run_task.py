@@ -15,6 +15,13 @@ from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import JSON
 
+STALLED = (
+    "{}, but nothing has moved for long and its server does not execute it: was the server "
+    "restarted? A lost run stays like this for ever. on_stall='restart' continues it (Mastra "
+    "0.24.8 and later), a new run repeats it."
+)
+"""About a run's record."""
+
 NOTHING_TO_TELL: dict[str, JSON] = {"error": None, "suspensions": []}
 """Of a run that is under way or succeeded."""
 
@@ -97,7 +104,8 @@ class MastraRunTask(BaseOperator):
         Returns:
             The run's handle; and its record if its server seems to have lost it, else None.
         """
-        self.log.info("The triggerer's waiting is over (%s): %s", event["reason"], event["message"])
+        why = event["error"] or event["reason"]
+        self.log.info("The triggerer's waiting is over (%s)", why)
         run = self.hook.get_conn().get_workflow(event["workflow_id"]).run(event["run_id"])
         record = run.read() if event["reason"] == "stalled" else None
         return run, record if record is not None and record.is_active else None

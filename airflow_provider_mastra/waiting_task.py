@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, conf
 
 from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.run_task import MastraRunTask
+from airflow_provider_mastra.run_task import STALLED, MastraRunTask
 from airflow_provider_mastra.task_state import PROCESS_IS_UNWANTED, task_state
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
@@ -275,7 +275,7 @@ class MastraWaitingTask(MastraRunTask):
         """Restart a run that its server has lost, once for each stall."""
         is_in_vain = event["restarted"] == fingerprint(lost)
         if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
-            raise RunStalledError(event["message"], lost)
+            raise RunStalledError(STALLED.format(lost), lost)
         record = run.restart()
         self.log.warning("Restarted it. %s", record)
         return fingerprint(record)

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.run_task import MastraRunTask
+from airflow_provider_mastra.run_task import STALLED, MastraRunTask
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
 from mastra_workflows import OnSuspend, Run
 from mastra_workflows.errors import (
@@ -117,7 +117,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             run, lost = self.take_back(event)
             if lost is not None:
                 self.log.info(summary(lost))
-                raise RunStalledError(event["message"], lost)
+                raise RunStalledError(STALLED.format(lost), lost)
             deadline = event["deadline"]
             assert deadline is not None
             return self._wait_or_defer(run, 0.0, deadline, context)

@@ -10,12 +10,15 @@ from typing import Any, Literal, TypedDict
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from airflow_provider_mastra.outages import Outage
 from airflow_provider_mastra.task_state import TRIGGER_IS_UNWANTED, task_state
+from airflow_provider_mastra.triggers._background import finish
 from airflow_provider_mastra.triggers._clients import async_client
-from mastra_workflows import RetryPolicy
+from mastra_workflows import RetryPolicy, WorkflowRun
 from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
-from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress
+from mastra_workflows.text import safe_text
 
 Reason = Literal["over", "timeout", "stalled", "error"]
 
@@ -34,12 +37,23 @@ KILL_SECONDS = 10.0
 
 
 class Ended(TypedDict):
-    """What the trigger's event says: why the waiting ended, never a result."""
+    """The payload of the trigger's event: why the wait ended, and no text of the server.
+
+    A triggerer that cannot serialise or store an event crashes, and again after each restart. So
+    the task reads the record itself.
+
+    Attributes:
+        workflow_id, run_id: the run, as the task gave it to the trigger.
+        reason: why the wait ended.
+        error: the class of the error for ``reason="error"``, such as ``ServerLostError``.
+        deadline: as the trigger's own.
+        restarted: as the trigger's own.
+    """
 
     workflow_id: str
     run_id: str
     reason: Reason
-    message: str
+    error: str | None
     deadline: float | None
     restarted: str | None
 
@@ -102,58 +116,97 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and wake the task once there is something to decide."""
-        reason: Reason = "over"
-        message = ""
-        progress = StepProgress(self.log.info)
-        arguments: WaitArguments = {
-            **self.wait,
-            "timeout": None if self.deadline is None else max(0.0, self.deadline - time.time()),
-            "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
-            "on_look": progress.look,
-            "on_event": progress.hear,
-        }
+        """Wait, and wake the task once there is something to decide.
+
+        Raises:
+            RuntimeError: something unforeseen; Airflow stores its text, which is a safe one.
+        """
         try:
-            async with await async_client(self.mastra_conn_id) as client:
-                record = (
-                    await client.get_workflow(self.workflow_id).run(self.run_id).wait(**arguments)
-                )
-                message = str(record)
-        except WaitTimeoutError as error:
-            reason, message = "timeout", str(error)
-        except RunStalledError as error:
-            reason, message = "stalled", str(error)
-        except MastraError as error:
-            reason, message = "error", str(error)
+            reason, error = await self._wait()
+        except Exception as failure:
+            text = safe_text(f"{type(failure).__name__}: {failure}")
+            raise RuntimeError(f"{self._which} cannot be waited for: {text}") from None
         ended = Ended(
             workflow_id=self.workflow_id,
             run_id=self.run_id,
             reason=reason,
-            message=message,
+            error=error,
             deadline=self.deadline,
             restarted=self.restarted,
         )
         await asyncio.sleep(min(self.not_before - time.time(), SETTLE_SECONDS))
         yield TriggerEvent(dict(ended))  # type: ignore[no-untyped-call]
 
+    async def _wait(self) -> tuple[Reason, str | None]:
+        outage = Outage(self.wait.get("outage_timeout", WaitOptions().outage_timeout))
+        progress = StepProgress(self.log.info)
+
+        def look(run: WorkflowRun) -> None:
+            outage.end()
+            progress.look(run)
+
+        while True:
+            left = None if self.deadline is None else max(0.0, self.deadline - time.time())
+            arguments: WaitArguments = {
+                **self.wait,
+                "timeout": left,
+                "outage_timeout": outage.next_patience,
+                "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
+                "on_look": look,
+                "on_event": progress.hear,
+            }
+            try:
+                async with await async_client(self.mastra_conn_id) as client:
+                    run = client.get_workflow(self.workflow_id).run(self.run_id)
+                    self.log.info("%s.", await run.wait(**arguments))
+                return "over", None
+            except WaitTimeoutError as error:
+                self.log.info("%s", error)
+                return "timeout", None
+            except RunStalledError as error:
+                self.log.warning("%s", error)
+                return "stalled", None
+            except MastraError as error:
+                pause = outage.pause_after(error)
+                if pause is None:
+                    self.log.warning("%s", error)
+                    return "error", type(error).__name__
+                self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
+            await asyncio.sleep(pause)
+
+    @property
+    def _which(self) -> str:
+        return f"Run {self.run_id!r} of workflow {self.workflow_id!r}"
+
     async def on_kill(self) -> None:
         """Cancel the run when a person has ended the task (Airflow 3.3 and later).
 
         Airflow calls this, too, when it moves the trigger to another triggerer; so the task is
-        asked how it stands first.
+        asked how it stands first. The outcome is in the trigger's log or, once Airflow has closed
+        that, in the triggerer's own.
         """
-        which = f"Run {self.run_id!r} of workflow {self.workflow_id!r}"
-        state = await sync_to_async(task_state)(self.task_instance)
-        if state not in TRIGGER_IS_UNWANTED:
-            self.log.info("%s goes on: the task is %s.", which, state)
+        await finish(self._let_go())
+
+    async def _let_go(self) -> None:
+        may_continue = f"{self._which} was not cancelled and may still be running"
+        try:
+            state = await sync_to_async(task_state)(self.task_instance)
+            if state not in TRIGGER_IS_UNWANTED:
+                self.log.info("%s goes on: the task is %s.", self._which, state)
+                return
+            if not self.cancel_on_kill:
+                self.log.warning("%s goes on, since cancel_on_kill is off.", self._which)
+                return
+            self.log.info("The task was ended: cancelling run %r", self.run_id)
+            retry = RetryPolicy(seconds=KILL_SECONDS)
+            async with await async_client(self.mastra_conn_id, retry=retry) as client:
+                handle = client.get_workflow(self.workflow_id).run(self.run_id)
+                cancellation = await handle.cancel(look_for=KILL_SECONDS)
+        except asyncio.CancelledError:
+            self.log.error("%s: the triggerer stops.", may_continue)
+            raise
+        except Exception as error:  # nobody may be left to hear of it
+            self.log.error("%s: %s: %s", may_continue, type(error).__name__, safe_text(error))
             return
-        if not self.cancel_on_kill:
-            self.log.warning("%s goes on, since cancel_on_kill is off.", which)
-            return
-        self.log.info("The task was ended: cancelling run %r", self.run_id)
-        retry = RetryPolicy(seconds=KILL_SECONDS)
-        async with await async_client(self.mastra_conn_id, retry=retry) as client:
-            handle = client.get_workflow(self.workflow_id).run(self.run_id)
-            cancellation = await handle.cancel(look_for=KILL_SECONDS)
         say = self.log.warning if cancellation.goes_on else self.log.info
         say("%s", cancellation)

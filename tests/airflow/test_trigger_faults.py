@@ -1,0 +1,226 @@
+"""Triggers when things go wrong around them: cancelled while they cancel, odd text, outages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from airflow_provider_mastra import outages
+from airflow_provider_mastra.triggers import workflow as module
+from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
+from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
+from mastra_workflows import MastraClient, RunStatus
+from scripts.sample_server import Generation, SampleServer
+from tests.airflow.harness import TOKEN, Connect
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import DropRequest, Hold, Respond
+
+
+def trigger(key: str, workflow_id: str = "slowExport", **options: Any) -> MastraWorkflowRunTrigger:
+    """A trigger as Airflow stores and makes it again."""
+    arguments: dict[str, Any] = {
+        "mastra_conn_id": "mastra_default",
+        "workflow_id": workflow_id,
+        "run_id": key,
+        "wait": {"on_suspend": "return", "poll_interval": 0.1, "max_poll_interval": 0.2},
+        "deadline": None,
+        "cancel_on_kill": True,
+        "not_before": 0.0,
+        **options,
+    }
+    _, stored = MastraWorkflowRunTrigger(**arguments).serialize()
+    return MastraWorkflowRunTrigger(**json.loads(json.dumps(stored)))
+
+
+async def first_event(waiting: Any) -> Any:
+    event = await anext(aiter(waiting.run()))
+    return event.payload
+
+
+def stored(payload: Any) -> None:
+    """As the triggerer's process sends it to its supervisor, and that to PostgreSQL."""
+    assert b"\0" not in msgspec.msgpack.encode(payload)
+    assert "\\u0000" not in json.dumps(payload)
+
+
+def test_a_cancellation_in_the_middle_of_on_kill(
+    server: SampleServer,
+    client: MastraClient,
+    connect: Connect,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Airflow repeats it each second; the run is cancelled nevertheless."""
+    monkeypatch.setattr(module, "task_state", lambda ti: "failed")
+    run = client.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 60})
+
+    async def kill(hold: Hold) -> None:
+        killing = asyncio.ensure_future(trigger(key).on_kill())
+        await asyncio.to_thread(hold.held.wait, 30)
+        killing.cancel("user-action")
+        with pytest.raises(asyncio.CancelledError):
+            await killing
+        hold.let_go()
+        await asyncio.to_thread(until_canceled)
+
+    def until_canceled() -> None:
+        deadline = time.monotonic() + 30
+        while run.read().status != RunStatus.CANCELED:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    with FaultProxy(server.url) as proxy:
+        connect(proxy.url)
+        hold = Hold()
+        proxy.on("POST", "/cancel", hold, nth=1)
+        asyncio.run(kill(hold))
+
+
+def test_a_cancellation_that_fails_is_logged(
+    client: MastraClient,
+    connect: Connect,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(module, "task_state", lambda ti: "failed")
+    monkeypatch.setattr(module, "KILL_SECONDS", 0.5)
+    connect("http://127.0.0.1:9")
+    asyncio.run(trigger(key).on_kill())
+    log = caplog.text + "".join(capfd.readouterr())
+    assert f"Run '{key}' of workflow 'slowExport' was not cancelled and may still be running" in log
+
+
+@pytest.mark.parametrize("kind", ["half-emoji", "nul", "forged"])
+@pytest.mark.parametrize("how", ["throw", "return", "suspend"])
+def test_text_of_the_server_is_in_no_event(
+    odd_server: SampleServer, connect: Connect, key: str, kind: str, how: str
+) -> None:
+    connect(odd_server.url)
+    with MastraClient(odd_server.url) as client:
+        run = client.get_workflow("oddEnd").run(key)
+        run.ensure_started(input_data={"kind": kind, "how": how})
+        event = asyncio.run(first_event(trigger(key, "oddEnd")))
+    stored(event)
+    assert event == {
+        "workflow_id": "oddEnd",
+        "run_id": key,
+        "reason": "over",
+        "error": None,
+        "deadline": None,
+        "restarted": None,
+    }
+
+
+def test_text_of_the_server_in_an_asset_event(
+    odd_servers: Callable[[Generation], SampleServer], connect: Connect, key: str
+) -> None:
+    server = odd_servers("1")
+    connect(server.url)
+    with MastraClient(server.url) as client:
+        run = client.get_workflow("oddEnd").run(f"{key} \ud83d \0")
+        try:
+            run.ensure_started(input_data={"kind": "half-emoji", "how": "suspend"})
+        except (ValueError, UnicodeError):
+            pytest.skip("the client refuses such a run id")
+        event = asyncio.run(first_event(MastraSuspensionTrigger(workflow_id="oddEnd")))
+    stored(event)
+
+
+def test_an_error_that_nobody_expects(
+    connect: Connect, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow stores what a trigger raises."""
+
+    async def fail(conn_id: str, **options: Any) -> Any:
+        raise LookupError("cut \ud83d and zero \0 byte\nforged line")
+
+    monkeypatch.setattr(module, "async_client", fail)
+    with pytest.raises(RuntimeError) as caught:
+        asyncio.run(first_event(trigger(key)))
+    lines = "".join(traceback.format_exception(caught.value))
+    stored(lines)
+    assert "LookupError" in lines
+    assert "\nforged" not in lines
+
+
+@pytest.fixture
+def guarded(
+    guarded_servers: Callable[[Generation], SampleServer], request: pytest.FixtureRequest
+) -> SampleServer:
+    return guarded_servers("1")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outages, "RECONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.2)
+
+
+def test_an_edited_token_is_picked_up(
+    guarded: SampleServer,
+    connect: Connect,
+    key: str,
+    quick: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with MastraClient(guarded.url, token=TOKEN) as client, FaultProxy(guarded.url) as proxy:
+        run = client.get_workflow("countedCharge").run(key)
+        run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 2})
+        connect(proxy.url, password="an-older-token")
+
+        async def rotate() -> Any:
+            waiting = asyncio.ensure_future(first_event(trigger(key, "countedCharge")))
+            await asyncio.to_thread(until, lambda: proxy.count() >= 3)
+            connect(proxy.url, password=TOKEN)
+            return await waiting
+
+        assert asyncio.run(rotate())["reason"] == "over"
+
+
+def test_an_edited_address_is_picked_up(
+    server: SampleServer, client: MastraClient, connect: Connect, key: str, quick: None
+) -> None:
+    run = client.get_workflow("countedCharge").run(key)
+    run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 1})
+    with FaultProxy(server.url) as proxy:
+        proxy.on("", "", DropRequest())
+        connect(proxy.url)
+
+        async def move() -> Any:
+            waiting = asyncio.ensure_future(first_event(trigger(key, "countedCharge")))
+            await asyncio.to_thread(until, lambda: proxy.count() >= 2)
+            connect(server.url)
+            return await waiting
+
+        assert asyncio.run(move())["reason"] == "over"
+
+
+def test_an_outage_ends_the_wait_after_its_timeout(
+    server: SampleServer, connect: Connect, key: str, quick: None
+) -> None:
+    with FaultProxy(server.url) as proxy:
+        proxy.on("", "", Respond(401))
+        connect(proxy.url)
+        waiting = trigger(key, wait={"on_suspend": "return", "outage_timeout": 2.0})
+        began = time.monotonic()
+        event = asyncio.run(first_event(waiting))
+    assert event["reason"] == "error"
+    assert event["error"] in ("AuthenticationError", "ServerLostError")
+    assert 2.0 <= time.monotonic() - began < 20
+
+
+def until(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
