@@ -7,7 +7,8 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_p
 from yarl import URL
 
 from mastra_workflows import _failures
-from mastra_workflows._pools import Pools, pool_key
+from mastra_workflows._pools import Leases, Pools
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
@@ -43,20 +44,38 @@ IDLE_SECONDS = 4.0
 POST that it meets on its way then is lost, and a start that may be lost costs a look."""
 
 
-_pools: Pools[aiohttp.ClientSession] = Pools()
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """A session, and the only event loop that may touch its connections."""
+
+    loop: asyncio.AbstractEventLoop
+    session: aiohttp.ClientSession
+
+    async def close(self) -> None:
+        if self.loop is asyncio.get_running_loop() or self.loop.is_closed():
+            await self.session.close()
+        else:
+            asyncio.run_coroutine_threadsafe(self.session.close(), self.loop)
+
+
+def _leave_to_aiohttp(_pool: _Pool) -> None:
+    """An unclosed session closes its connections as it is collected, and warns of that."""
+
+
+_pools: Pools[_Pool] = Pools(_leave_to_aiohttp)
 
 
 class AsyncTransport:
-    """One client's way to its server, in the event loop that it is first used in.
+    """One client's way to its server.
 
-    The connection pool is shared with the other clients of that server in that loop.
+    In each event loop that it is used in, it shares a connection pool with the other clients of
+    that server.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
-        self._session: aiohttp.ClientSession | None = None
-        self._key: tuple[Hashable, ...] = ()
+        self._leases = Leases(_pools, settings)
         # `requests` rules of which proxy to take, so that both clients take the same one; and
         # aiohttp's own look-up reads .netrc for every request, to replace our header by it.
         self._proxy = select_proxy(
@@ -66,8 +85,7 @@ class AsyncTransport:
     async def close(self) -> None:
         """Let the connections go; the last client of a server closes them."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None and (last := _pools.give_back(self._key)) is not None:
+        for last in self._leases.give_back():
             await last.close()
 
     async def run(self, procedure: Procedure[T]) -> T:
@@ -153,10 +171,11 @@ class AsyncTransport:
         return AsyncEventStream(self, follower, await self.run(follower.open()))
 
     async def _open(self, request: Request, read_timeout: float | None) -> aiohttp.ClientResponse:
+        session = await self._session()
         body = request.encode(max_bytes=self.settings.max_body_bytes)
         url = URL(self.settings.api_url + request.target, encoded=True)
         try:
-            return await self._connected().request(
+            return await session.request(
                 request.method,
                 url,
                 data=body,
@@ -170,14 +189,14 @@ class AsyncTransport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._failure(error) from None
 
-    def _connected(self) -> aiohttp.ClientSession:
+    async def _session(self) -> aiohttp.ClientSession:
         if self._closed:
             raise ConfigurationError("This client is closed.")
-        if self._session is None:
-            # Taken here, since it belongs to the running event loop.
-            self._key = (asyncio.get_running_loop(), *pool_key(self.settings))
-            self._session = _pools.take(self._key, self._new_session)
-        return self._session
+        loop = asyncio.get_running_loop()
+        pool = self._leases.get(lambda: _Pool(loop, self._new_session()), loop)
+        for last in self._leases.give_back(keep=_is_open):  # of loops that ended before this one
+            await last.close()
+        return pool.session
 
     def _new_session(self) -> aiohttp.ClientSession:
         # No limit: a stream holds its connection for as long as a run takes, and a wait in line
@@ -256,6 +275,7 @@ class AsyncEventStream:
         self._follower = follower
         self._answer = answer
         self._events = self._iterate()
+        self._pid = os.getpid()
 
     async def _iterate(self) -> AsyncGenerator[Event]:
         while True:
@@ -277,10 +297,14 @@ class AsyncEventStream:
         return self
 
     async def __anext__(self) -> Event:
+        if self._pid != os.getpid():
+            raise _failures.inherited()
         return await anext(self._events)
 
     async def aclose(self) -> None:
         """Stop listening."""
+        if self._pid != os.getpid():
+            return  # to close it here would stop the parent's event loop from seeing it
         await self._events.aclose()
         self._answer.close()  # a generator that was never begun has closed nothing
 
@@ -345,6 +369,10 @@ class _Silence:
 def _patience(seconds: float) -> float | None:
     """How long to wait, as asyncio has it."""
     return None if seconds == inf else max(seconds, 0.0)
+
+
+def _is_open(loop: object) -> bool:
+    return not (isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed())
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | bool:

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from mastra_workflows.errors import ConnectionFailedError
+from mastra_workflows.errors import ConfigurationError, ConnectionFailedError
 
 
 class ReadTimeoutError(ConnectionFailedError):
@@ -64,6 +64,14 @@ def cut(where: str) -> ConnectionFailedError:
     """A stream ended inside a record."""
     return ConnectionFailedError(
         f"The stream from {where} was cut in the middle of a record.", request_sent=True
+    )
+
+
+def inherited() -> ConfigurationError:
+    """A stream is read in a process that was forked after it was opened."""
+    return ConfigurationError(
+        "This stream was opened in another process, which reads its events. Open one in this "
+        "process: `watch` the run."
     )
 
 

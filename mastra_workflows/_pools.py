@@ -2,12 +2,18 @@
 
 A thousand triggers wait in one triggerer, each with a client of its own. They are not to be a
 thousand connection pools, nor to ask a thousand times which generation the server is of.
+
+A forked process has pools of its own. Its parent's are kept there untouched: two processes that
+read from one socket take each other's answers, and the locks of a pool may have been held.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import warnings
+import weakref
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -19,20 +25,29 @@ P = TypeVar("P")
 
 
 def pool_key(settings: Settings) -> tuple[Hashable, ...]:
-    """What clients must have in common to share; never logged, since it holds the secrets.
-
-    A forked process has its own connections.
-    """
+    """What clients must have in common to share; never logged, since it holds the secrets."""
     headers = tuple(sorted(settings.all_headers().items()))
-    return os.getpid(), settings.api_url, headers, settings.verify
+    return settings.api_url, headers, settings.verify
 
 
 class Pools(Generic[P]):
-    """Connection pools by key; each lives from its first user's coming to its last one's going."""
+    """Connection pools by key; each lives from its first user's coming to its last one's going.
 
-    def __init__(self) -> None:
+    Args:
+        close: closes a pool whose last user went without giving it back.
+    """
+
+    def __init__(self, close: Callable[[P], object]) -> None:
+        self._close = close
         self._lock = threading.Lock()
         self._used: dict[Hashable, tuple[P, int]] = {}
+        self._dropped: deque[Hashable] = deque()
+        self._inherited: list[dict[Hashable, tuple[P, int]]] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def __len__(self) -> int:
+        return len(self._used)
 
     def take(self, key: Hashable, make: Callable[[], P]) -> P:
         """The pool of this key, made if there is none; each taking ends with a `give_back`."""
@@ -41,16 +56,111 @@ class Pools(Generic[P]):
             if pool is None:
                 pool = make()
             self._used[key] = (pool, users + 1)
-            return pool
+        self._reap()
+        return pool
 
     def give_back(self, key: Hashable) -> P | None:
         """The pool for the last user to close; None while it has other users."""
         with self._lock:
-            pool, users = self._used.pop(key)
-            if users == 1:
-                return pool
-            self._used[key] = (pool, users - 1)
-            return None
+            last = self._release(key)
+        self._reap()
+        return last
+
+    def drop(self, key: Hashable) -> None:
+        """As `give_back`, for a finalizer, which may run in the middle of any other method."""
+        self._dropped.append(key)
+        self._reap()
+
+    def _reap(self) -> None:
+        # Where the lock is held, its holder reaps when it is done.
+        while self._dropped and self._lock.acquire(blocking=False):
+            try:
+                last = self._release(self._dropped.popleft()) if self._dropped else None
+            finally:
+                self._lock.release()
+            if last is not None:
+                self._close(last)
+
+    def _release(self, key: Hashable) -> P | None:
+        pool, users = self._used.pop(key)
+        if users == 1:
+            return pool
+        self._used[key] = (pool, users - 1)
+        return None
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._inherited.append(self._used)  # to collect its connections would be to touch them
+        self._used = {}
+        self._dropped.clear()
+
+
+class Lease(Generic[P]):
+    """One client's share of a pool.
+
+    Args:
+        pools: where the pool is from.
+        key: its key.
+        make: makes it if there is none.
+        where: the server's address, for the warning if the client is never closed.
+    """
+
+    def __init__(self, pools: Pools[P], key: Hashable, make: Callable[[], P], where: str) -> None:
+        self._pools = pools
+        self._key = key
+        self.pool = pools.take(key, make)
+        self._finalizer = weakref.finalize(self, _dropped, pools, key, where, os.getpid())
+        self._finalizer.atexit = False
+
+    def give_back(self) -> P | None:
+        """The pool for the last user to close; None while it has other users."""
+        return None if self._finalizer.detach() is None else self._pools.give_back(self._key)
+
+
+def _dropped(pools: Pools[P], key: Hashable, where: str, pid: int) -> None:
+    if pid != os.getpid():
+        return
+    try:
+        warnings.warn(f"Unclosed Mastra client of {where}", ResourceWarning, stacklevel=2)
+    finally:
+        pools.drop(key)
+
+
+class Leases(Generic[P]):
+    """One client's shares of pools: one for each process, and event loop, that uses the client.
+
+    Args:
+        pools: where the pools are from.
+        settings: those of the client.
+    """
+
+    def __init__(self, pools: Pools[P], settings: Settings) -> None:
+        self._pools = pools
+        self._where = settings.base_url
+        self._key = pool_key(settings)
+        self._leases: dict[tuple[int, Hashable], Lease[P]] = {}
+
+    def get(self, make: Callable[[], P], loop: Hashable = None) -> P:
+        """The pool of this process and event loop; made by ``make`` if there is none."""
+        place = (os.getpid(), loop)
+        lease = self._leases.get(place)
+        if lease is None:
+            new = Lease(self._pools, (*place, *self._key), make, self._where)
+            lease = self._leases.setdefault(place, new)
+            if lease is not new:
+                new.give_back()  # another thread was faster, so this is not the last share
+        return lease.pool
+
+    def give_back(self, *, keep: Callable[[Hashable], bool] = lambda _: False) -> list[P]:
+        """The pools for this client to close, being their last user.
+
+        Args:
+            keep: given an event loop; says whether to keep the share for it.
+        """
+        mine = [place for place in list(self._leases) if place[0] == os.getpid()]
+        leases = [self._leases.pop(place, None) for place in mine if not keep(place[1])]
+        pools = [lease.give_back() for lease in leases if lease is not None]
+        return [pool for pool in pools if pool is not None]
 
 
 _known: WeakValueDictionary[Hashable, Known] = WeakValueDictionary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -15,7 +16,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
 from mastra_workflows import _failures
-from mastra_workflows._pools import Pools, pool_key
+from mastra_workflows._pools import Leases, Pools
 from mastra_workflows._pump import Pump
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows.api import Request, Response, check, is_success
@@ -66,7 +67,7 @@ class _OwnHeaders(AuthBase):
         return request
 
 
-_pools: Pools[requests.Session] = Pools()
+_pools: Pools[requests.Session] = Pools(requests.Session.close)
 
 
 def _new_session(settings: Settings) -> requests.Session:
@@ -84,22 +85,24 @@ def _new_session(settings: Settings) -> requests.Session:
 class Transport:
     """One client's way to its server, over the connection pool that it shares with others.
 
-    Safe to share between threads.
+    Safe to share between threads, and to inherit by a fork.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
-        self._key = pool_key(settings)
-        self._session = _pools.take(self._key, lambda: _new_session(settings))
+        self._leases = Leases(_pools, settings)
 
     def close(self) -> None:
         """Let the connections go; the last client of a server closes them."""
-        if self._closed:
-            return
         self._closed = True
-        if (last := _pools.give_back(self._key)) is not None:
+        for last in self._leases.give_back():
             last.close()
+
+    def _session(self) -> requests.Session:
+        if self._closed:
+            raise ConfigurationError("This client is closed.")
+        return self._leases.get(lambda: _new_session(self.settings))
 
     def run(self, procedure: Procedure[T]) -> T:
         """Carry out a procedure to its end."""
@@ -191,11 +194,10 @@ class Transport:
         read_timeout: float | None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        if self._closed:
-            raise ConfigurationError("This client is closed.")
+        session = self._session()
         body = request.encode(max_bytes=self.settings.max_body_bytes)
         try:
-            return self._session.request(
+            return session.request(
                 request.method,
                 self.settings.api_url + request.target,
                 data=body,
@@ -269,6 +271,7 @@ class EventStream(Iterator[Event]):
         self._follower = follower
         self._answer = answer
         self._events = self._iterate()
+        self._pid = os.getpid()
 
     def _iterate(self) -> Generator[Event]:
         while True:
@@ -288,6 +291,8 @@ class EventStream(Iterator[Event]):
         return self
 
     def __next__(self) -> Event:
+        if self._pid != os.getpid():
+            raise _failures.inherited()
         return next(self._events)
 
     def close(self) -> None:

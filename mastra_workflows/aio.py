@@ -34,7 +34,7 @@ from mastra_workflows.settings import ClientArguments, Settings
 
 
 class AsyncMastraClient:
-    """As `MastraClient`, for one event loop::
+    """As `MastraClient`, for asyncio; it may be used in several event loops::
 
         async with AsyncMastraClient("http://localhost:4111") as mastra:
             run = mastra.get_workflow("orderReport").run("report-2026-11-22")

@@ -73,6 +73,10 @@ class NotMastraError(MastraError):
     """Something answered, but not as Mastra's API does: HTML, half a JSON document, a redirect."""
 
 
+class ForeignRunError(NotMastraError):
+    """The answer is the record of another run than the one that was asked for."""
+
+
 class ApiError(MastraError):
     """The server answered with an HTTP error.
 

@@ -13,10 +13,11 @@ from typing import Any
 from mastra_workflows.api._answers import mapping, parse_object, text_or
 from mastra_workflows.api._names import StepNames
 from mastra_workflows.api._requests import Response
-from mastra_workflows.errors import NotMastraError
+from mastra_workflows.errors import ForeignRunError, NotMastraError
 from mastra_workflows.models import (
     FINISHED,
     JSON,
+    MAX_NAME,
     Event,
     RunFailure,
     Step,
@@ -25,7 +26,7 @@ from mastra_workflows.models import (
     WorkflowRun,
     from_millis,
 )
-from mastra_workflows.text import decode
+from mastra_workflows.text import decode, safe_text, storable
 
 META = "__workflow_meta"
 
@@ -51,9 +52,34 @@ STEP_WORDS = frozenset(
 """What the record of a step may hold."""
 
 
-def parse_run(workflow_id: str, run_id: str, response: Response) -> WorkflowRun:
-    """The answer to `run_execution_result`, of either generation."""
-    return _run(workflow_id, run_id, parse_object(response))
+def parse_run(
+    workflow_id: str, run_id: str, response: Response, *, workflow_name: str | None = None
+) -> WorkflowRun:
+    """The answer to `run_execution_result`, of either generation.
+
+    Args:
+        workflow_id: the workflow's registry key or id.
+        run_id: the run.
+        response: the answer. One of 0.x does not say which run it is about.
+        workflow_name: the workflow's id, which records of 1.x name; None if it is unknown.
+
+    Raises:
+        ForeignRunError: the record is one of another run.
+    """
+    row = parse_object(response)
+    its_run, its_workflow = row.get("runId"), row.get("workflowName")
+    if its_run not in (run_id, storable(run_id), None):
+        raise _foreign(workflow_id, run_id, f"run {safe_text(its_run, MAX_NAME)!r}")
+    if workflow_name and its_workflow not in (workflow_id, workflow_name, None):
+        raise _foreign(workflow_id, run_id, f"workflow {safe_text(its_workflow, MAX_NAME)!r}")
+    return _run(workflow_id, run_id, row)
+
+
+def _foreign(workflow_id: str, run_id: str, found: str) -> ForeignRunError:
+    return ForeignRunError(
+        f"The server was asked for run {run_id!r} of workflow {workflow_id!r} and answered with "
+        f"the record of {found}. Is a cache or proxy in between that mixes up answers?"
+    )
 
 
 def parse_runs(workflow_id: str, response: Response) -> tuple[WorkflowRun, ...]:

@@ -10,6 +10,7 @@ from mastra_workflows import api
 from mastra_workflows.api import Generation, Request, Response, RunFilter
 from mastra_workflows.errors import (
     ApiError,
+    ForeignRunError,
     NotActiveError,
     UnknownRunError,
     UnknownWorkflowError,
@@ -108,6 +109,7 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
     Raises:
         UnknownRunError: the server has no such run.
         UnknownWorkflowError: nor such a workflow.
+        ForeignRunError: the answer is about another run.
     """
     try:
         response = yield from _record(server, workflow_id, run_id)
@@ -118,8 +120,24 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
             status_code=error.status_code,
             server_message=error.server_message,
         ) from error
-    run = api.parse_run(workflow_id, run_id, response)
+    run = yield from _parsed(server, workflow_id, run_id, response)
     return (yield from with_schemas(server, run))
+
+
+def _parsed(
+    server: Server, workflow_id: str, run_id: str, response: Response
+) -> Procedure[WorkflowRun]:
+    """The record in an answer, if it is that of the run."""
+    _, known = server.known.details.get(workflow_id, (0.0, None))
+    name = None if known is None else known.name
+    try:
+        return api.parse_run(workflow_id, run_id, response, workflow_name=name)
+    except ForeignRunError:
+        if name is None:
+            raise
+        # The workflow may have been renamed since.
+        name = (yield from details(server, workflow_id)).name
+    return api.parse_run(workflow_id, run_id, response, workflow_name=name)
 
 
 def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Response]:

@@ -17,6 +17,7 @@ from mastra_workflows.errors import (
     ApiError,
     AuthenticationError,
     BodyTooLargeError,
+    ForeignRunError,
     MastraError,
     NotMastraError,
     UnavailableError,
@@ -229,10 +230,10 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
 
 
 PARSERS: dict[str, Callable[[Response], object]] = {
-    "success": lambda answer: api.parse_run("w", "r", answer),
-    "suspended-nested": lambda answer: api.parse_run("w", "r", answer),
-    "suspended-items": lambda answer: api.parse_run("w", "r", answer),
-    "failed": lambda answer: api.parse_run("w", "r", answer),
+    "success": lambda answer: api.parse_run("w", "success", answer),
+    "suspended-nested": lambda answer: api.parse_run("w", "suspended-nested", answer),
+    "suspended-items": lambda answer: api.parse_run("w", "suspended-items", answer),
+    "failed": lambda answer: api.parse_run("w", "failed", answer),
     "runs": lambda answer: api.parse_runs("w", answer),
     "details-nestedApproval": lambda answer: api.parse_details("w", answer),
     "packages": api.parse_server,
@@ -268,7 +269,7 @@ def test_unknown_fields_and_statuses_pass_through(generation: recorded.Recorded)
     body["status"] = "hovering"
     body["newField"] = body["steps"]["render"]["newField"] = {"x": 1}
     body["steps"]["render"]["status"] = "levitating"
-    run = api.parse_run("w", "r", recorded.json_answer(body))
+    run = api.parse_run("w", body.get("runId", "r"), recorded.json_answer(body))
     assert run.status == "hovering"
     assert run.is_active
     assert run.steps[-1].status == "levitating"
@@ -278,3 +279,36 @@ def test_unknown_fields_and_statuses_pass_through(generation: recorded.Recorded)
 def test_an_answer_that_is_no_json(content: bytes) -> None:
     with pytest.raises(NotMastraError, match="Is the base URL that of a Mastra server"):
         api.parse_run("w", "r", Response(200, {"content-type": "text/html"}, content))
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "workflow_name"),
+    [
+        ("order-report", None),
+        ("orderReport", None),
+        ("orderReport", "order-report"),
+        ("order-report", "renamed"),
+    ],
+)
+def test_a_record_that_names_its_run(workflow_id: str, workflow_name: str | None) -> None:
+    answer = recorded.answer("v1", "success")
+    run = api.parse_run(workflow_id, "success", answer, workflow_name=workflow_name)
+    assert (run.workflow_id, run.run_id) == (workflow_id, "success")
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "run_id", "workflow_name"),
+    [
+        ("orderReport", "other", None),
+        ("orderReport", "other", "order-report"),
+        ("refundApproval", "success", "refund-approval"),
+    ],
+)
+def test_a_record_of_another_run_is_an_error(
+    workflow_id: str, run_id: str, workflow_name: str | None
+) -> None:
+    answer = recorded.answer("v1", "success")
+    with pytest.raises(ForeignRunError) as caught:
+        api.parse_run(workflow_id, run_id, answer, workflow_name=workflow_name)
+    assert repr(run_id) in str(caught.value)
+    assert isinstance(caught.value, NotMastraError)

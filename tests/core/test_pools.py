@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import pytest
 
-from mastra_workflows import MastraClient
+from mastra_workflows import MastraClient, _async_transport
 from mastra_workflows._pools import Pools
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.api import Generation
@@ -13,7 +16,7 @@ from tests.core.test_sockets import open_sockets, opened_since
 
 
 def test_a_pool_lives_from_its_first_user_to_its_last() -> None:
-    pools: Pools[object] = Pools()
+    pools: Pools[object] = Pools(lambda _: None)
     first = pools.take("a", object)
     assert pools.take("a", object) is first
     assert pools.take("b", object) is not first
@@ -64,3 +67,76 @@ def test_a_server_that_was_upgraded_beneath_its_clients(key: str) -> None:
                 assert run.wait().is_success
                 generations.append(first.generation)
     assert generations == [Generation.V0, Generation.V1]
+
+
+def test_a_pool_of_users_that_went_without_a_word() -> None:
+    closed: list[object] = []
+    pools: Pools[object] = Pools(closed.append)
+    pool = pools.take("a", object)
+    pools.take("a", object)
+    pools.drop("a")
+    assert closed == []
+    with pools._lock:  # as a finalizer does that interrupts another method
+        pools.drop("a")
+        assert closed == []
+    pools.take("b", object)
+    assert closed == [pool]
+    assert len(pools) == 1
+
+
+def test_an_unclosed_client_leaves_nothing_open(server: SampleServer) -> None:
+    before = open_sockets()
+    for _ in range(20):
+        client = MastraClient(server.url)
+        client.list_workflows()
+        dropped = [client]
+        del client
+        with pytest.warns(ResourceWarning, match=f"Unclosed Mastra client of {server.url}"):
+            dropped.clear()
+    assert opened_since(before) == {}
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_unclosed_clients_of_a_hundred_event_loops(server: SampleServer) -> None:
+    before = open_sockets()
+
+    async def use() -> None:
+        client = AsyncMastraClient(server.url)
+        await client.generation()
+
+    for _ in range(100):
+        asyncio.run(use())
+    gc.collect()
+    assert len(_async_transport._pools) == 0
+    assert opened_since(before) == {}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport")
+def test_one_client_in_several_event_loops(server: SampleServer) -> None:
+    client = AsyncMastraClient(server.url)
+    before = open_sockets()
+    for _ in range(3):
+        assert asyncio.run(client.list_workflows())
+        assert len(_async_transport._pools) == 1
+    asyncio.run(client.close())
+    gc.collect()
+    assert len(_async_transport._pools) == 0
+    assert opened_since(before) == {}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport")
+async def test_one_client_in_two_event_loops_at_once(server: SampleServer) -> None:
+    async with AsyncMastraClient(server.url) as client:
+        assert await client.list_workflows()
+
+        async def elsewhere() -> None:
+            for _ in range(3):
+                assert await client.list_workflows()
+
+        for _ in range(2):
+            await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+            assert await client.list_workflows()
+        assert len(_async_transport._pools) == 1
+    assert len(_async_transport._pools) == 0

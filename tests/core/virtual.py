@@ -155,6 +155,9 @@ class World:
             scripted = scripted.answer
         if isinstance(scripted, BaseException):
             raise scripted
+        run = re.fullmatch("/workflows/([^/]+)/runs/([^/]+)(/execution-result)?", request.path)
+        if run and isinstance(scripted, Response):
+            return recorded.about(scripted, run[1], run[2])
         return scripted
 
     def _script(self, request: Request) -> Scripted:
