@@ -62,7 +62,7 @@ class ConnectionFailedError(MastraError):
 
 
 class ServerLostError(MastraError):
-    """While waiting, the server was out of reach for longer than was allowed; the run may go on."""
+    """While waiting, the server was unavailable for longer than was allowed; the run may go on."""
 
 
 class BodyTooLargeError(MastraError):

@@ -21,7 +21,10 @@ from mastra_workflows.errors import (
     ApiError,
     ConfigurationError,
     ConnectionFailedError,
+    NotMastraError,
     UnavailableError,
+    UnknownRunError,
+    UnknownWorkflowError,
 )
 
 log = logging.getLogger(__name__)
@@ -74,6 +77,18 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, UnavailableError)
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether a server that has answered well before is unavailable for a while.
+
+    A rotated token, a maintenance page, a proxy that restarts, a certificate that has just
+    expired: each gives another kind of answer than a Mastra server does. That a run or a workflow
+    is unknown is an answer of Mastra's own.
+    """
+    if isinstance(error, UnknownRunError | UnknownWorkflowError):
+        return False
+    return isinstance(error, ConnectionFailedError | NotMastraError | ApiError)
+
+
 def is_lost(error: ConnectionFailedError | UnavailableError) -> bool:
     """Whether a call that ended so may have worked: the answer is missing, perhaps not the call."""
     if isinstance(error, ConnectionFailedError):
@@ -100,10 +115,19 @@ class RetryPolicy:
         if not self.seconds >= 0:
             raise ConfigurationError(f"seconds is {self.seconds}; it must be 0 or more.")
 
-    def retrying(self, before_sleep: Callable[[RetryCallState], Any] | None = None) -> Retrying:
-        """A new tenacity object for one call."""
+    def retrying(
+        self,
+        before_sleep: Callable[[RetryCallState], Any] | None = None,
+        may_pass: Callable[[BaseException], bool] = is_transient,
+    ) -> Retrying:
+        """A new tenacity object for one call.
+
+        Args:
+            before_sleep: called before each wait.
+            may_pass: whether the call is repeated after an error.
+        """
         return Retrying(
-            retry=retry_if_exception(is_transient),
+            retry=retry_if_exception(may_pass),
             wait=wait_as_told(
                 wait_jittered(self.first_wait, self.longest_wait, self.seconds), self.seconds
             ),

@@ -131,7 +131,7 @@ class Run:
             WaitTimeoutError: the time was over first; the run goes on.
             RunSuspendedError: see ``on_suspend``.
             RunNotStartedError: the run is ``pending`` and nobody starts it.
-            ServerLostError: the server was out of reach for too long.
+            ServerLostError: the server was unavailable for too long.
         """
         options = WaitOptions(**arguments)
         return self._transport.run(

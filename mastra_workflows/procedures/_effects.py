@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
 
 from mastra_workflows.api import Generation, Request, Response, check
+from mastra_workflows.errors import UnknownRunError, UnknownWorkflowError
 from mastra_workflows.models import Event, WorkflowDetails
-from mastra_workflows.policy import RetryPolicy
+from mastra_workflows.policy import RetryPolicy, is_outage, is_transient
 from mastra_workflows.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,8 @@ class Known:
         looks_since: since when one of those whose streams are mute looks at its run, which shows
             whether the server is only slow; minus infinity if nobody does.
         has_looked_since: since when the last of these looked that was answered.
+        has_answered: whether it has answered as only a Mastra server does, so that address and
+            token were right at that time.
     """
 
     generation: Generation | None = None
@@ -151,6 +154,7 @@ class Known:
     bytes_left: tuple[float, float] = (0.0, -inf)
     looks_since: float = -inf
     has_looked_since: float = -inf
+    has_answered: bool = False
 
     def note_under_way(self, workflow_id: str, run_id: str, now: float) -> None:
         """Note that a stream has just shown that a run executes."""
@@ -177,6 +181,9 @@ class Server:
         known: what has been learnt so far; shared by every view of the same server.
         deadline: the time on the clock after which no request is repeated, and by which each is
             given up.
+        is_lasting: whether answers that are not Mastra's count as an outage, like no answer, once
+            the server is known to be a Mastra server.
+        is_run_known: whether the run that is asked about is known to have been started.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -186,6 +193,8 @@ class Server:
     clock: Callable[[], float] = time.monotonic
     known: Known = field(default_factory=Known)
     deadline: float = inf
+    is_lasting: bool = False
+    is_run_known: bool = False
 
     @classmethod
     def of(cls, settings: Settings, known: Known) -> Server:
@@ -205,6 +214,37 @@ class Server:
     def until(self, deadline: float) -> Server:
         """The same server, asked until a time on its clock."""
         return replace(self, deadline=deadline)
+
+    def lasting(self, *, is_run_known: bool = False) -> Server:
+        """The same server, asked about a run in the middle of something.
+
+        A wrong answer (401, a page, half a document, a 500) is retried like no answer.
+
+        Args:
+            is_run_known: whether the run is known to have been started. Then the very first
+                answer may be a wrong one.
+        """
+        return replace(self, is_lasting=True, is_run_known=self.is_run_known or is_run_known)
+
+    def may_pass(self, error: BaseException) -> bool:
+        """Whether a request that failed like this is repeated."""
+        if is_transient(error):
+            return True
+        if not self.is_lasting:
+            return False
+        if isinstance(error, UnknownWorkflowError):
+            return self.is_run_known
+        return (self.is_run_known or self.known.has_answered) and is_outage(error)
+
+    def read(self, response: Response, parse: Callable[[Response], T]) -> T:
+        """Parse an answer, and note that the server has given one."""
+        try:
+            parsed = parse(response)
+        except (UnknownRunError, UnknownWorkflowError):  # words of Mastra's own
+            self.known.has_answered = True
+            raise
+        self.known.has_answered = True
+        return parsed
 
     def ask(self, request: Request) -> Send:
         """The effect that sends a request, limited by the deadline."""
@@ -254,21 +294,20 @@ def repeat(
 
 
 def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Procedure[T]:
-    """Run a procedure that is safe to repeat, again after transient failures, and say so."""
+    """Run a procedure that is safe to repeat, again after failures that may pass, and say so."""
     failing = False
 
     def say(state: RetryCallState) -> None:
         nonlocal failing
         if not failing and state.outcome is not None:
             log.warning(
-                "No answer from the Mastra server (%s); trying on for up to %g s. Runs on it are "
-                "not affected by that.",
+                "Mastra server unavailable (%s); retrying for up to %g s.",
                 state.outcome.exception(),
-                server.retry.seconds,
+                round(server.retry.seconds, 1),
             )
         failing = True
 
-    retrying = server.retry.retrying(say)
+    retrying = server.retry.retrying(say, server.may_pass)
     stop = retrying.stop
     retrying.stop = lambda state: stop(state) or server.clock() >= server.deadline
     result = yield from repeat(server, retrying, attempt)
@@ -278,7 +317,7 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
 
 
 def send(server: Server, request: Request) -> Procedure[Response]:
-    """Send a request, again after transient failures if it is safe to repeat.
+    """As `fetch`, for an answer of which only the success matters.
 
     Returns:
         The answer of a success.
@@ -286,10 +325,22 @@ def send(server: Server, request: Request) -> Procedure[Response]:
     Raises:
         MastraError: as `api.check` says.
     """
+    return (yield from fetch(server, request, check))
 
-    def once() -> Procedure[Response]:
+
+def fetch(server: Server, request: Request, parse: Callable[[Response], T]) -> Procedure[T]:
+    """Send a request and parse its answer, again after failures that may pass if that is safe.
+
+    Args:
+        parse: makes a value of the answer; an answer that it refuses is a failure, too.
+
+    Raises:
+        MastraError: as `api.check` and ``parse`` say.
+    """
+
+    def once() -> Procedure[T]:
         response: Response = yield server.ask(request)
-        return check(response)
+        return server.read(response, parse)
 
     if not request.repeatable:
         return (yield from once())

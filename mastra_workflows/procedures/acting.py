@@ -74,6 +74,7 @@ def cancel(
         look_for: for how many seconds to look for its end.
     """
 
+    server = server.lasting()
     requested = False
 
     def attempt() -> Procedure[Cancellation | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, Unpack
+from typing import NamedTuple, TypeVar, Unpack
 
 from mastra_workflows import api
 from mastra_workflows.api import Generation, Request, Response, RunFilter
@@ -20,11 +20,13 @@ from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
     Procedure,
     Server,
+    fetch,
     repeat,
-    send,
     through_outage,
 )
 from mastra_workflows.text import safe_text
+
+T = TypeVar("T")
 
 MAX_WORKFLOWS = 50
 """How many workflows an error names."""
@@ -40,23 +42,33 @@ def generation(server: Server) -> Procedure[Generation]:
 
 
 def _generation_now(server: Server) -> Procedure[Generation]:
-    def ask() -> Procedure[Response]:
-        response: Response = yield server.ask(api.system_packages())
-        return response if response.status_code == 404 else api.check(response)
+    return (yield from through_outage(server, lambda: _ask_generation(server)))
 
-    which, version = api.parse_server((yield from through_outage(server, ask)))
+
+def _ask_generation(server: Server) -> Procedure[Generation]:
+    response: Response = yield server.ask(api.system_packages())
+    which, version = api.parse_server(response)
     server.known.generation, server.known.version = which, version
     return which
 
 
-def about_workflow(server: Server, workflow_id: str, request: Request) -> Procedure[Response]:
+def about_workflow(
+    server: Server, workflow_id: str, request: Request, parse: Callable[[Response], T]
+) -> Procedure[T]:
     """Send a request about a workflow; where there is no such one, say which ones there are.
+
+    Args:
+        parse: makes a value of the answer.
 
     Raises:
         UnknownWorkflowError: with the keys of the workflows that the server has.
     """
+    return (yield from _naming_workflows(server, workflow_id, fetch(server, request, parse)))
+
+
+def _naming_workflows(server: Server, workflow_id: str, asking: Procedure[T]) -> Procedure[T]:
     try:
-        return (yield from send(server, request))
+        return (yield from asking)
     except UnknownWorkflowError as error:
         message = yield from _which_instead(server, workflow_id)
         raise UnknownWorkflowError(
@@ -82,23 +94,35 @@ def _which_instead(server: Server, workflow_id: str) -> Procedure[str]:
 
 def list_workflows(server: Server) -> Procedure[tuple[WorkflowDetails, ...]]:
     """Every workflow of the server."""
-    return api.parse_workflows((yield from send(server, api.list_workflows())))
+    return (yield from fetch(server, api.list_workflows(), api.parse_workflows))
 
 
 def details(
-    server: Server, workflow_id: str, *, max_age: float = 0.0
+    server: Server, workflow_id: str, *, max_age: float = 0.0, required: bool = True
 ) -> Procedure[WorkflowDetails]:
     """One workflow's definition.
 
     Args:
         max_age: for how many seconds an earlier answer will do.
+        required: False to repeat the request only where the answer is not Mastra's: a server that
+            fails to describe a workflow may fail so for ever.
     """
     read_at, known = server.known.details.get(workflow_id, (0.0, None))
     if known is not None and server.clock() - read_at < max_age:
         return known
     request = api.workflow_details(workflow_id)
-    response = yield from about_workflow(server, workflow_id, request)
-    found = api.parse_details(workflow_id, response)
+
+    def parse(response: Response) -> WorkflowDetails | ApiError:
+        try:
+            return api.parse_details(workflow_id, response)
+        except ApiError as error:
+            if required or type(error) is not ApiError:
+                raise
+            return error
+
+    found = yield from about_workflow(server, workflow_id, request, parse)
+    if isinstance(found, ApiError):
+        raise found
     server.known.details[workflow_id] = (server.clock(), found)
     return found
 
@@ -112,7 +136,9 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
         ForeignRunError: the answer is about another run.
     """
     try:
-        response = yield from _record(server, workflow_id, run_id)
+        run = yield from _naming_workflows(
+            server, workflow_id, _record(server, workflow_id, run_id)
+        )
     except UnknownRunError as error:
         raise UnknownRunError(
             f"The server has no run {run_id!r} of workflow {workflow_id!r}. A server without "
@@ -120,49 +146,47 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
             status_code=error.status_code,
             server_message=error.server_message,
         ) from error
-    run = yield from _parsed(server, workflow_id, run_id, response)
     return (yield from with_schemas(server, run))
 
 
-def _parsed(
-    server: Server, workflow_id: str, run_id: str, response: Response
-) -> Procedure[WorkflowRun]:
-    """The record in an answer, if it is that of the run."""
-    _, known = server.known.details.get(workflow_id, (0.0, None))
-    name = None if known is None else known.name
-    try:
-        return api.parse_run(workflow_id, run_id, response, workflow_name=name)
-    except ForeignRunError:
-        if name is None:
-            raise
-        # The workflow may have been renamed since.
-        name = (yield from details(server, workflow_id)).name
-    return api.parse_run(workflow_id, run_id, response, workflow_name=name)
-
-
-def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Response]:
-    """The answer to a request for a run's record.
+def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
+    """A run's record as it is.
 
     A triggerer may know a server for longer than that is of one generation. What has taken its
     place does not know the way in which it was asked.
     """
 
-    def ask(which: Generation) -> Procedure[Response]:
+    def ask(which: Generation) -> Procedure[WorkflowRun]:
         request = api.run_execution_result(workflow_id, run_id, which)
-        return (yield from about_workflow(server, workflow_id, request))
+        response: Response = yield server.ask(request)
+        _, known = server.known.details.get(workflow_id, (0.0, None))
+        name = None if known is None else known.name
+        try:
+            return server.read(response, lambda answer: parsed(answer, name))
+        except ForeignRunError:
+            if name is None:
+                raise
+        # The workflow may have been renamed since.
+        now = api.parse_details(workflow_id, (yield server.ask(api.workflow_details(workflow_id))))
+        server.known.details[workflow_id] = (server.clock(), now)
+        return parsed(response, now.name)
 
-    which = yield from generation(server)
-    try:
-        return (yield from ask(which))
-    except (UnknownWorkflowError, UnknownRunError):
-        raise
-    except ApiError as error:
-        if error.status_code != 404:
-            raise
-        now = yield from _generation_now(server)
-        if now is which:
-            raise
-    return (yield from ask(now))
+    def parsed(response: Response, name: str | None) -> WorkflowRun:
+        return api.parse_run(workflow_id, run_id, response, workflow_name=name)
+
+    def attempt() -> Procedure[WorkflowRun]:
+        which = server.known.generation or (yield from _ask_generation(server))
+        try:
+            return (yield from ask(which))
+        except ApiError as error:
+            if type(error) is not ApiError or error.status_code != 404:
+                raise
+            now = yield from _ask_generation(server)
+            if now is which:
+                raise
+        return (yield from ask(now))
+
+    return (yield from through_outage(server, attempt))
 
 
 def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
@@ -178,7 +202,7 @@ def with_schemas(server: Server, run: WorkflowRun) -> Procedure[WorkflowRun]:
     if not run.suspensions:
         return run
     try:
-        known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE)
+        known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE, required=False)
     except ApiError:
         return run  # the record is worth having without them
 
@@ -204,6 +228,7 @@ def until(
     Returns:
         The last record, after at most ``server.start_timeout`` seconds; None if there is no run.
     """
+    server = server.lasting()
     policy = PollPolicy(first_wait=0.05, longest_wait=2.0, timeout=server.start_timeout)
     retrying = policy.retrying(
         lambda state: (
@@ -232,7 +257,9 @@ def runs_page(
 ) -> Procedure[RunsPage]:
     """One page of a workflow's runs (``GET .../runs``)."""
     request = api.list_runs(workflow_id, page=page, per_page=per_page, **which)
-    rows = api.parse_runs(workflow_id, (yield from about_workflow(server, workflow_id, request)))
+    rows = yield from about_workflow(
+        server, workflow_id, request, lambda response: api.parse_runs(workflow_id, response)
+    )
     status = which.get("status")
     # 0.x knows no status here and sends them all.
     runs = tuple(row for row in rows if status in (None, row.status))

@@ -63,7 +63,7 @@ def create_run(
 ) -> Procedure[None]:
     """Make a run known to the server, as ``pending``. Nothing executes."""
     request = api.create_run(workflow_id, run_id, resource_id)
-    api.parse_object((yield from about_workflow(server, workflow_id, request)))
+    yield from about_workflow(server, workflow_id, request, api.parse_object)
 
 
 def ensure_started(

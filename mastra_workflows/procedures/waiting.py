@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -11,12 +12,15 @@ from tenacity import RetryCallState
 
 from mastra_workflows.api import Generation
 from mastra_workflows.errors import (
+    BodyTooLargeError,
     ConfigurationError,
     ConnectionFailedError,
+    MastraError,
     RunNotStartedError,
     RunSuspendedError,
     ServerLostError,
     UnavailableError,
+    UnknownRunError,
     WaitTimeoutError,
 )
 from mastra_workflows.models import Event, WorkflowRun
@@ -25,6 +29,8 @@ from mastra_workflows.procedures._effects import Procedure, Server, Sleep, repea
 from mastra_workflows.procedures.observing import Observer
 from mastra_workflows.procedures.reading import read_run
 from mastra_workflows.procedures.stalling import OnStall, StallWatch
+
+log = logging.getLogger(__name__)
 
 OnSuspend = Literal["fail", "return", "wait"]
 """What a suspension means to the one who waits: an error, an answer, or nothing yet."""
@@ -39,17 +45,21 @@ class WaitArguments(TypedDict, total=False):
             `RunSuspendedError`, ``"wait"`` waits until somebody resumed it.
         poll_interval: seconds between the first looks; 0.5 by default.
         max_poll_interval: seconds that the interval grows to, exponentially; 30 by default.
-        outage_timeout: for how many seconds the server may be out of reach; 300 by default. After
-            as many seconds in which a stream said nothing, the run is looked at all the same: a
-            server that hangs with its connections open is noticed by the failing look, and so
-            given up after up to twice this time; a run that was cancelled on another replica is
-            seen to be over.
+        outage_timeout: for how many seconds the server may be unavailable; 300 by default. Any
+            answer that is not Mastra's counts as an outage (401, 403, a 500, a redirect, a page,
+            half a document), once the server has given a good one. After as many seconds in which
+            a stream said nothing, the run is looked at all the same: a server that hangs with its
+            connections open is noticed by the failing look, and so given up after up to twice this
+            time; a run that was cancelled on another replica is seen to be over.
         stall_timeout: after how many seconds without any change in the run's record the server is
             asked whether it still executes the run; None for never, 3600 by default.
         on_stall: what to do when it does not: ``"fail"`` (the default) with a `RunStalledError`,
             ``"restart"`` the run, once for each stall, or ``"wait"`` on.
         observe: whether to listen to the server's events as well, and so to know of the end within
             milliseconds; True by default. Where the server tells nothing the intervals hold.
+        is_known: whether the run is known to have been started, by an earlier call or another
+            process; False by default. Then even the first answer may be a wrong one. Otherwise a
+            wrong token or address fails the wait at once.
         on_look: given each record that is read; progress is made of it.
         on_event: given each event as it happens, once; outputs of steps are left out.
     """
@@ -62,6 +72,7 @@ class WaitArguments(TypedDict, total=False):
     stall_timeout: float | None
     on_stall: OnStall
     observe: bool
+    is_known: bool
     on_look: Callable[[WorkflowRun], None] | None
     on_event: Callable[[Event], None] | None
 
@@ -82,6 +93,7 @@ class WaitOptions:
     stall_timeout: float | None = 3600.0
     on_stall: OnStall = "fail"
     observe: bool = True
+    is_known: bool = False
     on_look: Callable[[WorkflowRun], None] | None = None
     on_event: Callable[[Event], None] | None = None
 
@@ -117,15 +129,18 @@ def wait(
         WaitTimeoutError: the time was over first; the run goes on.
         RunNotStartedError: the run stays ``pending``: nobody started it, or the server refused it.
         RunStalledError: see ``on_stall``.
-        ServerLostError: the server was out of reach for longer than ``outage_timeout``.
+        ServerLostError: the server was unavailable for longer than ``outage_timeout``.
+        UnknownRunError: the server has no such run, or has it no longer.
     """
     began = server.clock()
-    patient = server.patient(options.outage_timeout)
+    patient = server.patient(options.outage_timeout).lasting(is_run_known=options.is_known)
     patience = options.outage_timeout
     stall = StallWatch(patient, timeout=options.stall_timeout or inf, on_stall=options.on_stall)
     observer = Observer(
         patient, workflow_id, run_id, on_event=options.on_event, enabled=options.observe
     )
+    asked = patient
+    last: WorkflowRun | None = None
     known = server.known
     executes = saves_a_look = (
         options.observe
@@ -143,7 +158,7 @@ def wait(
         yield from observer.rest(seconds, within, silent_within=options.outage_timeout)
 
     def look() -> Procedure[WorkflowRun]:
-        nonlocal patience, executes, saves_a_look
+        nonlocal patience, executes, saves_a_look, asked, last
         if saves_a_look:
             saves_a_look = False
             yield from rest(options.poll_interval)
@@ -156,9 +171,10 @@ def wait(
         deadline = min(end, now + server.timeout + options.outage_timeout)
         run = None
         try:
-            run = yield from read_run(server.patient(patience).until(deadline), workflow_id, run_id)
+            run = yield from _read(asked.patient(patience).until(deadline), workflow_id, run_id)
         finally:
             observer.looked(in_vain=run is None)
+        asked, last = asked.lasting(is_run_known=True), run
         if options.on_look is not None:
             options.on_look(run)
         if run.is_pending and server.clock() - began >= server.start_timeout:
@@ -178,12 +194,12 @@ def wait(
 
     try:
         run = yield from repeat(server, options.poll.retrying(goes_on), look, rest)
-    except (ConnectionFailedError, UnavailableError) as error:
-        raise ServerLostError(
-            f"The server has not answered for {round(patience, 1):g} s: {error} Run {run_id!r} "
-            f"of workflow {workflow_id!r} may well go on; waiting again takes up where this left "
-            "off.",
-        ) from error
+    except MastraError as error:
+        if isinstance(error, ConnectionFailedError | UnavailableError) or asked.may_pass(error):
+            raise _lost(workflow_id, run_id, last, error, patience) from error
+        if isinstance(error, BodyTooLargeError) and last is not None:
+            raise BodyTooLargeError(f"{error} {_last_known(workflow_id, run_id, last)}") from error
+        raise
     if not _is_over(run, options):
         raise WaitTimeoutError(
             f"{run} after {options.timeout:g} s of waiting. {_what_now(run)} Waiting again "
@@ -195,6 +211,53 @@ def wait(
             f"{run}. It waits to be resumed or cancelled, and executes nothing meanwhile.", run
         )
     return run
+
+
+def _read(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
+    """Read the record; a run that was there before is given time to be found again.
+
+    Raises:
+        UnknownRunError: it is not there, or not any more.
+    """
+    began = server.clock()
+    within = min(server.retry.seconds, server.start_timeout)
+    while True:
+        try:
+            return (yield from read_run(server, workflow_id, run_id))
+        except UnknownRunError as error:
+            if not server.is_run_known:
+                raise
+            now = server.clock()
+            if now - began >= within or now >= server.deadline:
+                raise UnknownRunError(
+                    f"The server does not have run {run_id!r} of workflow {workflow_id!r} any more,"
+                    f" for {now - began:.0f} s now. Whether it has finished is not known. Was the "
+                    "server's database wiped or replaced, or has the server no storage? Then it "
+                    "forgets a run when it ends. Starting the run again executes it again.",
+                    status_code=error.status_code,
+                    server_message=error.server_message,
+                ) from error
+            if now == began:
+                log.warning("Run %r is not on the server any more; asking again.", run_id)
+        yield Sleep(min(1.0, within))
+
+
+def _lost(
+    workflow_id: str, run_id: str, last: WorkflowRun | None, error: MastraError, seconds: float
+) -> ServerLostError:
+    is_silent = isinstance(error, ConnectionFailedError | UnavailableError)
+    return ServerLostError(
+        f"The server has {'not answered' if is_silent else 'given no valid answer'} for "
+        f"{round(seconds, 1):g} s: {error} {_last_known(workflow_id, run_id, last)} Waiting again "
+        "takes up where this left off."
+    )
+
+
+def _last_known(workflow_id: str, run_id: str, last: WorkflowRun | None) -> str:
+    which = f"Run {run_id!r} of workflow {workflow_id!r}"
+    if last is None:
+        return f"{which} was not changed and may still be running."
+    return f"{which} was {last.status} when it was last read and may still be running."
 
 
 def _what_now(run: WorkflowRun) -> str:

@@ -192,7 +192,7 @@ def test_it_survives_an_outage_of_the_server(
     result = run_dag(dag)
 
     assert result.xcom("wait")["status"] == "success"
-    assert "No answer from the Mastra server" in result.log
+    assert "Mastra server unavailable" in result.log
     assert "The Mastra server answers again." in result.log
 
 

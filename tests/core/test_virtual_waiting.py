@@ -9,9 +9,11 @@ import pytest
 
 from mastra_workflows.api import Generation, Response
 from mastra_workflows.errors import (
+    FINAL,
     ApiError,
-    AuthenticationError,
+    BodyTooLargeError,
     ConfigurationError,
+    ConnectionFailedError,
     NotMastraError,
     RunNotStartedError,
     RunSuspendedError,
@@ -64,10 +66,10 @@ def test_a_server_of_another_generation_takes_the_place(world: World) -> None:
 
 
 def test_a_wrong_address_is_asked_for_its_generation_once_more(world: World) -> None:
-    world.on_run("running", NO_ROUTE)
+    world.on_run(NO_ROUTE)
     with pytest.raises(ApiError, match="Is this a Mastra server"):
         waiting(world)
-    assert len(world.sent("GET", "/runs/")) == 2
+    assert len(world.sent("GET", "/runs/")) == 1
     assert len(world.sent("GET", "/system/packages$")) == 2
 
 
@@ -159,7 +161,7 @@ def test_an_outage_is_waited_through(world: World, caplog: pytest.LogCaptureFixt
     assert looks.count == 7
     messages = [record.getMessage() for record in caplog.records]
     assert [message[:20] for message in messages] == [
-        "No answer from the M",
+        "Mastra server unavai",
         "The Mastra server an",
     ]
     assert "for up to 300 s" in messages[0]
@@ -168,7 +170,7 @@ def test_an_outage_is_waited_through(world: World, caplog: pytest.LogCaptureFixt
 def test_an_outage_that_does_not_end(world: World) -> None:
     world.on_run("running", REFUSED)
     began = world.now
-    with pytest.raises(ServerLostError, match="may well go on; waiting again") as caught:
+    with pytest.raises(ServerLostError, match=r"may still be running\. Waiting again") as caught:
         waiting(world, outage_timeout=120)
     assert 120 <= world.now - began <= 121
     assert "has not answered for 120 s" in str(caught.value)
@@ -196,20 +198,126 @@ def test_no_patience_with_outages(world: World) -> None:
     assert len(world.sleeps) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("no-token", AuthenticationError), ("unknown-run", UnknownRunError)]
+PAGE = Response(200, {"content-type": "text/html"}, b"<html>")
+JSON = {"content-type": "application/json"}
+WRONG_ANSWERS: dict[str, Response] = {
+    "401": Response(401, JSON, b'{"error": "Invalid or expired token"}'),
+    "403": Response(403, JSON, b'{"error": "Access denied"}'),
+    "404 of a proxy": NO_ROUTE,
+    "404 of a workflow": Response(404, JSON, b'{"error": "Workflow not found"}'),
+    "500": Response(500, JSON, b'{"error": "oops"}'),
+    "redirect": Response(302, {"location": "https://login.example.com/"}, b""),
+    "page": PAGE,
+    "nothing": Response(200, JSON, b""),
+    "half": Response(200, JSON, b'{"status": "suc'),
+    "list": Response(200, JSON, b"[]"),
+    "other object": Response(200, JSON, b'{"ok": true}'),
+}
+FOREIGN = {"status": "success", "runId": "another", "steps": {}}
+WRONG_ANSWERS["record of another run"] = recorded.json_answer(FOREIGN)
+each_wrong_answer = pytest.mark.parametrize(
+    "wrong", list(WRONG_ANSWERS.values()), ids=list(WRONG_ANSWERS)
 )
-def test_other_errors_end_it_at_once(world: World, name: str, kind: type[Exception]) -> None:
-    world.on_run("running", name)
-    with pytest.raises(kind):
+
+
+@each_wrong_answer
+def test_a_wrong_answer_in_the_middle_is_an_outage(
+    world: World, wrong: Response, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
+    world.on_run("running", *[wrong] * 5, "running", "success")
+    assert waiting(world).is_success
+    assert "Mastra server unavailable (" in caplog.text
+    assert "answers again" in caplog.text
+
+
+@each_wrong_answer
+def test_wrong_answers_that_do_not_end(world: World, wrong: Response) -> None:
+    world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
+    world.on_run("running", wrong)
+    began = world.now
+    with pytest.raises(ServerLostError, match="no valid answer for 60 s") as caught:
+        waiting(world, outage_timeout=60)
+    assert "Run 'r' of workflow 'w' was running when it was last read" in str(caught.value)
+    assert 60 <= world.now - began <= 70
+    assert not isinstance(caught.value, FINAL)
+
+
+@each_wrong_answer
+def test_a_wrong_first_answer_ends_the_wait_at_once(world: World, wrong: Response) -> None:
+    world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
+    world.on_run(wrong)
+    with pytest.raises((ApiError, NotMastraError)):
+        waiting(world)
+    assert world.sleeps == []
+
+
+@each_wrong_answer
+def test_a_wrong_first_answer_about_a_run_that_is_known_to_run(
+    world: World, wrong: Response
+) -> None:
+    world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
+    world.on_run(*[wrong] * 5, "success")
+    assert waiting(world, is_known=True).is_success
+
+
+@each_wrong_answer
+def test_a_wrong_answer_about_the_generation(world: World, wrong: Response) -> None:
+    if wrong.status_code == 404:
+        pytest.skip("which is what a 0.x server answers")
+    world.on("GET", "/system/packages$", wrong, world.recorded("packages"))
+    world.on_run("success")
+    assert waiting(world, is_known=True).is_success
+
+
+def test_a_token_that_was_right_before_counts_for_the_server(world: World) -> None:
+    world.on_run("success")
+    waiting(world)
+    world.on_run(WRONG_ANSWERS["401"], "success")
+    assert waiting(world).is_success
+
+
+def test_a_certificate_that_expires_in_the_middle(world: World) -> None:
+    insecure = ConnectionFailedError("certificate", request_sent=False, passing=False)
+    world.on_run("running", insecure, insecure, "success")
+    assert waiting(world).is_success
+
+
+def test_an_answer_that_is_too_large_says_what_becomes_of_the_run(world: World) -> None:
+    world.on_run("running", BodyTooLargeError("The answer is over the limit."))
+    with pytest.raises(BodyTooLargeError, match=r"'r' of workflow 'w' .* may still be running"):
         waiting(world)
     assert len(world.sleeps) == 1
 
 
-def test_something_else_answers(world: World) -> None:
-    world.on_run("running", Response(200, {"content-type": "text/html"}, b"<html>"))
-    with pytest.raises(NotMastraError):
+def test_an_unknown_run_ends_the_wait_at_once(world: World) -> None:
+    world.on_run("unknown-run")
+    with pytest.raises(UnknownRunError):
         waiting(world)
+    assert world.sleeps == []
+
+
+def test_a_run_that_is_gone_for_a_while(world: World) -> None:
+    """A database that fails over, a replica that lags behind."""
+    world.on_run("running", *["unknown-run"] * 5, "running", "success")
+    assert waiting(world).is_success
+
+
+@pytest.mark.parametrize(("outage", "within"), [(300, 30), (10, 10)])
+def test_a_run_that_is_gone_for_good(world: World, outage: float, within: float) -> None:
+    world.on_run("running", "unknown-run")
+    began = world.now
+    with pytest.raises(UnknownRunError, match="wiped or replaced") as caught:
+        waiting(world, outage_timeout=outage)
+    assert within <= world.now - began <= within + 2
+    assert "run 'r' of workflow 'w'" in str(caught.value)
+
+
+def test_a_page_in_the_place_of_a_resume_schema(world: World) -> None:
+    """A form without its fields would be worse than a late one."""
+    world.on_run("suspended")
+    world.on("GET", "/workflows/w$", PAGE, WRONG_ANSWERS["401"], "details-refundApproval")
+    assert waiting(world).suspensions[0].resume_schema is not None
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])

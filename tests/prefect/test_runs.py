@@ -123,7 +123,7 @@ def test_an_outage_is_told_in_the_log_of_the_flow_run(logs_of: Any) -> None:
             waiting.result()
 
         log = logs_of(approval(return_state=True))
-    assert "No answer from the Mastra server" in log
+    assert "Mastra server unavailable" in log
     assert "The Mastra server answers again" in log
 
 

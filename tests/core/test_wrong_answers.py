@@ -1,0 +1,129 @@
+"""Answers that are not Mastra's, in the middle of something: a rotated token, a page, a proxy."""
+
+from __future__ import annotations
+
+import pytest
+
+from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.errors import FINAL, AuthenticationError, ServerLostError
+from mastra_workflows.procedures.waiting import WaitArguments
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import CutAnswer, Fault, Respond
+
+RECORD = "/(execution-result|runs/[^/]+)$"
+JSON = {"Content-Type": "application/json"}
+REFUSED = Respond(401, JSON, b'{"error": "Invalid or expired token"}')
+WRONG: dict[str, Fault] = {
+    "401": REFUSED,
+    "403": Respond(403, JSON, b'{"error": "Access denied"}'),
+    "404": Respond(404, {"Content-Type": "text/plain"}, b"no such route"),
+    "500": Respond(500, JSON, b'{"error": "oops"}'),
+    "redirect": Respond(302, {"Location": "https://login.example.com/"}),
+    "page": Respond(200, {"Content-Type": "text/html"}, b"<html>Maintenance</html>"),
+    "nothing": Respond(200, JSON),
+    "half": Respond(200, JSON, b'{"status": "succ'),
+    "cut": CutAnswer(20),
+}
+SOON = RetryPolicy(first_wait=0.02)
+EACH = list(WRONG.values())
+POLLS = WaitArguments(observe=False, poll_interval=0.1, max_poll_interval=0.1, timeout=60)
+
+
+def answers_wrongly(proxy: FaultProxy) -> None:
+    """Every second request for a record, from the second one on, gets another wrong answer."""
+    for number, fault in enumerate(EACH):
+        proxy.on("GET", RECORD, fault, nth=2 + 2 * number)
+
+
+def test_a_wait_outlives_wrong_answers(proxy: FaultProxy, proxied: MastraClient, key: str) -> None:
+    run = proxied.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 6})
+    proxy.clear()
+    answers_wrongly(proxy)
+    assert run.wait(**POLLS).is_success
+    assert [seen.fault for seen in proxy.seen if seen.fault] == EACH
+
+
+async def test_a_wait_of_the_other_client_outlives_wrong_answers(
+    proxy: FaultProxy, key: str
+) -> None:
+    async with AsyncMastraClient(proxy.url, retry=SOON) as client:
+        run = client.get_workflow("slowExport").run(key)
+        await run.ensure_started(input_data={"seconds": 6})
+        proxy.clear()
+        answers_wrongly(proxy)
+        assert (await run.wait(**POLLS)).is_success
+    assert [seen.fault for seen in proxy.seen if seen.fault] == EACH
+
+
+@pytest.mark.parametrize("fault", EACH, ids=list(WRONG))
+def test_what_ends_a_wait_names_the_run_and_leaves_it_to_a_retry(
+    proxy: FaultProxy, key: str, fault: Fault
+) -> None:
+    with MastraClient(proxy.url) as client:
+        run = client.get_workflow("slowExport").run(key)
+        run.ensure_started(input_data={"seconds": 60})
+        broken = [False]
+        proxy.on("", "/", fault, when=lambda: broken[0])
+
+        def breaks(_: object) -> None:
+            broken[0] = True
+
+        with pytest.raises(ServerLostError, match=f"Run '{key}' .* may still be running") as lost:
+            run.wait(outage_timeout=0.5, on_look=breaks, timeout=60)
+        assert not isinstance(lost.value, FINAL)
+        broken[0] = False
+        run.cancel()
+
+
+def test_a_wait_that_begins_with_a_wrong_answer(proxy: FaultProxy, key: str) -> None:
+    """As that of a triggerer which takes the run over."""
+    with MastraClient(proxy.url) as client:
+        client.get_workflow("slowExport").run(key).ensure_started(input_data={"seconds": 0})
+    proxy.on("GET", "/packages$", EACH[0], nth=1)
+    answers_wrongly(proxy)
+    with MastraClient(proxy.url) as client:
+        assert client.get_workflow("slowExport").run(key).wait(is_known=True).is_success
+    with FaultProxy(proxy.url) as other, MastraClient(other.url) as client:
+        other.on("", "/", REFUSED)
+        with pytest.raises(AuthenticationError):
+            client.get_workflow("slowExport").run(key).wait(timeout=60)
+
+
+def test_cancelling_outlives_wrong_answers(
+    proxy: FaultProxy, proxied: MastraClient, key: str
+) -> None:
+    run = proxied.get_workflow("slowExport").run(key)
+    run.ensure_started(input_data={"seconds": 60})
+    proxy.clear()
+    for number, fault in enumerate(EACH):
+        proxy.on("GET", RECORD, fault, nth=1 + 2 * number)
+    proxy.on("POST", "/cancel$", REFUSED, nth=1)
+    assert run.cancel().run.status == "canceled"
+
+
+def test_starting_outlives_wrong_answers(
+    proxy: FaultProxy, proxied: MastraClient, key: str
+) -> None:
+    """The record is read after the start, which is not repeated."""
+    for number, fault in enumerate(EACH):
+        proxy.on("GET", RECORD, fault, nth=2 + 2 * number)
+    run = proxied.get_workflow("countedCharge").run(key)
+    assert run.start(input_data={"key": key, "amount": 5, "seconds": 0}).status != "pending"
+    assert run.wait(timeout=60).is_success
+    assert proxy.count("POST", "/start$") == 1
+
+
+def test_resuming_outlives_wrong_answers(
+    proxy: FaultProxy, proxied: MastraClient, key: str
+) -> None:
+    run = proxied.get_workflow("refundApproval").run(key)
+    run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+    assert run.wait(timeout=60).is_suspended
+    proxy.clear()
+    for number, fault in enumerate(EACH):
+        proxy.on("GET", RECORD, fault, nth=2 + 2 * number)
+    run.resume(resume_data={"approved": True})
+    assert run.wait(timeout=60).is_success
+    assert proxy.count("POST", "/resume-stream$") == 1
