@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mastra.identity import clear_generation
 from airflow_provider_mastra.required_action import Notice
+from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
 from mastra_workflows.models import JSON
 from mastra_workflows.questions import Question
 
@@ -77,10 +78,11 @@ class Memory:
         if self._store is not None:
             return self._store.get(key)
         ti = self._ti
-        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+        found = ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+        return unescape_keys(found)
 
     def _set(self, key: str, value: JSON) -> None:
         if self._store is not None:
             self._store.set(key, value)
         else:
-            self._ti.xcom_push(key=key, value=value)
+            self._ti.xcom_push(key=key, value=escape_keys(value))

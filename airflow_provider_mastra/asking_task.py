@@ -22,6 +22,7 @@ from airflow_provider_mastra.required_action import (
 )
 from airflow_provider_mastra.triggers.question import MastraQuestionTrigger
 from airflow_provider_mastra.waiting_task import MastraWaitingTask
+from airflow_provider_mastra.xcoms import escape_keys
 from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
     ConfigurationError,
@@ -173,7 +174,7 @@ class MastraAskingTask(MastraWaitingTask):
         """The outcome of a wait; with ``on_suspend="ask"`` it has ``answers`` too."""
         if not self.asks:
             return super().outcome(record, run, context)
-        answers = Memory(context, run.run_id).answers
+        answers = escape_keys(Memory(context, run.run_id).answers)
         if self.multiple_outputs and self.do_xcom_push:
             context["ti"].xcom_push(key="answers", value=answers)
         return {**super().outcome(record, run, context), "answers": answers}
@@ -259,7 +260,7 @@ class MastraAskingTask(MastraWaitingTask):
         seconds = self.look_interval
         if asked.deadline is not None:
             seconds = min(seconds, max(1.0, asked.deadline - time.time()))
-        kwargs = {"asked": asked.to_dict()}
+        kwargs = {"asked": asked.to_text()}
         if may_be_answered:
             wake_at: float | None = time.time()
         else:
@@ -269,7 +270,7 @@ class MastraAskingTask(MastraWaitingTask):
             trigger=MastraQuestionTrigger(
                 mastra_conn_id=self.mastra_conn_id,
                 ti_id=str(context["ti"].id),
-                asked=asked.to_dict(),
+                asked=asked.to_text(),
                 wake_at=wake_at,
             ),
             method_name="on_answer",
@@ -277,7 +278,7 @@ class MastraAskingTask(MastraWaitingTask):
         )
 
     def on_answer(
-        self, context: Context, event: Mapping[str, Any], asked: Mapping[str, Any] | None = None
+        self, context: Context, event: Mapping[str, Any], asked: str | None = None
     ) -> dict[str, JSON]:
         """Go on after a person has answered, or look whether they still have to.
 
@@ -285,7 +286,7 @@ class MastraAskingTask(MastraWaitingTask):
         or nobody answered in time.
         """
         self._context = context
-        waiting = Asked.from_dict(asked or event["asked"])
+        waiting = Asked.from_text(asked or event["asked"])
         question = waiting.question
         with without_useless_retries(), self.hook:
             workflow = self.hook.get_conn().get_workflow(question.workflow_id)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
 from mastra_workflows.forms import NO_DEFAULT, Field, Form
 from mastra_workflows.models import JSON
 from mastra_workflows.questions import Question
@@ -141,13 +142,14 @@ class Asked:
         """Whether the time for an answer is over."""
         return self.deadline is not None and time.time() >= self.deadline
 
-    def to_dict(self) -> dict[str, JSON]:
-        """Plain JSON."""
-        return {"question": self.question.to_dict(), "deadline": self.deadline}
+    def to_text(self) -> str:
+        """JSON as one text: Airflow's serialisers would look into an object of a server's keys."""
+        return json.dumps({"question": self.question.to_dict(), "deadline": self.deadline})
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of."""
+    def from_text(cls, text: str) -> Self:
+        """The value that `to_text` made the text of."""
+        data = json.loads(text)
         return cls(Question.from_dict(data["question"]), data["deadline"])
 
 
@@ -176,7 +178,7 @@ class Reply:
         at = event.get("responded_at") or datetime.now(UTC)
         return cls(
             option=options[0],
-            values=event.get("params_input") or {},
+            values=unescape_keys(event.get("params_input") or {}),
             user=event.get("responded_by_user"),
             at=at if isinstance(at, str) else at.isoformat(),
         )
@@ -189,7 +191,8 @@ class Reply:
 def _params(form: Form) -> dict[str, Any]:
     return {
         field.key: {
-            "value": _value(field),
+            # It comes back in an event, which Airflow serialises.
+            "value": escape_keys(_value(field)),
             "description": field.description or None,
             "schema": _schema(field),
             # Of parameters of the whole DAG the page would show those of the DAG.

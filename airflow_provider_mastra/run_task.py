@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.triggers.workflow import Ended
+from airflow_provider_mastra.xcoms import escape_keys
 from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import JSON
@@ -116,12 +117,17 @@ class MastraRunTask(BaseOperator):
         Returns:
             ``run_id, workflow_id, status, result, error, suspensions, url``.
         """
-        outcome = record.outcome(self.url(run))
+        outcome = self.whole_outcome(record, run)
         if self.multiple_outputs and self.do_xcom_push:
             for key, value in outcome.items():
                 if key not in FORETOLD and (key, value) not in NOTHING_TO_TELL.items():
                     context["ti"].xcom_push(key=key, value=value)
             self.multiple_outputs = False  # in this process: Airflow would store all of them again
+        return outcome
+
+    def whole_outcome(self, record: WorkflowRun, run: Run) -> dict[str, JSON]:
+        """The outcome as Airflow stores it; see `airflow_provider_mastra.xcoms`."""
+        outcome: dict[str, JSON] = escape_keys(record.outcome(self.url(run)))
         return outcome
 
     def choose_run_id(self, context: Context) -> str:

@@ -143,7 +143,7 @@ class MastraWaitingTask(MastraRunTask):
                 self.tell(started, context)
             if not self.wait_for_completion:
                 self._under_way = None
-                return started.read().outcome(self.url(started))
+                return self.whole_outcome(started.read(), started)
             self.foretell(started, context)
             outcome = self.conclude(started, self.wait(started), context)
             self._under_way = None

@@ -17,8 +17,9 @@ from typing import Any
 MAX_LINE = 1_000
 """How many characters of a remote text a log line or an error shows."""
 
-MAX_DEPTH = 200
-"""How deep data may be nested. JSON encoders of the orchestrators give up from about 250 on."""
+MAX_DEPTH = 150
+"""How deep data may be nested. Airflow reads no XCom that is nested more than 200 deep, including
+what it and the outcome of a run put around the data; encoders give up from about 250 on."""
 
 TOO_DEEP = f"(nested more than {MAX_DEPTH} deep)"
 """What stands for data that is nested deeper than that."""
@@ -47,7 +48,7 @@ def storable(value: Any) -> Any:
 
     In texts and keys, U+FFFD stands for lone surrogates and NUL. A number that is not finite is
     null, and an integer of more than 64 bits a float: that is what JavaScript has there. What is
-    nested more than 200 deep is left out, with a text in its place.
+    nested more than 150 deep is left out, with a text in its place.
 
     Args:
         value: JSON data, as a parser made it. Other values stay as they are.

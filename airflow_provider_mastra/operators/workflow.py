@@ -212,7 +212,7 @@ class MastraCancelWorkflowRunOperator(MastraRunTask):
             cancellation = run.cancel()
             say = self.log.warning if cancellation.goes_on else self.log.info
             say("%s", cancellation)
-            return cancellation.run.outcome(self.url(run))
+            return self.whole_outcome(cancellation.run, run)
 
 
 def as_index(value: int | str | None) -> int | None:

@@ -194,4 +194,4 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
                     return PokeReturnValue(is_done=False)
                 raise AirflowSensorTimeout(str(error)) from error
             self.log.info(summary(record))
-            return PokeReturnValue(True, record.raise_for_status().outcome(self.url(run)))
+            return PokeReturnValue(True, self.whole_outcome(record.raise_for_status(), run))

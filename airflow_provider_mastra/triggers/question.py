@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +34,7 @@ class MastraQuestionTrigger(BaseTrigger):
     Args:
         mastra_conn_id: the connection to the server.
         ti_id: the task instance whose form it is.
-        asked: the question, as `Asked.to_dict` gives it.
+        asked: the question, as `Asked.to_text` gives it.
         wake_at: when the task is woken in any case, in seconds since 1970; None for never.
         not_before: when the task may be woken, in seconds since 1970; None for some seconds from
             now on.
@@ -45,7 +45,7 @@ class MastraQuestionTrigger(BaseTrigger):
         *,
         mastra_conn_id: str,
         ti_id: str,
-        asked: Mapping[str, Any],
+        asked: str,
         wake_at: float | None,
         not_before: float | None = None,
     ) -> None:
@@ -63,7 +63,7 @@ class MastraQuestionTrigger(BaseTrigger):
             {
                 "mastra_conn_id": self.mastra_conn_id,
                 "ti_id": self.ti_id,
-                "asked": dict(self.asked),
+                "asked": self.asked,
                 "wake_at": self.wake_at,
                 "not_before": self.not_before,
             },
@@ -83,7 +83,7 @@ class MastraQuestionTrigger(BaseTrigger):
                     event = {"error_type": "over"}
                     break
             await asyncio.sleep(POLL_SECONDS)
-        yield TriggerEvent({**event, "asked": dict(self.asked)})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({**event, "asked": self.asked})  # type: ignore[no-untyped-call]
 
     async def _reply(self) -> dict[str, Any] | None:
         """What a person has sent, as Airflow itself hands it to a task; None if nobody has."""
@@ -101,7 +101,7 @@ class MastraQuestionTrigger(BaseTrigger):
         }
 
     async def _is_over(self) -> bool:
-        question = Asked.from_dict(self.asked).question
+        question = Asked.from_text(self.asked).question
         try:
             async with await async_client(self.mastra_conn_id) as client:
                 record = await client.get_workflow(question.workflow_id).run(question.run_id).read()

@@ -102,5 +102,22 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddEnd, released };
+  const reserved = createWorkflow({ id: 'reserved', inputSchema: any, outputSchema: any })
+    .then(
+      createStep({
+        id: 'approve',
+        inputSchema: any,
+        outputSchema: any,
+        resumeSchema: z.object({
+          __type: z.string(),
+          __var: z.string(),
+          __classname__: z.string(),
+          details: z.record(z.string(), z.any()).default({ __id__: 1 }),
+        }),
+        execute: async ({ resumeData, suspend }) => resumeData ?? suspend(VALUES.reserved),
+      }),
+    )
+    .commit();
+
+  return { templates, oddEnd, released, reserved };
 }
