@@ -33,7 +33,7 @@ from mastra_workflows.errors import (
     UnavailableError,
 )
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import require_positive
+from mastra_workflows.policy import as_seconds, require_positive
 from mastra_workflows.questions import (
     ASK,
     Answers,
@@ -121,14 +121,12 @@ class MastraAskingTask(MastraWaitingTask):
             notifiers if isinstance(notifiers, Sequence) else [notifiers] if notifiers else []
         )
         self.response_timeout = (
-            response_timeout.total_seconds()
-            if isinstance(response_timeout, timedelta)
-            else response_timeout
+            None if response_timeout is None else as_seconds("response_timeout", response_timeout)
         )
         self.on_response_timeout = on_response_timeout
         self.default_answer = default_answer
-        self.look_interval = look_interval
-        require_positive(look_interval=look_interval)
+        self.look_interval = as_seconds("look_interval", look_interval)
+        require_positive(look_interval=self.look_interval)
         options = self._ask_options()  # so that a DAG with a bad value is not even imported
         if not self.asks and options != AskOptions():
             raise ConfigurationError('Options about questions need on_suspend="ask".')

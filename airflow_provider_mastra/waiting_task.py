@@ -27,6 +27,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
+from mastra_workflows.policy import as_seconds
 from mastra_workflows.procedures import OnStall
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS
 from mastra_workflows.procedures.stalling import fingerprint
@@ -98,19 +99,27 @@ class MastraWaitingTask(MastraRunTask):
     ) -> None:
         super().__init__(**kwargs)
         self.wait_for_completion = wait_for_completion
-        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        self.timeout = None if timeout is None else as_seconds("timeout", timeout)
+        # Validated here, so that a DAG with a bad value is not even imported.
+        options = WaitOptions(
+            timeout=self.timeout,
+            on_suspend=on_suspend,
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            outage_timeout=outage_timeout,
+            stall_timeout=stall_timeout,
+            on_stall=on_stall,
+            observe=observe,
+        )
         self.wait_arguments: WaitArguments = {
             "on_suspend": on_suspend,
-            "poll_interval": poll_interval,
-            "max_poll_interval": max_poll_interval,
-            "outage_timeout": outage_timeout,
-            "stall_timeout": stall_timeout,
+            "poll_interval": options.poll_interval,
+            "max_poll_interval": options.max_poll_interval,
+            "outage_timeout": options.outage_timeout,
+            "stall_timeout": options.stall_timeout,
             "on_stall": on_stall,
             "observe": observe,
         }
-        # So that a DAG with a bad value is not even imported.
-        whole: WaitArguments = {**self.wait_arguments, "timeout": self.timeout}
-        WaitOptions(**whole)
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
@@ -254,7 +263,11 @@ class MastraWaitingTask(MastraRunTask):
             if not is_last:
                 raise
             self.log.info(summary(error.run))
-            self._time_is_over(run, error)
+            try:
+                self._time_is_over(run, error)
+            except WaitTimeoutError as timeout:
+                self.outcome(timeout.run, run, self._context)
+                raise
         except RunError as error:
             self.log.info(summary(error.run))
             self.outcome(error.run, run, self._context)

@@ -204,6 +204,7 @@ FINAL: tuple[type[MastraError], ...] = (
     BodyTooLargeError,
     ConfigurationError,
     InvalidDataError,
+    RunSuspendedError,
     # A server without storage forgets a run when it ends: another try would start it again.
     UnknownRunError,
     UnknownWorkflowError,

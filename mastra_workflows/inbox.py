@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self, TypedDict
 
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import WorkflowRun, from_iso, to_iso
+from mastra_workflows.policy import convert_durations
 from mastra_workflows.questions import Question
 
 FORGET_AFTER = timedelta(days=1)
@@ -190,6 +191,7 @@ class LookOptions:
     most: int | None = 100
 
     def __post_init__(self) -> None:
+        convert_durations(self, "lookback", optional=["repeat_after"])
         for name in ("lookback", "repeat_after", "most"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

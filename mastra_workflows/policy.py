@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay
@@ -111,6 +112,7 @@ class RetryPolicy:
     longest_wait: float = 5.0
 
     def __post_init__(self) -> None:
+        convert_durations(self, "seconds", "first_wait", "longest_wait")
         require_positive(first_wait=self.first_wait, longest_wait=self.longest_wait)
         if not self.seconds >= 0:
             raise ConfigurationError(f"seconds is {self.seconds}; it must be 0 or more.")
@@ -152,6 +154,7 @@ class PollPolicy:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
+        convert_durations(self, "first_wait", "longest_wait", optional=["timeout"])
         require_positive(poll_interval=self.first_wait, max_poll_interval=self.longest_wait)
         if self.timeout is not None and not self.timeout >= 0:
             raise ConfigurationError(f"timeout is {self.timeout}; it must be 0 or more.")
@@ -175,6 +178,48 @@ class PollPolicy:
 def _last_look(retry_state: RetryCallState) -> Any:
     assert retry_state.outcome is not None
     return retry_state.outcome.result()
+
+
+def as_seconds(name: str, value: object) -> float:
+    """Validate a duration that a user gives.
+
+    Args:
+        name: the option, for the error.
+        value: seconds, or a `timedelta`.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        ConfigurationError: it is anything else, such as ``"3m"``, True or NaN.
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            seconds = float(value)
+        except OverflowError:
+            seconds = math.nan
+        if not math.isnan(seconds):
+            return seconds
+    raise ConfigurationError(f"{name}: expected seconds or a timedelta, got {value!r}.")
+
+
+def convert_durations(options: object, *names: str, optional: Sequence[str] = ()) -> None:
+    """Replace durations of a new frozen dataclass by their seconds.
+
+    Args:
+        options: the dataclass.
+        *names: its durations.
+        optional: those that may be None.
+
+    Raises:
+        ConfigurationError: one of them is no duration.
+    """
+    for name in (*names, *optional):
+        value = getattr(options, name)
+        if value is not None or name in names:
+            object.__setattr__(options, name, as_seconds(name, value))
 
 
 def require_positive(**settings: float) -> None:

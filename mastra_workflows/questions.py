@@ -15,7 +15,7 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import Form
 from mastra_workflows.markdown import code, inline, link, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
-from mastra_workflows.policy import require_choice
+from mastra_workflows.policy import convert_durations, require_choice
 from mastra_workflows.text import safe_text
 
 MAX_SUBJECT = 150
@@ -169,6 +169,7 @@ class AskOptions:
 
     def __post_init__(self) -> None:
         require_choice("on_response_timeout", self.on_response_timeout, get_args(OnResponseTimeout))
+        convert_durations(self, optional=["response_timeout"])
         if self.response_timeout is not None and self.response_timeout <= 0:
             raise ConfigurationError("response_timeout must be more than 0 seconds.")
         answers_itself = self.on_response_timeout == "answer"

@@ -31,7 +31,7 @@ from mastra_workflows.errors import (
 from mastra_workflows.forms import NO_DEFAULT
 from mastra_workflows.markdown import inline
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import require_choice
+from mastra_workflows.policy import as_seconds, require_choice
 from mastra_workflows.procedures.resuming import Answer
 from mastra_workflows.questions import (
     ASK,
@@ -208,8 +208,8 @@ def conversation(
         ConfigurationError: the options do not fit together, or nobody can be asked here.
     """
     require_choice("pause", pause, get_args(Pause))
-    if isinstance(response_timeout, timedelta):
-        response_timeout = response_timeout.total_seconds()
+    if response_timeout is not None:
+        response_timeout = as_seconds("response_timeout", response_timeout)
     if pause == "suspend" and response_timeout is not None:
         raise ConfigurationError(
             'pause="suspend" leaves nobody who could watch the time: response_timeout needs '

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -40,8 +42,10 @@ ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
 class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
     """Waits for a run's end, or for its suspension, and returns its result.
 
-    A run that failed or was cancelled fails the sensor at once, and without retries; with
-    ``soft_fail`` it skips it.
+    A run that failed or was cancelled fails the sensor at once, and without retries. With
+    ``soft_fail`` such a run, a suspended one (``on_suspend="fail"``) and a timeout skip the sensor
+    instead; a wrong token, an unknown workflow or run, and other mistakes still fail it. With
+    ``never_fail`` every error skips it. Either way the log says why.
 
     In ``mode="poke"`` the sensor looks at the run after ``poll_interval`` seconds and then more
     and more rarely, up to every ``poke_interval`` seconds. In ``mode="reschedule"`` it looks once
@@ -95,18 +99,46 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
 
         Returns and raises: as `poke` does in the end.
         """
-        if not self.deferrable:
-            return super().execute(context)
-        try:
+        with self._skipping():
+            if not self.deferrable:
+                return super().execute(context)
             with without_useless_retries(*ENDS), self.hook:
                 deadline = time.time() + self.timeout
                 run = self.handle(context)
                 self.foretell(run, context)
                 return self._wait_or_defer(run, MOMENT, deadline, context)
-        except AirflowException as error:
-            if self.soft_fail:
-                raise AirflowSkipException(str(error)) from error
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> Any:
+        """Go on after the triggerer, with ``soft_fail`` and ``never_fail`` as in `execute`."""
+        with self._skipping():
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """Skip the sensor in place of failing it, where its options say so, and log the reason.
+
+        Airflow's own conversion logs no reason, takes a mistake in the DAG for an end of the run,
+        and forgets `never_fail` in a deferrable sensor.
+        """
+        try:
+            yield
+        except AirflowSkipException as skip:
+            error = skip.__cause__ or skip
+            if isinstance(error, AirflowFailException) and not self._may_skip(error):
+                raise error from error.__cause__
+            self.log.warning("Skipped: %s", error)
             raise
+        except Exception as error:
+            if not self.deferrable or not self._may_skip(error):
+                raise
+            self.log.warning("Skipped: %s", error)
+            raise AirflowSkipException(str(error)) from error
+
+    def _may_skip(self, error: Exception) -> bool:
+        is_end = isinstance(error.__cause__, ENDS) or isinstance(error, AirflowSensorTimeout)
+        return self.never_fail or (self.soft_fail and is_end)
 
     def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
         """Go on after the triggerer's waiting: read the run, and decide.

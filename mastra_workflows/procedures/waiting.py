@@ -24,7 +24,12 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import Event, WorkflowRun
-from mastra_workflows.policy import PollPolicy, require_choice, require_positive
+from mastra_workflows.policy import (
+    PollPolicy,
+    convert_durations,
+    require_choice,
+    require_positive,
+)
 from mastra_workflows.procedures._effects import Procedure, Server, Sleep, repeat
 from mastra_workflows.procedures.observing import Observer
 from mastra_workflows.procedures.reading import read_run
@@ -109,6 +114,8 @@ class WaitOptions:
     def __post_init__(self) -> None:
         require_choice("on_suspend", self.on_suspend, get_args(OnSuspend))
         require_choice("on_stall", self.on_stall, get_args(OnStall))
+        required = ("poll_interval", "max_poll_interval", "outage_timeout")
+        convert_durations(self, *required, optional=["timeout", "stall_timeout"])
         if self.outage_timeout < 0:
             raise ConfigurationError("outage_timeout is negative; it must be 0 or more seconds.")
         if self.stall_timeout is not None:
@@ -208,7 +215,10 @@ def wait(
         )
     if run.is_suspended and options.on_suspend == "fail":
         raise RunSuspendedError(
-            f"{run}. It waits to be resumed or cancelled, and executes nothing meanwhile.", run
+            f"{run}. It executes nothing until it is resumed or cancelled. To take a suspension as "
+            'the result, set on_suspend="return"; to wait until somebody has resumed it, "wait"; '
+            'to ask a person in Airflow or Prefect, "ask".',
+            run,
         )
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -42,6 +43,21 @@ def test_daily_report(connected: SampleServer, run_dag: RunDag, examples: dict[s
     assert waited["run_id"] == started["run_id"]
     day = result.dag_run.run_after.date().isoformat()
     assert result.xcom("publish") == f"Hamburg on {day}: 10 orders, 212.5 EUR"
+
+
+def test_the_dag_of_the_readme_runs_without_a_logical_date(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    readme = (EXAMPLE_DAGS.parent / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (block,) = [text for text in blocks if "@dag(" in text]
+    module: dict[str, Any] = {}
+    exec(block.replace("\ndaily_report()\n", "\ndag = daily_report()\n"), module)
+    result = run_dag(module["dag"], logical_date=None)
+
+    assert result.dag_run.logical_date is None
+    assert result.state == "success"
+    assert "Hamburg on " in result.log
 
 
 @pytest.mark.parametrize(

@@ -141,11 +141,15 @@ def test_a_suspension_fails_the_task_by_default(
             task_id="approve",
             workflow_id="refundApproval",
             input_data={"order": "A-1", "amount": 100, "reason": "broken"},
+            retries=2,
+            retry_delay=timedelta(0),
         )
     result = run_dag(dag)
 
-    assert result.task_state("approve") == "failed"
-    assert "is suspended at 'approve'. It waits to be resumed or cancelled" in result.log
+    # Another try would meet the same suspension.
+    assert (result.task_state("approve"), result.tries("approve")) == ("failed", 1)
+    assert 'set on_suspend="return"' in result.log
+    assert "is suspended at 'approve'. It executes nothing until it is resumed" in result.log
     assert result.xcom("approve") is None
 
 

@@ -113,10 +113,40 @@ def test_an_unknown_run_fails_it_at_once(sense: Any, key: str) -> None:
     assert f"The server has no run '{key}'" in result.log
 
 
-@pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_soft_fail_skips_it_when_the_run_failed(sense: Any, start_run: StartRun, mode: str) -> None:
-    result = sense("failingImport", start_run("failingImport"), mode=mode, soft_fail=True)
+WAYS: list[dict[str, Any]] = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}]
+
+
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
+def test_a_failed_run_skips_it_with_the_reason_in_the_log(
+    sense: Any, start_run: StartRun, way: dict[str, Any], option: str
+) -> None:
+    result = sense("failingImport", start_run("failingImport"), **way, **{option: True})
     assert result.task_state("wait") == "skipped"
+    assert "Skipped: Run " in result.log
+    assert "disk full on import-7" in result.log.partition("Skipped: ")[2]
+
+
+@pytest.mark.parametrize(("option", "state"), [("soft_fail", "failed"), ("never_fail", "skipped")])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
+def test_a_mistake_is_no_end_of_the_run(
+    sense: Any, start_run: StartRun, way: dict[str, Any], option: str, state: str
+) -> None:
+    run_id = start_run("orderReport", city="Oslo")
+    result = sense(
+        "orderRepport", run_id, retries=3, retry_delay=timedelta(0), **way, **{option: True}
+    )
+    assert (result.task_state("wait"), result.tries("wait")) == (state, 1)
+    assert "no workflow 'orderRepport'" in result.log
+    assert ("Skipped: " in result.log) is (state == "skipped")
+
+
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+def test_a_timeout_in_the_triggerer_skips_it(sense: Any, start_run: StartRun, option: str) -> None:
+    run_id = start_run("slowExport", seconds=60)
+    result = sense("slowExport", run_id, deferrable=True, timeout=2, **{option: True})
+    assert result.task_state("wait") == "skipped"
+    assert "Skipped: Run " in result.log
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
@@ -241,8 +271,14 @@ def test_a_run_that_its_server_has_lost_fails_it(
 
 @pytest.mark.parametrize(
     "option",
-    [{"on_suspend": "never"}, {"poll_interval": 0}, {"outage_timeout": -1}],
-    ids=lambda option: next(iter(option)),
+    [
+        {"on_suspend": "never"},
+        {"poll_interval": 0},
+        {"poll_interval": "1s"},
+        {"outage_timeout": -1},
+        {"outage_timeout": "3m"},
+    ],
+    ids=lambda option: "{}={}".format(*next(iter(option.items()))),
 )
 def test_a_bad_option_is_refused_when_the_dag_is_read(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(option))):

@@ -121,7 +121,9 @@ def test_what_a_suspension_means(world: World) -> None:
     assert run.suspensions[0].resume_schema is not None
 
     world.on_run("running", "suspended")
-    with pytest.raises(RunSuspendedError, match=r"'approve'.*waits to be resumed") as caught:
+    with pytest.raises(
+        RunSuspendedError, match=r"'approve'.*executes nothing until it is resumed"
+    ) as caught:
         waiting(world, on_suspend="fail")
     assert caught.value.suspensions[0].payload["order"] == "A-17"
 

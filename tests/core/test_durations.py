@@ -1,0 +1,69 @@
+"""Durations that users give: seconds or a timedelta, and an error that names the option."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.inbox import LookOptions
+from mastra_workflows.policy import PollPolicy, RetryPolicy, as_seconds
+from mastra_workflows.procedures.waiting import WaitOptions
+from mastra_workflows.questions import AskOptions
+
+OPTIONS: list[tuple[Callable[..., Any], str]] = [
+    (WaitOptions, "timeout"),
+    (WaitOptions, "poll_interval"),
+    (WaitOptions, "max_poll_interval"),
+    (WaitOptions, "outage_timeout"),
+    (WaitOptions, "stall_timeout"),
+    (AskOptions, "response_timeout"),
+    (LookOptions, "lookback"),
+    (LookOptions, "repeat_after"),
+    (PollPolicy, "first_wait"),
+    (RetryPolicy, "seconds"),
+]
+
+
+@pytest.mark.parametrize(("options", "name"), OPTIONS, ids=lambda part: str(part))
+@pytest.mark.parametrize("value", ["3m", "30", True, math.nan, b"3", [3], {}])
+def test_anything_else_is_an_error_that_names_the_option(
+    options: Callable[..., Any], name: str, value: object
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: expected seconds or a timedelta"):
+        options(**{name: value})
+
+
+@pytest.mark.parametrize(("options", "name"), OPTIONS, ids=lambda part: str(part))
+def test_a_timedelta_is_taken(options: Callable[..., Any], name: str) -> None:
+    assert getattr(options(**{name: timedelta(minutes=2)}), name) == 120.0
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "outage_timeout"])
+def test_none_is_no_duration_where_one_is_needed(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: expected seconds"):
+        WaitOptions(**{name: None})  # type: ignore[arg-type]
+
+
+@given(
+    st.none()
+    | st.booleans()
+    | st.text()
+    | st.integers()
+    | st.floats()
+    | st.timedeltas()
+    | st.lists(st.integers())
+)
+def test_every_value_is_seconds_or_refused(value: object) -> None:
+    try:
+        seconds = as_seconds("timeout", value)
+    except ConfigurationError:
+        return
+    assert isinstance(seconds, float)
+    assert not math.isnan(seconds)
