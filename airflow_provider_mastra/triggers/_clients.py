@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.connection import client_arguments, secrets
+from airflow_provider_mastra.connection import ConnectionLike, client_arguments, secrets
 from mastra_workflows import RetryPolicy
 
 if TYPE_CHECKING:
@@ -30,7 +30,17 @@ async def async_client(
     # Imported where it is used: DAG files import triggers, and have no use for aiohttp.
     from mastra_workflows.aio import AsyncMastraClient
 
-    arguments = client_arguments(await get_async_connection(mastra_conn_id))
+    arguments = client_arguments(await _connection(mastra_conn_id))
     for secret in secrets(arguments):
         await sync_to_async(mask_secret)(secret)
     return AsyncMastraClient(**arguments, retry=retry)
+
+
+async def _connection(mastra_conn_id: str) -> ConnectionLike:
+    try:
+        connection: ConnectionLike = await get_async_connection(mastra_conn_id)
+    except AirflowNotFoundException:
+        # `airflow dags test` runs triggers in a process whose asynchronous look-up does not reach
+        # the metadata database.
+        connection = await sync_to_async(BaseHook.get_connection)(mastra_conn_id)
+    return connection

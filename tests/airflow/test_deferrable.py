@@ -179,8 +179,31 @@ def test_the_deadline_comes_back_to_the_task_which_cancels(
 
     assert result.task_state("export") == "failed"
     assert "The triggerer's waiting is over (timeout)" in result.log
+    assert result.xcom("export", key="status") == "canceled"
     record = client.get_workflow("slowExport").run_execution_result(key)
     assert record.status == RunStatus.CANCELED
+
+
+def test_a_connection_of_the_database_is_found(
+    server: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    from airflow.models.connection import Connection  # the row, not what tasks are given
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.add(Connection(conn_id=key, conn_type="mastra", host=server.url))
+    with DAG("of_the_database", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 3},
+            mastra_conn_id=key,
+            deferrable=True,
+        )
+    result = run_dag(dag)
+
+    assert IN_TRIGGERER in result.log
+    assert result.task_state("export") == "success"
 
 
 def test_the_event_holds_no_result(connected: SampleServer, client: MastraClient, key: str) -> None:

@@ -314,6 +314,7 @@ def test_a_run_that_is_not_over_in_time(
 
     assert result.task_state("export") == "failed"
     assert ("cancel_on_timeout is on: Run" in result.log) == cancels
+    assert result.xcom("export", key="status") == status
     run = client.get_workflow("slowExport").run(key)
     assert run.read().status == status
     run.cancel()
