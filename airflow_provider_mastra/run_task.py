@@ -37,7 +37,8 @@ class MastraRunTask(BaseOperator):
         run_id: the run's id. (templated)
         mastra_conn_id: the connection to the server. (templated)
         check_data: whether input and resume data are checked against the workflow's own JSON
-            Schemas before they are sent.
+            Schemas before they are sent. A missing field is an error; what ``z.coerce`` or
+            ``z.preprocess`` may convert is sent, with a warning.
         multiple_outputs: whether each part of the outcome is stored under its own name as well,
             for ``task.output["run_id"]`` and ``task.output["result"]``, and the parts of a run
             that failed. Off, it is stored once.

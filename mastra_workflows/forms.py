@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from enum import Enum
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final, Literal, Self
 
 from mastra_workflows.errors import InvalidResumeDataError
@@ -41,6 +42,9 @@ LONG_TEXT = 200
 """A text that may be longer than this is shown in several lines."""
 
 MAX_DESCRIPTION = 1000
+
+MAX_FIELDS = 200
+"""An answer of more fields than a page has room for is entered as JSON."""
 
 MAX_DEPTH = 2
 """How deep in the answer a value may be to have a field of its own."""
@@ -180,7 +184,10 @@ class Form:
         schema = self.schema
         if schema is None or not is_readable(schema):
             return (Field("answer", (), "json", {}, required=False),)
-        fields = list(_fields(_Rule.of(schema, schema), (), root=schema, required=True))
+        parts = _fields(_Rule.of(schema, schema), (), root=schema, required=True)
+        fields = list(islice(parts, MAX_FIELDS + 1))
+        if len(fields) > MAX_FIELDS:
+            return (Field("answer", (), "json", {}, required=True),)
         return tuple(_with_unique_keys(fields))
 
     def answer(self, values: Mapping[str, JSON]) -> JSON:
@@ -327,10 +334,12 @@ def _fields(
 
 def _with_unique_keys(fields: list[Field]) -> Iterator[Field]:
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # where to go on for each key, not to count from 2 each time
     for field in fields:
-        key, number = field.key, 2
+        key = field.key
         while key in taken:
-            key, number = f"{field.key}_{number}", number + 1
+            numbers[field.key] = number = numbers.get(field.key, 1) + 1
+            key = f"{field.key}_{number}"
         taken.add(key)
         yield replace(field, key=key)
 

@@ -237,7 +237,7 @@ class WorkflowRun:
         result: what the workflow returned.
         error: why it failed.
         payload: the input data.
-        steps: the steps that have begun, in the server's order.
+        steps: the steps that have begun, in the order in which they started.
         suspensions: the steps that wait for an answer; empty unless the run is suspended.
         resource_id: whom the run belongs to.
         created_at, updated_at: aware datetimes, where the server gives them.

@@ -7,102 +7,298 @@ some ways, which the check here follows so that it never refuses what the server
 - a plain ``z.object`` drops fields that it does not know, though the text says
   ``additionalProperties: false``. Such fields are worth a warning, not an error;
 - 19.99 is a multiple of 0.01 there, though it is not in floating point;
-- a ``pattern`` may be one that Python cannot read. It is left to the server.
+- a ``pattern`` may be one that Python cannot read, or not in bounded time. The server
+  checks that;
+- ``z.coerce`` and ``z.preprocess`` turn one value into another before they check it, and the text
+  does not tell of them. So `check` tells what is surely refused from what may be.
+
+Schemas come from the server, so the check is bounded, in the size of a schema and in the work for
+one check. Beyond that nothing is checked here.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from jsonschema import ValidationError
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend, validator_for
 from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from mastra_workflows.models import JSON
-from mastra_workflows.text import decode
+from mastra_workflows.patterns import fits, is_quick
+from mastra_workflows.text import decode, safe_text
+
+log = logging.getLogger(__name__)
 
 MAX_SHOWN = 120
+MAX_LINE = 300
+MAX_PROBLEMS = 50
+"""How long the line about a problem can be, and how many problems of one value are told."""
+
+MAX_ERRORS = 500
+"""How many are looked for; each is passed on through all that is around it."""
+
+MAX_SCHEMA_CHARACTERS = 500_000
+MAX_SCHEMA_VALUES = 5_000
+MAX_SCHEMA_DEPTH = 60
+"""The largest schema that is read: its text, the values in it, and how deep they are nested."""
+
+REFERENCE_WORK = 10
+"""How many rules the resolving of a reference counts as."""
+
+MAX_WORK = 100_000
+"""How many rules are applied in one check, a list of choices counted by its length; a second or
+so."""
 
 
 def parse_schema(text: object) -> dict[str, Any] | None:
     """A schema as a server sends it: a JSON string, shaped ``{"json": {...}}``.
 
     Returns:
-        The JSON Schema; None where there is none, or none that can be read.
+        The JSON Schema; None where there is none, or none that can be read in bounded time.
     """
     if isinstance(text, str):
+        if len(text) > MAX_SCHEMA_CHARACTERS:
+            _warn(f"it has {len(text):,} characters")
+            return None
         try:
             text = decode(text)
         except ValueError:
+            _warn("it is no JSON, or nested too deep")
             return None
     if isinstance(text, dict) and isinstance(text.get("json"), dict):
         text = text["json"]
-    return text if isinstance(text, dict) and text else None
+    if not isinstance(text, dict) or not text:
+        return None
+    if not _is_small(text):
+        _warn(f"it has over {MAX_SCHEMA_VALUES:,} values, or is over {MAX_SCHEMA_DEPTH} deep")
+        return None
+    return text
+
+
+@lru_cache(maxsize=1024)  # a schema is read again and again, and said once
+def _warn(reason: str) -> None:
+    log.warning(
+        "A JSON Schema of a workflow is not used: %s. The data is checked by the server only, and "
+        "an answer is entered as JSON.",
+        reason,
+    )
+
+
+def _is_small(schema: Mapping[str, Any]) -> bool:
+    left = MAX_SCHEMA_VALUES
+    level: list[Any] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        left -= len(level)
+        if left < 0:
+            return False
+        parts = (
+            value.values() if isinstance(value, Mapping) else value
+            for value in level
+            if isinstance(value, Mapping | list)
+        )
+        level = list(islice((part for each in parts for part in each), left + 1))
+        if not level:
+            return True
+    return False
+
+
+class Findings(NamedTuple):
+    """What is wrong with data, by its schema; one line each, such as ``$.city: required``.
+
+    Attributes:
+        refused: what the server refuses.
+        doubtful: what it refuses unless its schema makes another value of it first, as
+            ``z.coerce`` and ``z.preprocess`` do.
+    """
+
+    refused: list[str]
+    doubtful: list[str]
+
+
+def check(schema: Mapping[str, Any], data: JSON) -> Findings:
+    """What the server refuses of data that is to be sent, and what it may refuse."""
+    errors = _errors(schema, data, keep_closed=False)
+    refused = _lines(error for error in errors if _is_certain(error))
+    doubtful = _lines(error for error in errors if not _is_certain(error))
+    return Findings(refused, doubtful)
 
 
 def problems(schema: Mapping[str, Any], data: JSON) -> list[str]:
-    """What the server would refuse in ``data``: one line each, such as ``$.city: required``."""
-    errors = _errors(schema, data, keep_closed=False)
-    return sorted({line for error in errors for line in _say(error)})
+    """All that is wrong with ``data`` as the schema is written: one line each, as in `Findings`."""
+    return _lines(_errors(schema, data, keep_closed=False))
 
 
 def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
     """Where ``data`` has fields that the schema does not know and the server may drop."""
     errors = _errors(schema, data, keep_closed=True)
-    return sorted(
-        {
-            line
-            for error in errors
-            if error.validator == "additionalProperties"
-            for line in _say(error)
-        }
-    )
+    return _lines(error for error in errors if error.validator == "additionalProperties")
 
 
 def is_readable(schema: Mapping[str, Any]) -> bool:
-    """Whether it is a JSON Schema at all."""
-    try:
-        _validator(json.dumps(schema), keep_closed=False)
-    except (SchemaError, RecursionError):
-        return False
-    return True
+    """Whether it is a JSON Schema at all, and one that can be read in bounded time."""
+    return _validator_of(schema, keep_closed=False) is not None
+
+
+def _lines(errors: Iterable[ValidationError]) -> list[str]:
+    lines = sorted({safe_text(line, MAX_LINE) for error in errors for line in _say(error)})
+    more = len(lines) - MAX_PROBLEMS
+    return [*lines[:MAX_PROBLEMS], f"… and {more:,} more"] if more > 0 else lines
+
+
+def _is_certain(error: ValidationError) -> bool:
+    """Whether no coercion can help: a field is missing, or no object is where one belongs.
+
+    A text may be parsed into an object, and null replaced by one; a single value may become a list
+    of one; and any value may be turned into a scalar that the rules for it allow.
+    """
+    if error.validator == "required":
+        return True
+    if error.validator == "type":
+        is_plain = isinstance(error.instance, bool | int | float | list)
+        return error.validator_value == "object" and is_plain
+    if error.validator in ("anyOf", "oneOf"):
+        variants: dict[Any, bool] = {}
+        for part in error.context or ():
+            index = part.schema_path[0] if part.schema_path else None
+            variants[index] = variants.get(index, False) or _is_certain(part)
+        return bool(variants) and all(variants.values())
+    return False
 
 
 def portable(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule without what another JSON Schema library would read otherwise than the server does."""
+    """A rule without what another JSON Schema library would read otherwise than the server does.
+
+    Nor has it a pattern that would keep that library busy for long.
+    """
     return {
         key: portable(value) if isinstance(value, Mapping) else value
         for key, value in rule.items()
-        if not (key == "pattern" and not _compiles(value))
+        if not (key == "pattern" and not _is_usable(value))
         and not (key == "multipleOf" and isinstance(value, float))
     }
 
 
 def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list[ValidationError]:
-    try:
-        validator = _validator(json.dumps(schema), keep_closed)
-        return list(validator.iter_errors(_as_sent(data)))
-    except (SchemaError, Unresolvable, RecursionError):
+    validator = _validator_of(schema, keep_closed=keep_closed)
+    if validator is None:
         return []  # the server knows better than a schema that we cannot read
+    _work.left = MAX_WORK
+    try:
+        return list(islice(validator.iter_errors(_as_sent(data)), MAX_ERRORS))
+    except _TooMuchWorkError:
+        log.debug("Data was not checked: its JSON Schema takes too long.")
+    except Exception as error:  # a reference can make a rule of anything, which ends anyhow
+        log.debug("Data was not checked: its JSON Schema is no good (%s).", type(error).__name__)
+    return []
+
+
+class _TooMuchWorkError(Exception):
+    """A check takes longer than it may."""
+
+
+class _Work(threading.local):
+    """What is left of the work that a check may do, in each thread."""
+
+    left = MAX_WORK
+
+    def spend(self, work: int) -> None:
+        """Count a rule that is applied.
+
+        Raises:
+            _TooMuchWorkError: nothing is left.
+        """
+        self.left -= work
+        if self.left < 0:
+            raise _TooMuchWorkError
+
+
+_work = _Work()
+
+
+def _validator_of(schema: Mapping[str, Any], *, keep_closed: bool) -> Validator | None:
+    try:
+        text = json.dumps(schema)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return _validator(text, keep_closed)
 
 
 @lru_cache(maxsize=256)
-def _validator(schema_text: str, keep_closed: bool) -> Validator:
-    """Made once for each schema: checking a schema takes longer than checking data by it."""
-    schema = _lenient(json.loads(schema_text), keep_closed=keep_closed)
-    standard = validator_for(schema)
-    standard.check_schema(schema)
-    kind: type[Validator] = extend(standard, {"multipleOf": _multiple_of})  # type: ignore[no-untyped-call]
-    # An empty registry: nothing that a schema refers to elsewhere is fetched.
-    return kind(schema, registry=Registry())
+def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
+    """Made once for each schema: checking a schema takes longer than checking data by it.
+
+    Returns:
+        None for a schema that is none, or too large.
+    """
+    schema = parse_schema({"json": json.loads(schema_text)})
+    if schema is None:
+        return None if schema_text != "{}" else Draft202012Validator({})
+    try:
+        rules = _lenient(schema, keep_closed=keep_closed)
+        standard = validator_for(rules, default=Draft202012Validator)
+        standard.check_schema(rules)
+        # An empty registry: nothing that a schema refers to elsewhere is fetched.
+        return _bounded(standard)(rules, registry=Registry())
+    except Exception as error:  # whatever a library makes of ``$schema: 5`` and the like
+        log.debug("A workflow's JSON Schema is not valid (%s).", type(error).__name__)
+        return None
+
+
+Rule = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+@lru_cache(maxsize=16)
+def _bounded(standard: type[Validator]) -> type[Validator]:
+    """A standard's validator that follows Zod where it is more lenient, and counts its work."""
+    own: dict[str, Rule] = {
+        "multipleOf": _multiple_of,
+        "pattern": _pattern,
+        "uniqueItems": _unique_items,
+    }
+    rules = {
+        name: _counted(own.get(name) or rule, REFERENCE_WORK if name == "$ref" else 1)
+        for name, rule in standard.VALIDATORS.items()
+        if rule is not None
+        and name not in ("unevaluatedItems", "unevaluatedProperties")  # work that is not counted
+    }
+    kind: type[Validator] = extend(standard, rules)  # type: ignore[no-untyped-call]
+    return kind
+
+
+def _counted(rule: Rule, work: int) -> Rule:
+    def counted(
+        validator: Any, value: Any, data: Any, schema: Any
+    ) -> Iterator[ValidationError] | None:
+        _work.spend(work + (len(value) if isinstance(value, list | dict) else 0))
+        return rule(validator, value, data, schema)
+
+    return counted
+
+
+def _pattern(
+    validator: Validator, pattern: str, value: JSON, _schema: object
+) -> Iterator[ValidationError]:
+    if validator.is_type(value, "string") and is_quick(pattern) and not fits(pattern, value):
+        yield ValidationError(f"does not fit {pattern}")
+
+
+def _unique_items(
+    validator: Validator, is_wanted: bool, value: JSON, _schema: object
+) -> Iterator[ValidationError]:
+    if is_wanted and validator.is_type(value, "array"):
+        different = {json.dumps(item, sort_keys=True, default=str) for item in value}
+        if len(different) < len(value):
+            yield ValidationError("has something twice")
 
 
 def _multiple_of(
@@ -126,9 +322,17 @@ def _as_sent(data: JSON) -> JSON:
         return data  # no JSON; the request that would carry it says so
 
 
-def _lenient(schema: Any, *, keep_closed: bool) -> Any:
+IGNORED = frozenset({"$id", "id", "unevaluatedItems", "unevaluatedProperties"})
+"""What no Zod schema has, and would make the check depend on addresses or on work that no bound
+holds."""
+
+
+def _lenient(schema: Any, *, keep_closed: bool, is_root: bool = True) -> Any:
+    def inner(part: Any) -> Any:
+        return _lenient(part, keep_closed=keep_closed, is_root=False)
+
     if isinstance(schema, list):
-        return [_lenient(item, keep_closed=keep_closed) for item in schema]
+        return [inner(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     properties = schema.get("properties")
@@ -137,30 +341,37 @@ def _lenient(schema: Any, *, keep_closed: bool) -> Any:
         if isinstance(properties, Mapping)
         else set()
     )
+    patterns = schema.get("patternProperties")
+    left_out = IGNORED if is_root else IGNORED | {"$schema"}
+    if not keep_closed and schema.get("additionalProperties") is False:
+        left_out |= {"additionalProperties"}
+    if isinstance(patterns, Mapping) and not all(map(_is_usable, patterns)):
+        left_out |= {"patternProperties", "additionalProperties"}
+    if not _is_usable(schema.get("pattern")):
+        left_out |= {"pattern"}
     result: dict[str, Any] = {}
     for key, value in schema.items():
-        if key == "required" and isinstance(value, list):
-            result[key] = [name for name in value if name not in with_default]
-        elif key == "additionalProperties" and value is False and not keep_closed:
+        if key in left_out:
             continue
-        elif key == "pattern" and not _compiles(value):
-            continue  # JavaScript's expressions know things that Python's do not
+        if key == "required" and isinstance(value, list):
+            result[key] = [
+                name for name in value if not (isinstance(name, str) and name in with_default)
+            ]
         elif key in ("const", "enum", "default", "examples"):
             result[key] = value  # data, not schemas
-        elif key == "properties" and isinstance(value, Mapping):
-            result[key] = {
-                name: _lenient(rule, keep_closed=keep_closed) for name, rule in value.items()
-            }
+        elif key in NAMED and isinstance(value, Mapping):
+            result[key] = {name: inner(rule) for name, rule in value.items()}
         else:
-            result[key] = _lenient(value, keep_closed=keep_closed)
+            result[key] = inner(value)
     return result
 
 
-def _compiles(pattern: object) -> bool:
-    try:
-        return bool(re.compile(pattern)) if isinstance(pattern, str) else True
-    except re.error:
-        return False
+NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Words whose value is no schema but has schemas, by names that may be any word."""
+
+
+def _is_usable(pattern: object) -> bool:
+    return is_quick(pattern) if isinstance(pattern, str) else True
 
 
 def _say(error: ValidationError) -> list[str]:
@@ -168,13 +379,13 @@ def _say(error: ValidationError) -> list[str]:
     place = _place(error.absolute_path)
     rule: Any = error.validator_value
     if error.validator == "required" and isinstance(error.instance, Mapping):
-        missing = [name for name in rule if name not in error.instance]
+        missing = [name for name in rule if name not in error.instance][: MAX_PROBLEMS + 1]
         return [f"{_place([*error.absolute_path, name])}: required" for name in missing]
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = (error.schema.get("properties") or {}) if isinstance(error.schema, dict) else {}
         return [
             f"{_place([*error.absolute_path, name])}: not in the schema"
-            for name in error.instance
+            for name in islice(error.instance, MAX_SCHEMA_VALUES)
             if name not in known
         ]
     if error.validator == "type":

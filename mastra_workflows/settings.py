@@ -35,7 +35,11 @@ class ClientArguments(TypedDict, total=False):
             64 MiB by default.
         retry: how transient failures are retried on calls that are safe to repeat.
         check_data: whether input and resume data are checked against the workflow's own JSON
-            Schemas before they are sent; True by default. Costs one request a minute and workflow.
+            Schemas before they are sent; True by default. A missing field, or a list or number
+            where an object belongs, is an error. Other mismatches are logged as warnings, since
+            ``z.coerce`` and ``z.preprocess`` may convert the value: Mastra 1.x refuses it then,
+            0.x takes any value as it is. Set it to False for a ``z.preprocess`` that adds required
+            fields. Costs one request a minute and workflow.
         start_timeout: seconds that the server may take to show that a run executes, or goes on
             after a resume; 30 by default.
     """

@@ -118,7 +118,7 @@ class Once:
         self._after = after
         self._is_before = False
         self._seen: set[int] = set()
-        self._mark: tuple[object, ...] = ()
+        self._mark = 0  # a number, since what came before is in it: it would nest for ever
         self._after_mark = 0
         self._start: Event | None = None
 
@@ -132,7 +132,7 @@ class Once:
             self._start = event
             return
         start, self._start = self._start, None
-        key = hash(self._key(event))
+        key = self._key(event)
         if key in self._seen or self._is_after(event):
             self._is_before = False  # and what follows has no time of its own, perhaps
         if key in self._seen or self._is_before:
@@ -146,19 +146,19 @@ class Once:
         moment = event.event_timestamp
         return self._after is not None and moment is not None and moment > self._after
 
-    def _key(self, event: Event) -> tuple[object, ...]:
+    def _key(self, event: Event) -> int:
         step = event.current_step
         if event.type not in MARKS and event.type != "watch":
             self._after_mark += 1
-            return (self._mark, self._after_mark)
+            return hash((self._mark, self._after_mark))
         self._after_mark = 0
         if step is None:
             # A run that is resumed finishes more than once, and its events carry neither an id nor
             # a time: what came before them tells them apart.
-            self._mark = (event.type, event.event_timestamp, self._mark)
+            self._mark = hash((event.type, event.event_timestamp, self._mark))
         else:
-            names = (repr(step.get("id")), repr(step.get("stepCallId")), step.get("status"))
-            self._mark = (event.type, *names, event.event_timestamp)
+            names = (repr(step.get(word)) for word in ("id", "stepCallId", "status"))
+            self._mark = hash((event.type, *names, event.event_timestamp))
         return self._mark
 
 

@@ -94,7 +94,8 @@ class MastraServer(Block):
         default=True,
         description=(
             "Whether to check input and resume data against the workflow's own JSON Schemas "
-            "before they are sent."
+            "before they are sent. A missing field is an error; what z.coerce or z.preprocess may "
+            "convert is sent, with a warning."
         ),
     )
     studio_url: str | None = Field(

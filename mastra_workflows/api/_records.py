@@ -7,7 +7,8 @@ with a ``schedule``) write them in two ways. They are told apart by their shape,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from mastra_workflows.api._answers import mapping, parse_object, text_or
@@ -29,6 +30,7 @@ from mastra_workflows.models import (
 from mastra_workflows.text import decode, safe_text, storable
 
 META = "__workflow_meta"
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 INPUT = "input"
 """The name under which a run's input is among its steps, on the server."""
@@ -121,12 +123,17 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
         result=_result(state.get("result"), records, graph) if status in FINISHED else None,
         error=_failure(state.get("error")),
         payload=payload,
-        steps=tuple(_step(path, records[name]) for name, path in paths.items()),
+        steps=_in_order(_step(path, records[name]) for name, path in paths.items()),
         suspensions=tuple(_suspensions(records, paths, names)) if status == "suspended" else (),
         resource_id=text_or(row.get("resourceId"), None),
         created_at=from_millis(row.get("createdAt")),
         updated_at=from_millis(row.get("updatedAt")),
     )
+
+
+def _in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Steps in the order in which they started; PostgreSQL does not keep that of a record."""
+    return tuple(sorted(steps, key=lambda step: step.started_at or NEVER))
 
 
 def _is_step(data: JSON) -> bool:

@@ -38,7 +38,7 @@ from mastra_workflows.procedures._effects import (
 from mastra_workflows.procedures.reading import details, generation, read_run, until
 from mastra_workflows.procedures.starting import error_text, reasons, shows_execution
 from mastra_workflows.procedures.waiting import WaitOptions, wait
-from mastra_workflows.schemas import problems
+from mastra_workflows.schemas import check
 from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
@@ -265,11 +265,19 @@ def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON)
     if meant.resume_schema is None:
         return
     value = {} if data is None else data
-    wrong = problems(meant.resume_schema, value)
-    if wrong:  # perhaps the workflow was changed since its details were read
+    found = check(meant.resume_schema, value)
+    if found.refused:  # perhaps the workflow was changed since its details were read
         known = (yield from details(server, run.workflow_id)).steps.get(meant.step)
-        wrong = problems((known and known.resume_schema) or {}, value)
-    if wrong:
+        found = check((known and known.resume_schema) or {}, value)
+    for line in found.doubtful:
+        log.warning(
+            "Resume data for step %r of run %r: %s; the server refuses it unless it converts it.",
+            meant.name,
+            run.run_id,
+            line,
+        )
+    if found.refused:
+        wrong = [*found.refused, *found.doubtful]
         raise InvalidResumeDataError(
             f"The resume data for step {meant.name!r} of run {run.run_id!r} is invalid: "
             f"{'; '.join(wrong)}. Nothing was sent; the step still waits.",
@@ -300,7 +308,7 @@ def _refusal(
         lines = reasons(said)
         return InvalidResumeDataError(
             f"The server refused the resume data for step {meant.name!r}: "
-            f"{'; '.join(lines) or safe_text(said)}. {run}.",
+            f"{'; '.join(lines) or safe_text(said)}. {run}; the step still waits.",
             problems=lines,
         )
     if TOO_LATE in said and not waits_at(run, meant):

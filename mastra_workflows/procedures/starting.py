@@ -39,7 +39,7 @@ from mastra_workflows.procedures.reading import (
     until,
 )
 from mastra_workflows.procedures.waiting import WaitOptions, wait
-from mastra_workflows.schemas import problems, unknown_fields
+from mastra_workflows.schemas import check, unknown_fields
 from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
@@ -169,31 +169,42 @@ def reasons(said: str) -> list[str]:
     return [line for line in lines if line][:MAX_REASONS]
 
 
-def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[None]:
+def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[list[str]]:
     """Check the input against the workflow's own schema, and the workflow's existence with it.
+
+    Returns:
+        What the server refuses unless it converts it; one line each, logged already.
 
     Raises:
         InvalidInputError: naming each place in the data.
         UnknownWorkflowError: there is no such workflow.
     """
     if not server.check_data:
-        return
+        return []
     known = yield from details(server, workflow_id, max_age=DETAILS_AGE)
     if known.input_schema is None:
-        return
+        return []
     data = {} if options.input_data is None else options.input_data
-    wrong = problems(known.input_schema, data)
-    if wrong:  # perhaps the workflow was changed since its details were read
+    found = check(known.input_schema, data)
+    if found.refused:  # perhaps the workflow was changed since its details were read
         known = yield from details(server, workflow_id)
-        wrong = problems(known.input_schema or {}, data)
-    if wrong:
+        found = check(known.input_schema or {}, data)
+    if found.refused:
+        wrong = [*found.refused, *found.doubtful]
         raise InvalidInputError(
             f"The input of workflow {workflow_id!r} is invalid: {'; '.join(wrong)}. "
             "Nothing was started.",
             problems=wrong,
         )
+    for line in found.doubtful:
+        log.warning(
+            "Input of workflow %r: %s; the server refuses it unless it converts it.",
+            workflow_id,
+            line,
+        )
     for line in unknown_fields(known.input_schema or {}, data):
         log.warning("Input of workflow %r: %s; the server may drop it.", workflow_id, line)
+    return found.doubtful
 
 
 def start(
@@ -205,7 +216,7 @@ def start(
         RunAlreadyStartedError: it was started before.
         RunNotStartedError: it is still pending after ``server.start_timeout`` seconds.
     """
-    yield from _prepare(server, workflow_id, run_id, options, create=True)
+    doubtful = yield from _prepare(server, workflow_id, run_id, options, create=True)
     lost = ""
     try:
         yield from send(server, api.start(workflow_id, run_id, options))
@@ -215,8 +226,10 @@ def start(
         lost = f" The answer was lost: {error}"
     run = yield from until(server, workflow_id, run_id, _left_pending)
     if run is None or run.is_pending:
+        # A server leaves a run pending, without a word, whose input it does not take.
+        why = f" Perhaps for its input: {'; '.join(doubtful)}." if doubtful else ""
         raise RunNotStartedError(
-            f"{_not_started(workflow_id, run_id, None, server.start_timeout)}{lost}"
+            f"{_not_started(workflow_id, run_id, None, server.start_timeout)}{why}{lost}"
         )
     return run
 
@@ -259,7 +272,7 @@ def stream_request(
 
 def _prepare(
     server: Server, workflow_id: str, run_id: str, options: StartOptions, *, create: bool
-) -> Procedure[None]:
+) -> Procedure[list[str]]:
     found = yield from find_run(server, workflow_id, run_id)
     if found is not None and not found.is_pending:
         raise RunAlreadyStartedError(
@@ -267,6 +280,7 @@ def _prepare(
             "ensure_started() attaches to it; another run id starts another run.",
             found,
         )
-    yield from check_input(server, workflow_id, options)
+    doubtful = yield from check_input(server, workflow_id, options)
     if create and found is None:
         yield from create_run(server, workflow_id, run_id, options.resource_id)
+    return doubtful

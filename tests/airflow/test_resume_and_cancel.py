@@ -98,7 +98,7 @@ def test_one_item_after_the_other_with_an_index_from_a_template(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resume_data": {"approved": "yes"}}, "$.approved: string where boolean is wanted"),
+        ({"resume_data": {"note": "yes"}}, "$.approved: required"),
         ({"resume_data": None}, "$.approved: required"),
         ({"for_each_index": "first"}, "for_each_index is 'first'; it must be a number"),
     ],

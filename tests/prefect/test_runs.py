@@ -87,7 +87,7 @@ def test_a_suspension_can_be_an_outcome_that_tasks_resume(mastra: MastraServer) 
         assert suspension["payload"] == REFUND
         assert suspension["resume_schema"]["required"] == ["approved"]
         with pytest.raises(InvalidResumeDataError, match=r"\$\.approved"):
-            resume_workflow(mastra, asked, {"approved": "maybe"})
+            resume_workflow(mastra, asked, {"note": "maybe"})
         with pytest.raises(NotSuspendedError, match="'approve'"):
             resume_workflow(mastra, asked, {"approved": True}, step="pay-back")
         resumed = resume_workflow(mastra, asked, {"approved": True}, step=suspension["step"])
