@@ -1,0 +1,129 @@
+"""Nothing is refused here that the server takes, converted by its Zod schema; on real servers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import (
+    InvalidInputError,
+    InvalidResumeDataError,
+    RunNotStartedError,
+)
+from mastra_workflows.schemas import check, problems
+from scripts.sample_server import Generation, SampleServer
+
+WORKFLOWS = Path(__file__).parents[1] / "support" / "coercing_workflows.mjs"
+GIVEN = {
+    "amount": "12",
+    "urgent": "true",
+    "day": "12",
+    "places": "Oslo",
+    "kind": "LARGE",
+    "name": "abc   ",
+    "more": '{"a": 1}',
+}
+CONVERTED = {"amount": 12, "urgent": True, "places": ["Oslo"], "kind": "large", "name": "abc"}
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def coercing_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    generation: Generation = request.param
+    with SampleServer(generation, workflows=WORKFLOWS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def coercing(coercing_server: SampleServer) -> Iterator[MastraClient]:
+    with MastraClient(coercing_server.url, start_timeout=2) as client:
+        yield client
+
+
+def expected(server: SampleServer) -> dict[str, Any]:
+    """0.x converts nothing, and takes anything."""
+    return CONVERTED if server.generation == "1" else {key: GIVEN[key] for key in CONVERTED}
+
+
+def test_input(
+    coercing: MastraClient,
+    coercing_server: SampleServer,
+    key: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run = coercing.get_workflow("coercedInput").run(key)
+        run.ensure_started(input_data=GIVEN)
+        result = run.wait(timeout=60).result
+    assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
+    assert "$.amount: string where number is wanted; the server refuses it unless" in caplog.text
+
+
+def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key: str) -> None:
+    run = coercing.get_workflow("coercedAnswer").run(key)
+    assert run.start_async(input_data={}).is_suspended
+    result = run.resume_async(resume_data=GIVEN).result
+    assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
+
+
+def test_what_the_server_refuses_after_all(
+    coercing: MastraClient, coercing_server: SampleServer, key: str
+) -> None:
+    if coercing_server.generation == "0":
+        pytest.skip("0.x takes anything")
+    data = {**GIVEN, "amount": "many"}
+    workflow = coercing.get_workflow("coercedInput")
+    with pytest.raises(InvalidInputError, match=r"amount: Invalid input.*Nothing was executed"):
+        workflow.run(key).ensure_started(input_data=data)
+    with pytest.raises(InvalidInputError, match="amount: Invalid input"):
+        workflow.run(f"{key}-async").start_async(input_data=data)
+    with pytest.raises(RunNotStartedError, match=r"its input: .*\$\.amount: string where number"):
+        workflow.run(f"{key}-start").start(input_data=data)
+    run = coercing.get_workflow("coercedAnswer").run(f"{key}-answer")
+    assert run.start_async(input_data={}).is_suspended
+    for verb in (run.resume, run.resume_async):
+        with pytest.raises(InvalidResumeDataError, match=r"amount: .*the step still waits"):
+            verb(resume_data=data)
+
+
+def test_a_missing_field_is_refused_before_anything_is_sent(
+    coercing: MastraClient, key: str
+) -> None:
+    data = {name: value for name, value in GIVEN.items() if name != "amount"}
+    with pytest.raises(InvalidInputError, match=r"\$\.amount: required.*Nothing was started"):
+        coercing.get_workflow("coercedInput").run(key).ensure_started(input_data=data)
+
+
+SCALAR = {"type": "object", "required": ["a"], "properties": {"a": {"type": "number"}}}
+
+
+@pytest.mark.parametrize("value", ["12", True, None, [5], {"a": 1}])
+def test_any_value_may_become_a_scalar(value: Any) -> None:
+    assert check(SCALAR, {"a": value}).refused == []
+    assert check(SCALAR, {"a": value}).doubtful == problems(SCALAR, {"a": value}) != []
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "is_certain"),
+    [
+        (SCALAR, {}, True),
+        (SCALAR, 5, True),
+        (SCALAR, [], True),
+        (SCALAR, "{}", False),
+        (SCALAR, None, False),
+        ({"type": "array"}, {"a": 1}, False),
+        ({"enum": ["a"]}, "A", False),
+        ({"type": "number", "minimum": 5}, 4, False),
+        ({"anyOf": [SCALAR, {"type": "object", "required": ["b"]}]}, {}, True),
+        ({"anyOf": [SCALAR, {"type": "number"}]}, {}, False),
+        ({"anyOf": [SCALAR, {"type": "number"}]}, "5", False),
+    ],
+)
+def test_what_no_conversion_can_help(schema: Any, data: Any, is_certain: bool) -> None:
+    found = check(schema, data)
+    assert bool(found.refused) is is_certain
+    assert bool(found.doubtful) is not is_certain
