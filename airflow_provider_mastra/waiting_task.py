@@ -278,7 +278,7 @@ class MastraWaitingTask(MastraRunTask):
     def _time_is_over(self, run: Run, error: WaitTimeoutError) -> NoReturn:
         if not self.cancel_on_timeout:
             raise error
-        cancellation = run.cancel()
+        cancellation = run.cancel(allow_retry=True)
         raise WaitTimeoutError(
             f"The time to wait was over and cancel_on_timeout is on: {cancellation}",
             cancellation.run,
@@ -370,14 +370,14 @@ class MastraWaitingTask(MastraRunTask):
             return self.stop(client.get_workflow(run.workflow_id), run.run_id, look_for=part)
 
     def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
-        """Cancel the run.
+        """Cancel the run, so that a later try of the task may start another one.
 
         Args:
             workflow: its workflow's handle.
             run_id: its id.
             look_for: for how many seconds to look for its end.
         """
-        return workflow.run(run_id).cancel(look_for=look_for)
+        return workflow.run(run_id).cancel(look_for=look_for, allow_retry=True)
 
 
 class _Killing:

@@ -27,6 +27,7 @@ from mastra_workflows.procedures import (
     WaitOptions,
 )
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.questions import Question
@@ -125,22 +126,36 @@ class AsyncWorkflow:
         run_id: str,
         *,
         on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        started_after: datetime | None = None,
         **arguments: Unpack[StartArguments],
     ) -> Attachment:
         """As `Workflow.attach_or_start`."""
         options = StartOptions(**arguments)
         return await self._transport.run(
             procedures.attach_or_start(
-                self._server, self.workflow_id, run_id, options, on_failed_run
+                self._server,
+                self.workflow_id,
+                run_id,
+                options,
+                on_failed_run=on_failed_run,
+                on_other_input=on_other_input,
+                started_after=started_after,
             )
         )
 
     async def cancel_work(
-        self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS
+        self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
     ) -> Cancellation:
         """As `Workflow.cancel_work`."""
         return await self._transport.run(
-            procedures.cancel_work(self._server, self.workflow_id, run_id, look_for=look_for)
+            procedures.cancel_work(
+                self._server,
+                self.workflow_id,
+                run_id,
+                look_for=look_for,
+                allow_retry=allow_retry,
+            )
         )
 
     async def run_execution_result(self, run_id: str) -> WorkflowRun:
@@ -217,11 +232,15 @@ class AsyncRun:
         )
         return await self._follow(request)
 
-    async def ensure_started(self, **arguments: Unpack[StartArguments]) -> Receipt:
+    async def ensure_started(
+        self, *, on_other_input: OnOtherInput = "fail", **arguments: Unpack[StartArguments]
+    ) -> Receipt:
         """As `Run.ensure_started`."""
         options = StartOptions(**arguments)
         return await self._transport.run(
-            procedures.ensure_started(self._server, self.workflow_id, self.run_id, options)
+            procedures.ensure_started(
+                self._server, self.workflow_id, self.run_id, options, on_other_input
+            )
         )
 
     async def wait(self, **arguments: Unpack[WaitArguments]) -> WorkflowRun:
@@ -292,10 +311,18 @@ class AsyncRun:
         )
         return await self._follow(request, after)
 
-    async def cancel(self, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
+    async def cancel(
+        self, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+    ) -> Cancellation:
         """As `Run.cancel`."""
         return await self._transport.run(
-            procedures.cancel(self._server, self.workflow_id, self.run_id, look_for=look_for)
+            procedures.cancel(
+                self._server,
+                self.workflow_id,
+                self.run_id,
+                look_for=look_for,
+                allow_retry=allow_retry,
+            )
         )
 
     async def delete(self) -> None:

@@ -162,12 +162,16 @@ class RunAlreadyStartedError(RunError):
     """The run was started before. Starting it again would execute it a second time."""
 
 
+class RunMismatchError(RunError):
+    """The run that has the id is not the run of this work: its input differs, or it is older."""
+
+
 class RunFailedError(RunError):
     """The run ended as ``failed`` (or as another status that is no success)."""
 
 
 class RunCanceledError(RunError):
-    """The run was cancelled."""
+    """Somebody cancelled the run, and nobody reserved a next one: no retry does the work."""
 
 
 class RunSuspendedError(RunError):
@@ -204,6 +208,8 @@ FINAL: tuple[type[MastraError], ...] = (
     BodyTooLargeError,
     ConfigurationError,
     InvalidDataError,
+    RunCanceledError,
+    RunMismatchError,
     RunSuspendedError,
     # A server without storage forgets a run when it ends: another try would start it again.
     UnknownRunError,

@@ -12,6 +12,7 @@ from mastra_workflows.api import Request, StartArguments, StartOptions
 from mastra_workflows.models import JSON, WorkflowRun
 from mastra_workflows.procedures import Follower, Receipt, Server, WaitOptions
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.questions import Question
@@ -96,21 +97,29 @@ class Run:
         )
         return self._follow(request)
 
-    def ensure_started(self, **arguments: Unpack[StartArguments]) -> Receipt:
+    def ensure_started(
+        self, *, on_other_input: OnOtherInput = "fail", **arguments: Unpack[StartArguments]
+    ) -> Receipt:
         """Start the run if it was not started before; call it as often as you like.
 
         It reads the run, then sends ``POST .../stream``, and drops the stream as soon as it shows
         that the run executes; the run goes on. Of several such calls at once, one executes.
 
-        Args: as `start`.
+        Args:
+            on_other_input: what to do if the run was started before with other input; see
+                `Workflow.attach_or_start`.
+            **arguments: as those of `start`.
 
         Raises:
+            RunMismatchError: the run was started with other input; nothing was started now.
             InvalidInputError: the input does not fit; nothing was executed.
             RunNotStartedError: the server refused, or showed no sign within ``start_timeout``.
         """
         options = StartOptions(**arguments)
         return self._transport.run(
-            procedures.ensure_started(self._server, self.workflow_id, self.run_id, options)
+            procedures.ensure_started(
+                self._server, self.workflow_id, self.run_id, options, on_other_input
+            )
         )
 
     # -- waiting and watching -------------------------------------------------------------------
@@ -270,17 +279,27 @@ class Run:
 
     # -- the rest -------------------------------------------------------------------------------
 
-    def cancel(self, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
+    def cancel(
+        self, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+    ) -> Cancellation:
         """Cancel the run and look what became of it (``POST .../runs/{run}/cancel``).
 
         Args:
             look_for: seconds to look for its end.
+            allow_retry: whether `Workflow.attach_or_start` may start another run in its place, as
+                after a timeout. By default the cancellation is final; see `Workflow.cancel_work`.
 
         Returns:
             What the record shows afterwards; its text says whether something goes on.
         """
         return self._transport.run(
-            procedures.cancel(self._server, self.workflow_id, self.run_id, look_for=look_for)
+            procedures.cancel(
+                self._server,
+                self.workflow_id,
+                self.run_id,
+                look_for=look_for,
+                allow_retry=allow_retry,
+            )
         )
 
     def delete(self) -> None:

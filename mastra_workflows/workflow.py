@@ -15,6 +15,7 @@ from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import Attachment, OnFailedRun, Server
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.run import Run
 
 
@@ -59,6 +60,8 @@ class Workflow:
         run_id: str,
         *,
         on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        started_after: datetime | None = None,
         **arguments: Unpack[StartArguments],
     ) -> Attachment:
         """Find the run of a piece of work, or start it: one execution, however often it is tried.
@@ -68,25 +71,43 @@ class Workflow:
 
         Args:
             run_id: derived from the work, so that every try of it gives the same one.
-            on_failed_run: what follows a failed or cancelled run: ``"new_run"`` takes the next id
-                in line (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step
-                that failed, keeping what was done before, ``"fail"`` raises its error.
+            on_failed_run: what follows a failed run: ``"new_run"`` takes the next id in line
+                (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step that
+                failed, keeping what was done before, ``"fail"`` raises its error. A run that
+                `cancel_work` cancelled with ``allow_retry=True`` counts as failed.
+            on_other_input: what to do about a run that was started with other input: ``"fail"``
+                raises a `RunMismatchError` that names the places that differ, ``"attach"`` logs a
+                warning and uses the run. Defaults that the server filled in, dropped fields and
+                coerced values are no difference.
+            started_after: an aware time before which the run of this work cannot have begun, such
+                as that of the work's first try. A run that began earlier (by more than a minute,
+                since clocks differ) is a `RunMismatchError`. None for any time.
             **arguments: ``input_data`` and more: see `StartArguments`.
 
         Raises:
-            RunFailedError, RunCanceledError: with ``on_failed_run="fail"``.
+            RunCanceledError: somebody cancelled the run. That is final: no retry starts another.
+            RunFailedError: with ``on_failed_run="fail"``.
+            RunMismatchError: the id belongs to the run of other work. Nothing was started.
             InvalidInputError: the input does not fit; nothing was executed.
             RunNotStartedError: the server refused, or showed no sign within ``start_timeout``.
         """
         options = StartOptions(**arguments)
         return self._transport.run(
             procedures.attach_or_start(
-                self._server, self.workflow_id, run_id, options, on_failed_run
+                self._server,
+                self.workflow_id,
+                run_id,
+                options,
+                on_failed_run=on_failed_run,
+                on_other_input=on_other_input,
+                started_after=started_after,
             )
         )
 
-    def cancel_work(self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS) -> Cancellation:
-        """Cancel what goes on of a piece of work (``POST .../runs/{run}/cancel``).
+    def cancel_work(
+        self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+    ) -> Cancellation:
+        """Cancel what is active of a piece of work (``POST .../runs/{run}/cancel``).
 
         That is the run of this id; or, where it has failed or was cancelled, the one in line that
         `attach_or_start` has put in its place.
@@ -94,15 +115,25 @@ class Workflow:
         Args:
             run_id: as it was given to `attach_or_start`.
             look_for: seconds to look for the run's end.
+            allow_retry: whether `attach_or_start` may start the next run in line later, as after a
+                timeout with retries left. Its id is then reserved by a record on the server
+                (``POST .../create-run``): it is ``pending`` and executes nothing. By default the
+                cancellation is final, as one in Mastra Studio is.
 
         Returns:
-            What the record shows afterwards; its text says whether something goes on.
+            What the record shows afterwards; its text says whether something is still active.
 
         Raises:
             UnknownRunError: the work was never begun.
         """
         return self._transport.run(
-            procedures.cancel_work(self._server, self.workflow_id, run_id, look_for=look_for)
+            procedures.cancel_work(
+                self._server,
+                self.workflow_id,
+                run_id,
+                look_for=look_for,
+                allow_retry=allow_retry,
+            )
         )
 
     def run_execution_result(self, run_id: str) -> WorkflowRun:

@@ -33,7 +33,8 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
             server = _server(note)
             with server.get_client() as client:
                 workflow = client.get_workflow(note["workflow_id"])
-                log.warning("%s", workflow.cancel_work(note["run_id"]))
+                # A person who retries the flow run wants the work done after all.
+                log.warning("%s", workflow.cancel_work(note["run_id"], allow_retry=True))
         except UnknownRunError:
             continue  # it was killed before it started the run
         except (MastraError, ValueError) as error:

@@ -173,7 +173,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
-                raise _timed_out(run.cancel()) from error
+                raise _timed_out(run.cancel(allow_retry=True)) from error
             return self._say_over(record)
 
     async def await_for_completion(self) -> Outcome:
@@ -184,7 +184,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
-                raise _timed_out(await run.cancel()) from error
+                raise _timed_out(await run.cancel(allow_retry=True)) from error
             return self._say_over(record)
 
     def _waiting_aloud(self) -> WaitArguments:
@@ -348,7 +348,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             try:
                 with self._remote() as run:
                     # While a try starts the next run in line, this handle has the first one's id.
-                    self._say_cancelled(run.workflow.cancel_work(self.run_id))
+                    self._say_cancelled(run.workflow.cancel_work(self.run_id, allow_retry=True))
             except UnknownRunError:
                 log.info("The run had not been started; nothing was cancelled.")
             except MastraError as error:

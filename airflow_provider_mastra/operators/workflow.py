@@ -124,7 +124,7 @@ class MastraRunWorkflowOperator(MastraAskingTask):
 
     def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
         """Cancel the task's run, or the one in line that took its place."""
-        return workflow.cancel_work(run_id, look_for=look_for)
+        return workflow.cancel_work(run_id, look_for=look_for, allow_retry=True)
 
 
 class MastraResumeWorkflowOperator(MastraAskingTask):

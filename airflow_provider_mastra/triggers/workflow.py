@@ -201,7 +201,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             retry = RetryPolicy(seconds=KILL_SECONDS)
             async with await async_client(self.mastra_conn_id, retry=retry) as client:
                 handle = client.get_workflow(self.workflow_id).run(self.run_id)
-                cancellation = await handle.cancel(look_for=KILL_SECONDS)
+                cancellation = await handle.cancel(look_for=KILL_SECONDS, allow_retry=True)
         except asyncio.CancelledError:
             self.log.error("%s: the triggerer stops.", may_continue)
             raise

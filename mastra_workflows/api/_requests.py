@@ -63,17 +63,25 @@ class Request:
         """
         if self.body is None:
             return None
-        try:
-            text = json.dumps(self.body, ensure_ascii=False, allow_nan=False)
-            body = text.encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
+        body = encode_json(self.body)
         if len(body) > max_bytes:
             raise BodyTooLargeError(
                 f"The request's body has {len(body)} bytes, over the limit of {max_bytes} "
                 "(max_body_bytes). Nothing was sent."
             )
         return body
+
+
+def encode_json(data: JSON) -> bytes:
+    """Data as it is sent.
+
+    Raises:
+        InvalidDataError: it holds something that JSON has no form for.
+    """
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from mastra_workflows import api
 from mastra_workflows.api import Generation
 from mastra_workflows.errors import (
     ApiError,
+    MastraError,
     NotActiveError,
     UnknownRunError,
     UnsupportedError,
@@ -18,6 +20,8 @@ from mastra_workflows.models import JSON, RunStatus, StepPath, WorkflowRun
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import Procedure, Server, repeat, send, through_outage
 from mastra_workflows.procedures.reading import generation, read_run
+
+log = logging.getLogger(__name__)
 
 CANCEL_LOOK_SECONDS = 5.0
 """How long to look for a cancelled run's end, unless told otherwise."""
@@ -66,12 +70,14 @@ class Cancellation:
 
 
 def cancel(
-    server: Server, workflow_id: str, run_id: str, *, look_for: float
+    server: Server, workflow_id: str, run_id: str, *, look_for: float, allow_retry: bool = False
 ) -> Procedure[Cancellation]:
     """Cancel a run and look what became of it.
 
     Args:
         look_for: for how many seconds to look for its end.
+        allow_retry: whether a later `attach_or_start` may start another run in its place; see
+            `reserved_id`.
     """
 
     server = server.lasting()
@@ -88,6 +94,8 @@ def cancel(
         return None
 
     over = yield from through_outage(server, attempt)
+    if allow_retry and requested:
+        yield from _reserve(server, workflow_id, reserved_id(run_id))
     if over is not None:
         return over
 
@@ -103,6 +111,28 @@ def cancel(
         )
     )
     return (yield from repeat(server, retrying, look))
+
+
+def reserved_id(run_id: str) -> str:
+    """The id whose existence says that a cancelled run may be followed by another one.
+
+    A cancelled run that has no such record was cancelled by a person, which is final. The record is
+    ``pending`` and executes nothing. For the first run of a line it is the next run's own.
+    """
+    return f"{run_id}-2"
+
+
+def _reserve(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
+    try:
+        yield from send(server, api.create_run(workflow_id, run_id))
+    except MastraError as error:  # the run is cancelled all the same
+        log.warning(
+            "Run id %r of workflow %r could not be reserved, so a retry does not start a new run: "
+            "%s",
+            run_id,
+            workflow_id,
+            error,
+        )
 
 
 def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:

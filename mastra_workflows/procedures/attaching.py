@@ -6,36 +6,44 @@ server's own record of the run that the tries before have begun; nothing is stor
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from typing import Literal, get_args
 
 from mastra_workflows import api
-from mastra_workflows.api import StartOptions
+from mastra_workflows.api import Generation, StartOptions
 from mastra_workflows.errors import (
     ConnectionFailedError,
     NotSuspendedError,
+    RunCanceledError,
     RunNotStartedError,
     UnavailableError,
     UnknownRunError,
 )
-from mastra_workflows.models import JSON, Step, WorkflowRun
+from mastra_workflows.models import RunStatus, Step, WorkflowRun
 from mastra_workflows.policy import is_lost, require_choice
 from mastra_workflows.procedures._effects import Procedure, Server, send
-from mastra_workflows.procedures.acting import Cancellation, cancel
-from mastra_workflows.procedures.reading import find_run, read_run, until
+from mastra_workflows.procedures.acting import Cancellation, cancel, reserved_id
+from mastra_workflows.procedures.comparing import (
+    OnOtherInput,
+    check_choices,
+    check_input_matches,
+    check_started_after,
+)
+from mastra_workflows.procedures.reading import find_run, generation, read_run, until
 from mastra_workflows.procedures.resuming import Answer, resume
 from mastra_workflows.procedures.starting import ensure_started
 
 log = logging.getLogger(__name__)
 
 OnFailedRun = Literal["new_run", "from_failed_step", "fail"]
-"""What a try does about a run that an earlier try has left failed or cancelled."""
+"""What a try does about a run that failed, or that `cancel_work` cancelled for a retry."""
 
 MOST_RUNS = 1000
-MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,8 @@ class Attachment:
 def ids_in_line(run_id: str) -> Iterator[str]:
     """The ids that the runs of one piece of work have, one after the other."""
     yield run_id
-    for number in range(2, MOST_RUNS + 1):
+    yield reserved_id(run_id)
+    for number in range(3, MOST_RUNS + 1):
         yield f"{run_id}-{number}"
 
 
@@ -70,48 +79,96 @@ def attach_or_start(
     workflow_id: str,
     run_id: str,
     options: StartOptions,
-    on_failed_run: OnFailedRun,
+    *,
+    on_failed_run: OnFailedRun = "new_run",
+    on_other_input: OnOtherInput = "fail",
+    started_after: datetime | None = None,
 ) -> Procedure[Attachment]:
     """Find the run of a piece of work, or start it.
 
-    A run that is under way, suspended or successful is taken as it is; one that was never started
-    is started. After a failed or cancelled one comes, by choice, the next id in line
-    (``<run_id>-2``, ``-3``, found by asking), the same run from the failed step on, or an error.
+    A run that is active, suspended or successful is used as it is; one that was never started is
+    started. After a failed run comes, by choice, the next id in line (``<run_id>-2``, ``-3``, found
+    by reading), the same run from the failed step on, or an error. A cancelled run counts as failed
+    if `cancel_work` has reserved the next id in line; otherwise the cancellation is final.
 
     Raises:
-        RunFailedError, RunCanceledError: with ``on_failed_run="fail"``.
+        RunCanceledError: it was cancelled for good, or with ``on_failed_run="fail"``.
+        RunFailedError: with ``on_failed_run="fail"``.
+        RunMismatchError: the id belongs to the run of other work; see `Workflow.attach_or_start`.
         InvalidInputError, RunNotStartedError: as `ensure_started`.
     """
     require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
-    for candidate in ids_in_line(run_id):
+    check_choices(on_other_input, started_after)
+    for candidate, following in pairwise(ids_in_line(run_id)):
         found = yield from find_run(server, workflow_id, candidate)
         if found is None or found.is_pending:
             log.info("Starting run %r of workflow %r.", candidate, workflow_id)
-            receipt = yield from ensure_started(server, workflow_id, candidate, options)
+            receipt = yield from ensure_started(
+                server, workflow_id, candidate, options, on_other_input
+            )
             return Attachment(candidate, receipt.found)
-        _warn_of_changed_input(found, options)
-        if found.is_success:
-            log.info("%s: an earlier try has done the work; taking its result.", found)
-            return Attachment(candidate, found)
-        if not found.is_finished:
-            log.info("%s: an earlier try has started it; attaching to it.", found)
+        check_started_after(found, started_after)
+        if found.is_success or not found.is_finished:
+            yield from check_input_matches(server, found, options, on_other_input)
+            did = "did the work; using its result" if found.is_success else "started it; attaching"
+            log.info("%s: an earlier try %s.", found, did)
             return Attachment(candidate, found)
         if on_failed_run == "fail":
             found.raise_for_status()
-        if on_failed_run == "from_failed_step" and (step := _where_it_broke(found)) is not None:
-            log.info("%s: going on from step %r; what was done before is kept.", found, step.name)
-            return (yield from _travel(server, found, step))
-        log.info("%s: an earlier try has left it so; the next run in line does the work.", found)
+        step = _where_it_broke(found) if on_failed_run == "from_failed_step" else None
+        if found.status == RunStatus.CANCELED or step is not None:
+            upcoming, marks = yield from _after(server, found, following)
+            if found.status == RunStatus.CANCELED and not marks:
+                raise _canceled_for_good(found)
+            if step is not None and (upcoming is None or upcoming.is_pending):
+                yield from check_input_matches(server, found, options, on_other_input)
+                log.info("%s: repeating it from step %r on.", found, step.name)
+                attachment = yield from _travel(server, found, step)
+                yield from _unreserve(server, marks)
+                return attachment
+        log.info("%s: the next run in line does the work.", found)
     raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
 
 
+def _canceled_for_good(found: WorkflowRun) -> RunCanceledError:
+    return RunCanceledError(
+        f"{found}. Somebody cancelled it, so no other run is started in its place. A new run id "
+        "does the work again.",
+        found,
+    )
+
+
+def _after(
+    server: Server, found: WorkflowRun, following: str
+) -> Procedure[tuple[WorkflowRun | None, list[WorkflowRun]]]:
+    """The run that comes next in line, and all that show that one may come; see `reserved_id`."""
+    upcoming = yield from find_run(server, found.workflow_id, following)
+    reserved = upcoming
+    if following != reserved_id(found.run_id):
+        reserved = yield from find_run(server, found.workflow_id, reserved_id(found.run_id))
+    marks = {run.run_id: run for run in (upcoming, reserved) if run is not None}
+    return upcoming, list(marks.values())
+
+
+def _unreserve(server: Server, marks: Iterable[WorkflowRun]) -> Procedure[None]:
+    """Take reservations back, so that a cancellation from now on is final unless it reserves."""
+    if (yield from generation(server)) is Generation.V0:
+        return  # cannot delete a run
+    for run in marks:
+        if run.is_pending:
+            with contextlib.suppress(UnknownRunError):
+                yield from send(server, api.delete(run.workflow_id, run.run_id))
+
+
 def cancel_work(
-    server: Server, workflow_id: str, run_id: str, *, look_for: float
+    server: Server, workflow_id: str, run_id: str, *, look_for: float, allow_retry: bool = False
 ) -> Procedure[Cancellation]:
-    """Cancel what goes on of a piece of work: its run, or the one in line that took its place.
+    """Cancel what is active of a piece of work: its run, or the one in line that took its place.
 
     Args:
-        look_for: for how many seconds to look for the run's end.
+        look_for: for how many seconds to poll for the run's end.
+        allow_retry: whether a later `attach_or_start` may start the next run in line; see
+            `reserved_id`.
 
     Returns:
         What became of the last run in line.
@@ -121,14 +178,15 @@ def cancel_work(
     """
     last: Cancellation | None = None
     for candidate in ids_in_line(run_id):
-        try:
-            last = yield from cancel(server, workflow_id, candidate, look_for=look_for)
-        except UnknownRunError:
-            if last is None:
-                raise
-            break
+        if last is not None:
+            found = yield from find_run(server, workflow_id, candidate)
+            if found is None or (found.is_pending and allow_retry):
+                break
+        last = yield from cancel(
+            server, workflow_id, candidate, look_for=look_for, allow_retry=allow_retry
+        )
         if last.requested or last.run.is_success:
-            break  # the line goes on after a run that has failed or was cancelled, only
+            break  # the line continues only after a run that failed or was cancelled
     assert last is not None
     return last
 
@@ -212,30 +270,3 @@ def _where_it_broke(run: WorkflowRun) -> Step | None:
         if len(step.path) == 1 and step.status in ("failed", "running", "canceled", "waiting")
     ]
     return broken[-1] if broken else None
-
-
-def _warn_of_changed_input(found: WorkflowRun, options: StartOptions) -> None:
-    before, now = found.payload, {} if options.input_data is None else options.input_data
-    if _is_same(now, {} if before is None else before):
-        return
-    log.warning(
-        "The input has changed since run %r was started with %s; it is now %s. The run keeps the "
-        "input that it has.",
-        found.run_id,
-        _short(before),
-        _short(now),
-    )
-
-
-def _is_same(now: JSON, before: JSON) -> bool:
-    """Whether an input is what a run has; the server may have filled in defaults."""
-    if isinstance(now, Mapping) and isinstance(before, Mapping):
-        return all(key in before and _is_same(value, before[key]) for key, value in now.items())
-    if isinstance(now, list | tuple) and isinstance(before, list):
-        return len(now) == len(before) and all(map(_is_same, now, before))
-    return bool(now == before)
-
-
-def _short(value: JSON) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

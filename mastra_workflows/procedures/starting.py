@@ -31,6 +31,11 @@ from mastra_workflows.procedures._effects import (
     send,
     through_outage,
 )
+from mastra_workflows.procedures.comparing import (
+    OnOtherInput,
+    check_choices,
+    check_input_matches,
+)
 from mastra_workflows.procedures.reading import (
     DETAILS_AGE,
     about_workflow,
@@ -67,19 +72,33 @@ def create_run(
 
 
 def ensure_started(
-    server: Server, workflow_id: str, run_id: str, options: StartOptions
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    options: StartOptions,
+    on_other_input: OnOtherInput = "fail",
 ) -> Procedure[Receipt]:
     """Start a run unless it was started before, whatever happens on the way.
 
     Raises:
+        RunMismatchError: it was started with other input, with ``on_other_input="fail"``.
         InvalidInputError: the input is not what the workflow takes.
         RunNotStartedError: the server refused the run, or showed no sign that it executes.
     """
+    check_choices(on_other_input)
     found = yield from _find_started(server, workflow_id, run_id)
+    if found is None:
+        yield from check_input(server, workflow_id, options)
+        receipt = yield from _start(server, workflow_id, run_id, options)
+        found = receipt.found
     if found is not None:
-        return Receipt(run_id, found)
-    yield from check_input(server, workflow_id, options)
+        yield from check_input_matches(server, found, options, on_other_input)
+    return Receipt(run_id, found)
 
+
+def _start(
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[Receipt]:
     first = True
 
     def attempt() -> Procedure[Receipt]:

@@ -207,7 +207,7 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
 
     workflow = client.get_workflow("slowExport")
     workflow.run(key).ensure_started(input_data={"seconds": 60})
-    workflow.run(key).cancel()
+    workflow.run(key).cancel(allow_retry=True)
     with DAG("killed_in_line", schedule=None) as dag:
         StoppedInside(
             task_id="export", workflow_id="slowExport", input_data={"seconds": 60}, run_id=key

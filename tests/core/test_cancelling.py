@@ -100,10 +100,10 @@ def test_a_piece_of_work_is_cancelled_where_it_is_in_its_line(
         workflow.cancel_work(key)
     for run_id in (key, f"{key}-2"):
         assert workflow.attach_or_start(key, input_data={"seconds": 3600}).run_id == run_id
-        cancellation = workflow.cancel_work(key)
+        cancellation = workflow.cancel_work(key, allow_retry=True)
         assert cancellation.requested
         assert (cancellation.run.run_id, cancellation.run.status) == (run_id, "canceled")
-    assert not workflow.cancel_work(key).requested
+    assert not workflow.cancel_work(key, allow_retry=True).requested
 
 
 def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) -> None:

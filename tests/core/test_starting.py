@@ -10,7 +10,7 @@ import pytest
 from mastra_workflows import MastraClient, Receipt, Run, WorkflowRun
 from mastra_workflows.errors import InvalidInputError, RunAlreadyStartedError, RunNotStartedError
 from scripts.sample_server import SampleServer
-from tests.core.samples import REPORT, charge, names, suspended_refund
+from tests.core.samples import REFUND, REPORT, charge, names, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 
 STARTS: dict[str, Callable[..., object]] = {
@@ -115,7 +115,7 @@ def test_ensure_started_leaves_a_suspended_run_alone(client: MastraClient, key: 
     # /stream of a suspended run would execute it anew.
     run = suspended_refund(client, key)
     since = run.read().suspensions[0].suspended_at
-    found = run.ensure_started(input_data={"order": "B-1", "amount": 1, "reason": "other"}).found
+    found = run.ensure_started(input_data=REFUND).found
     assert found is not None
     assert found.suspensions[0].suspended_at == since
     assert found.suspensions[0].payload["order"] == "A-17"

@@ -13,6 +13,7 @@ from mastra_workflows.errors import (
     ConnectionFailedError,
     InvalidInputError,
     RunAlreadyStartedError,
+    RunMismatchError,
     RunNotStartedError,
     UnavailableError,
 )
@@ -50,7 +51,7 @@ def test_a_new_run(world: World) -> None:
 @pytest.mark.parametrize("name", ["running", "waiting", "success", "failed", "suspended"])
 def test_a_run_that_was_started_before(world: World, name: str) -> None:
     world.on_run(name)
-    found = ensure(world).found
+    found = ensure(world, StartOptions(input_data=recorded.run("v1", name).payload)).found
     assert found is not None
     assert found.status == recorded.run("v1", name).status
     assert world.sent("POST") == []
@@ -151,9 +152,16 @@ def test_somebody_elses_run_has_ended_meanwhile() -> None:
     world = World("v1", check_data=False)
     world.on_run("unknown-run", "success")
     world.on("POST", "/stream$", "stream-conflict")
-    found = ensure(world).found
+    found = ensure(world, StartOptions(input_data=recorded.run("v1", "success").payload)).found
     assert found is not None
     assert found.is_success
+
+
+def test_somebody_elses_run_with_other_input_has_ended_meanwhile(world: World) -> None:
+    world.on_run("unknown-run", "success")
+    world.on("POST", "/stream$", Response(409, {}, b"{}"))
+    with pytest.raises(RunMismatchError, match="other input"):
+        ensure(world, StartOptions(input_data={"city": "Oslo", "limit": 77}))
 
 
 def test_a_token_that_expired(world: World) -> None:

@@ -1,0 +1,92 @@
+"""Decide whether a run that was found under an id is the run of the work at hand."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+from mastra_workflows.api import StartOptions, encode_json
+from mastra_workflows.errors import ApiError, ConfigurationError, RunMismatchError
+from mastra_workflows.inputs import differences
+from mastra_workflows.models import WorkflowRun
+from mastra_workflows.policy import require_choice
+from mastra_workflows.procedures._effects import Procedure, Server
+from mastra_workflows.procedures.reading import DETAILS_AGE, details
+from mastra_workflows.text import safe_text, storable
+
+log = logging.getLogger(__name__)
+
+OnOtherInput = Literal["fail", "attach"]
+"""What to do about a run that was started with other input."""
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far the server's clock may be behind that of the caller."""
+
+MAX_PLACE = 80
+
+
+def check_choices(on_other_input: OnOtherInput, started_after: datetime | None = None) -> None:
+    """Raise a `ConfigurationError` for options that cannot work."""
+    require_choice("on_other_input", on_other_input, get_args(OnOtherInput))
+    if started_after is not None and started_after.tzinfo is None:
+        raise ConfigurationError(
+            f"started_after is {started_after}; it must be an aware datetime. Nothing was sent."
+        )
+
+
+def check_input_matches(
+    server: Server, found: WorkflowRun, options: StartOptions, on_other_input: OnOtherInput
+) -> Procedure[None]:
+    """Compare the input of a call with that of the run that was found.
+
+    Raises:
+        RunMismatchError: they differ, with ``on_other_input="fail"``.
+        InvalidDataError: the input of this call is not JSON.
+    """
+    given = json.loads(encode_json({} if options.input_data is None else options.input_data))
+    given = storable(given)
+    if given == found.payload:
+        return
+    try:
+        known = yield from details(server, found.workflow_id, max_age=DETAILS_AGE)
+    except ApiError:  # nobody knows what the server made of the input
+        places = differences(given, found.payload, {})
+    else:
+        places = differences(given, found.payload, known.input_schema)
+    if not places:
+        return
+    named = ", ".join(safe_text(place, MAX_PLACE) for place in places)
+    text = f"{found}, and was started with other input. The inputs differ at {named}."
+    if on_other_input == "fail":
+        raise RunMismatchError(
+            f"{text} Nothing was started. Use another run id for other work, or set "
+            "on_other_input='attach' to use this run with the input that it has.",
+            found,
+        )
+    log.warning("%s The run keeps the input that it has.", text)
+
+
+def check_started_after(found: WorkflowRun, started_after: datetime | None) -> None:
+    """Refuse a run that began before the work at hand did.
+
+    Raises:
+        RunMismatchError: the run began more than `CLOCK_SKEW` earlier.
+    """
+    began = _began_at(found)
+    if started_after is None or began is None or began >= started_after - CLOCK_SKEW:
+        return
+    raise RunMismatchError(
+        f"{found}. It began at {began.isoformat(timespec='seconds')}, but the work that asks for "
+        f"it began at {started_after.isoformat(timespec='seconds')}: it is the run of other work, "
+        "such as that of another deployment. Nothing was started, and the run was left as it is. "
+        "Use another run id.",
+        found,
+    )
+
+
+def _began_at(run: WorkflowRun) -> datetime | None:
+    # Servers before 1.0 do not tell when a run was created, and some move the time at each write.
+    moments = (run.created_at, *(step.started_at for step in run.steps))
+    return min((moment for moment in moments if moment is not None), default=None)

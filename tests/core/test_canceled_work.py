@@ -1,0 +1,143 @@
+"""A cancelled run: final when somebody cancelled it, not when it was cancelled for a retry."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.api import StartOptions
+from mastra_workflows.errors import FINAL, RunCanceledError
+from mastra_workflows.procedures import attach_or_start, cancel_work
+from scripts.sample_server import SampleServer
+from tests.core.virtual import LOST, REFUSED, World
+
+EXPORT = {"seconds": 3600}
+
+
+def test_a_run_that_somebody_cancelled_is_not_replaced(client: MastraClient, key: str) -> None:
+    workflow = client.get_workflow("slowExport")
+    workflow.attach_or_start(key, input_data=EXPORT)
+    assert workflow.run(key).cancel().run.status == "canceled"  # as Mastra Studio does
+    for _ in range(2):
+        with pytest.raises(RunCanceledError, match="no other run is started") as caught:
+            workflow.attach_or_start(key, input_data=EXPORT)
+        assert isinstance(caught.value, FINAL)
+    assert [run.run_id for run in workflow.runs() if run.run_id.startswith(key)] == [key]
+
+
+def test_a_run_cancelled_for_a_retry_is_followed_by_the_next_in_line(
+    client: MastraClient, key: str
+) -> None:
+    workflow = client.get_workflow("slowExport")
+    workflow.attach_or_start(key, input_data=EXPORT)
+    assert workflow.cancel_work(key, allow_retry=True).run.run_id == key
+    again = workflow.cancel_work(key, allow_retry=True)  # changes nothing
+    assert not again.requested
+    reserved = workflow.run(f"{key}-2").read()
+    assert reserved.is_pending
+    assert not reserved.steps
+    assert workflow.attach_or_start(key, input_data=EXPORT).run_id == f"{key}-2"
+    assert workflow.cancel_work(key).run.run_id == f"{key}-2"
+    with pytest.raises(RunCanceledError, match=f"Run '{key}-2' .* is canceled"):
+        workflow.attach_or_start(key, input_data=EXPORT)
+
+
+def test_a_run_in_line_can_be_cancelled_for_a_retry_by_its_own_id(
+    client: MastraClient, key: str
+) -> None:
+    """A trigger knows the run that it waits for, not the line that the run is in."""
+    workflow = client.get_workflow("slowExport")
+    for expected in (key, f"{key}-2", f"{key}-3"):
+        assert workflow.attach_or_start(key, input_data=EXPORT).run_id == expected
+        workflow.run(expected).cancel(allow_retry=True)
+
+
+def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> None:
+    if server.generation == "0":
+        pytest.skip("Servers before 1.0 leave a pending run as it is")
+    with MastraClient(server.url) as client:
+        workflow = client.get_workflow("slowExport")
+        workflow.attach_or_start(key, input_data=EXPORT)
+        workflow.cancel_work(key, allow_retry=True)
+        workflow.cancel_work(key)
+        with pytest.raises(RunCanceledError):
+            workflow.attach_or_start(key, input_data=EXPORT)
+
+
+def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
+    server: SampleServer, key: str
+) -> None:
+    if server.generation == "0":
+        pytest.skip("Servers before 1.0 leave a suspended run as it is")
+    order = {"order": key, "amount": 1, "reason": "broken"}
+    with MastraClient(server.url) as client:
+        workflow = client.get_workflow("refundApproval")
+        workflow.attach_or_start(key, input_data=order)
+        workflow.run(key).wait()
+        workflow.run(key).cancel()
+        with pytest.raises(RunCanceledError):
+            workflow.attach_or_start(key, input_data=order)
+
+
+def test_from_the_failed_step_the_cancelled_run_itself_continues(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
+    workflow = client.get_workflow("slowExport")
+    workflow.attach_or_start(key, input_data=EXPORT)
+    workflow.cancel_work(key, allow_retry=True)
+    again = workflow.attach_or_start(key, input_data=EXPORT, on_failed_run="from_failed_step")
+    assert again.travelled
+    assert again.run_id == key
+    workflow.run(key).cancel()
+    if server.generation == "1":  # the reservation is taken back: this cancellation is final
+        with pytest.raises(RunCanceledError):
+            workflow.attach_or_start(key, input_data=EXPORT, on_failed_run="from_failed_step")
+
+
+async def test_the_async_client_reserves_as_well(server: SampleServer, key: str) -> None:
+    async with AsyncMastraClient(server.url) as client:
+        workflow = client.get_workflow("slowExport")
+        await workflow.attach_or_start(key, input_data=EXPORT)
+        await workflow.cancel_work(key, allow_retry=True)
+        assert (await workflow.attach_or_start(key, input_data=EXPORT)).run_id == f"{key}-2"
+        await workflow.run(f"{key}-2").cancel()
+        with pytest.raises(RunCanceledError):
+            await workflow.attach_or_start(key, input_data=EXPORT)
+
+
+def test_a_cancel_whose_answer_was_lost_reserves_too() -> None:
+    world = World()
+    world.on_run("running", "canceled")
+    world.on("POST", "/cancel$", LOST)
+    world.on("POST", "/create-run$", "create-run")
+    world.run(cancel_work(world.server, "w", "r", look_for=5.0, allow_retry=True))
+    [reservation] = world.sent("POST", "/create-run$")
+    assert reservation.query == {"runId": "r-2"}
+
+
+def test_a_run_that_somebody_else_cancelled_before_is_not_reserved_for() -> None:
+    world = World()
+    world.on_run("canceled", "unknown-run")
+    world.run(cancel_work(world.server, "w", "r", look_for=5.0, allow_retry=True))
+    assert world.sent("POST") == []
+
+
+def test_a_reservation_that_failed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.on_run("running", "canceled")
+    world.on("POST", "/cancel$", "cancel")
+    world.on("POST", "/create-run$", REFUSED)
+    caplog.set_level(logging.WARNING)
+    found = world.run(cancel_work(world.server, "w", "r", look_for=5.0, allow_retry=True))
+    assert found.run.status == "canceled"
+    assert "a retry does not start a new run" in caplog.text
+
+
+def test_with_fail_a_cancelled_run_is_an_error_whoever_cancelled_it() -> None:
+    world = World()
+    world.on_run("canceled", "pending")
+    with pytest.raises(RunCanceledError):
+        world.run(attach_or_start(world.server, "w", "r", StartOptions(), on_failed_run="fail"))
