@@ -6,6 +6,7 @@ one sentence that matters.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import Any
@@ -19,10 +20,11 @@ class ReadTimeoutError(ConnectionFailedError):
 
 def refused(where: str, error: BaseException) -> ConnectionFailedError:
     """No connection was made."""
+    why = reason(error)
     return ConnectionFailedError(
-        f"No connection to {where}: {reason(error)}. Is the server up, and are host and port "
-        "right?",
+        f"No connection to {where}: {why}. Is the server up, and are host and port right?",
         request_sent=False,
+        refused=why == os.strerror(errno.ECONNREFUSED),
     )
 
 

@@ -53,12 +53,16 @@ class ConnectionFailedError(MastraError):
         request_sent: whether the server may have seen (and obeyed) the request.
         passing: whether asking again can help. A refused connection may heal; an unknown host
             name or an untrusted certificate does not within the time a retry takes.
+        refused: whether the connection was refused: nothing listens at the address.
     """
 
-    def __init__(self, message: str, *, request_sent: bool, passing: bool = True) -> None:
+    def __init__(
+        self, message: str, *, request_sent: bool, passing: bool = True, refused: bool = False
+    ) -> None:
         super().__init__(message)
         self.request_sent = request_sent
         self.passing = passing
+        self.refused = refused
 
 
 class ServerLostError(MastraError):

@@ -90,6 +90,13 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, ConnectionFailedError | NotMastraError | ApiError)
 
 
+def is_process_gone(error: BaseException | None) -> bool:
+    """Whether the server's process may have ended: nothing listens where it did."""
+    if isinstance(error, UnavailableError):
+        return error.status_code == 502  # a gateway whose own connection was refused
+    return isinstance(error, ConnectionFailedError) and error.refused
+
+
 def is_lost(error: ConnectionFailedError | UnavailableError) -> bool:
     """Whether a call that ended so may have worked: the answer is missing, perhaps not the call."""
     if isinstance(error, ConnectionFailedError):

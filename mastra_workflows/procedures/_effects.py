@@ -20,7 +20,7 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
 from mastra_workflows.api import Generation, Request, Response, check
 from mastra_workflows.errors import UnknownRunError, UnknownWorkflowError
 from mastra_workflows.models import Event, WorkflowDetails
-from mastra_workflows.policy import RetryPolicy, is_outage, is_transient
+from mastra_workflows.policy import RetryPolicy, is_outage, is_process_gone, is_transient
 from mastra_workflows.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,8 @@ LEAST_SECONDS = 5.0
 """What each request is given, however little time is left: the last poll of a wait is sent when
 its time is over."""
 
+PROCESS_GONE = " If its process has ended, the runs that it was executing are lost."
+
 MOST_UNDER_WAY = 10_000
 
 UNDER_WAY_SECONDS = 5.0
@@ -145,6 +147,7 @@ class Known:
         has_looked_since: since when the last of these looked that was answered.
         has_answered: whether it has answered as only a Mastra server does, so that address and
             token were right at that time.
+        gone_at: when its process was last seen to be gone, and with it what it executed.
     """
 
     generation: Generation | None = None
@@ -155,6 +158,7 @@ class Known:
     looks_since: float = -inf
     has_looked_since: float = -inf
     has_answered: bool = False
+    gone_at: float = -inf
 
     def note_under_way(self, workflow_id: str, run_id: str, now: float) -> None:
         """Note that a stream has just shown that a run executes."""
@@ -236,6 +240,13 @@ class Server:
             return self.is_run_known
         return (self.is_run_known or self.known.has_answered) and is_outage(error)
 
+    def heed(self, error: BaseException) -> bool:
+        """Note what a failure says of the server's process; whether that may have ended."""
+        is_gone = is_process_gone(error)
+        if is_gone:
+            self.known.gone_at = self.clock()
+        return is_gone
+
     def read(self, response: Response, parse: Callable[[Response], T]) -> T:
         """Parse an answer, and note that the server has given one."""
         try:
@@ -299,11 +310,16 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
 
     def say(state: RetryCallState) -> None:
         nonlocal failing
-        if not failing and state.outcome is not None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if error is None:
+            return
+        is_gone = server.heed(error)
+        if not failing:
             log.warning(
-                "Mastra server unavailable (%s); retrying for up to %g s.",
-                state.outcome.exception(),
+                "Mastra server unavailable (%s); retrying for up to %g s.%s",
+                error,
                 round(server.retry.seconds, 1),
+                PROCESS_GONE if is_gone else "",
             )
         failing = True
 

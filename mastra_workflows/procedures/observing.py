@@ -44,6 +44,10 @@ BYTES_ALWAYS = 256 * 1024
 """What a wait may always hear: more than any run says that does not stream text."""
 
 
+def _ignore(_is_live: bool) -> None:
+    pass
+
+
 class Observer:
     """Listens to one run for one who waits for it.
 
@@ -52,6 +56,8 @@ class Observer:
         workflow_id: the workflow.
         run_id: the run.
         on_event: given each event once, in its order; outputs of steps are left out.
+        on_liveness: told whether a stream has shown that the server executes the run; not where it
+            showed neither.
         enabled: False to poll only.
     """
 
@@ -62,12 +68,14 @@ class Observer:
         run_id: str,
         on_event: Callable[[Event], None] | None = None,
         *,
+        on_liveness: Callable[[bool], None] = _ignore,
         enabled: bool = True,
     ) -> None:
         self._server = server
         self._workflow_id = workflow_id
         self._run_id = run_id
         self._on_event = on_event
+        self._on_liveness = on_liveness
         self._once = Once()
         self._fruitless = 0
         self._pause = 0
@@ -135,7 +143,7 @@ class Observer:
             affords=self._affords,
             passes_over=OUTPUT,
         )
-        ended = False
+        ended = broke = False
         try:
             heard: Heard = yield effect
             ended = heard.ended and api.is_success(
@@ -143,6 +151,11 @@ class Observer:
             )
         except (ConnectionFailedError, NotMastraError, BodyTooLargeError) as error:
             log.debug("The stream of run %r broke: %s", self._run_id, error)
+            broke = True
+            self._server.heed(error)
+        has_begun = self._heard_bytes > spent
+        if which is Generation.V1 and not stops and (ended or has_begun):
+            self._on_liveness(not ended)
         if stops:
             self._fruitless = 0
             self._overdue = 0.0
@@ -153,7 +166,7 @@ class Observer:
         lasted = self._server.clock() - began >= min(seconds, within) * NEARLY
         # A stream of 1.x begins with what has happened; one of 0.x with what happens next, so that
         # its silence means nothing.
-        if lasted and (which is Generation.V0 or self._heard_bytes > spent):
+        if lasted and (which is Generation.V0 or has_begun):
             self._fruitless = 0
             self._overdue = 0.0
             return True
@@ -161,7 +174,8 @@ class Observer:
         self._pause = min(2 ** (self._fruitless - 1) - 1, LONGEST_PAUSE)
         if self._fruitless > 1:
             self._say("The server tells nothing of run %r as it happens; looking now and then.")
-        return ended and self._fruitless == 1  # it may have ended since it was looked at
+        # The run may have ended since it was looked at, or the server's process.
+        return (ended or broke) and self._fruitless == 1
 
     def _more_patience(self) -> float:
         """For how many seconds more the stream may say nothing, when polling would look.

@@ -57,7 +57,9 @@ class WaitArguments(TypedDict, total=False):
             connections open is noticed by the failing look, and so given up after up to twice this
             time; a run that was cancelled on another replica is seen to be over.
         stall_timeout: after how many seconds without any change in the run's record the server is
-            asked whether it still executes the run; None for never, 3600 by default.
+            asked whether it still executes the run; None for never, 3600 by default. A server that
+            was seen to execute the run and then refused a connection is asked as soon as it
+            answers again, 15 times in a minute.
         on_stall: what to do when it does not: ``"fail"`` (the default) with a `RunStalledError`,
             ``"restart"`` the run, once for each stall, or ``"wait"`` on.
         observe: whether to listen to the server's events as well, and so to know of the end within
@@ -142,9 +144,20 @@ def wait(
     began = server.clock()
     patient = server.patient(options.outage_timeout).lasting(is_run_known=options.is_known)
     patience = options.outage_timeout
-    stall = StallWatch(patient, timeout=options.stall_timeout or inf, on_stall=options.on_stall)
+    stall = StallWatch(
+        patient,
+        timeout=options.stall_timeout or inf,
+        on_stall=options.on_stall,
+        observes=options.observe,
+        until=inf if options.timeout is None else began + options.timeout,
+    )
     observer = Observer(
-        patient, workflow_id, run_id, on_event=options.on_event, enabled=options.observe
+        patient,
+        workflow_id,
+        run_id,
+        on_event=options.on_event,
+        on_liveness=stall.note_liveness,
+        enabled=options.observe,
     )
     asked = patient
     last: WorkflowRun | None = None
@@ -190,9 +203,11 @@ def wait(
                 "starting it with the same run id is safe. A 1.x server leaves a run like this "
                 "when /start is given input that it does not accept."
             )
-        yield from stall.check(run)
-        executes = run.is_active
-        return run
+        newer = yield from stall.check(run)
+        if newer is not run and options.on_look is not None:
+            options.on_look(newer)
+        executes = newer.is_active
+        return newer
 
     def goes_on(state: RetryCallState) -> bool:
         if state.outcome is None or state.outcome.failed:

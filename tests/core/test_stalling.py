@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from mastra_workflows import MastraClient
+from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ConfigurationError, RunStalledError, WaitTimeoutError
+from mastra_workflows.procedures import stalling
 from scripts.sample_server import SERVER_FOLDERS, Generation, SampleServer
+from tests.support.fault_proxy import FaultProxy
 
 STALL: float = 1.0
 
@@ -84,3 +88,72 @@ def test_waiting_on_is_said(
 def test_bad_options_are_refused(options: dict[str, object]) -> None:
     with MastraClient("http://127.0.0.1:9") as client, pytest.raises(ConfigurationError):
         client.get_workflow("w").run("r").wait(**options)  # type: ignore[arg-type]
+
+
+class Absence:
+    """Kills a server once its run was seen to execute for a while, and starts it again."""
+
+    def __init__(self, server: SampleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stalling, "LOST_PAUSE", 0.1)
+        monkeypatch.setattr(stalling, "OBSERVE_SECONDS", 0.3)
+        monkeypatch.setattr(stalling, "LIVENESS_AFTER", 0.0)
+        self._server = server
+        self._thread = threading.Timer(3.0, self._restart)
+
+    def _restart(self) -> None:
+        self._server.kill()
+        self._server.start()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+
+def test_a_lost_run_is_noticed_when_its_server_is_back(
+    own_server: SampleServer,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with MastraClient(own_server.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 600})
+        with (
+            Absence(own_server, monkeypatch),
+            pytest.raises(RunStalledError, match="15 times that it does not execute it"),
+        ):
+            run.wait(timeout=120, max_poll_interval=1)
+    assert "Connection refused" in caplog.text
+    assert "If its process has ended, the runs that it was executing are lost" in caplog.text
+
+
+async def test_the_other_client_notices_a_lost_run_and_restarts_it(
+    own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncMastraClient(own_server.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        await run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 8})
+        with Absence(own_server, monkeypatch):
+            record = await run.wait(timeout=120, max_poll_interval=1, on_stall="restart")
+        assert record.is_success
+    assert own_server.executions(key) == 2
+
+
+@pytest.mark.parametrize("begin", ["start", "ensure_started"])
+def test_a_run_is_not_lost_because_its_server_was_unreachable(
+    server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    """A proxy restarts in front of the server; one run in two is never told of in a stream."""
+    for name, value in {"LOST_PAUSE": 0.1, "OBSERVE_SECONDS": 0.3, "LIVENESS_AFTER": 0.0}.items():
+        monkeypatch.setattr(stalling, name, value)
+    with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        getattr(run, begin)(input_data={"key": key, "amount": 1, "seconds": 12})
+        timer = threading.Timer(2.0, lambda: proxy.refuse(1.0))
+        timer.start()
+        record = run.wait(timeout=60, max_poll_interval=0.5, on_stall="restart")
+        timer.join()
+    assert record.is_success
+    assert server.executions(key) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows.api import Response
-from mastra_workflows.errors import RunStalledError, WaitTimeoutError
+from mastra_workflows.errors import ConnectionFailedError, RunStalledError, WaitTimeoutError
 from mastra_workflows.models import WorkflowRun
 from mastra_workflows.procedures import WaitOptions, wait
 from tests.core import recorded
@@ -120,4 +120,95 @@ def test_an_outage_is_no_stall(world: World) -> None:
     world.on("POST", "/observe$", LOST)
     with pytest.raises(WaitTimeoutError):
         waiting(world, observe=False)
+    assert restarts(world) == 0
+
+
+GONE = ConnectionFailedError("Connection refused.", request_sent=False, refused=True)
+BEGUN = Silent(Response(200, {}, b'{"type":"workflow-start","payload":{}}\x1e'))
+ABSENCE = 60.0
+
+
+def with_absence(
+    world: World, *, before: Any, after: Any, gone: Any = GONE, **options: Any
+) -> list[float]:
+    """Wait for a run that stands still; after a minute its server's process is gone for a moment.
+
+    Args:
+        before: what `/observe` says until then.
+        after: what it says when the server is back.
+
+    Returns:
+        When the run was read.
+    """
+    world.on_run("running")
+    world.on("GET", "/watch$", AT_WORK)
+    world.on("POST", "/observe$", before)
+    began = world.now
+    looks: list[float] = []
+
+    def look(_: WorkflowRun) -> None:
+        looks.append(world.now - began)
+        if looks[-1] >= ABSENCE and not any(earlier >= ABSENCE for earlier in looks[:-1]):
+            world.on_run(gone, gone, "running")
+            world.on("POST", "/observe$", gone, *(after if isinstance(after, tuple) else (after,)))
+
+    arguments = {"stall_timeout": 3600.0, "timeout": 1800.0, "outage_timeout": 20.0, **options}
+    waiting(world, on_look=look, **arguments)
+    return looks
+
+
+either_way = pytest.mark.parametrize("observe", [True, False])
+
+
+@either_way
+@pytest.mark.parametrize("gone", [GONE, Response(502, {}, b"")])
+def test_a_lost_run_is_noticed_within_minutes_of_its_servers_return(
+    world: World, observe: bool, gone: Any
+) -> None:
+    began = world.now
+    with pytest.raises(RunStalledError, match="15 times that it does not execute it"):
+        with_absence(
+            world, before=BEGUN, after=NOTHING, gone=gone, observe=observe, on_stall="fail"
+        )
+    assert world.now - began <= ABSENCE + 30 + 30 + 60
+    assert restarts(world) == 0
+
+
+@either_way
+def test_a_lost_run_is_restarted_when_its_server_is_back(world: World, observe: bool) -> None:
+    began = world.now
+    world.on("POST", "/restart$", "cancel")
+    with pytest.raises(WaitTimeoutError):
+        with_absence(world, before=BEGUN, after=NOTHING, observe=observe)
+    assert restarts(world) == 1
+    assert world.now - began == pytest.approx(1800, abs=60)
+
+
+@either_way
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (NOTHING, NOTHING),  # begun by /start: no stream ever tells of it
+        (BEGUN, BEGUN),  # not lost
+        (BEGUN, LOST),
+        (BEGUN, Response(401, {}, b"")),
+        (BEGUN, Response(500, {}, b"")),
+        (BEGUN, Response(200, {"content-type": "text/html"}, b"<html>")),
+    ],
+)
+def test_a_run_is_not_taken_for_lost(world: World, before: Any, after: Any, observe: bool) -> None:
+    with pytest.raises(WaitTimeoutError):
+        with_absence(world, before=before, after=after, observe=observe)
+    assert restarts(world) == 0
+
+
+def test_one_replica_of_two_executes_it(world: World) -> None:
+    with pytest.raises(WaitTimeoutError):
+        with_absence(world, before=BEGUN, after=(*[NOTHING] * 8, BEGUN))
+    assert restarts(world) == 0
+
+
+def test_nobody_asks_where_stalls_do_not_count(world: World) -> None:
+    with pytest.raises(WaitTimeoutError):
+        with_absence(world, before=BEGUN, after=NOTHING, stall_timeout=None)
     assert restarts(world) == 0

@@ -104,6 +104,8 @@ class FaultProxy:
         self._rules: list[_Rule] = []
         self._seen: list[Seen] = []
         self._port = 0
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._listening = threading.Event()
@@ -142,6 +144,19 @@ class FaultProxy:
         with self._lock:
             self._rules.append(_Rule(method, re.compile(path), fault, nth, when))
 
+    def refuse(self, seconds: float) -> None:
+        """Refuse connections for so many seconds, and cut those that there are."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._refuse(seconds), self._loop).result()
+
+    async def _refuse(self, seconds: float) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.sleep(seconds)
+        self._server = await self._listen()
+
     def clear(self) -> None:
         """Forget all rules and requests."""
         with self._lock:
@@ -174,21 +189,22 @@ class FaultProxy:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        tasks: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._handle(reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
-        self._port = server.sockets[0].getsockname()[1]
+        self._server = await self._listen()
+        self._port = self._server.sockets[0].getsockname()[1]
         self._listening.set()
         await self._stop.wait()
-        server.close()
-        for task in list(tasks):
+        self._server.close()
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _listen(self) -> asyncio.Server:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._handle(reader, writer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return await asyncio.start_server(accept, "127.0.0.1", self._port)
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A side that goes away in the middle is what this proxy is for.
