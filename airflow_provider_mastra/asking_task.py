@@ -164,7 +164,7 @@ class MastraAskingTask(MastraWaitingTask):
             if found is None:
                 self._ask_person(mine, memory, context)
                 break
-            self._resume(run, *found, memory, by="code")
+            self._resume(self.current(run), *found, memory, by="code")
             record = self.wait(run)
         return self.outcome(record, run, context)
 

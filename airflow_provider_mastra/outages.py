@@ -9,16 +9,8 @@ from __future__ import annotations
 
 import time
 
-from mastra_workflows.errors import (
-    ApiError,
-    ConfigurationError,
-    ConnectionFailedError,
-    MastraError,
-    NotMastraError,
-    ServerLostError,
-    UnknownRunError,
-    UnknownWorkflowError,
-)
+from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
+from mastra_workflows.policy import is_outage
 
 RECONNECT_SECONDS = 60.0
 """After how long an outage the connection is read again, and again after each such time."""
@@ -53,13 +45,10 @@ class Outage:
         Returns:
             After how many seconds to wait again with a new client; None to give up.
         """
-        is_outage = isinstance(error, ServerLostError | ConnectionFailedError | NotMastraError) or (
-            isinstance(error, ApiError)
-            and not isinstance(error, UnknownRunError | UnknownWorkflowError)
-        )
+        may_pass = is_outage(error) or isinstance(error, ServerLostError)
         # Somebody edits the connection, and not yet right.
-        is_outage |= isinstance(error, ConfigurationError) and self._since is not None
-        if not is_outage:
+        may_pass |= isinstance(error, ConfigurationError) and self._since is not None
+        if not may_pass:
             return None
         if self._since is None:
             lasted = self.next_patience if isinstance(error, ServerLostError) else 0.0
@@ -67,6 +56,11 @@ class Outage:
         if self._left <= 0:
             return None
         return 0.0 if isinstance(error, ServerLostError) else min(PAUSE_SECONDS, self._left)
+
+    @property
+    def seconds(self) -> float:
+        """For how long the server has been unavailable by now."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
 
     @property
     def _left(self) -> float:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cached_property
+from math import inf
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
+from airflow_provider_mastra.outages import RECONNECT_SECONDS, Outage
 from airflow_provider_mastra.triggers.workflow import Ended
 from airflow_provider_mastra.xcoms import escape_keys
 from mastra_workflows import Run, WorkflowRun
-from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
 from mastra_workflows.models import JSON
+from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.text import safe_text
 
 STALLED = (
     "{}, but nothing has moved for long and its server does not execute it: was the server "
@@ -80,6 +85,64 @@ class MastraRunTask(BaseOperator):
         run = self.hook.get_conn().get_workflow(workflow_id).run(run_id)
         self.tell(run, context)
         return run
+
+    def current(self, run: Run) -> Run:
+        """A run's handle on the connection as it was read last."""
+        return self.hook.get_conn().get_workflow(run.workflow_id).run(run.run_id)
+
+    def follow(self, run: Run, arguments: WaitArguments) -> WorkflowRun:
+        """Wait for a run; in an outage, with the connection as it is then.
+
+        Args:
+            run: its handle; afterwards `current` gives one that works.
+            arguments: as those of `Run.wait`, with an ``outage_timeout``.
+
+        Raises:
+            ServerLostError: the server was unavailable for longer than the ``outage_timeout``.
+            MastraError: as `Run.wait` says.
+        """
+        outage = Outage(arguments["outage_timeout"])
+        timeout, on_look = arguments.get("timeout"), arguments.get("on_look")
+        deadline = inf if timeout is None else time.monotonic() + timeout
+        is_known = arguments.get("is_known", False)
+
+        def look(record: WorkflowRun) -> None:
+            nonlocal is_known
+            is_known = True
+            outage.end()
+            if on_look is not None:
+                on_look(record)
+
+        while True:
+            part: WaitArguments = {
+                **arguments,
+                "timeout": None if timeout is None else max(0.0, deadline - time.monotonic()),
+                "outage_timeout": outage.next_patience,
+                "is_known": is_known,
+                "on_look": look,
+            }
+            try:
+                return run.wait(**part)
+            except MastraError as error:
+                if not is_known and not isinstance(error, ServerLostError):
+                    raise  # such as a wrong token, or a workflow that does not exist
+                pause = outage.pause_after(error)
+                if pause is None or time.monotonic() + pause >= deadline:
+                    if isinstance(error, ServerLostError) and outage.seconds > RECONNECT_SECONDS:
+                        whole = f"{error} In all it was unavailable for {outage.seconds:.0f} s."
+                        raise ServerLostError(whole) from error
+                    raise
+                self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
+            time.sleep(pause)
+            self._reload()
+            run = self.current(run)
+
+    def _reload(self) -> None:
+        try:
+            if self.hook.reload():
+                self.log.info("The connection %r was edited: using it.", self.mastra_conn_id)
+        except Exception as error:  # Airflow is unavailable, too, or it is not yet edited right
+            self.log.warning("The connection was not read (%s).", safe_text(error))
 
     def tell(self, run: Run, context: Context) -> None:
         """Say which run it is, in the log and as XComs."""

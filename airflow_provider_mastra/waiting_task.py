@@ -9,7 +9,7 @@ import time
 from abc import abstractmethod
 from datetime import timedelta
 from math import inf
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, conf
 
@@ -79,6 +79,9 @@ class MastraWaitingTask(MastraRunTask):
         cancel_on_timeout: whether the run is cancelled when the time to wait is over: ``timeout``,
             or ``execution_timeout``.
     """
+
+    has_started_run: ClassVar[bool] = True
+    """Whether the server has answered rightly about the run before the task waits for it."""
 
     def __init__(
         self,
@@ -254,11 +257,12 @@ class MastraWaitingTask(MastraRunTask):
         arguments: WaitArguments = {
             **self.wait_arguments,
             "timeout": timeout,
+            "is_known": self.has_started_run,
             "on_look": progress.look,
             "on_event": progress.hear,
         }
         try:
-            record = run.wait(**arguments).raise_for_status()
+            record = self.follow(run, arguments).raise_for_status()
         except WaitTimeoutError as error:
             if not is_last:
                 raise
@@ -278,7 +282,7 @@ class MastraWaitingTask(MastraRunTask):
     def _time_is_over(self, run: Run, error: WaitTimeoutError) -> NoReturn:
         if not self.cancel_on_timeout:
             raise error
-        cancellation = run.cancel(allow_retry=True)
+        cancellation = self.current(run).cancel(allow_retry=True)
         raise WaitTimeoutError(
             f"The time to wait was over and cancel_on_timeout is on: {cancellation}",
             cancellation.run,
@@ -289,7 +293,7 @@ class MastraWaitingTask(MastraRunTask):
         is_in_vain = event["restarted"] == fingerprint(lost)
         if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
             raise RunStalledError(STALLED.format(lost), lost)
-        record = run.restart()
+        record = self.current(run).restart()
         self.log.warning("Restarted it. %s", record)
         return fingerprint(record)
 

@@ -95,6 +95,24 @@ class MastraHook(BaseHook):
         what = f"A Mastra server of generation {generation.value}"
         return True, f"{what} answers. Workflows that it has: {number}."
 
+    def reload(self) -> bool:
+        """Read the connection again; if somebody has edited it, the next client uses it as it is.
+
+        Returns:
+            Whether the client's arguments have changed.
+
+        Raises:
+            ConfigurationError: the connection cannot work as it is; the hook stays as it was.
+        """
+        connection = self.get_connection(self.mastra_conn_id)
+        arguments = self._arguments_of(connection)
+        has_changed = arguments != self._client_arguments
+        # Both at once, and never missing: `on_kill` may need them in this moment.
+        self.__dict__.update(_connection=connection, _client_arguments=arguments)
+        if has_changed:
+            self.close()
+        return has_changed
+
     def close(self) -> None:
         """Close the client's connections, if it has any."""
         if self._client is not None:
@@ -121,7 +139,10 @@ class MastraHook(BaseHook):
 
     @cached_property
     def _client_arguments(self) -> ClientArguments:
-        arguments = client_arguments(self._connection)
+        return self._arguments_of(self._connection)
+
+    def _arguments_of(self, connection: ConnectionLike) -> ClientArguments:
+        arguments = client_arguments(connection)
         for secret in secrets(arguments):
             mask_secret(secret)
         return arguments

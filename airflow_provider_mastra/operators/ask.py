@@ -42,6 +42,7 @@ class MastraAskAndResumeOperator(MastraAskingTask):
     """
 
     is_gate: ClassVar[bool] = True
+    has_started_run: ClassVar[bool] = False
     template_fields: Sequence[str] = (
         "workflow_id",
         "run_id",

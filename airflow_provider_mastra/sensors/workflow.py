@@ -166,7 +166,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             "on_event": progress.hear,
         }
         try:
-            record = run.wait(**arguments)
+            record = self.follow(run, arguments)
         except WaitTimeoutError as error:
             if time.time() >= deadline:
                 self.log.info(summary(error.run))
@@ -216,7 +216,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
                 progress = StepProgress(self.log.info)
                 arguments["on_look"], arguments["on_event"] = progress.look, progress.hear
             try:
-                record = run.wait(**arguments)
+                record = self.follow(run, arguments)
             except RunError as error:
                 # Said here, since `soft_fail` drops the error.
                 self.log.info(summary(error.run))

@@ -151,6 +151,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                 **self.wait,
                 "timeout": left,
                 "outage_timeout": outage.next_patience,
+                "is_known": True,
                 "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
                 "on_look": look,
                 "on_event": progress.hear,

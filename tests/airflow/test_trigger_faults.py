@@ -7,18 +7,22 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_mastra import outages
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.triggers import workflow as module
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, RunStatus
 from scripts.sample_server import Generation, SampleServer
-from tests.airflow.harness import TOKEN, Connect
+from tests.airflow.harness import TOKEN, Connect, RunDag
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest, Hold, Respond
 
@@ -224,3 +228,65 @@ def until(look: Callable[[], bool]) -> None:
     while not look():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("is_sensor", [False, True])
+def test_a_worker_picks_up_an_edited_connection(
+    guarded_servers: Callable[[Generation], SampleServer],
+    connect: Connect,
+    run_dag: RunDag,
+    key: str,
+    quick: None,
+    is_sensor: bool,
+) -> None:
+    """The token is rotated while the task waits; somebody edits the connection some time later."""
+    server = guarded_servers("1")
+    with (
+        MastraClient(server.url, token=TOKEN) as client,
+        FaultProxy(server.url) as proxy,
+        ThreadPoolExecutor() as threads,
+    ):
+        connect(proxy.url, password=TOKEN)
+        run = client.get_workflow("countedCharge").run(key)
+        with DAG("edited", schedule=None) as dag:
+            if is_sensor:
+                run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 5})
+                MastraWorkflowRunSensor(
+                    task_id="charge", workflow_id="countedCharge", run_id=key, observe=False
+                )
+            else:
+                MastraRunWorkflowOperator(
+                    task_id="charge",
+                    workflow_id="countedCharge",
+                    input_data={"key": key, "amount": 5, "seconds": 5},
+                    run_id=key,
+                    observe=False,
+                )
+
+        def rotate() -> None:
+            until(lambda: proxy.count("GET", key) >= 4)
+            refused = proxy.count()
+            proxy.on("", "", Respond(401))
+            until(lambda: proxy.count() >= refused + 2)
+            connect(server.url, password=TOKEN)
+
+        rotating = threads.submit(rotate)
+        result = run_dag(dag)
+        rotating.result()
+    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert "The connection 'mastra_default' was edited: using it." in result.log
+    assert result.tries("charge") == 1
+
+
+def test_a_sensor_with_a_wrong_token_fails_at_once(
+    guarded_servers: Callable[[Generation], SampleServer],
+    connect: Connect,
+    run_dag: RunDag,
+    key: str,
+) -> None:
+    connect(guarded_servers("1").url, password="wrong")
+    with DAG("wrong_token", schedule=None) as dag:
+        MastraWorkflowRunSensor(task_id="wait", workflow_id="countedCharge", run_id=key)
+    began = time.monotonic()
+    assert run_dag(dag).task_state("wait") == "failed"
+    assert time.monotonic() - began < 30
