@@ -28,15 +28,13 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, named
 from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import (
-    Heard,
-    Listen,
     Procedure,
     Server,
     send,
     through_outage,
 )
 from mastra_workflows.procedures.reading import details, generation, read_run, until
-from mastra_workflows.procedures.starting import error_text, reasons, shows_execution
+from mastra_workflows.procedures.starting import error_text, hear_execution, reasons
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import check
 from mastra_workflows.text import safe_text
@@ -138,7 +136,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
             if not waits_at(run, meant):
                 return run
         first = False
-        heard: Heard = yield Listen(request, shows_execution, server.start_timeout)
+        heard = yield from hear_execution(server, request)
         api.check(heard.response)
         run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         if run.is_active:

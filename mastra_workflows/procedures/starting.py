@@ -12,7 +12,8 @@ import logging
 from dataclasses import dataclass
 
 from mastra_workflows import api
-from mastra_workflows.api import Request, StartOptions
+from mastra_workflows._failures import ReadTimeoutError
+from mastra_workflows.api import Request, Response, StartOptions
 from mastra_workflows.errors import (
     ApiError,
     ConnectionFailedError,
@@ -48,6 +49,9 @@ from mastra_workflows.schemas import check, unknown_fields
 from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 1.0
+"""For how long a stream that starts or resumes a run may say nothing before the record is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def _start_by_stream(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[Receipt]:
     request = api.stream(workflow_id, run_id, options)
-    heard: Heard = yield Listen(request, shows_execution, server.start_timeout)
+    heard = yield from hear_execution(server, request)
     if heard.response.status_code == 409:  # from 1.57 on: somebody else's run has ended meanwhile
         return Receipt(run_id, (yield from find_run(server, workflow_id, run_id)))
     api.check(heard.response)
@@ -134,6 +138,25 @@ def _start_by_stream(
     if run is None or run.is_pending:
         raise _not_started(workflow_id, run_id, heard.last, server.start_timeout)
     return Receipt(run_id, None)
+
+
+def hear_execution(server: Server, request: Request) -> Procedure[Heard]:
+    """Start or resume by a stream, and subscribe until that shows that the run executes.
+
+    A proxy that buffers its answers shows nothing before the run ends. So a silent stream is
+    dropped soon, which does not stop the run; its record then tells.
+    """
+    try:
+        heard: Heard = yield Listen(
+            request,
+            shows_execution,
+            server.start_timeout,
+            first_within=SILENT_SECONDS,
+            silent_within=SILENT_SECONDS,
+        )
+    except ReadTimeoutError:  # not even its head has come
+        return Heard(Response(200, {}, b""), None, ended=False)
+    return heard
 
 
 def shows_execution(event: Event) -> bool:

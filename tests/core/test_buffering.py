@@ -1,0 +1,107 @@
+"""A proxy that buffers streams, as nginx does by default, and a server that is slow to answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.aio import AsyncMastraClient
+from scripts.processes import ServiceError
+from scripts.sample_server import Generation, SampleServer
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Delay
+from tests.support.nginx import Nginx, ensure_nginx
+
+WAITING_WORKFLOWS = Path(__file__).parents[1] / "support" / "waiting_workflows.mjs"
+
+SECONDS = 20.0
+"""For how long the run executes. A stream that was buffered took as long."""
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server of each generation with `WAITING_WORKFLOWS`."""
+    generation: Generation = request.param
+    with SampleServer(generation, workflows=WAITING_WORKFLOWS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def buffered(server: SampleServer) -> Iterator[str]:
+    """The address of an nginx with its defaults, before the server."""
+    try:
+        ensure_nginx()
+    except ServiceError as error:
+        pytest.skip(str(error))
+    with Nginx(server.url) as nginx:
+        yield nginx.url
+
+
+def test_a_start_does_not_wait_for_a_stream_that_is_buffered(
+    buffered: str, server: SampleServer, key: str
+) -> None:
+    with MastraClient(buffered) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        began = time.monotonic()
+        run.ensure_started(input_data={"key": key, "amount": 5, "seconds": SECONDS})
+        assert time.monotonic() - began < SECONDS
+        assert run.read().is_active
+        run.cancel()
+    assert server.executions(key) == 1
+
+
+async def test_nor_does_that_of_the_other_client(
+    buffered: str, server: SampleServer, key: str
+) -> None:
+    async with AsyncMastraClient(buffered) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        began = time.monotonic()
+        await run.ensure_started(input_data={"key": key, "amount": 5, "seconds": SECONDS})
+        assert time.monotonic() - began < SECONDS
+        assert (await run.read()).is_active
+        await run.cancel()
+    assert server.executions(key) == 1
+
+
+def test_a_resume_does_not_wait_for_a_stream_that_is_buffered(buffered: str, key: str) -> None:
+    with MastraClient(buffered) as client:
+        run = client.get_workflow("approvedExport").run(key)
+        run.ensure_started(input_data={"seconds": SECONDS})
+        assert run.wait(timeout=60).is_suspended
+        began = time.monotonic()
+        run.resume(resume_data={"approved": True})
+        assert time.monotonic() - began < SECONDS
+        run.cancel()
+
+
+def test_the_end_of_a_run_whose_stream_is_buffered(buffered: str, key: str) -> None:
+    with MastraClient(buffered) as client:
+        run = client.get_workflow("slowExport").run(key)
+        run.ensure_started(input_data={"seconds": 4})
+        assert run.wait(timeout=60, max_poll_interval=1).is_success
+
+
+def test_a_server_that_is_slow_to_answer_a_start(server: SampleServer, key: str) -> None:
+    """The request is given up before it is even read; the server executes it all the same."""
+    wakes = threading.Timer(4.0, lambda: os.kill(server.pid, signal.SIGCONT))
+
+    def freeze() -> bool:
+        os.kill(server.pid, signal.SIGSTOP)
+        wakes.start()
+        return True
+
+    with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
+        proxy.on("POST", "/stream$", Delay(0), when=freeze)
+        run = client.get_workflow("countedCharge").run(key)
+        run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 0})
+        wakes.join()
+        assert run.wait(timeout=60).is_success
+        assert proxy.count("POST", "/stream$") == 1
+    assert server.executions(key) == 1
