@@ -128,6 +128,37 @@ test-servers: $(CORE) $(SERVER) $(SERVER_0) $(BUILDS) ## Every Mastra server tha
 	@echo "==> Conformance of Mastra servers"
 	@CONFORMANCE=docs/servers.md .build/core/bin/python -m pytest tests/servers $(ARGS)
 
+# Starts, waits, a suspension or a question with its answer, cancelling; by the names of their tests.
+SMOKE_CORE := test_ten_clients_at_once_execute_once or test_an_approval or test_inside_a_nested_workflow \
+	or test_the_items_of_a_foreach_in_any_order or test_four_requests_for_a_run_of_any_length \
+	or test_a_step_that_honours_its_abort_signal or test_time_travel
+SMOKE_AIRFLOW := test_a_person_approves or test_returns_the_runs_outcome or test_a_retry_attaches \
+	or test_a_suspension_can_be_waited_through or test_killed or test_connection
+SMOKE_PREFECT := test_a_person_approves or test_run_workflow_gives_the_outcome \
+	or test_a_run_is_cancelled or test_code_answers_in_place_of_a_person or test_two_questions \
+	or test_a_retry_goes_on_waiting or test_blocks
+
+latest = MASTRA_SAMPLE_PROGRAM=.build/latest/server/server.mjs .build/latest/$(1)/bin/python -m pytest
+
+test-latest: ## What matters most on what pip and npm resolve today, without any lock
+	@$(call each,test-latest,test-latest-core test-latest-airflow test-latest-prefect)
+
+.PHONY: latest-server test-latest-core test-latest-airflow test-latest-prefect
+latest-server: $(TOOLS)
+	@.build/tools/bin/python scripts/environments.py latest server
+
+test-latest-core: latest-server $(SERVER_0)
+	@.build/tools/bin/python scripts/environments.py latest core
+	@$(call latest,core) tests/core -k "$(SMOKE_CORE)" $(ARGS)
+
+test-latest-airflow: latest-server $(SERVER_0)
+	@.build/tools/bin/python scripts/environments.py latest airflow
+	@$(call latest,airflow) tests/airflow -k "$(SMOKE_AIRFLOW)" $(ARGS)
+
+test-latest-prefect: latest-server $(SERVER_0)
+	@.build/tools/bin/python scripts/environments.py latest prefect
+	@$(call latest,prefect) tests/prefect -k "$(SMOKE_PREFECT)" $(ARGS)
+
 reliability: ## Break everything on purpose; writes the tables of docs/reliability.md
 	@$(call each,reliability,reliability-airflow reliability-prefect)
 

@@ -7,6 +7,7 @@ is begun anew, so that an interrupted set-up never passes for a finished one.
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -29,6 +30,13 @@ TITLES = {
 STILL_AT_IT_SECONDS = 20.0
 
 Command = list[str | Path]
+
+LATEST_EXTRAS: dict[str, Command] = {
+    "core": ["hypothesis", "markdown-it-py"],
+    "airflow": ["psycopg[binary]"],
+    "prefect": [],
+}
+"""What the tests need besides, in the environments that follow no lock."""
 
 
 class Setup:
@@ -141,6 +149,47 @@ def make_python(name: str, stamp: Path) -> None:
     setup.done(stamp)
 
 
+def make_latest_python(name: str) -> None:
+    """An environment of what the package index resolves today, made anew without a lock."""
+    folder = Path(".build/latest") / name
+    setup = Setup(f"{TITLES[name]} environment of today", folder)
+    uv = TOOLS / "bin/uv"
+    shutil.rmtree(folder, ignore_errors=True)
+    setup.run("virtual environment", [uv, "venv", "--python", sys.executable, folder])
+    project = "." if name == "core" else f".[{name}]"
+    packages: Command = ["--editable", project, "--requirement", "requirements/testing.in"]
+    more: Command = LATEST_EXTRAS[name]
+    into: Command = ["--python", folder / "bin/python", "--refresh"]
+    setup.run(f"{project}, unlocked", [uv, "pip", "install", *into, *packages, *more])
+    listed = subprocess.run(
+        [uv, "pip", "freeze", "--python", folder / "bin/python"],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (folder / "resolved.txt").write_text(listed.stdout)
+    setup.say(f"what was resolved is in {folder / 'resolved.txt'}")
+
+
+def make_latest_node(source: Path) -> None:
+    """A server of the newest packages: its files beside them, made anew without a lock."""
+    folder = Path(".build/latest/server")
+    setup = Setup("Sample server of today", folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    unwanted = shutil.ignore_patterns("node_modules", "v0", "package-lock.json")
+    shutil.copytree(source, folder, ignore=unwanted)
+    npm = (TOOLS / "bin/npm").resolve()
+    named = json.loads((source / "package.json").read_text())["dependencies"]
+    # Of others than Mastra's own packages only the newest of the same generation.
+    wanted = [
+        f"{name}@{'latest' if name.startswith('@mastra/') else version.partition('.')[0]}"
+        for name, version in named.items()
+    ]
+    quiet: Command = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+    setup.run("npm install " + " ".join(wanted), [npm, "install", *quiet, *wanted], cwd=folder)
+
+
 def make_node(folder: Path, stamp: Path) -> None:
     """The npm packages of one server. `npm ci` begins by removing what is there, stamp included."""
     setup = Setup(f"Node packages of {folder.name}", folder / "node_modules")
@@ -152,11 +201,12 @@ def make_node(folder: Path, stamp: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stamp", type=Path, required=True, help="the file to write at the end")
+    parser.add_argument("--stamp", type=Path, help="the file to write at the end")
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("tools")
     kinds.add_parser("python").add_argument("name", choices=sorted(TITLES))
     kinds.add_parser("node").add_argument("folder", type=Path)
+    kinds.add_parser("latest").add_argument("name", choices=[*LATEST_EXTRAS, "server"])
     arguments = parser.parse_args()
     match arguments.kind:
         case "tools":
@@ -165,6 +215,10 @@ def main() -> None:
             make_python(arguments.name, arguments.stamp)
         case "node":
             make_node(arguments.folder, arguments.stamp)
+        case "latest" if arguments.name == "server":
+            make_latest_node(Path("example_dags/mastra_server"))
+        case "latest":
+            make_latest_python(arguments.name)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ SERVER_FOLDERS: dict[Generation, Path] = {
     "0": ROOT / "example_dags" / "mastra_server" / "v0",
 }
 TOKEN_VARIABLE = "MASTRA_SAMPLE_TOKEN"
+PROGRAM_VARIABLE = "MASTRA_SAMPLE_PROGRAM"  # boots another 1.x server in place of the sample one
 WORKFLOWS_VARIABLE = "MASTRA_SAMPLE_WORKFLOWS"
 OLDEST_NODE = (22, 13)
 START_SECONDS = 30.0
@@ -61,6 +62,7 @@ class SampleServer:
             sample ones.
         program: another program to boot, with the same options and ready line.
         environment: more environment variables for it.
+        start_timeout: seconds that it may take to get ready.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class SampleServer:
         workflows: Path | None = None,
         program: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        start_timeout: float = START_SECONDS,
     ) -> None:
         self.generation: Generation = generation
         self._temporary = None
@@ -85,8 +88,9 @@ class SampleServer:
         self._token = token
         self._request_timeout = request_timeout
         self._workflows = workflows
-        self._program = program or SERVER_FOLDERS[generation] / "server.mjs"
+        self._program = program or _default_program(generation)
         self._environment = dict(environment or {})
+        self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: dict[str, Any] = {}
 
@@ -137,7 +141,7 @@ class SampleServer:
         """Start the server and return when it answers.
 
         Raises:
-            SampleServerError: it runs already, it did not get ready within 30 seconds, Node is
+            SampleServerError: it runs already, it did not get ready in time, Node is
                 missing or too old, or the server's packages are not installed.
         """
         if self.running:
@@ -183,7 +187,9 @@ class SampleServer:
         """End the server at once (SIGKILL), as a crash would."""
         if self._process is None:
             return
-        self._process.kill()
+        # With what it has started: `mastra dev` is several processes. The session is ours alone.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -226,7 +232,7 @@ class SampleServer:
 
     def _wait_until_ready(self, offset: int) -> dict[str, Any]:
         process = self._running_process()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_timeout
         while time.monotonic() < deadline:
             ended = process.poll() is not None
             ready = self._ready_line(offset)
@@ -235,7 +241,7 @@ class SampleServer:
             if ended:
                 self._fail_to_start(f"ended with exit code {process.returncode}")
             time.sleep(0.05)
-        self._fail_to_start(f"was not ready after {START_SECONDS:.0f} s")
+        self._fail_to_start(f"was not ready after {self._start_timeout:.0f} s")
 
     def _ready_line(self, offset: int) -> dict[str, Any] | None:
         with self.log_path.open("rb") as log:
@@ -261,6 +267,13 @@ class SampleServer:
         if field not in self._ready:
             raise SampleServerError(f"{self!r} was never started")
         return self._ready[field]
+
+
+def _default_program(generation: Generation) -> Path:
+    named = os.environ.get(PROGRAM_VARIABLE)
+    if named and generation == "1":
+        return Path(named).resolve()
+    return SERVER_FOLDERS[generation] / "server.mjs"
 
 
 def find_node() -> Path:

@@ -8,6 +8,7 @@
 export async function openCounts(createClient, url) {
   const database = createClient({ url });
   // With a write-ahead log other processes can read the file while the server writes to it.
+  await database.execute('PRAGMA busy_timeout = 10000'); // replicas count in one file
   await database.execute('PRAGMA journal_mode = WAL');
   await database.execute(`CREATE TABLE IF NOT EXISTS executions (
     key TEXT NOT NULL,

@@ -36,6 +36,12 @@ def client(endpoint: Endpoint) -> Iterator[MastraClient]:
         yield client
 
 
+@pytest.fixture
+def version(endpoint: Endpoint) -> str:
+    """The version of `@mastra/core` that answers."""
+    return endpoint.servers[0].version
+
+
 def unsupported(footnote: str) -> None:
     """End a test that has shown that the server cannot do it, and that the client says so."""
     assert footnote in FOOTNOTES

@@ -8,7 +8,8 @@ FOOTNOTES: dict[str, str] = {
     "cancel": "Before 1.0 a cancelled run that was suspended stays so. The client says so.",
     "items": "Before 1.26 a server gives one answer to all suspended items of a `foreach`; one "
     "that does not tell its version counts as such. The client refuses to resume one item.",
-    "javascript": "Not offered by the JavaScript client on this server.",
+    "item-index": "Before 0.24 a record does not tell which item of a `foreach` waits.",
+    "javascript": "The JavaScript client has no client certificates: nothing to compare with.",
 }
 
 LIMITS: dict[tuple[str, str], str] = {}

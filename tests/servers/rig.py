@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from mastra_workflows import MastraClient
 from mastra_workflows.settings import ClientArguments
 from scripts.postgres import PostgresServer
-from scripts.sample_server import Generation, SampleServer
+from scripts.sample_server import ROOT, Generation, SampleServer, find_node
 from tests.support.nginx import GZIP, Nginx
 from tests.support.tls import Authority
 
 BUILDS = Path(__file__).parent / "builds"
 WORKFLOWS = BUILDS / "conformance.mjs"
+APPLICATIONS = ROOT / ".build" / "servers"
+TOOLS = ROOT / ".build" / "tools" / "bin"
 COUNTS_VARIABLE = "CONFORMANCE_COUNTS"
+CLI_START_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,14 @@ class Endpoint:
         url: the base URL.
         servers: each of them; they count their executions together.
         arguments: of a client.
-        javascript: options of the JavaScript client.
+        javascript: options of the JavaScript client; None if it cannot reach them.
         environment: its environment variables.
     """
 
     url: str
     servers: tuple[SampleServer, ...]
     arguments: ClientArguments = field(default_factory=ClientArguments)
-    javascript: Mapping[str, object] = field(default_factory=dict)
+    javascript: Mapping[str, object] | None = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def client(self) -> MastraClient:
@@ -89,6 +96,48 @@ def _build(name: str, program: str = "server") -> Callable[[ExitStack], Endpoint
 
 
 newest = _build("newest")
+
+
+def _application(stack: ExitStack, command: str) -> Path:
+    """The root of the application that the CLI builds: its packages are those of the build."""
+    root = APPLICATIONS / command
+    root.mkdir(parents=True, exist_ok=True)
+    shutil.copy(BUILDS / "newest" / "package.json", root)
+    packages = root / "node_modules"
+    packages.unlink(missing_ok=True)
+    packages.symlink_to(BUILDS / "newest" / "node_modules")
+    stack.callback(shutil.rmtree, root / ".mastra", ignore_errors=True)
+    return root
+
+
+def _by_cli(command: Literal["build", "dev"]) -> Callable[[ExitStack], Endpoint]:
+    def boot(stack: ExitStack) -> Endpoint:
+        root = _application(stack, command)
+        if command == "build":
+            cli = BUILDS / "newest" / "node_modules" / "mastra" / "dist" / "index.js"
+            folders: list[str | Path] = ["--root", root, "--dir", BUILDS / "newest" / "application"]
+            # It installs what it did not bundle, by the npm that is first on PATH.
+            path = os.pathsep.join([str(TOOLS), os.environ["PATH"]])
+            built = subprocess.run(
+                [find_node(), cli, "build", *folders],
+                env={**os.environ, "PATH": path},
+                cwd=root,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert built.returncode == 0, built.stdout + built.stderr
+        environment = {"CONFORMANCE_ROOT": str(root), "CONFORMANCE_CLI": command}
+        server = stack.enter_context(
+            SampleServer(
+                program=BUILDS / "newest" / "built.mjs",
+                environment=environment,
+                start_timeout=CLI_START_SECONDS,
+            )
+        )
+        return Endpoint(server.url, (server,))
+
+    return boot
 
 
 def _other_prefix(stack: ExitStack) -> Endpoint:
@@ -151,6 +200,8 @@ TARGETS = (
     Target("1.20.0", "versions", _build("v1.20")),
     Target("1.57.0", "versions", _build("v1.57")),
     Target("1.71.0", "versions", newest),
+    Target("`mastra build`", "builds", _by_cli("build")),
+    Target("`mastra dev`", "builds", _by_cli("dev")),
     Target("Hono", "builds", _boot()),
     Target("Express", "builds", _build("newest", "express")),
     Target("Fastify", "builds", _build("newest", "fastify")),

@@ -25,12 +25,16 @@ export function defineWorkflows({ evented, ...mastra }) {
   const again = defineSamples({
     ...mastra,
     createStep: evented.createStep,
+    // That engine finds a workflow only if its id is the registry key.
     createWorkflow: ({ id, ...rest }) =>
-      evented.createWorkflow({ id: id === 'inner' ? id : `evented-${id}`, ...rest }),
+      evented.createWorkflow({ id: id === 'inner' ? id : eventedKey(camelCase(id)), ...rest }),
   });
-  const keys = EVENTED.map((key) => [`evented${key[0].toUpperCase()}${key.slice(1)}`, again[key]]);
+  const keys = EVENTED.map((key) => [eventedKey(key), again[key]]);
   return { ...samples, ...Object.fromEntries(keys), dottedReview: dotted(mastra) };
 }
+
+const camelCase = (id) => id.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+const eventedKey = (key) => `evented${key[0].toUpperCase()}${key.slice(1)}`;
 
 function defineSamples(mastra) {
   return {
