@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from enum import Enum
@@ -188,7 +188,7 @@ class Form:
         fields = list(islice(parts, MAX_FIELDS + 1))
         if len(fields) > MAX_FIELDS:
             return (Field("answer", (), "json", {}, required=True),)
-        return tuple(_with_unique_keys(fields))
+        return tuple(_with_unique_keys(map(_usable, fields)))
 
     def answer(self, values: Mapping[str, JSON]) -> JSON:
         """The resume data that was entered.
@@ -320,7 +320,8 @@ def _fields(
     )
     if shows_inside:
         assert isinstance(inside, Mapping)
-        wanted = rule.get("required") or ()
+        wanted = rule.get("required")
+        wanted = wanted if isinstance(wanted, list) else ()
         for name, value in inside.items():
             part = _Rule.of(value, root)
             must = name in wanted and "default" not in part.rule
@@ -332,7 +333,13 @@ def _fields(
     yield Field(key, path, _kind(rule), rule, required=required, nullable=meant.nullable)
 
 
-def _with_unique_keys(fields: list[Field]) -> Iterator[Field]:
+def _usable(field: Field) -> Field:
+    """A field, as one for any JSON if its rule is none: a reference can lead to anything."""
+    shown = {name: value for name, value in field.schema.items() if name != "items"}
+    return field if is_readable(shown) else replace(field, kind="json", rule={})
+
+
+def _with_unique_keys(fields: Iterable[Field]) -> Iterator[Field]:
     taken: set[str] = set()
     numbers: dict[str, int] = {}  # where to go on for each key, not to count from 2 each time
     for field in fields:
@@ -353,8 +360,10 @@ def _kind(rule: Mapping[str, Any]) -> Kind:
         return "enum"
     kind = rule.get("type")
     if kind == "string":
-        is_long = rule.get("format") == "multiline" or rule.get("maxLength", 0) > LONG_TEXT
-        return MOMENTS.get(rule.get("format"), "text" if is_long else "string")
+        longest, form = rule.get("maxLength"), rule.get("format")
+        is_long = isinstance(longest, int | float) and longest > LONG_TEXT
+        kind_of_text: Kind = "text" if is_long or form == "multiline" else "string"
+        return MOMENTS.get(form, kind_of_text) if isinstance(form, str) else kind_of_text
     items = rule.get("items")
     if kind == "array" and isinstance(items, Mapping) and items.get("type") == "string":
         return "strings"

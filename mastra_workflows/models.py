@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from mastra_workflows.errors import RunCanceledError, RunFailedError
+from mastra_workflows.stored import Stored
+from mastra_workflows.stored import from_iso as from_iso
+from mastra_workflows.stored import from_millis as from_millis
+from mastra_workflows.stored import to_iso as to_iso
 from mastra_workflows.text import safe_text
 
 JSON = Any
@@ -80,12 +84,17 @@ class RunFailure:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of."""
+        """The value that `to_dict` made the JSON of.
+
+        Raises:
+            InvalidDataError: it is something else.
+        """
+        stored = Stored("RunFailure", data)
         return cls(
-            message=str(data.get("message", "")),
-            name=str(data.get("name") or "Error"),
-            code=data.get("code"),
-            stack=data.get("stack"),
+            message=stored.text_or_none("message") or "",
+            name=stored.text_or_none("name") or "Error",
+            code=stored.text_or_none("code"),
+            stack=stored.text_or_none("stack"),
         )
 
     def __str__(self) -> str:
@@ -155,19 +164,25 @@ class Step:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of."""
+        """The value that `to_dict` made the JSON of.
+
+        Raises:
+            InvalidDataError: it is something else.
+        """
+        stored = Stored("Step", data)
+        error = stored.mapping_or_none("error")
         return cls(
-            path=tuple(data["path"]),
-            status=data["status"],
-            payload=data.get("payload"),
-            output=data.get("output"),
-            error=RunFailure.from_dict(data["error"]) if data.get("error") else None,
-            suspend_payload=data.get("suspend_payload"),
-            resume_payload=data.get("resume_payload"),
-            started_at=from_iso(data.get("started_at")),
-            ended_at=from_iso(data.get("ended_at")),
-            suspended_at=from_iso(data.get("suspended_at")),
-            resumed_at=from_iso(data.get("resumed_at")),
+            path=stored.path("path"),
+            status=stored.text("status"),
+            payload=stored.json("payload"),
+            output=stored.json("output"),
+            error=RunFailure.from_dict(error) if error else None,
+            suspend_payload=stored.json("suspend_payload"),
+            resume_payload=stored.json("resume_payload"),
+            started_at=stored.moment("started_at"),
+            ended_at=stored.moment("ended_at"),
+            suspended_at=stored.moment("suspended_at"),
+            resumed_at=stored.moment("resumed_at"),
         )
 
 
@@ -215,14 +230,19 @@ class Suspension:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of."""
+        """The value that `to_dict` made the JSON of.
+
+        Raises:
+            InvalidDataError: it is something else.
+        """
+        stored = Stored("Suspension", data)
         return cls(
-            step=tuple(data["step"]),
-            payload=data.get("payload"),
-            description=data.get("description"),
-            resume_schema=data.get("resume_schema"),
-            for_each_index=data.get("for_each_index"),
-            suspended_at=from_iso(data.get("suspended_at")),
+            step=stored.path("step"),
+            payload=stored.json("payload"),
+            description=stored.text_or_none("description"),
+            resume_schema=stored.mapping_or_none("resume_schema"),
+            for_each_index=stored.number_or_none("for_each_index"),
+            suspended_at=stored.moment("suspended_at"),
         )
 
 
@@ -320,19 +340,25 @@ class WorkflowRun:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of."""
+        """The value that `to_dict` made the JSON of.
+
+        Raises:
+            InvalidDataError: it is something else.
+        """
+        stored = Stored("WorkflowRun", data)
+        error = stored.mapping_or_none("error")
         return cls(
-            workflow_id=data["workflow_id"],
-            run_id=data["run_id"],
-            status=data["status"],
-            result=data.get("result"),
-            error=RunFailure.from_dict(data["error"]) if data.get("error") else None,
-            payload=data.get("payload"),
-            steps=tuple(Step.from_dict(step) for step in data.get("steps", ())),
-            suspensions=tuple(Suspension.from_dict(item) for item in data.get("suspensions", ())),
-            resource_id=data.get("resource_id"),
-            created_at=from_iso(data.get("created_at")),
-            updated_at=from_iso(data.get("updated_at")),
+            workflow_id=stored.text("workflow_id"),
+            run_id=stored.text("run_id"),
+            status=stored.text("status"),
+            result=stored.json("result"),
+            error=RunFailure.from_dict(error) if error else None,
+            payload=stored.json("payload"),
+            steps=tuple(map(Step.from_dict, stored.parts("steps"))),
+            suspensions=tuple(map(Suspension.from_dict, stored.parts("suspensions"))),
+            resource_id=stored.text_or_none("resource_id"),
+            created_at=stored.moment("created_at"),
+            updated_at=stored.moment("updated_at"),
         )
 
     def outcome(self, url: str | None = None) -> dict[str, Any]:
@@ -432,31 +458,5 @@ class Event:
     def is_end(self) -> bool:
         """Whether the stream says that the run came to a stop. Only its record knows for sure."""
         status = (self.workflow_state or {}).get("status")
-        return self.type == "workflow-finish" or (
-            self.type == "watch" and status in FINISHED | HELD
-        )
-
-
-def to_iso(moment: datetime | None) -> str | None:
-    """A time as ISO 8601 text."""
-    return None if moment is None else moment.isoformat()
-
-
-def from_iso(text: str | None) -> datetime | None:
-    """The time that `to_iso` made the text of."""
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def from_millis(value: object) -> datetime | None:
-    """A JavaScript time (milliseconds since 1970, or an ISO string) as an aware datetime."""
-    if isinstance(value, bool):
-        return None
-    try:
-        if isinstance(value, int | float):
-            return datetime.fromtimestamp(value / 1000, UTC)
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError, OSError):
-        pass  # a time that no clock shows is no reason to lose the record that it came with
-    return None
+        has_stopped = isinstance(status, str) and status in FINISHED | HELD
+        return self.type == "workflow-finish" or (self.type == "watch" and has_stopped)

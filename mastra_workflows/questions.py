@@ -16,6 +16,7 @@ from mastra_workflows.forms import Form
 from mastra_workflows.markdown import code, inline, link, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
 from mastra_workflows.policy import convert_durations, require_choice
+from mastra_workflows.stored import Stored
 from mastra_workflows.text import safe_text
 
 MAX_SUBJECT = 150
@@ -102,12 +103,17 @@ class Question:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of."""
+        """The value that `to_dict` made the JSON of.
+
+        Raises:
+            InvalidDataError: it is something else.
+        """
+        stored = Stored("Question", data)
         return cls(
-            workflow_id=data["workflow_id"],
-            run_id=data["run_id"],
-            suspension=Suspension.from_dict(data["suspension"]),
-            url=data.get("url"),
+            workflow_id=stored.text("workflow_id"),
+            run_id=stored.text("run_id"),
+            suspension=Suspension.from_dict(stored.mapping_or_none("suspension") or {}),
+            url=stored.text_or_none("url"),
         )
 
     def __str__(self) -> str:

@@ -184,13 +184,15 @@ def _start(record: bytes) -> str:
 
 
 def _event(data: Mapping[str, Any]) -> Event:
-    kind = str(data.get("type", ""))
+    kind, run_id = data.get("type"), data.get("runId")
+    if not isinstance(kind, str):
+        kind = ""
     payload = data.get("payload")
     if not isinstance(payload, dict):
         payload = {}
     return Event(
         type=kind,
-        run_id=data.get("runId"),
+        run_id=run_id if isinstance(run_id, str) else None,
         payload=payload,
         current_step=_current_step(kind, payload),
         workflow_state=_workflow_state(kind, payload),

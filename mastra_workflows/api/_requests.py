@@ -97,9 +97,9 @@ def _path(*segments: str) -> str:
     return "".join(f"/{quote(_addressable(segment), safe='')}" for segment in segments)
 
 
-def _addressable(name: str) -> str:
+def _addressable(name: object) -> str:
     # Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether.
-    if name in ("", ".", "..") or not _is_utf8(name):
+    if not isinstance(name, str) or name in ("", ".", "..") or not _is_utf8(name):
         raise ConfigurationError(
             f"{name!r} cannot be the id of a workflow or run: no address can hold it. Nothing was "
             "sent."

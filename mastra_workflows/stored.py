@@ -1,0 +1,115 @@
+"""What was stored as JSON, read again: an XCom, an argument of a trigger, a Prefect result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mastra_workflows.errors import InvalidDataError
+
+
+class Stored:
+    """JSON that a ``to_dict`` made, read part by part.
+
+    Args:
+        kind: what it is of, for the error.
+        data: what was stored.
+
+    Each method raises `InvalidDataError` where something else was stored.
+    """
+
+    def __init__(self, kind: str, data: object) -> None:
+        self._kind = kind
+        if not isinstance(data, Mapping):
+            raise self._wrong("it", data)
+        self._data = data
+
+    def _wrong(self, what: str, value: object) -> InvalidDataError:
+        return InvalidDataError(
+            f"The stored {self._kind} is not what to_dict() makes: {what} is a "
+            f"{type(value).__name__}."
+        )
+
+    def text(self, key: str) -> str:
+        """A text."""
+        value = self._data.get(key)
+        if not isinstance(value, str):
+            raise self._wrong(key, value)
+        return value
+
+    def text_or_none(self, key: str) -> str | None:
+        """A text, where there is one."""
+        return None if self._data.get(key) is None else self.text(key)
+
+    def number_or_none(self, key: str) -> int | None:
+        """A whole number, where there is one."""
+        value = self._data.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise self._wrong(key, value)
+        return value
+
+    def path(self, key: str) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self._data.get(key)
+        if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+            raise self._wrong(key, value)
+        return tuple(value)
+
+    def parts(self, key: str) -> list[Any]:
+        """A list; empty where there is none."""
+        value = self._data.get(key, ())
+        if not isinstance(value, list | tuple):
+            raise self._wrong(key, value)
+        return list(value)
+
+    def mapping_or_none(self, key: str) -> Mapping[str, Any] | None:
+        """An object, where there is one."""
+        value = self._data.get(key)
+        if value is not None and not isinstance(value, Mapping):
+            raise self._wrong(key, value)
+        return value
+
+    def moment(self, key: str) -> datetime | None:
+        """A time, where there is one."""
+        text = self.text_or_none(key)
+        try:
+            return from_iso(text)
+        except (ValueError, OverflowError):
+            raise self._wrong(key, "") from None
+
+    def json(self, key: str) -> Any:
+        """Any JSON; None where there is none."""
+        return self._data.get(key)
+
+
+def to_iso(moment: datetime | None) -> str | None:
+    """A time as ISO 8601 text."""
+    return None if moment is None else moment.isoformat()
+
+
+def from_iso(text: str | None) -> datetime | None:
+    """The time that `to_iso` made the text of; one without a zone counts as UTC.
+
+    Raises:
+        TypeError, ValueError: it is no such text.
+    """
+    return None if text is None else _in_utc(datetime.fromisoformat(text))
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def from_millis(value: object) -> datetime | None:
+    """A JavaScript time (milliseconds since 1970, or an ISO string) as an aware datetime."""
+    if isinstance(value, bool):
+        return None
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value / 1000, UTC)
+        if isinstance(value, str):
+            return _in_utc(datetime.fromisoformat(value))
+    except (ValueError, OverflowError, OSError):
+        pass  # a time that no clock shows is no reason to lose the record that it came with
+    return None
