@@ -203,6 +203,10 @@ class ResumeRefusedError(RunError):
     """The server did not accept the resume; the record says how the run stands."""
 
 
+class UnknownStepError(RunError):
+    """The workflow has no such step, or none any more since it was deployed anew."""
+
+
 class NotActiveError(RunError):
     """The call needs a run that is under way (or one that is not), and this one is not (is)."""
 
@@ -217,6 +221,7 @@ FINAL: tuple[type[MastraError], ...] = (
     RunSuspendedError,
     # A server without storage forgets a run when it ends: another try would start it again.
     UnknownRunError,
+    UnknownStepError,
     UnknownWorkflowError,
     UnsupportedError,
 )

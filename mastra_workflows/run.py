@@ -311,10 +311,10 @@ class Run:
         self._transport.run(procedures.delete(self._server, self.workflow_id, self.run_id))
 
     def restart(self) -> WorkflowRun:
-        """Continue a run that its server lost by restarting (``POST .../restart``, from 0.24.8).
+        """Continue a run that its server lost by restarting (``POST .../restart-async``).
 
-        The server does not look whether the run still executes: restarting a live one doubles its
-        work. Only a run that is ``running`` or ``waiting`` is restarted.
+        From 0.24.8 on. The server does not check whether the run still executes: restarting a live
+        one doubles its work. Only a run that is ``running`` or ``waiting`` is restarted.
 
         Raises:
             NotActiveError: the run is anything else.
@@ -322,14 +322,18 @@ class Run:
         return self._transport.run(procedures.restart(self._server, self.workflow_id, self.run_id))
 
     def time_travel(self, *, step: str | Sequence[str], input_data: JSON = None) -> WorkflowRun:
-        """Run again from a step on, keeping what came before (``POST .../time-travel``, 0.24.8 on).
+        """Run again from a step on, keeping what came before (``POST .../time-travel-stream``).
+
+        From 0.24.8 on. The stream is dropped as soon as it shows that the run executes.
 
         Args:
             step: the step's name or path.
             input_data: the step's input; None for what it was.
 
         Raises:
-            NotActiveError: the run is still under way.
+            NotActiveError: the run is still active.
+            UnknownStepError: the workflow has no such step (any more); nothing was sent.
+            RunNotStartedError: the server refused; the run is as it was.
         """
         return self._transport.run(
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)

@@ -323,15 +323,17 @@ def delete(workflow_id: str, run_id: str) -> Request:
     return Request("DELETE", _path("workflows", workflow_id, "runs", run_id), repeatable=True)
 
 
-def restart(workflow_id: str, run_id: str) -> Request:
-    """``POST .../restart`` (from 0.24.8)."""
-    return _act(workflow_id, "restart", run_id, {})
+def restart_async(workflow_id: str, run_id: str) -> Request:
+    """``POST .../restart-async`` (from 0.24.8): answers when the run is done."""
+    return _act(workflow_id, "restart-async", run_id, {}, waits=True)
 
 
-def time_travel(workflow_id: str, run_id: str, step: StepPath, input_data: JSON = None) -> Request:
-    """``POST .../time-travel`` (from 0.24.8)."""
+def time_travel_stream(
+    workflow_id: str, run_id: str, step: StepPath, input_data: JSON = None
+) -> Request:
+    """``POST .../time-travel-stream`` (from 0.24.8): runs again, and tells what happens."""
     body = _without_none(step=_step(step), inputData=input_data)
-    return _act(workflow_id, "time-travel", run_id, body)
+    return _act(workflow_id, "time-travel-stream", run_id, body)
 
 
 def _step(path: StepPath) -> JSON:

@@ -11,7 +11,7 @@ from mastra_workflows.procedures._effects import (
     Server,
     Sleep,
 )
-from mastra_workflows.procedures.acting import cancel, delete, restart, time_travel
+from mastra_workflows.procedures.acting import cancel, delete, restart
 from mastra_workflows.procedures.answering import answer
 from mastra_workflows.procedures.attaching import (
     Attachment,
@@ -47,6 +47,7 @@ from mastra_workflows.procedures.starting import (
     start_async,
     stream_request,
 )
+from mastra_workflows.procedures.travelling import time_travel
 from mastra_workflows.procedures.waiting import OnSuspend, WaitOptions, wait
 
 __all__ = [

@@ -1,27 +1,38 @@
-"""Cancelling, deleting, restarting and time travel: look, act, look again."""
+"""Cancelling, deleting and restarting: look, act, look again."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mastra_workflows import api
 from mastra_workflows.api import Generation
 from mastra_workflows.errors import (
     ApiError,
+    ConnectionFailedError,
     MastraError,
     NotActiveError,
     UnknownRunError,
     UnsupportedError,
 )
-from mastra_workflows.models import JSON, RunStatus, StepPath, WorkflowRun
+from mastra_workflows.models import RunStatus, WorkflowRun
 from mastra_workflows.policy import PollPolicy
-from mastra_workflows.procedures._effects import Procedure, Server, repeat, send, through_outage
+from mastra_workflows.procedures._effects import (
+    Heard,
+    Listen,
+    Procedure,
+    Server,
+    repeat,
+    send,
+    through_outage,
+)
 from mastra_workflows.procedures.reading import generation, read_run
 
 log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+"""How long a server may take to refuse a restart."""
 
 CANCEL_LOOK_SECONDS = 5.0
 """How long to look for a cancelled run's end, unless told otherwise."""
@@ -151,7 +162,8 @@ def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
 def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
     """Continue a run that its server lost by restarting (from 0.24.8).
 
-    A run that is not under way is refused here: asking for it ends the process of a 0.24 server.
+    `/restart` answers before it looks, and an error inside ends a server of 0.24. So
+    `/restart-async` is sent, which tells what is wrong, and dropped if it says nothing soon.
     """
     run = yield from read_run(server, workflow_id, run_id)
     if run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
@@ -160,36 +172,23 @@ def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
             "nothing was sent.",
             run,
         )
-    yield from _act(server, api.restart(workflow_id, run_id), "restart")
-    return (yield from read_run(server, workflow_id, run_id))
-
-
-def time_travel(
-    server: Server, workflow_id: str, run_id: str, step: str | Sequence[str], input_data: JSON
-) -> Procedure[WorkflowRun]:
-    """Run again from a step on, with the earlier steps' outputs kept (from 0.24.8)."""
-    run = yield from read_run(server, workflow_id, run_id)
-    if run.is_active:
-        raise NotActiveError(
-            f"{run}. Time travel would execute it a second time beside itself; wait for its end or "
-            "cancel it. Nothing was sent.",
-            run,
-        )
-    path = _path(run, step)
-    yield from _act(server, api.time_travel(workflow_id, run_id, path, input_data), "time travel")
-    return (yield from read_run(server, workflow_id, run_id))
-
-
-def _path(run: WorkflowRun, step: str | Sequence[str]) -> StepPath:
-    """A step's path; a name is looked up among the run's steps, since an id may have dots in it."""
-    if not isinstance(step, str):
-        return tuple(step)
-    return next((known.path for known in run.steps if ".".join(known.path) == step), (step,))
-
-
-def _act(server: Server, request: api.Request, what: str) -> Procedure[None]:
     try:
-        yield from send(server, request)
+        # It answers when the run is done. To drop it does not stop the run.
+        heard: Heard = yield Listen(
+            api.restart_async(workflow_id, run_id), lambda _: True, RESTART_SECONDS
+        )
+    except ConnectionFailedError as error:
+        if not error.request_sent:
+            raise
+    else:
+        check_supported(heard.response, "restart")
+    return (yield from read_run(server, workflow_id, run_id))
+
+
+def check_supported(response: api.Response, what: str) -> None:
+    """As `api.check`, for what servers before 0.24.8 do not have."""
+    try:
+        api.check(response)
     except ApiError as error:
         if type(error) is ApiError and error.status_code == 404:
             raise UnsupportedError(

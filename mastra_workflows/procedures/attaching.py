@@ -17,15 +17,13 @@ from typing import Literal, get_args
 from mastra_workflows import api
 from mastra_workflows.api import Generation, StartOptions
 from mastra_workflows.errors import (
-    ConnectionFailedError,
     NotSuspendedError,
     RunCanceledError,
     RunNotStartedError,
-    UnavailableError,
     UnknownRunError,
 )
 from mastra_workflows.models import RunStatus, Step, WorkflowRun
-from mastra_workflows.policy import is_lost, require_choice
+from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures._effects import Procedure, Server, send
 from mastra_workflows.procedures.acting import Cancellation, cancel, reserved_id
 from mastra_workflows.procedures.comparing import (
@@ -34,9 +32,10 @@ from mastra_workflows.procedures.comparing import (
     check_input_matches,
     check_started_after,
 )
-from mastra_workflows.procedures.reading import find_run, generation, read_run, until
+from mastra_workflows.procedures.reading import find_run, generation, read_run
 from mastra_workflows.procedures.resuming import Answer, resume
 from mastra_workflows.procedures.starting import ensure_started
+from mastra_workflows.procedures.travelling import send_back
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +122,9 @@ def attach_or_start(
             if step is not None and (upcoming is None or upcoming.is_pending):
                 yield from check_input_matches(server, found, options, on_other_input)
                 log.info("%s: repeating it from step %r on.", found, step.name)
-                attachment = yield from _travel(server, found, step)
+                yield from send_back(server, found, step.path)
                 yield from _unreserve(server, marks)
-                return attachment
+                return Attachment(candidate, found, travelled=True)
         log.info("%s: the next run in line does the work.", found)
     raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
 
@@ -237,29 +236,6 @@ def _answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> str | None:
         ):
             return step.name
     return None
-
-
-def _travel(server: Server, found: WorkflowRun, step: Step) -> Procedure[Attachment]:
-    request = api.time_travel(found.workflow_id, found.run_id, step.path)
-    try:
-        yield from send(server, request)
-    except (ConnectionFailedError, UnavailableError) as error:
-        if not is_lost(error):
-            raise
-        log.warning(
-            "The answer to the time travel was lost (%s); looking what became of it.", error
-        )
-
-    def moved(run: WorkflowRun | None) -> bool:
-        return run is None or not run.is_finished or run.step(step.path) != step
-
-    run = yield from until(server, found.workflow_id, found.run_id, moved)
-    if not moved(run):
-        raise RunNotStartedError(
-            f"{found}. It was sent back to step {step.name!r}, but its record has not moved in "
-            f"{server.start_timeout:g} s."
-        )
-    return Attachment(found.run_id, found, travelled=True)
 
 
 def _where_it_broke(run: WorkflowRun) -> Step | None:

@@ -35,7 +35,7 @@ BY_RUN: dict[str, ByRun] = {
     "create_run": api.create_run,
     "cancel": api.cancel,
     "delete": api.delete,
-    "restart": api.restart,
+    "restart_async": api.restart_async,
 }
 
 
@@ -84,14 +84,14 @@ def test_which_calls_may_be_repeated() -> None:
     options = ResumeOptions(step=("a",))
     assert not api.resume_async("w", "r", options).repeatable
     assert not api.resume_stream("w", "r", options).repeatable
-    assert not api.time_travel("w", "r", ("a",)).repeatable
+    assert not api.time_travel_stream("w", "r", ("a",)).repeatable
 
 
 def test_a_post_always_has_a_body() -> None:
     for make in BY_RUN.values():
         request = make("w", "r")
         assert (request.body is not None) == (request.method == "POST")
-    assert api.restart("w", "r").encode(max_bytes=10) == b"{}"
+    assert api.restart_async("w", "r").encode(max_bytes=10) == b"{}"
 
 
 def test_what_a_start_sends() -> None:
@@ -119,7 +119,10 @@ def test_what_a_start_sends() -> None:
 def test_what_a_resume_sends(path: tuple[str, ...], sent: Any) -> None:
     body = ResumeOptions(step=path, resume_data={"approved": True}, for_each_index=0).body()
     assert body == {"step": sent, "resumeData": {"approved": True}, "forEachIndex": 0}
-    assert api.time_travel("w", "r", path, {"a": 1}).body == {"step": sent, "inputData": {"a": 1}}
+    assert api.time_travel_stream("w", "r", path, {"a": 1}).body == {
+        "step": sent,
+        "inputData": {"a": 1},
+    }
 
 
 @given(JSON_OBJECTS)

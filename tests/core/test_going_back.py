@@ -7,7 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mastra_workflows import MastraClient
-from mastra_workflows.errors import NotActiveError, RunFailedError, UnknownRunError
+from mastra_workflows.errors import (
+    NotActiveError,
+    RunFailedError,
+    RunNotStartedError,
+    UnknownRunError,
+    UnknownStepError,
+)
+from mastra_workflows.models import StepPath
+from mastra_workflows.procedures import Procedure, travelling
 from scripts.sample_server import Generation, SampleServer
 from tests.core.samples import REPORT, charge, suspended_refund
 
@@ -22,7 +30,7 @@ def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -
             "waiting": client.get_workflow("coolDown").run(key),
         }
         for run in runs.values():
-            run.ensure_started(input_data={"seconds": 1})
+            run.ensure_started(input_data={"seconds": 4})
         server.kill()
         server.start()
         for status, run in runs.items():
@@ -89,6 +97,52 @@ def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, ke
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(travel, range(20))) == [{"charged": 9}] * 20
+
+
+@BOTH
+def test_a_step_that_the_workflow_does_not_have(generation: Generation, key: str) -> None:
+    """`/time-travel` with such a step ends a 0.24 server."""
+    with SampleServer(generation) as server, MastraClient(server.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        run.start_async(input_data=charge(key))
+        unknown: list[str | list[str]] = ["nope", "charge.x", ["charge", "x"], ["nope"]]
+        for step in unknown:
+            with pytest.raises(UnknownStepError, match=r"it has: 'charge'.*Nothing was sent"):
+                run.time_travel(step=step)
+        assert server.running
+        assert run.read().is_success
+        assert server.executions(key) == 1
+
+
+@BOTH
+def test_what_the_server_refuses_is_told_and_does_not_end_it(
+    generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a deploy renames the step between the check and the call."""
+
+    def unchecked(*_: object) -> Procedure[StepPath]:
+        yield from ()
+        return ("nope",)
+
+    monkeypatch.setattr(travelling, "_path", unchecked)
+    with SampleServer(generation) as server, MastraClient(server.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        run.start_async(input_data=charge(key))
+        with pytest.raises(RunNotStartedError, match=r"'nope'.*The run is as it was"):
+            run.time_travel(step="nope")
+        assert server.running
+        assert run.read().is_success
+
+
+@BOTH
+def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -> None:
+    with SampleServer(generation) as server, MastraClient(server.url) as client:
+        run = client.get_workflow("countedCharge").run(key)
+        run.ensure_started(input_data=charge(key, seconds=4))
+        server.kill()
+        server.start()
+        assert run.restart().is_active
+        assert run.wait(timeout=60).result == {"charged": 5}
 
 
 def test_no_time_travel_beside_a_run_that_executes(client: MastraClient, key: str) -> None:

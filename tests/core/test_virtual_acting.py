@@ -134,12 +134,14 @@ def test_only_a_lost_run_is_restarted(world: World, name: str) -> None:
 @pytest.mark.parametrize("name", ["running", "waiting"])
 def test_a_lost_run_is_restarted_once(world: World, name: str) -> None:
     world.on_run(name)
-    world.on("POST", "/restart$", "cancel")
+    world.on("POST", "/restart-async$", "cancel")
     world.run(restart(world.server, "w", "r"))
-    world.on("POST", "/restart$", LOST)
+    world.on("POST", "/restart-async$", LOST)  # as one that is not answered before the run's end
+    assert world.run(restart(world.server, "w", "r")).is_active
+    world.on("POST", "/restart-async$", REFUSED)
     with pytest.raises(ConnectionFailedError):
         world.run(restart(world.server, "w", "r"))
-    assert len(world.sent("POST", "/restart$")) == 2
+    assert len(world.sent("POST", "/restart-async$")) == 3
 
 
 @pytest.mark.parametrize("name", ["running", "waiting"])
@@ -151,7 +153,7 @@ def test_no_time_travel_beside_a_run_that_executes(world: World, name: str) -> N
 
 def test_a_server_that_is_too_old(world: World) -> None:
     world.on_run("running")
-    world.on("POST", "/restart$", Response(404, {}, b"404 Not Found"))
+    world.on("POST", "/restart-async$", Response(404, {}, b"404 Not Found"))
     with pytest.raises(UnsupportedError, match=r"no restart; it came with Mastra 0\.24\.8"):
         world.run(restart(world.server, "w", "r"))
 

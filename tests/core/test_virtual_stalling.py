@@ -22,7 +22,7 @@ AT_WORK = Silent(NOTHING)
 @pytest.fixture(params=recorded.GENERATIONS)
 def world(request: pytest.FixtureRequest) -> World:
     world = World(request.param)
-    world.on("POST", "/restart$", "cancel")  # which says no more than that it was taken
+    world.on("POST", "/restart-async$", "cancel")  # which says no more than that it was taken
     world.on("POST", "/observe$", NOTHING)
     return world
 
@@ -38,7 +38,7 @@ def waiting(world: World, **options: Any) -> WorkflowRun:
 
 
 def restarts(world: World) -> int:
-    return len(world.sent("POST", "/restart$"))
+    return len(world.sent("POST", "/restart-async$"))
 
 
 def after_restarts(world: World, *records: str | Response) -> Callable[[WorkflowRun], None]:
@@ -177,7 +177,7 @@ def test_a_lost_run_is_noticed_within_minutes_of_its_servers_return(
 @either_way
 def test_a_lost_run_is_restarted_when_its_server_is_back(world: World, observe: bool) -> None:
     began = world.now
-    world.on("POST", "/restart$", "cancel")
+    world.on("POST", "/restart-async$", "cancel")
     with pytest.raises(WaitTimeoutError):
         with_absence(world, before=BEGUN, after=NOTHING, observe=observe)
     assert restarts(world) == 1
