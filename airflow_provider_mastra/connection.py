@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.settings import ClientCertificate
 from mastra_workflows.studio import check_studio_url
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ class ConnectionLike(Protocol):
     host: str | None
     schema: str | None
     port: int | None
+    login: str | None
     password: str | None
     extra: str | None
 
@@ -30,9 +32,11 @@ class ClientArguments(TypedDict, total=False):
 
     base_url: str
     token: str | None
+    basic_auth: tuple[str, str] | None
     headers: Mapping[str, str]
     api_prefix: str
     verify: bool | str
+    client_cert: ClientCertificate | None
     timeout: float
     connect_timeout: float
 
@@ -42,6 +46,8 @@ EXTRAS = (
     "secret_headers",
     "api_prefix",
     "verify",
+    "client_cert",
+    "client_key",
     "timeout",
     "connect_timeout",
     "studio_url",
@@ -52,8 +58,9 @@ def client_arguments(connection: ConnectionLike) -> ClientArguments:
     """The arguments for a client of the connection's server.
 
     Args:
-        connection: host, port and schema, or a whole URL as host; a token as password; and in its
-            extra any of `EXTRAS`, as JSON or as the text that a form gives.
+        connection: host, port and schema, or a whole URL as host; a token as password, or login
+            and password for basic auth; and in its extra any of `EXTRAS`, as JSON or as the text
+            that a form gives.
 
     Raises:
         ConfigurationError: something of it cannot be understood; the message repeats no value.
@@ -68,13 +75,17 @@ def client_arguments(connection: ConnectionLike) -> ClientArguments:
         )
     arguments: ClientArguments = {
         "base_url": _base_url(connection),
-        "token": connection.password or None,
+        "token": None if connection.login else connection.password or None,
         "headers": {**_headers(extra, "headers"), **_headers(extra, "secret_headers")},
     }
+    if connection.login:
+        arguments["basic_auth"] = (connection.login, connection.password or "")
     if "api_prefix" in extra:
         arguments["api_prefix"] = _text(extra, "api_prefix")
     if "verify" in extra:
         arguments["verify"] = _verify(extra["verify"])
+    if "client_cert" in extra or "client_key" in extra:
+        arguments["client_cert"] = _client_cert(extra)
     if "timeout" in extra:
         arguments["timeout"] = _seconds(extra, "timeout")
     if "connect_timeout" in extra:
@@ -96,7 +107,8 @@ def studio_url(connection: ConnectionLike) -> str | None:
 
 def secrets(arguments: ClientArguments) -> set[str]:
     """What of a client's arguments no log may show."""
-    values = {arguments.get("token") or "", *arguments.get("headers", {}).values()}
+    login = arguments.get("basic_auth") or ("", "")
+    values = {arguments.get("token") or "", login[1], *arguments.get("headers", {}).values()}
     # What follows a scheme such as "Bearer" is the secret itself.
     return (values | {value.rpartition(" ")[2] for value in values}) - {""}
 
@@ -171,6 +183,13 @@ def _verify(value: Any) -> bool | str:
     if not isinstance(value, str):
         raise ConfigurationError("Extra 'verify' is neither true or false nor a path.")
     return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
+
+
+def _client_cert(extra: Mapping[str, Any]) -> ClientCertificate:
+    if "client_cert" not in extra:
+        raise ConfigurationError("Extra 'client_key' is set, but not 'client_cert'.")
+    certificate = _text(extra, "client_cert")
+    return (certificate, _text(extra, "client_key")) if "client_key" in extra else certificate
 
 
 def _seconds(extra: Mapping[str, Any], name: str) -> float:

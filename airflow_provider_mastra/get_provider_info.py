@@ -59,8 +59,13 @@ CONNECTION_TYPE: dict[str, Any] = {
     "hook-class-name": f"{PACKAGE}.hooks.mastra.MastraHook",
     "hook-name": NAME,
     "ui-field-behaviour": {
-        "hidden-fields": ["login"],
-        "relabeling": {"host": "Host or URL", "schema": "Scheme", "password": "Token"},
+        "hidden-fields": [],
+        "relabeling": {
+            "host": "Host or URL",
+            "schema": "Scheme",
+            "login": "User (basic auth)",
+            "password": "Token, or the user's password",
+        },
         "placeholders": {
             "host": "https://mastra.example.com:4111",
             "schema": "http",
@@ -88,9 +93,19 @@ CONNECTION_TYPE: dict[str, Any] = {
             "description": "true, false, or the path of a CA bundle on the workers.",
             "schema": {"type": ["string", "null"]},
         },
+        "client_cert": {
+            "label": "Client certificate",
+            "description": "Path of a PEM file on the workers, for servers that ask for one.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "client_key": {
+            "label": "Client key",
+            "description": "Path of the certificate's key; empty if it is in the same file.",
+            "schema": {"type": ["string", "null"]},
+        },
         "timeout": {
             "label": "Timeout",
-            "description": "Seconds that an answer of the server may take; 30 by default.",
+            "description": "Seconds until an answer of the server begins; 30 by default.",
             "schema": {"type": ["integer", "null"]},
         },
         "connect_timeout": {

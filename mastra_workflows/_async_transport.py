@@ -10,17 +10,17 @@ import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from mastra_workflows import _failures
 from mastra_workflows._pools import Leases, Pools
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
+from mastra_workflows._tls import tls_context
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
@@ -34,7 +34,7 @@ from mastra_workflows.procedures import (
     Send,
     Sleep,
 )
-from mastra_workflows.settings import LONG_CALL_TIMEOUT, Settings
+from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
 from mastra_workflows.stream import Decoder
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def _leave_to_aiohttp(_pool: _Pool) -> None:
 _pools: Pools[_Pool] = Pools(_leave_to_aiohttp)
 
 
-class AsyncTransport:
+class AsyncTransport(OfOneProcess):
     """One client's way to its server.
 
     In each event loop that it is used in, it shares a connection pool with the other clients of
@@ -76,6 +76,7 @@ class AsyncTransport:
         self.settings = settings
         self._closed = False
         self._leases = Leases(_pools, settings)
+        settings.warn_if_exposed()
         # `requests` rules of which proxy to take, so that both clients take the same one; and
         # aiohttp's own look-up reads .netrc for every request, to replace our header by it.
         self._proxy = select_proxy(
@@ -108,8 +109,8 @@ class AsyncTransport:
 
     async def _perform(self, effect: Effect) -> Response | Heard | aiohttp.ClientResponse | None:
         match effect:
-            case Send(request):
-                return await self._send(request)
+            case Send(request, within):
+                return await self._send(request, within)
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
                 return None
@@ -118,11 +119,24 @@ class AsyncTransport:
             case Open(request):
                 return await self._open_stream(request)
 
-    async def _send(self, request: Request) -> Response:
+    async def _send(self, request: Request, within: float) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
-        answer = await self._open(request, timeout)
-        with contextlib.closing(answer):
-            return await self._read(answer)
+        try:
+            async with asyncio.timeout(_patience(min(within, timeout * WHOLE_ANSWER))):
+                answer = await self._begin(request, timeout)
+                with contextlib.closing(answer):
+                    return await self._read(answer)
+        except TimeoutError:
+            raise _failures.silent(self.settings.base_url) from None
+
+    async def _begin(self, request: Request, timeout: float) -> aiohttp.ClientResponse:
+        """Open an answer whose whole head has to come in time, connecting included."""
+        limit = timeout + self.settings.connect_timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await self._open(request, timeout)
+        except TimeoutError:
+            raise _failures.silent(self.settings.base_url) from None
 
     async def _listen(self, effect: Listen) -> Heard:
         head: Response | None = None
@@ -156,7 +170,11 @@ class AsyncTransport:
         answer = await self._open(request, None)
         try:
             if not _is_success(answer):
-                check(await self._read(answer))
+                async with asyncio.timeout(self.settings.timeout):
+                    check(await self._read(answer))
+        except TimeoutError:
+            answer.close()
+            raise _failures.silent(self.settings.base_url) from None
         except BaseException:
             answer.close()
             raise
@@ -376,18 +394,10 @@ def _is_open(loop: object) -> bool:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | bool:
-    if settings.verify is False or settings.base_url.startswith("http:"):
+    plain = settings.base_url.startswith("http:")
+    if plain or (settings.verify is False and settings.client_cert is None):
         return False
-    bundle = settings.verify if isinstance(settings.verify, str) else _default_bundle()
-    if Path(bundle).is_dir():
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
-
-
-def _default_bundle() -> str:
-    """The authorities that `requests` trusts, so that both clients trust the same ones."""
-    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return named or DEFAULT_CA_BUNDLE_PATH
+    return tls_context(settings)
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -27,7 +27,7 @@ P = TypeVar("P")
 def pool_key(settings: Settings) -> tuple[Hashable, ...]:
     """What clients must have in common to share; never logged, since it holds the secrets."""
     headers = tuple(sorted(settings.all_headers().items()))
-    return settings.api_url, headers, settings.verify
+    return settings.api_url, headers, settings.verify, settings.client_cert
 
 
 class Pools(Generic[P]):

@@ -18,6 +18,8 @@ from typing import Self
 
 import requests
 
+from mastra_workflows._limits import connected_socket, pieces
+
 WAKE_SECONDS = 0.2
 """How often the one who waits is awake for a moment."""
 
@@ -68,22 +70,15 @@ class Pump:
 
     def _read(self) -> None:
         try:
-            for piece in self._answer.iter_content(None):
+            for piece in pieces(self._answer):
                 self._pieces.put(piece)
         except Exception as error:  # also of a connection that is closed under it
             self._pieces.put(error)
         else:
             self._pieces.put(None)
 
-    def _socket(self) -> socket.socket | None:
-        # The connection lets its socket go when the server will close it; the file that is read
-        # does not.
-        file = getattr(getattr(self._answer.raw, "_fp", None), "fp", None)
-        connected = getattr(getattr(file, "raw", None), "_sock", None)
-        return connected if isinstance(connected, socket.socket) else None
-
     def __enter__(self) -> Self:
-        if (connected := self._socket()) is not None:
+        if (connected := connected_socket(self._answer)) is not None:
             connected.settimeout(None)  # the time to wait is kept here
         self._thread.start()
         return self
@@ -94,7 +89,7 @@ class Pump:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        connected = self._socket()
+        connected = connected_socket(self._answer)
         if connected is not None:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)  # to close it would wait for the reader

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import time
 from collections.abc import Generator, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
+from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,9 +18,11 @@ from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
 from mastra_workflows import _failures
+from mastra_workflows._limits import POOLS_BY_SCHEME, Limits, limited, pieces
 from mastra_workflows._pools import Leases, Pools
 from mastra_workflows._pump import Pump
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
+from mastra_workflows._tls import tls_context
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 from mastra_workflows.models import Event
@@ -32,7 +36,7 @@ from mastra_workflows.procedures import (
     Send,
     Sleep,
 )
-from mastra_workflows.settings import LONG_CALL_TIMEOUT, Settings
+from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
 from mastra_workflows.stream import Decoder
 
 T = TypeVar("T")
@@ -43,11 +47,22 @@ JSON_BODY = {"Content-Type": "application/json"}
 
 
 class _Adapter(HTTPAdapter):
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._options: dict[str, Any] = {"socket_options": KEEPALIVE_OPTIONS}
+        if tls is not None:
+            self._options["ssl_context"] = tls
+        super().__init__(pool_maxsize=POOL_SIZE)
+
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = DEFAULT_POOLBLOCK, **kwargs: Any
     ) -> None:
-        kwargs["socket_options"] = KEEPALIVE_OPTIONS
-        super().init_poolmanager(connections, maxsize, block, **kwargs)
+        super().init_poolmanager(connections, maxsize, block, **kwargs, **self._options)
+        self.poolmanager.pool_classes_by_scheme = POOLS_BY_SCHEME
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs, **self._options)
+        manager.pool_classes_by_scheme = POOLS_BY_SCHEME
+        return manager
 
     def close(self) -> None:
         # urllib3 leaves this to a finalizer, in which the exception of a signal handler is lost:
@@ -76,13 +91,13 @@ def _new_session(settings: Settings) -> requests.Session:
     session.auth = _OwnHeaders()
     # A cookie jar is the one part of a session that threads would change under each other.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(pool_maxsize=POOL_SIZE)
+    adapter = _Adapter(None if settings.client_cert is None else tls_context(settings))
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
 
 
-class Transport:
+class Transport(OfOneProcess):
     """One client's way to its server, over the connection pool that it shares with others.
 
     Safe to share between threads, and to inherit by a fork.
@@ -92,6 +107,7 @@ class Transport:
         self.settings = settings
         self._closed = False
         self._leases = Leases(_pools, settings)
+        settings.warn_if_exposed()
 
     def close(self) -> None:
         """Let the connections go; the last client of a server closes them."""
@@ -124,8 +140,8 @@ class Transport:
 
     def _perform(self, effect: Effect) -> Response | Heard | requests.Response | None:
         match effect:
-            case Send(request):
-                return self._send(request)
+            case Send(request, within):
+                return self._send(request, within)
             case Sleep(seconds):
                 time.sleep(seconds)
                 return None
@@ -134,10 +150,15 @@ class Transport:
             case Open(request):
                 return self._open_stream(request)
 
-    def _send(self, request: Request) -> Response:
+    def _send(self, request: Request, within: float) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
-        with self._open(request, timeout) as answer:
-            return self._read(answer)
+        until = time.monotonic() + min(within, timeout * WHOLE_ANSWER)
+        head = self.settings.connect_timeout + timeout
+        with limited(Limits(timeout, until), head) as limits:
+            answer = self._open(request, timeout)
+            with answer:
+                limits.until = until
+                return self._read(answer)
 
     def _listen(self, effect: Listen) -> Heard:
         first_within = effect.seconds if effect.first_within is None else effect.first_within
@@ -145,9 +166,15 @@ class Transport:
         # On a connection of its own: it is broken off when enough was heard, and must not have
         # become another request's by then.
         alone = {"Connection": "close"}
-        with self._open(effect.request, _patience(first_within), alone) as answer:
+        silence = _patience(first_within)
+        with (
+            limited(Limits(self.settings.timeout), first_within) as limits,
+            self._open(effect.request, silence, alone) as answer,
+        ):
             if not _is_success(answer):
+                limits.until = time.monotonic() + self.settings.timeout
                 return Heard(self._read(answer), None, ended=True)
+            limits.end()
             head = Response(answer.status_code, _lower(answer.headers), b"")
             decoder = self._decoder(effect.passes_over)
             last = None
@@ -171,14 +198,17 @@ class Transport:
             return Heard(head, last, ended=True)
 
     def _open_stream(self, request: Request) -> requests.Response:
-        answer = self._open(request, None)
-        try:
-            if not _is_success(answer):
-                check(self._read(answer))
-        except BaseException:
-            answer.close()
-            raise
-        return answer
+        with limited(Limits(inf), inf) as limits:
+            answer = self._open(request, None)
+            try:
+                if not _is_success(answer):
+                    limits.silence = self.settings.timeout
+                    limits.until = time.monotonic() + self.settings.timeout
+                    check(self._read(answer))
+            except BaseException:
+                answer.close()
+                raise
+            return answer
 
     def stream(self, follower: Follower) -> EventStream:
         """Open a stream for a caller who iterates it himself.
@@ -215,7 +245,7 @@ class Transport:
 
     def _read(self, answer: requests.Response) -> Response:
         content = bytearray()
-        for chunk in self._chunks(answer, 65_536):
+        for chunk in self._chunks(answer):
             content += chunk
             if len(content) > self.settings.max_body_bytes:
                 raise BodyTooLargeError(
@@ -230,14 +260,14 @@ class Transport:
     def events(self, answer: requests.Response) -> Iterator[Event]:
         """The events of an open stream, as they arrive."""
         decoder = self._decoder()
-        for chunk in self._chunks(answer, None):
+        for chunk in self._chunks(answer):
             yield from decoder.feed(chunk)
         if decoder.is_cut:
             raise _failures.cut(self.settings.base_url)
 
-    def _chunks(self, answer: requests.Response, size: int | None) -> Iterator[bytes]:
+    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         try:
-            yield from answer.iter_content(size)
+            yield from pieces(answer)
         except requests.RequestException as error:
             raise self._failure(error) from None
 

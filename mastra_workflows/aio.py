@@ -31,10 +31,10 @@ from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.questions import Question
-from mastra_workflows.settings import ClientArguments, Settings
+from mastra_workflows.settings import ClientArguments, OfOneProcess, Settings
 
 
-class AsyncMastraClient:
+class AsyncMastraClient(OfOneProcess):
     """As `MastraClient`, for asyncio; it may be used in several event loops::
 
         async with AsyncMastraClient("http://localhost:4111") as mastra:
@@ -51,7 +51,7 @@ class AsyncMastraClient:
     """
 
     def __init__(self, base_url: str, **arguments: Unpack[ClientArguments]) -> None:
-        settings = Settings(base_url=base_url, **arguments)
+        settings = Settings.of(base_url, **arguments)
         self._server = Server.of(settings, known_of(settings))
         self._transport = AsyncTransport(settings)
 
@@ -95,7 +95,7 @@ class AsyncMastraClient:
         return f"{type(self).__name__}({self.base_url!r})"
 
 
-class AsyncWorkflow:
+class AsyncWorkflow(OfOneProcess):
     """As `Workflow`; made by `AsyncMastraClient.get_workflow`."""
 
     def __init__(self, transport: AsyncTransport, server: Server, workflow_id: str) -> None:
@@ -192,7 +192,7 @@ class AsyncWorkflow:
         return f"{type(self).__name__}({self.workflow_id!r})"
 
 
-class AsyncRun:
+class AsyncRun(OfOneProcess):
     """As `Run`; made by `AsyncWorkflow.run` and `AsyncWorkflow.create_run`."""
 
     def __init__(

@@ -11,11 +11,11 @@ from mastra_workflows._transport import Transport
 from mastra_workflows.api import Generation
 from mastra_workflows.models import WorkflowDetails
 from mastra_workflows.procedures import Server
-from mastra_workflows.settings import ClientArguments, Settings
+from mastra_workflows.settings import ClientArguments, OfOneProcess, Settings
 from mastra_workflows.workflow import Workflow
 
 
-class MastraClient:
+class MastraClient(OfOneProcess):
     """A client of one Mastra server, of generation 0.x or 1.x; which one, it finds out itself.
 
     Safe to share between threads. Use it in a ``with`` statement, or call `close`::
@@ -34,7 +34,7 @@ class MastraClient:
     """
 
     def __init__(self, base_url: str, **arguments: Unpack[ClientArguments]) -> None:
-        settings = Settings(base_url=base_url, **arguments)
+        settings = Settings.of(base_url, **arguments)
         self._server = Server.of(settings, known_of(settings))
         self._transport = Transport(settings)
 

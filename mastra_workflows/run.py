@@ -16,12 +16,13 @@ from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.questions import Question
+from mastra_workflows.settings import OfOneProcess
 
 if TYPE_CHECKING:
     from mastra_workflows.workflow import Workflow
 
 
-class Run:
+class Run(OfOneProcess):
     """A handle of one run; made by `Workflow.run` and `Workflow.create_run`.
 
     ``_async`` in a name is Mastra's: the call answers when the run is done.

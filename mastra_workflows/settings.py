@@ -2,23 +2,80 @@
 
 from __future__ import annotations
 
+import base64
+import logging
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import ip_address
+from math import isnan
 from pathlib import Path
-from typing import TypedDict
-from urllib.parse import urlsplit
+from typing import Any, Self, TypedDict, Unpack
+from urllib.parse import quote, urlsplit
+
+import idna
 
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.policy import RetryPolicy, require_positive
 
+log = logging.getLogger(__name__)
+
 LONG_CALL_TIMEOUT = 200.0
 """Seconds for calls that answer when the run is done; servers cut them after 180."""
 
+WHOLE_ANSWER = 10
+"""How many times ``timeout`` a whole answer may take that makes progress."""
+
+ClientCertificate = str | tuple[str, str] | tuple[str, str, str]
+"""The path of a PEM file with a certificate and its key; or the paths of both; or these and the
+key's password."""
+
+_EXAMPLE = "such as http://localhost:4111"
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?")
+_SECRET_HEADER = re.compile(r"auth|cookie|key|pass|secret|session|token", re.IGNORECASE)
 _HOST_LABEL = re.compile(r"[\w-]{1,63}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~-._"
+
+RESERVED_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that say where a message ends, or what becomes of its connection: the transport's own."""
+
+_warned_of: set[str] = set()
+
+
+class OfOneProcess:
+    """What holds secrets and connections, and so is neither copied nor pickled."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            f"cannot pickle or copy {type(self).__name__!r} object: a Mastra client, and the "
+            "workflows and runs made by it, hold secrets and connections. Make a client in each "
+            "process."
+        )
 
 
 class ClientArguments(TypedDict, total=False):
@@ -26,11 +83,17 @@ class ClientArguments(TypedDict, total=False):
 
     Attributes:
         token: sent as ``Authorization: Bearer``.
+        basic_auth: user and password, sent as ``Authorization: Basic``, where a proxy before the
+            server asks for them. Instead of a token.
         headers: sent with every request; kept out of reprs and messages, like the token.
         api_prefix: the server's API prefix; ``/api`` by default.
-        timeout: seconds that the server may be silent in an answer; 30 by default.
+        timeout: seconds (or a `timedelta`) that the server may take until its answer begins, and
+            may be silent within it; 30 by default. A whole answer may take ten times as long.
         connect_timeout: seconds that a connection may take; 10 by default.
         verify: whether to check TLS certificates, or the path of a CA bundle; True by default.
+        client_cert: a client certificate, for servers and proxies that ask for one: the path of a
+            PEM file with certificate and key, or ``(certificate, key)``, or ``(certificate, key,
+            password)``.
         max_body_bytes: the limit for a request's body, an answer's, and a record of a stream;
             64 MiB by default.
         retry: how transient failures are retried on calls that are safe to repeat.
@@ -45,19 +108,21 @@ class ClientArguments(TypedDict, total=False):
     """
 
     token: str | None
+    basic_auth: tuple[str, str] | None
     headers: Mapping[str, str] | None
     api_prefix: str
-    timeout: float
-    connect_timeout: float
+    timeout: float | timedelta
+    connect_timeout: float | timedelta
     verify: bool | str
+    client_cert: ClientCertificate | None
     max_body_bytes: int
     retry: RetryPolicy | None
     check_data: bool
-    start_timeout: float
+    start_timeout: float | timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(OfOneProcess):
     """The address, the secrets, the limits and the patience of a client.
 
     See `ClientArguments`; ``base_url`` is scheme, host, port and perhaps a path in front of the API
@@ -69,40 +134,68 @@ class Settings:
 
     base_url: str
     token: str | None = field(default=None, repr=False)
+    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     api_prefix: str = "/api"
     timeout: float = 30.0
     connect_timeout: float = 10.0
     verify: bool | str = True
+    client_cert: ClientCertificate | None = field(default=None, repr=False)
     max_body_bytes: int = 64 * 1024 * 1024
     retry: RetryPolicy | None = None
     check_data: bool = True
     start_timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        prefix = "/" + self.api_prefix.strip("/") if self.api_prefix.strip("/") else ""
-        object.__setattr__(self, "api_prefix", prefix)
-        object.__setattr__(self, "base_url", _base_url(self.base_url, prefix))
+        prefix = _api_prefix(self.api_prefix)
+        changed = {
+            "api_prefix": prefix,
+            "base_url": _base_url(self.base_url, prefix),
+            "headers": _headers(self.headers),
+            "verify": _verify(self.verify),
+            "client_cert": _client_cert(self.client_cert),
+            "basic_auth": _basic_auth(self.basic_auth),
+            **{
+                name: _seconds(name, getattr(self, name))
+                for name in ("timeout", "connect_timeout", "start_timeout")
+            },
+        }
+        for name, value in changed.items():
+            object.__setattr__(self, name, value)
+        if isinstance(self.max_body_bytes, bool) or not isinstance(self.max_body_bytes, int):
+            raise _wrong_type("max_body_bytes", "a number of bytes", self.max_body_bytes)
         require_positive(
             timeout=self.timeout,
             connect_timeout=self.connect_timeout,
             max_body_bytes=self.max_body_bytes,
             start_timeout=self.start_timeout,
         )
+        if not isinstance(self.check_data, bool):
+            raise _wrong_type("check_data", "true or false", self.check_data)
+        if not isinstance(self.retry, RetryPolicy | None):
+            raise _wrong_type("retry", "a RetryPolicy", self.retry)
+        if not isinstance(self.token, str | None):
+            raise _wrong_type("token", "a text", self.token)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ConfigurationError(
                 "The token is empty or has spaces, line ends or non-ASCII characters in it."
             )
-        for name, value in (self.headers or {}).items():
-            if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str):
-                raise ConfigurationError(f"Header {name!r} is no header name with a text value.")
-            if not _HEADER_VALUE.fullmatch(value):
-                raise ConfigurationError(
-                    f"The value of header {name!r} has a line end, a space at its edge or a "
-                    "non-ASCII character in it."
-                )
-        if isinstance(self.verify, str) and not (self.verify and Path(self.verify).exists()):
-            raise ConfigurationError(f"verify names a CA bundle that is not there: {self.verify!r}")
+        logins = {
+            "token": self.token is not None,
+            "basic_auth": self.basic_auth is not None,
+            "an Authorization header": "authorization" in map(str.lower, self.headers or {}),
+        }
+        if sum(logins.values()) > 1:
+            raise ConfigurationError(
+                f"Both {' and '.join(name for name, given in logins.items() if given)} are given, "
+                "and a request has one Authorization header. Leave all but one out."
+            )
+
+    @classmethod
+    def of(cls, base_url: str, **arguments: Unpack[ClientArguments]) -> Self:
+        """The settings that a client was given."""
+        values: dict[str, Any] = dict(arguments)
+        return cls(base_url=base_url, **values)
 
     @property
     def api_url(self) -> str:
@@ -111,43 +204,205 @@ class Settings:
 
     def all_headers(self) -> dict[str, str]:
         """The headers of every request, secrets included."""
-        headers = {"Accept": "application/json", **(self.headers or {})}
+        headers = dict(self.headers or {})
+        if "accept" not in map(str.lower, headers):
+            headers = {"Accept": "application/json", **headers}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
+        if self.basic_auth is not None:
+            login = base64.b64encode(":".join(self.basic_auth).encode()).decode()
+            headers["Authorization"] = f"Basic {login}"
         return headers
 
+    def warn_if_exposed(self) -> None:
+        """Warn, once for each server, where secrets travel unencrypted to another host."""
+        if not self.base_url.startswith("http:") or self.base_url in _warned_of:
+            return
+        if any(map(_SECRET_HEADER.search, self.all_headers())) and not _is_loopback(self.base_url):
+            _warned_of.add(self.base_url)
+            log.warning(
+                "The token or secret headers for %s are sent unencrypted, over plain http. Use "
+                "https, or a network that nobody else can listen to.",
+                self.base_url,
+            )
 
-def _base_url(text: str, prefix: str) -> str:
-    example = "such as http://localhost:4111"
+
+def _wrong_type(name: str, expected: str, value: object) -> ConfigurationError:
+    # The type only: the value may be a secret.
+    return ConfigurationError(f"{name}: expected {expected}, got {type(value).__name__}.")
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong_type(name, "seconds or a timedelta", value)
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = float("nan")
+    if isnan(seconds):
+        raise ConfigurationError(f"{name} is {str(value)[:40]}; it must be a finite number over 0.")
+    return seconds
+
+
+def _headers(headers: object) -> dict[str, str] | None:
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping):
+        raise _wrong_type("headers", "a mapping of header names and texts", headers)
+    seen: set[str] = set()
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"headers: {str(name)[:80]!r} is no header name.")
+        if not isinstance(value, str):
+            raise _wrong_type(f"Header {name!r}", "a text", value)
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"The value of header {name!r} has a line end, a space at its edge or a "
+                "non-ASCII character in it."
+            )
+        if name.lower() in RESERVED_HEADERS:
+            raise ConfigurationError(
+                f"Header {name!r} is set by the client itself, for each request; leave it out."
+            )
+        if name.lower() in seen:
+            raise ConfigurationError(f"Header {name!r} is given twice.")
+        seen.add(name.lower())
+    return dict(headers)
+
+
+def _verify(verify: object) -> bool | str:
+    if isinstance(verify, bool):
+        return verify
+    path = _path("verify", verify, "true, false or the path of a CA bundle")
+    if not _exists(path):
+        raise ConfigurationError(f"verify names a CA bundle that is not there: {path!r}")
+    return path
+
+
+def _client_cert(certificate: object) -> ClientCertificate | None:
+    if certificate is None:
+        return None
+    expected = "a path, (certificate, key) or (certificate, key, password)"
+    parts = certificate if isinstance(certificate, tuple | list) else (certificate,)
+    if not 1 <= len(parts) <= 3:
+        raise _wrong_type("client_cert", expected, certificate)
+    paths = [_path("client_cert", part, expected) for part in parts[:2]]
+    if missing := [path for path in paths if not _exists(path)]:
+        raise ConfigurationError(f"client_cert names a file that is not there: {missing[0]!r}")
+    if len(parts) == 1:
+        return paths[0]
+    if len(parts) == 2:
+        return paths[0], paths[1]
+    if not isinstance(parts[2], str):
+        raise _wrong_type("client_cert's password", "a text", parts[2])
+    return paths[0], paths[1], parts[2]
+
+
+def _path(name: str, value: object, expected: str) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise _wrong_type(name, expected, value)
+    return value
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).exists()
+    except (OSError, ValueError):  # too long, or no path at all
+        return False
+
+
+def _basic_auth(login: object) -> tuple[str, str] | None:
+    if login is None:
+        return None
+    if not isinstance(login, tuple | list) or len(login) != 2:
+        raise _wrong_type("basic_auth", "(user, password)", login)
+    user, password = login
+    if not isinstance(user, str) or not isinstance(password, str):
+        raise ConfigurationError("basic_auth: user and password must be texts.")
+    if not user or ":" in user:
+        raise ConfigurationError("basic_auth: the user is empty or has a colon in it.")
+    if _CONTROL.search(user + password) or not _is_utf8(user + password):
+        raise ConfigurationError("basic_auth: the user or password has control characters in it.")
+    return user, password
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _api_prefix(prefix: object) -> str:
+    if not isinstance(prefix, str):
+        raise _wrong_type("api_prefix", "a path such as /api", prefix)
+    path = prefix.strip().strip("/")
+    if _CONTROL.search(path) or "?" in path or "#" in path or not _is_utf8(path):
+        raise ConfigurationError("api_prefix is no path: give one such as /api.")
+    return "/" + quote(path, safe=_PATH_CHARACTERS) if path else ""
+
+
+def _base_url(text: object, prefix: str) -> str:
+    # No message repeats the text, nor what a parser says of it: there may be a password in it.
+    if not isinstance(text, str):
+        raise _wrong_type("base_url", f"a text {_EXAMPLE}", text)
     try:
         parts = urlsplit(text.strip())
+        hostname = parts.hostname
     except ValueError:
-        raise ConfigurationError(f"The base URL's host is malformed; give one {example}.") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        # The text itself may hold a password; only a harmless part of it is repeated.
         raise ConfigurationError(
-            f"The base URL has no http:// or https:// scheme and host; give one {example}."
+            f"The base URL's host is malformed; give one {_EXAMPLE}."
+        ) from None
+    if parts.scheme not in ("http", "https") or not hostname:
+        raise ConfigurationError(
+            f"The base URL has no http:// or https:// scheme and host; give one {_EXAMPLE}."
         )
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("The base URL holds a user or password; give a token instead.")
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "The base URL holds a user or password; give a token or basic_auth instead."
+        )
     if parts.query or parts.fragment:
-        raise ConfigurationError(f"The base URL has a query or fragment; give one {example}.")
-    if not _is_host(parts.hostname):
-        raise ConfigurationError(f"The base URL's host is no host name; give one {example}.")
+        raise ConfigurationError(f"The base URL has a query or fragment; give one {_EXAMPLE}.")
     try:
         port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"The base URL's port is no port number: {error}.") from None
+    except ValueError:
+        raise ConfigurationError(
+            f"The base URL's port is no port number; give one {_EXAMPLE}."
+        ) from None
     if port == 0:
         raise ConfigurationError("The base URL's port is 0, where no server can be reached.")
-    path = parts.path.rstrip("/")
+    if not _is_utf8(parts.path):
+        raise ConfigurationError(f"The base URL's path is no text; give one {_EXAMPLE}.")
+    path = quote(parts.path, safe=_PATH_CHARACTERS).rstrip("/")
     if prefix and path.endswith(prefix):
         path = path[: -len(prefix)].rstrip("/")  # the address of the API itself was given
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{path}"
+    return f"{parts.scheme}://{_host(hostname)}{f':{port}' if port else ''}{path}"
 
 
-def _is_host(host: str) -> bool:
-    if ":" in host:
-        return True  # an IPv6 address, which was parsed already
-    return all(_HOST_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))
+def _host(hostname: str) -> str:
+    if ":" in hostname:
+        return f"[{hostname}]"  # an IPv6 address, which was parsed already
+    labels = hostname.removesuffix(".").split(".")
+    if not all(map(_HOST_LABEL.fullmatch, labels)):
+        raise ConfigurationError(f"The base URL's host is no host name; give one {_EXAMPLE}.")
+    if hostname.isascii():
+        return hostname
+    try:
+        return idna.encode(hostname, uts46=True).decode()
+    except UnicodeError:
+        raise ConfigurationError(
+            f"The base URL's host is no host name; give one {_EXAMPLE}."
+        ) from None
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

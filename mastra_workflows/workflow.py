@@ -17,9 +17,10 @@ from mastra_workflows.procedures import Attachment, OnFailedRun, Server
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.run import Run
+from mastra_workflows.settings import OfOneProcess
 
 
-class Workflow:
+class Workflow(OfOneProcess):
     """A handle of one workflow; made by `MastraClient.get_workflow`."""
 
     def __init__(self, transport: Transport, server: Server, workflow_id: str) -> None:

@@ -15,7 +15,7 @@ from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
-from mastra_workflows.settings import Settings
+from mastra_workflows.settings import ClientCertificate, Settings
 from mastra_workflows.studio import check_studio_url, run_url
 from prefect_mastra import _logs
 from prefect_mastra.identity import run_id_for_call
@@ -62,6 +62,14 @@ class MastraServer(Block):
         default=None,
         description="Sent as a bearer token with every request.",
     )
+    basic_auth_user: str | None = Field(
+        default=None,
+        description="User for basic auth, instead of a token.",
+    )
+    basic_auth_password: SecretStr | None = Field(
+        default=None,
+        description="The user's password.",
+    )
     headers: SecretDict | None = Field(
         default=None,
         description="More headers for every request.",
@@ -78,9 +86,17 @@ class MastraServer(Block):
         default=None,
         description="Path of a CA bundle to check it with, where the flow runs.",
     )
+    client_cert: str | None = Field(
+        default=None,
+        description="Path of a client certificate (PEM), where the flow runs.",
+    )
+    client_key: str | None = Field(
+        default=None,
+        description="Path of the certificate's key; none if it is in the same file.",
+    )
     timeout: float = Field(
         default=30.0,
-        description="Seconds that an answer may take.",
+        description="Seconds until an answer begins.",
     )
     connect_timeout: float = Field(
         default=10.0,
@@ -105,7 +121,7 @@ class MastraServer(Block):
 
     def block_initialization(self) -> None:
         """Refuse settings that cannot work, as soon as there is a block with them."""
-        # A CA bundle need only be there where flows run; get_client looks for it.
+        # The files need only be there where flows run; get_client looks for them.
         Settings(**self._settings())
         if self.studio_url:
             check_studio_url(self.studio_url)
@@ -114,7 +130,7 @@ class MastraServer(Block):
         """A new client of the server; use it in a ``with`` statement, or close it.
 
         Raises:
-            ConfigurationError: the CA bundle is not there.
+            ConfigurationError: the CA bundle or the client certificate is not there.
         """
         _logs.tell_as_much_as_runs()
         return MastraClient(**self._client_arguments())
@@ -133,14 +149,27 @@ class MastraServer(Block):
         return {
             **self._settings(),
             "verify": self.ca_bundle if self.verify and self.ca_bundle else self.verify,
+            "client_cert": self._client_cert(),
             "start_timeout": self.start_timeout,
             "check_data": self.check_data,
         }
+
+    def _client_cert(self) -> ClientCertificate | None:
+        if self.client_cert and self.client_key:
+            return self.client_cert, self.client_key
+        return self.client_cert or None
+
+    def _basic_auth(self) -> tuple[str, str] | None:
+        if not self.basic_auth_user:
+            return None
+        password = self.basic_auth_password
+        return self.basic_auth_user, password.get_secret_value() if password else ""
 
     def _settings(self) -> dict[str, Any]:
         return {
             "base_url": self.base_url,
             "token": self.token.get_secret_value() if self.token else None,
+            "basic_auth": self._basic_auth(),
             "headers": self.headers.get_secret_value() if self.headers else {},
             "api_prefix": self.api_prefix,
             "timeout": self.timeout,

@@ -30,10 +30,11 @@ class MastraHook(BaseHook):
 
     Args:
         mastra_conn_id: a connection of type ``mastra``. Its fields: host, port and schema, or a
-            whole URL as host; a token as password; and as extra ``headers``, ``secret_headers``
-            (which Airflow's own pages hide), ``api_prefix``, ``verify`` (true, false or the path
-            of a CA bundle), ``timeout`` and ``connect_timeout`` in seconds, and ``studio_url``,
-            where Mastra Studio is served.
+            whole URL as host; a token as password, or login and password for basic auth; and as
+            extra ``headers``, ``secret_headers`` (which Airflow's own pages hide), ``api_prefix``,
+            ``verify`` (true, false or the path of a CA bundle), ``client_cert`` and
+            ``client_key`` (paths of a client certificate and its key), ``timeout`` and
+            ``connect_timeout`` in seconds, and ``studio_url``, where Mastra Studio is served.
         check_data: whether input and resume data are checked against the workflow's own JSON
             Schemas before they are sent.
     """

@@ -153,3 +153,22 @@ def test_every_value_of_a_header_is_a_secret() -> None:
     extra = {"headers": {"Authorization": "Bearer abc"}, "secret_headers": {"X-Key": "k"}}
     arguments = client_arguments(connection(host=URL, password="t", extra=extra))
     assert secrets(arguments) == {"t", "Bearer abc", "abc", "k"}
+
+
+def test_a_login_is_basic_auth_and_a_password_alone_a_token() -> None:
+    url = {"host": "https://mastra.example"}
+    arguments = client_arguments(connection(**url, login="ada", password="se:cret"))
+    assert (arguments["basic_auth"], arguments["token"]) == (("ada", "se:cret"), None)
+    assert "se:cret" in secrets(arguments)
+    arguments = client_arguments(connection(**url, password="se:cret"))
+    assert (arguments.get("basic_auth"), arguments["token"]) == (None, "se:cret")
+
+
+def test_client_certificates() -> None:
+    url = "https://mastra.example"
+    both = {"client_cert": "/a.pem", "client_key": "/a.key"}
+    assert client_arguments(connection(host=url, extra=both))["client_cert"] == ("/a.pem", "/a.key")
+    one = {"client_cert": "/a.pem", "client_key": ""}
+    assert client_arguments(connection(host=url, extra=one))["client_cert"] == "/a.pem"
+    with pytest.raises(ConfigurationError, match="not 'client_cert'"):
+        client_arguments(connection(host=url, extra={"client_key": "/a.key"}))

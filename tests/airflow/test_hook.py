@@ -100,7 +100,7 @@ def test_a_connection_that_cannot_work_is_told(
 
 
 def test_secrets_are_masked(connect: Connect) -> None:
-    secrets = {"X-Key": "key-of-hook-test", "Authorization": "Basic basic-of-hook-test"}
+    secrets = {"X-Key": "key-of-hook-test", "X-Login": "Basic basic-of-hook-test"}
     connect("http://127.0.0.1:1", password="token-of-hook-test", secret_headers=secrets)
     with MastraHook() as hook:
         client = hook.get_conn()

@@ -85,8 +85,8 @@ def test_the_connection_form_has_a_field_for_each_extra() -> None:
     assert set(fields) == set(EXTRAS)
     secret = [name for name, field in fields.items() if field["schema"].get("format")]
     assert secret == ["secret_headers"]
-    assert form["standard_fields"]["password"]["title"] == "Token"
-    assert form["standard_fields"]["login"]["hidden"]
+    assert form["standard_fields"]["password"]["title"] == "Token, or the user's password"
+    assert not form["standard_fields"]["login"]["hidden"]
 
 
 def test_the_configuration_option_has_a_default(manager: Any) -> None:

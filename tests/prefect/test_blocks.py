@@ -141,6 +141,22 @@ def test_an_error_about_a_field_does_not_show_the_others() -> None:
         assert TOKEN not in str(caught.value)
 
 
+def test_basic_auth_and_client_certificates() -> None:
+    server = MastraServer(
+        base_url="https://mastra.example",
+        basic_auth_user="ada",
+        basic_auth_password=SecretStr("s3cret"),
+        client_cert="/not/here.pem",
+        client_key="/not/here.key",
+    )
+    assert "s3cret" not in repr(server)
+    arguments = server._client_arguments()
+    assert arguments["basic_auth"] == ("ada", "s3cret")
+    assert arguments["client_cert"] == ("/not/here.pem", "/not/here.key")
+    with pytest.raises(ConfigurationError, match="client_cert names a file"):
+        server.get_client()
+
+
 def test_a_ca_bundle_need_only_be_there_where_it_is_used() -> None:
     server = MastraServer(base_url="https://mastra.example", ca_bundle="/not/here.pem")
     with pytest.raises(ConfigurationError, match=r"/not/here\.pem"):

@@ -48,7 +48,16 @@ class Hold:
     content: bytes = b""
 
 
-Answer = bytes | Drip | Hold
+@dataclass(frozen=True)
+class Endless:
+    """Sends bytes, and then others again and again, until the client goes away."""
+
+    content: bytes
+    again: bytes
+    pause: float = 0.0
+
+
+Answer = bytes | Drip | Hold | Endless
 
 
 class StandIn:
@@ -115,6 +124,10 @@ class StandIn:
                     connection.sendall(bytes([byte]))
                     if self._stopping.wait(pause):
                         return
+            case Endless(content, again, pause):
+                connection.sendall(content)
+                while not self._stopping.wait(pause):
+                    connection.sendall(again)
             case Hold(content):
                 connection.sendall(content)
                 self._stopping.wait(30)

@@ -1,0 +1,168 @@
+"""Time and size limits of the answers that `requests` reads.
+
+Its own timeout is that of one `recv`: a server that sends a byte now and then is never late. Here
+everything that is read of an answer passes a file that knows when the time is over: interim
+answers, the head, the body and its framing, trailers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import socket
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from math import inf
+from typing import Any
+
+import requests
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+PIECE_BYTES = 65_536
+
+FRAMING_BYTES = 1024 * 1024
+"""How much may be read of an answer without any content coming of it, such as trailers."""
+
+LONGEST_TIMEOUT = 1_000_000.0
+
+
+class Limits:
+    """The limits of one answer while it is read; they change as it goes on.
+
+    Attributes:
+        silence: seconds to wait for each next byte.
+        until: the monotonic time at which the answer is given up.
+        is_on: False leaves the socket's own timeout alone.
+        bytes_left: how much more may be read before the next piece of content.
+    """
+
+    def __init__(self, silence: float, until: float = inf) -> None:
+        self.silence = silence
+        self.until = until
+        self.is_on = True
+        self.bytes_left = FRAMING_BYTES
+
+    def apply(self, connected: socket.socket) -> None:
+        """Give a socket the time that is left.
+
+        Raises:
+            TimeoutError: there is none.
+        """
+        if not self.is_on:
+            return
+        left = min(self.silence, self.until - time.monotonic())
+        if left <= 0:
+            raise TimeoutError("timed out")
+        connected.settimeout(None if left > LONGEST_TIMEOUT else left)
+
+    def end(self) -> None:
+        """Let the reader keep the time from now on."""
+        self.is_on = False
+
+
+_limits: ContextVar[Limits | None] = ContextVar("limits", default=None)
+
+
+@contextlib.contextmanager
+def limited(limits: Limits, head_within: float) -> Iterator[Limits]:
+    """Limit the answer that is opened in this block.
+
+    Args:
+        limits: its limits.
+        head_within: seconds until its head must be whole; the block then sets `Limits.until`.
+    """
+    limits.until = min(limits.until, time.monotonic() + head_within)
+    token = _limits.set(limits)
+    try:
+        yield limits
+    finally:
+        _limits.reset(token)
+
+
+class _Timed(io.RawIOBase):
+    """What comes from a socket, within limits."""
+
+    def __init__(self, raw: Any, connected: socket.socket, limits: Limits) -> None:
+        self._raw = raw
+        self._connected = connected
+        self._limits = limits
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._limits.apply(self._connected)
+        size: int = self._raw.readinto(buffer)
+        self._limits.bytes_left -= size
+        if self._limits.bytes_left < 0:
+            raise OSError("far too much framing without content")
+        return size
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.connected = sock
+        self.limits = _limits.get()
+        if self.limits is not None:
+            timed = _Timed(self.fp.detach(), sock, self.limits)
+            self.fp = io.BufferedReader(timed)
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+POOLS_BY_SCHEME = {"http": _Pool, "https": _SecurePool}
+
+
+def connected_socket(answer: requests.Response) -> socket.socket | None:
+    """The socket that an answer is read from; None once it is read."""
+    opened = getattr(answer.raw, "_fp", None)
+    if isinstance(opened, _Answer) and opened.fp is not None:
+        return opened.connected
+    return None
+
+
+def pieces(answer: requests.Response) -> Iterator[bytes]:
+    """The content of an answer as it arrives, in pieces of bounded size.
+
+    Raises:
+        requests.RequestException: the connection broke, or the answer is malformed.
+    """
+    limits = getattr(getattr(answer.raw, "_fp", None), "limits", None)
+    while True:
+        if limits is not None:
+            limits.bytes_left = FRAMING_BYTES
+        try:
+            piece = answer.raw.read1(PIECE_BYTES, decode_content=True)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.ReadTimeout(error) from None
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+            raise requests.ConnectionError(error) from None
+        except (OSError, ValueError, OverflowError, MemoryError, AttributeError) as error:
+            raise requests.ConnectionError(error) from None
+        if not piece:
+            return
+        yield piece

@@ -1,0 +1,53 @@
+"""TLS as both drivers speak it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.settings import Settings
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """The authorities to trust, and the client's certificate.
+
+    Raises:
+        ConfigurationError: the CA bundle or the client certificate cannot be read.
+    """
+    bundle = settings.verify if isinstance(settings.verify, str) else _default_bundle()
+    try:
+        if Path(bundle).is_dir():
+            context = ssl.create_default_context(capath=bundle)
+        else:
+            context = ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise ConfigurationError(f"The CA bundle {bundle!r} cannot be read: {error}.") from None
+    if settings.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.client_cert is not None:
+        _load(context, settings.client_cert)
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: str | tuple[str, ...]) -> None:
+    parts = (certificate,) if isinstance(certificate, str) else certificate
+    paths, password = parts[:2], "".join(parts[2:])
+    try:
+        # Without a password OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(paths[0], paths[1] if paths[1:] else None, password)
+    except (OSError, ValueError):
+        raise ConfigurationError(
+            f"client_cert: {' and '.join(map(repr, paths))} cannot be used: no certificate with "
+            "its key, or the key needs another password."
+        ) from None
+
+
+def _default_bundle() -> str:
+    """The authorities that `requests` trusts, so that both clients trust the same ones."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return named or DEFAULT_CA_BUNDLE_PATH

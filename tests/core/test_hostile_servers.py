@@ -1,0 +1,145 @@
+"""Servers that never come to an end, or send what is no HTTP: bounded in time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+import zlib
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows._limits import pieces
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.errors import ConnectionFailedError, MastraError
+from mastra_workflows.settings import WHOLE_ANSWER
+from tests.support.stand_in import Answer, Drip, Endless, Hold, StandIn, chunked, http
+
+TIMEOUT = 0.3
+MOST = TIMEOUT * WHOLE_ANSWER + 5  # this machine may be busy
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+PAUSE = 0.05
+
+NEVER_ENDING: dict[str, Answer] = {
+    "head": Endless(b"HTTP/1.1 200 O", b"K", PAUSE),
+    "header": Endless(OK + b"X-A: ", b"a", PAUSE),
+    "headers": Endless(OK, b"X-A: a\r\n", PAUSE),
+    "continues": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", PAUSE),
+    "continues_fast": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "body": Endless(OK + b"Content-Length: 9000\r\n\r\n", b" ", PAUSE),
+    "body_without_length": Endless(OK + b"\r\n", b" ", PAUSE),
+    "chunks": Endless(CHUNKED, b"1\r\n \r\n", PAUSE),
+    "chunk_extension": Endless(CHUNKED + b"1;", b"a", PAUSE),
+    "trailers": Endless(CHUNKED + b"0\r\n", b"X-A: a\r\n", PAUSE),
+    "trailers_fast": Endless(CHUNKED + b"0\r\n", b"X-A: a\r\n" * 1000),
+}
+EVERY_ONE = pytest.mark.parametrize("answer", NEVER_ENDING.values(), ids=list(NEVER_ENDING))
+
+
+def packages_sync(url: str) -> object:
+    with MastraClient(
+        url, timeout=TIMEOUT, connect_timeout=1, retry=RetryPolicy(seconds=0)
+    ) as client:
+        return client.generation
+
+
+def packages_async(url: str) -> object:
+    async def ask() -> object:
+        async with AsyncMastraClient(
+            url, timeout=TIMEOUT, connect_timeout=1, retry=RetryPolicy(seconds=0)
+        ) as client:
+            return await client.generation()
+
+    return asyncio.run(ask())
+
+
+BOTH = pytest.mark.parametrize("ask", [packages_sync, packages_async], ids=["sync", "async"])
+
+
+@BOTH
+@EVERY_ONE
+def test_an_answer_that_never_ends(answer: Answer, ask: Callable[[str], object]) -> None:
+    with StandIn(answer) as host:
+        began = time.monotonic()
+        with pytest.raises(MastraError):
+            ask(host.url)
+        assert time.monotonic() - began < MOST
+
+
+@BOTH
+def test_a_slow_answer_that_makes_progress(ask: Callable[[str], object]) -> None:
+    content = http(200, b'{"packages": []}')
+    with StandIn(Drip(content, 0.2 * TIMEOUT / len(content) * WHOLE_ANSWER)) as host:
+        assert ask(host.url)
+
+
+MALFORMED = {
+    "huge_chunk": CHUNKED + b"ffffffffffff\r\n{}",
+    "huger_chunk": CHUNKED + b"f" * 200 + b"\r\n{}",
+    "negative_chunk": CHUNKED + b"-5\r\n{}",
+    "no_number": CHUNKED + b"xyz\r\n{}",
+    "no_chunk_end": CHUNKED + b"2\r\n{}zz",
+    "negative_length": OK + b"Content-Length: -5\r\n\r\n{}",
+    "two_lengths": OK + b"Content-Length: 5\r\nContent-Length: 2\r\n\r\n{}",
+    "no_gzip": http(200, b"{}", Content_Encoding="gzip"),
+    "half_gzip": http(200, gzip.compress(b'{"packages": []}')[:-12], Content_Encoding="gzip"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("answer", MALFORMED.values(), ids=list(MALFORMED))
+def test_framing_that_is_malformed(answer: bytes, ask: Callable[[str], object]) -> None:
+    with StandIn(answer) as host, pytest.raises(MastraError):
+        ask(host.url)
+
+
+EVENT = b'{"type": "workflow-start", "runId": "r", "payload": {}}\x1e'
+RECORD = http(200, b'{"status": "running", "steps": {}}', Connection="close")
+
+
+def _gzipped(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+STREAMS: dict[str, Answer] = {
+    "chunked": Hold(chunked(EVENT, end=False)),
+    "until_it_closes": Hold(OK + b"\r\n" + EVENT),
+    "with_a_length": Hold(OK + b"Content-Length: 100000\r\n\r\n" + EVENT),
+    "gzip": Hold(OK + b"Content-Encoding: gzip\r\n\r\n" + _gzipped(EVENT)),
+    "one_big_chunk": Hold(CHUNKED + b"fffff\r\n" + EVENT),
+}
+
+
+def server_of(stream: Answer) -> Callable[[str], Answer]:
+    def answer(line: str) -> Answer:
+        if "/system/packages" in line:
+            packages = b'{"packages": [{"name": "@mastra/core", "version": "1.71.0"}]}'
+            return http(200, packages, Connection="close")
+        if "/observe" in line:
+            return stream
+        return RECORD
+
+    return answer
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
+def test_a_stream_delivers_what_has_come(stream: Answer) -> None:
+    with (
+        StandIn(stream) as host,
+        requests.get(host.url, stream=True, timeout=10) as answer,
+    ):
+        assert next(pieces(answer)) == EVENT
+
+
+@pytest.mark.parametrize("kind", ["huge_chunk", "huger_chunk", "no_number"])
+def test_a_stream_of_malformed_chunks(kind: str) -> None:
+    retry = RetryPolicy(seconds=0, first_wait=0.01)
+    with StandIn(server_of(MALFORMED[kind])) as host, MastraClient(host.url, retry=retry) as client:
+        events = client.get_workflow("w").run("r").watch()
+        with pytest.raises(ConnectionFailedError):
+            list(events)
