@@ -38,9 +38,39 @@ def decode(text: str | bytes) -> Any:
         ValueError: it is no JSON, or nested deeper than can be parsed.
     """
     try:
-        return storable(json.loads(text))
+        value = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+    # Going through every value takes several times as long as parsing; it is seldom needed.
+    return storable(value) if _may_be_odd(text) or not _is_flat(value) else value
+
+
+def _may_be_odd(text: str | bytes) -> bool:
+    """Whether JSON may hold texts or numbers that `storable` replaces."""
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    return any(mark in raw for mark in _ODD_MARKS) or _LARGE_NUMBER.search(raw) is not None
+
+
+_ODD_MARKS = (b"\\u0000", b"\\ud", b"\\uD", b"\xed", b"\0", b"NaN", b"Infinity")
+"""Escapes of NUL and surrogates, the first byte of an encoded one, and of UTF-16 and UTF-32."""
+
+_LARGE_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether data is nested no deeper than it may be."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            part
+            for each in level
+            if type(each) is dict or type(each) is list
+            for part in (each.values() if type(each) is dict else each)
+            if type(part) is dict or type(part) is list
+        ]
+        if not level:
+            return True
+    return False
 
 
 def storable(value: Any) -> Any:

@@ -63,6 +63,28 @@ def test_deep_data_is_cut_visibly() -> None:
         decode("[" * 200_000)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'["\ud83d"]',
+        r'["\uD83D\uDE00"]',
+        r'{"\u0000": 1}',
+        "[1e400, 1E+999]",
+        "[9223372036854775808]",
+        "[-Infinity]",
+        '["\ud800"]',
+        "[" * 250 + "1e5" + "]" * 250,
+        '{"a": [1.5e300, 1e-400, "é 😀", 9223372036854775807]}',
+    ],
+)
+def test_what_is_decoded_is_storable(text: str) -> None:
+    assert decode(text) == storable(json.loads(text))
+    raw = text.encode(errors="surrogatepass")
+    assert decode(raw) == storable(json.loads(raw))
+    for coding in ("utf-16", "utf-32-be"):
+        assert decode(text.encode(coding, errors="surrogatepass")) == decode(text)
+
+
 def test_the_time_grows_with_the_size() -> None:
     value = [{"name\0": "text é", "n": number} for number in range(200_000)]
     began = time.process_time()
