@@ -56,8 +56,15 @@ def check(response: Response) -> Response:
             "since a POST would arrive as a GET: give the final address as the base URL."
         )
     kind, hint = _meaning(status, said)
+    if status == 401 and response.headers.get("www-authenticate", "").lower().startswith("basic"):
+        hint = (
+            " A proxy before the server, or the server, asks for basic auth: set user and password."
+        )
     if kind is None:
-        raise BodyTooLargeError(f"The server refused the request's size (413): {said}")
+        raise BodyTooLargeError(
+            f"The server, or a proxy before it, refused the request's size (413): {said}. nginx's "
+            "limit is client_max_body_size."
+        )
     raise kind(
         f"The server answered {status}: {said}{hint}",
         status_code=status,
