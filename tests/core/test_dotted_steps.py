@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,10 @@ def test_names_with_a_graph() -> None:
         ("l",),
         ("l", "a.b"),
     ]
+
+
+def test_steps_are_in_the_order_in_which_they_started() -> None:
+    steps = {"b": {"status": "running", "startedAt": 7}, "cc": {"status": "success"},
+             "ddd": {"status": "success", "startedAt": 3}}  # fmt: skip
+    answer = api.Response(200, {}, json.dumps({"status": "running", "steps": steps}).encode())
+    assert [step.name for step in api.parse_run("w", "r", answer).steps] == ["ddd", "b", "cc"]
