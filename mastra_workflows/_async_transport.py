@@ -204,7 +204,7 @@ class AsyncTransport(OfOneProcess):
                 allow_redirects=False,
                 proxy=self._proxy,
             )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._failure(error) from None
 
     async def _session(self) -> aiohttp.ClientSession:
@@ -276,6 +276,8 @@ class AsyncTransport(OfOneProcess):
                 return _failures.refused(where, error)
             case TimeoutError():
                 return _failures.silent(where)
+            case ValueError():  # only the proxy's address was not checked before
+                return _failures.no_proxy(where)
         return _failures.broken(where, error)
 
 

@@ -280,7 +280,7 @@ class Transport(OfOneProcess):
                 return _failures.no_connection_in_time(where, self.settings.connect_timeout)
             case requests.ReadTimeout():
                 return _failures.silent(where)
-            case requests.exceptions.ProxyError():
+            case requests.exceptions.ProxyError() | requests.exceptions.InvalidURL():
                 return _failures.no_proxy(where)
             case requests.ConnectionError() if "Read timed out" in str(error):
                 return _failures.silent(where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+import traceback
 import zlib
 from collections.abc import Callable
 
@@ -143,3 +144,23 @@ def test_a_stream_of_malformed_chunks(kind: str) -> None:
         events = client.get_workflow("w").run("r").watch()
         with pytest.raises(ConnectionFailedError):
             list(events)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:pa55word@127.0.0.1:port",
+        "http://user:pa55word@127.0.0.1:1",
+        "http://user:pa55word",
+        "http://user:pa55word@[::1",
+    ],
+)
+def test_the_login_of_a_proxy_is_not_repeated(
+    proxy: str, ask: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ConnectionFailedError) as caught:
+        ask("http://mastra.invalid:4111")
+    assert "pa55word" not in "".join(traceback.format_exception(caught.value))
