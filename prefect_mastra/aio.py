@@ -3,7 +3,8 @@
 What each does, takes and raises is told at its twin in `tasks` and `flows`.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
+# `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

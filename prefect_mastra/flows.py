@@ -1,6 +1,7 @@
 """A flow that runs a workflow from its start to its end."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
+# `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
 from datetime import timedelta
 from typing import Any, Literal

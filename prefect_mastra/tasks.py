@@ -7,7 +7,8 @@ Those for one run return its outcome as a dictionary (``run_id``, ``workflow_id`
 The record of a run is kept by its Mastra server, so results are not cached by Prefect too.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
+# `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
 from collections.abc import Mapping, Sequence
 from typing import Any

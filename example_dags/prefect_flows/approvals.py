@@ -9,8 +9,6 @@ Prefect server and the sample server that `make server` starts:
 The same flows run without anybody: give them ``answers``.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from prefect import flow

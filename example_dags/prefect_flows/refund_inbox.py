@@ -5,8 +5,6 @@ of ``refund_question``, which is suspended until somebody resumes it on its page
 form; nothing runs meanwhile.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from prefect import flow

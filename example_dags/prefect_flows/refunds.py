@@ -6,8 +6,6 @@ Mastra server. By hand, against the sample server that `make server` starts:
     MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/refunds.py
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -9,13 +9,17 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
+from prefect import Flow, Task
 from prefect.settings import PREFECT_API_URL
 
 import prefect_mastra
 from prefect_mastra import MastraServer
 
 ROOT = Path(__file__).resolve().parents[2]
+EXPORTED = [getattr(prefect_mastra, name) for name in prefect_mastra.__all__]
+RUNNABLE = [value for value in EXPORTED if isinstance(value, Flow | Task)]
 
 
 def test_it_needs_no_airflow() -> None:
@@ -43,6 +47,34 @@ def test_the_blocks_can_be_registered() -> None:
     )
     for name in ("Mastra Server", "Mastra Workflow"):
         assert name in done.stdout
+
+
+LOADS = """
+import pickle, sys
+from prefect import Flow
+
+pickled, server = pickle.load(sys.stdin.buffer)
+for loaded in pickle.loads(pickled):
+    values = {"server": server, "workflow_id": "orderReport", "run": {}}
+    called = Flow(loaded.fn)
+    wanted = {name: values[name] for name in called.parameters.required}
+    checked = called.validate_parameters(wanted)
+    assert type(checked["server"]) is type(server), checked
+"""
+
+
+def test_a_pickled_flow_or_task_keeps_the_types_of_its_parameters(mastra_1: MastraServer) -> None:
+    """`.serve()`, work pools and task runners in other processes pickle its function by value."""
+    pickled = cloudpickle.dumps(RUNNABLE)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS],
+        input=cloudpickle.dumps((pickled, mastra_1)),
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert len(RUNNABLE) == 12
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_the_example_flow(mastra: MastraServer, monkeypatch: pytest.MonkeyPatch) -> None:
