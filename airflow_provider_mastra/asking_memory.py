@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mastra.identity import clear_generation
-from airflow_provider_mastra.required_action import Notice
+from airflow_provider_mastra.required_action import Notice, Reply
 from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
 from mastra_workflows.models import JSON
 from mastra_workflows.questions import Question
@@ -37,6 +38,10 @@ class Memory:
         """Whether the task instance has shown no form yet, or one that looks just like this."""
         return self._asked.get("look") in (None, notice.look(self._run_id))
 
+    def has_other_form(self, notice: Notice) -> bool:
+        """Whether the form on the page has other fields than this one."""
+        return self._asked.get("fields") not in (None, notice.fields)
+
     def is_shown(self, notice: Notice, shown: Notice) -> bool:
         """Whether the page shows a form, or the one of a run before a clear that looks like it."""
         return shown.look(self._shown_run_id) == notice.look(self._run_id)
@@ -46,6 +51,7 @@ class Memory:
         asked = {
             "key": self._name(question),
             "look": notice.look(self._run_id),
+            "fields": notice.fields,
             "run_id": self._shown_run_id,
         }
         self._set("mastra_asked", asked)
@@ -60,6 +66,27 @@ class Memory:
         """Keep an answer that was given."""
         answers = [*self.answers, answer]
         self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
+
+    def note_undelivered(self, question: Question, reply: Reply) -> None:
+        """Keep what somebody has answered, until the server has got it."""
+        kept = {"run_id": self._run_id, "key": self._name(question), "reply": asdict(reply)}
+        self._set("mastra_undelivered", kept)
+
+    def forget_undelivered(self) -> None:
+        """Note that no answer waits any more."""
+        if self._get("mastra_undelivered"):
+            self._set("mastra_undelivered", {})
+
+    def undelivered_to(self, question: Question) -> Reply | None:
+        """What somebody has answered to a question, and no try could deliver yet."""
+        kept = self._get("mastra_undelivered") or {}
+        return Reply(**kept["reply"]) if kept.get("key") == self._name(question) else None
+
+    @property
+    def undelivered_before(self) -> Reply | None:
+        """What somebody answered to the task's run before a clear, and never arrived."""
+        kept = self._get("mastra_undelivered") or {}
+        return None if kept.get("run_id") in (None, self._run_id) else Reply(**kept["reply"])
 
     @property
     def _shown_run_id(self) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Context, XComArg
+from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
+from airflow_provider_mastra.answering_task import MastraAnsweringTask
 from airflow_provider_mastra.asking_memory import Memory
 from airflow_provider_mastra.failures import without_useless_retries
+from airflow_provider_mastra.following_gates import ADVICE, gate_follows
 from airflow_provider_mastra.required_action import (
     CANCEL,
     Asked,
@@ -21,19 +23,16 @@ from airflow_provider_mastra.required_action import (
     put_up,
 )
 from airflow_provider_mastra.triggers.question import MastraQuestionTrigger
-from airflow_provider_mastra.waiting_task import MastraWaitingTask
 from airflow_provider_mastra.xcoms import escape_keys
 from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
     ConfigurationError,
-    ConnectionFailedError,
     InvalidResumeDataError,
-    NotSuspendedError,
+    MastraError,
     ServerLostError,
-    UnavailableError,
 )
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import as_seconds, require_positive
+from mastra_workflows.policy import as_seconds, is_outage, require_positive
 from mastra_workflows.questions import (
     ASK,
     Answers,
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
 
 
-class MastraAskingTask(MastraWaitingTask):
+class MastraAskingTask(MastraAnsweringTask):
     """The base of the operators that can ask a person what a suspended step wants to know.
 
     With ``on_suspend="ask"`` the task shows a form on Airflow's page of required actions, made of
@@ -161,10 +160,15 @@ class MastraAskingTask(MastraWaitingTask):
         while self.asks and (mine := self._mine(record)):
             by_code = ((question, options.by_code(question)) for question in mine)
             found = next((pair for pair in by_code if pair[1] is not ASK), None)
-            if found is None:
+            if found is not None:
+                self.give_answer(self.current(run), *found, memory, by="code")
+            elif (kept := self._kept_reply(mine, memory)) is not None:
+                question, reply = kept
+                self.log.info("Delivering an answer that an earlier try could not deliver.")
+                self._take(run, Asked.of(question, self.response_timeout), reply, context)
+            else:
                 self._ask_person(mine, memory, context)
                 break
-            self._resume(self.current(run), *found, memory, by="code")
             record = self.wait(run)
         return self.outcome(record, run, context)
 
@@ -187,14 +191,14 @@ class MastraAskingTask(MastraWaitingTask):
 
     def _ask_person(self, left: Sequence[Question], memory: Memory, context: Context) -> None:
         """Ask the first question that is left; return if a gate after this task is to ask it."""
-        gate_follows = _gate_follows(context["task"])
-        if len(left) > 1 and not gate_follows:
+        has_gate = gate_follows(context["task"])
+        if len(left) > 1 and not has_gate:
             names = ", ".join(repr(question.suspension.name) for question in left)
             raise AirflowFailException(
                 f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks several "
                 f"questions at once ({names}), and a task can ask only one. {ADVICE}"
             )
-        waiting = next((one for one in left if memory.has_asked(one)), None)
+        waiting = next((one for one in left if self._is_on_the_page(one, memory)), None)
         has_asked = waiting is not None
         if waiting is None:
             question = left[0]
@@ -203,12 +207,16 @@ class MastraAskingTask(MastraWaitingTask):
             if not memory.may_ask(notice) or not memory.is_shown(
                 notice, put_up(context["ti"].id, notice, self.assigned_users)
             ):
-                if gate_follows:
+                if has_gate:
                     self.log.info("%s, which the next gate will ask for.", question)
                     return
-                raise AirflowFailException(
-                    f"{question}, and this task cannot ask for it: Airflow keeps the form of the "
-                    f"question that the task asked first. {ADVICE}"
+                raise AirflowFailException(self._why_not_asked(question, memory))
+            if (lost := memory.undelivered_before) is not None:
+                self.log.warning(
+                    "The task was cleared before the answer of %s, given at %s to the run before, "
+                    "was delivered. It is asked for again.",
+                    lost,
+                    lost.at,
                 )
             memory.note_asked(question, notice)  # from now on somebody may answer
             self._notify(question, context)
@@ -216,6 +224,33 @@ class MastraAskingTask(MastraWaitingTask):
         where = f"; see {waiting.url}" if waiting.url else ""
         self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
         self._park(Asked.of(waiting, self.response_timeout), context, may_be_answered=has_asked)
+
+    def _kept_reply(
+        self, left: Sequence[Question], memory: Memory
+    ) -> tuple[Question, Reply] | None:
+        for question in left:
+            reply = memory.undelivered_to(question)
+            if reply is not None:
+                return question, reply
+        return None
+
+    def _is_on_the_page(self, question: Question, memory: Memory) -> bool:
+        """Whether the page shows the question as it is now."""
+        return memory.has_asked(question) and not memory.has_other_form(Notice.of(question))
+
+    def _why_not_asked(self, question: Question, memory: Memory) -> str:
+        if not memory.has_asked(question):
+            return (
+                f"{question}, and this task cannot ask for it: Airflow keeps the form of the "
+                f"question that the task asked first. {ADVICE}"
+            )
+        where = f" at {question.url}" if question.url else ""
+        return (
+            f"{question}, but what it takes has changed since it was asked (resume schema). The "
+            "form on the page is the old one: Airflow keeps one form for a task instance, also "
+            f"when it is cleared. Resume or cancel the run{where} or by its API, or run the DAG "
+            f"again. For the next time: {ADVICE}"
+        )
 
     def _remarks(self) -> Iterable[str]:
         """What a person has to know about the time they have."""
@@ -325,8 +360,8 @@ class MastraAskingTask(MastraWaitingTask):
         """
         try:
             record = run.read()
-        except (ConnectionFailedError, UnavailableError, ServerLostError) as error:
-            if waiting.is_late:
+        except MastraError as error:
+            if waiting.is_late or not (is_outage(error) or isinstance(error, ServerLostError)):
                 raise
             self.log.warning("The question is asked on; the server did not answer: %s", error)
             self._park(waiting, context)
@@ -337,6 +372,8 @@ class MastraAskingTask(MastraWaitingTask):
         elif waiting.is_late:
             self.log.info("The time for an answer is over; looking at the form for the last time.")
             self._park(waiting, context, may_be_answered=True)
+        elif _takes_something_else(record, waiting.question):
+            self.log.warning("What the step takes has changed since it was asked for. %s.", record)
         else:
             self.log.info("Nobody has answered yet. %s.", record)
             self._park(waiting, context)
@@ -346,7 +383,7 @@ class MastraAskingTask(MastraWaitingTask):
         self.log.warning("%s. on_response_timeout is %r.", late, self.on_response_timeout)
         if self.on_response_timeout == "answer":
             memory = Memory(context, run.run_id)
-            self._resume(run, question, self.default_answer, memory, by="default")
+            self.give_answer(run, question, self.default_answer, memory, by="default")
             return
         if self.on_response_timeout == "cancel":
             raise AirflowFailException(f"{late}, so the run was cancelled. {run.cancel()}")
@@ -361,79 +398,59 @@ class MastraAskingTask(MastraWaitingTask):
         question = waiting.question
         self.log.info("%s pressed %r at %s.", reply, reply.option, reply.at)
         if reply.option == CANCEL:
-            raise AirflowFailException(f"{reply} has cancelled the run. {run.cancel()}")
+            cancellation = self.deliver(reply, run, lambda current: current.cancel())
+            raise AirflowFailException(f"{reply} has cancelled the run. {cancellation}")
         memory = Memory(context, run.run_id)
         try:
             answer = question.form.answer(reply.values)
-            self._resume(run, question, answer, memory, by="person", user=reply.user, at=reply.at)
-        except InvalidResumeDataError as error:
-            self.log.error("The answer of %s is refused, and asked for again: %s", reply, error)
-            refusal = {"user": reply.user, "at": reply.at, "problems": list(error.problems)}
-            context["ti"].xcom_push(key="refused_answer", value=refusal)
-            put_up(context["ti"].id, Notice.of(question), self.assigned_users)
-            self._notify(question, context, str(error))
-            self._park(waiting, context)
+            memory.note_undelivered(question, reply)
 
-    def _resume(
+            def resume(current: Run) -> None:
+                who: Any = {"by": "person", "user": reply.user, "at": reply.at}
+                self.give_answer(current, question, answer, memory, **who)
+
+            self.deliver(reply, run, resume)
+        except InvalidResumeDataError as error:
+            self._refuse(run, waiting, reply, error, context)
+        memory.forget_undelivered()
+
+    def _refuse(
         self,
         run: Run,
-        question: Question,
-        answer: JSON,
-        memory: Memory,
-        *,
-        by: Literal["person", "code", "default"],
-        user: Mapping[str, str] | None = None,
-        at: str | None = None,
+        waiting: Asked,
+        reply: Reply,
+        error: InvalidResumeDataError,
+        context: Context,
     ) -> None:
-        """Give the run an answer, once; a question that is answered already is let be.
-
-        Raises:
-            InvalidResumeDataError: it does not fit.
-        """
-        at = at or datetime.now(UTC).isoformat()
-        who = {"by": by, "user": dict(user) if user else None, "at": at}
-        try:
-            record = run.answer(
-                question, answer, answered_by=who, is_retry=True, **self.wait_arguments
+        """Say why an answer is refused, and ask again; return if the form is not the right one."""
+        question = waiting.question
+        is_outdated = _takes_something_else(self.current(run).read(), question)
+        refusal = {
+            "user": reply.user,
+            "at": reply.at,
+            "problems": list(error.problems),
+            "form_is_outdated": is_outdated,
+        }
+        context["ti"].xcom_push(key="refused_answer", value=refusal)
+        self._notify(question, context, str(error))
+        if is_outdated:
+            self.log.error(
+                "The answer of %s is refused, since what the step takes has changed since it was "
+                "asked for: %s",
+                reply,
+                error,
             )
-        except NotSuspendedError as error:
-            self.log.warning("The answer came too late and was not sent. %s", error)
             return
-        self.log.info("The step was resumed with the answer of %s. %s", user or by, record)
-        memory.note_answer({"step": question.suspension.name, "answer": answer, **who})
+        self.log.error("The answer of %s is refused, and asked for again: %s", reply, error)
+        Memory(context, run.run_id).forget_undelivered()
+        put_up(context["ti"].id, Notice.of(question), self.assigned_users)
+        self._park(waiting, context)
 
 
-ADVICE = (
-    "Put a gate after it, such as ask_in_turn(task) for questions one after the other or "
-    "ask_each(task) for several at once, of airflow_provider_mastra.gates; or answer it by code "
-    "(answers=…). The run waits, and executes nothing until it is resumed or cancelled."
-)
-
-
-def tasks_behind(value: object) -> frozenset[str]:
-    """The tasks whose output an argument is made of; none if it is just a value or a template."""
-    if not isinstance(value, XComArg):
-        return frozenset()
-    return frozenset(operator.task_id for operator, _ in value.iter_references())
-
-
-def _gate_follows(task: Any) -> bool:
-    """Whether a gate after this task is for the same run, as far as the DAG tells."""
-    followers = [one for one in task.get_flat_relatives(upstream=False) if _is_gate(one)]
-    mine = {task.task_id, *_asked_of(task)}
-    if _is_gate(task) and not _asked_of(task):
-        return bool(followers)
-    return any(mine & _asked_of(one) or not _asked_of(one) for one in followers)
-
-
-def _is_gate(task: Any) -> bool:
-    return bool(getattr(getattr(task, "operator_class", type(task)), "is_gate", False))
-
-
-def _asked_of(task: Any) -> frozenset[str]:
-    """The tasks whose run a gate asks of; none if it was told of the run in another way."""
-    partial: Mapping[str, Any] | None = getattr(task, "partial_kwargs", None)
-    if partial is not None:
-        return tasks_behind(partial.get("run_id"))
-    asked_of: frozenset[str] = getattr(task, "asked_of", frozenset())
-    return asked_of
+def _takes_something_else(record: WorkflowRun, question: Question) -> bool:
+    """Whether the step that asked takes other resume data now than when it asked."""
+    asked = question.suspension
+    return any(
+        now.identity == asked.identity and now.resume_schema != asked.resume_schema
+        for now in record.suspensions
+    )

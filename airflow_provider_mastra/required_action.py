@@ -59,6 +59,11 @@ class Notice:
         body = "\n\n".join([question.body, *remarks])
         return cls(question.subject, body, _params(question.form))
 
+    @property
+    def fields(self) -> str:
+        """A digest of the fields alone."""
+        return hashlib.sha256(json.dumps(self.params, sort_keys=True).encode()).hexdigest()
+
     def look(self, run_id: str) -> str:
         """A digest of what a person sees, but for which run it is about."""
         seen = [self.subject, self.body.replace(run_id, ""), self.params]

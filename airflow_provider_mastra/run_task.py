@@ -134,10 +134,11 @@ class MastraRunTask(BaseOperator):
                     raise
                 self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
             time.sleep(pause)
-            self._reload()
+            self.reload_connection()
             run = self.current(run)
 
-    def _reload(self) -> None:
+    def reload_connection(self) -> None:
+        """Read the connection again, for the next client; a failure is logged only."""
         try:
             if self.hook.reload():
                 self.log.info("The connection %r was edited: using it.", self.mastra_conn_id)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mastra.asking_task import MastraAskingTask, tasks_behind
+from airflow_provider_mastra.asking_task import MastraAskingTask
+from airflow_provider_mastra.following_gates import tasks_behind
 from airflow_provider_mastra.operators.workflow import as_index
 from mastra_workflows import Run
 from mastra_workflows.procedures.resuming import Answer

@@ -1,0 +1,85 @@
+"""What the operators that ask have in common to bring an answer to the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+from airflow_provider_mastra.asking_memory import Memory
+from airflow_provider_mastra.outages import PAUSE_SECONDS, Outage
+from airflow_provider_mastra.required_action import Reply
+from airflow_provider_mastra.waiting_task import MastraWaitingTask
+from mastra_workflows import Run
+from mastra_workflows.errors import (
+    ApiError,
+    MastraError,
+    NotSuspendedError,
+    ServerLostError,
+)
+from mastra_workflows.models import JSON
+from mastra_workflows.questions import Question
+
+T = TypeVar("T")
+
+
+class MastraAnsweringTask(MastraWaitingTask):
+    """The base of the operators that resume a run with what a person, or code, has answered."""
+
+    def deliver(self, reply: Reply, run: Run, act: Callable[[Run], T]) -> T:
+        """Do what a person wants; while the server is unavailable, try again.
+
+        Raises:
+            ServerLostError: it was for longer than the ``outage_timeout``.
+        """
+        patience = self.wait_arguments["outage_timeout"]
+        outage = Outage(patience)
+        while True:
+            try:
+                return act(self.current(run))
+            except MastraError as error:
+                if type(error) is ApiError and error.status_code < 500:
+                    raise  # the server itself refuses it
+                pause = outage.pause_after(error)
+                if pause is None:
+                    if not outage.seconds:
+                        raise
+                    raise ServerLostError(
+                        f"The answer of {reply} was not delivered: the server was unavailable for "
+                        f"{outage.seconds:.0f} s. {error} Run {run.run_id!r} of workflow "
+                        f"{run.workflow_id!r} is still suspended. A retry of this task delivers "
+                        "the answer; clearing it cancels the run and asks again."
+                    ) from error
+                what = "The answer of %s is not delivered yet (%s). Trying for up to %g s."
+                self.log.warning(what, reply, error, patience)
+            time.sleep(pause or PAUSE_SECONDS)
+            self.reload_connection()
+
+    def give_answer(
+        self,
+        run: Run,
+        question: Question,
+        answer: JSON,
+        memory: Memory,
+        *,
+        by: Literal["person", "code", "default"],
+        user: Mapping[str, str] | None = None,
+        at: str | None = None,
+    ) -> None:
+        """Give the run an answer, once; a question that is answered already is let be.
+
+        Raises:
+            InvalidResumeDataError: it does not fit.
+        """
+        at = at or datetime.now(UTC).isoformat()
+        who = {"by": by, "user": dict(user) if user else None, "at": at}
+        try:
+            record = run.answer(
+                question, answer, answered_by=who, is_retry=True, **self.wait_arguments
+            )
+        except NotSuspendedError as error:
+            self.log.warning("The answer came too late and was not sent. %s", error)
+            return
+        self.log.info("The step was resumed with the answer of %s. %s", user or by, record)
+        memory.note_answer({"step": question.suspension.name, "answer": answer, **who})

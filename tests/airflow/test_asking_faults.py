@@ -1,0 +1,153 @@
+"""A person answers while something changes: a redeploy, an outage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra import outages
+from airflow_provider_mastra.gates import ask_in_turn
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.required_action import CAN_PARK
+from mastra_workflows import MastraClient
+from scripts.processes import free_port
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import STUDIO, Connect, RunDag
+from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Form, Person
+from tests.conftest import ODD_WORKFLOWS
+
+pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
+People = Callable[..., Person]
+RELEASE = "ODD_WORKFLOWS_RELEASE"
+
+
+@pytest.fixture(params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def own(
+    request: pytest.FixtureRequest, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SampleServer]:
+    """A server that the test may redeploy and kill."""
+    monkeypatch.setenv(RELEASE, "1")
+    port = free_port()  # one that nobody takes while the server is away
+    with SampleServer(request.param, workflows=ODD_WORKFLOWS, port=port) as server:
+        connect(server.url, studio_url=STUDIO)
+        yield server
+
+
+def asking(**options: Any) -> MastraRunWorkflowOperator:
+    arguments = {"workflow_id": "released", "input_data": {}, "on_suspend": "ask", **options}
+    return MastraRunWorkflowOperator(task_id="ask", **arguments)
+
+
+def answer_after_redeploy(
+    server: SampleServer, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Form], Any]:
+    def answer(form: Form) -> Any:
+        monkeypatch.setenv(RELEASE, "2")
+        server.restart()
+        return form.press(RESUME, approved=True)
+
+    return answer
+
+
+def test_a_redeploy_changes_what_the_step_takes(
+    own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer to the old form can fit: the task says so, and what to do."""
+    with DAG("redeployed", schedule=None) as dag:
+        asking(retries=2)
+    with people(answer_after_redeploy(own, monkeypatch)) as ann:
+        result = run_dag(dag)
+
+    assert len(ann.forms) == 1
+    assert (result.task_state("ask"), result.tries("ask")) == ("failed", 1)
+    assert "what it takes has changed since it was asked (resume schema)" in result.log
+    assert "Resume or cancel the run at http://studio.example" in result.log
+    refused = result.xcom("ask", "refused_answer")
+    assert refused["form_is_outdated"] is True
+    assert any("verdict" in problem for problem in refused["problems"])
+    with MastraClient(own.url) as client:
+        run = client.get_workflow("released").run(result.xcom("ask", "run_id"))
+        assert run.read().is_suspended
+
+
+def test_a_gate_asks_with_the_new_form(
+    own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DAG("redeployed_gate", schedule=None) as dag:
+        ask_in_turn(asking(), most=1)
+    with people(answer_after_redeploy(own, monkeypatch), {"verdict": "yes"}) as ann:
+        result = run_dag(dag)
+
+    assert [list(form.params) for form in ann.forms] == [["approved"], ["verdict"]]
+    assert result.state == "success"
+    assert result.xcom("ask_questions.question_1")["result"] == {"verdict": "yes"}
+
+
+def test_an_answer_waits_for_the_server(
+    own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is away for longer than a request is repeated for."""
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.5)
+    starters = []
+
+    def answer(form: Form) -> Any:
+        own.kill()
+        status = form.press(RESUME, approved=True)
+        starters.append(threading.Timer(28, own.start))
+        starters[0].start()
+        return status
+
+    with DAG("away", schedule=None) as dag:
+        asking(retries=0)
+    with people(answer):
+        result = run_dag(dag)
+    starters[0].join()
+
+    assert result.xcom("ask")["result"] == {"approved": True}
+    assert "is not delivered yet" in result.log
+    assert "The step was resumed with the answer of" in result.log
+
+
+def test_an_answer_that_is_not_delivered(
+    own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says so; and a retry, which finds the server again, delivers it."""
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.5)
+    tried = threading.Event()
+
+    class Watched(MastraRunWorkflowOperator):
+        def execute(self, context: Any) -> Any:
+            if context["ti"].try_number > 1 and not own.running:
+                own.start()
+            return super().execute(context)
+
+    def answer(form: Form) -> Any:
+        own.kill()
+        tried.set()
+        return form.press(RESUME, approved=True)
+
+    with DAG("not_delivered", schedule=None) as dag:
+        Watched(
+            task_id="ask",
+            workflow_id="released",
+            input_data={},
+            on_suspend="ask",
+            outage_timeout=2,
+            retries=1,
+            retry_delay=0.1,
+        )
+    began = time.monotonic()
+    with people(answer):
+        result = run_dag(dag)
+
+    assert tried.is_set()
+    assert "The answer of ann was not delivered" in result.log
+    assert "A retry of this task delivers the answer" in result.log
+    assert result.xcom("ask")["result"] == {"approved": True}
+    assert result.tries("ask") == 2
+    assert time.monotonic() - began < 250
