@@ -14,6 +14,13 @@ from mastra_workflows.api._answers import (
     parse_workflows,
     server_message,
 )
+from mastra_workflows.api._features import (
+    Feature,
+    detect,
+    detect_exact_start,
+    parse_detection,
+    parse_exact_start,
+)
 from mastra_workflows.api._names import step_paths
 from mastra_workflows.api._records import parse_run, parse_runs, step_of
 from mastra_workflows.api._requests import (
@@ -47,6 +54,7 @@ from mastra_workflows.api._requests import (
 
 __all__ = [
     "NO_HISTORY",
+    "Feature",
     "Generation",
     "Request",
     "Response",
@@ -58,12 +66,16 @@ __all__ = [
     "check",
     "create_run",
     "delete",
+    "detect",
+    "detect_exact_start",
     "encode_json",
     "is_success",
     "list_runs",
     "list_workflows",
     "observe",
     "parse_details",
+    "parse_detection",
+    "parse_exact_start",
     "parse_json",
     "parse_object",
     "parse_run",

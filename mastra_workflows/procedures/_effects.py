@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
 
-from mastra_workflows.api import Generation, Request, Response, check
+from mastra_workflows.api import Feature, Generation, Request, Response, check
 from mastra_workflows.errors import UnknownRunError, UnknownWorkflowError
 from mastra_workflows.models import Event, WorkflowDetails
 from mastra_workflows.policy import RetryPolicy, is_outage, is_process_gone, is_transient
@@ -138,6 +138,9 @@ class Known:
         generation: found out at the first call that needs it, and anew when the server does not
             know the way in which it is asked for a run.
         version: of ``@mastra/core``, where the server tells.
+        features: what a server that does not tell its version was found to have, with the time of
+            the answer; None where the answer showed nothing.
+        starts_once: whether it was found to execute a run once that is started several times.
         details: workflows by key, with the time they were read at.
         under_way: when a stream has shown a run, by workflow and id, to execute that nobody has
             waited for since: the first look at it can be saved.
@@ -152,6 +155,8 @@ class Known:
 
     generation: Generation | None = None
     version: tuple[int, ...] | None = None
+    features: dict[Feature, tuple[bool | None, float]] = field(default_factory=dict)
+    starts_once: bool = False
     details: dict[str, tuple[float, WorkflowDetails]] = field(default_factory=dict)
     under_way: dict[tuple[str, str], float] = field(default_factory=dict)
     bytes_left: tuple[float, float] = (0.0, -inf)

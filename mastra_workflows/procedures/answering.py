@@ -45,7 +45,7 @@ def answer(
         As `resume` and `wait`.
     """
     suspension = question.suspension
-    chooses = yield from chooses_items(server)
+    chooses = suspension.for_each_index is not None and (yield from chooses_items(server))
     context = {f"answeredBy.{suspension.name}": answered_by} if answered_by else None
     meant = Answer(
         step=suspension.step,

@@ -29,12 +29,11 @@ def new_questions(
         now: the time, aware; that of `Memory`.
     """
     rows, memory = yield from _suspended_runs(server, workflow_id, memory, options, now)
-    chooses = yield from chooses_items(server)
-    listed = {
-        item.key: item
-        for row in rows
-        for item in (questions(row) if chooses else first_of_each_step(questions(row)))
-    }
+    by_row = [questions(row) for row in rows]
+    has_items = any(item.suspension.for_each_index is not None for row in by_row for item in row)
+    if has_items and not (yield from chooses_items(server)):
+        by_row = [tuple(first_of_each_step(row)) for row in by_row]
+    listed = {item.key: item for row in by_row for item in row}
     memory = memory.keep(listed, now)
     again = None if options.repeat_after is None else timedelta(seconds=options.repeat_after)
     by_run: dict[str, list[Question]] = {}

@@ -13,16 +13,15 @@ from collections.abc import Callable
 from math import inf
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation
+from mastra_workflows.api import Feature, Generation
 from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, NotMastraError
 from mastra_workflows.models import Event
 from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server, Sleep
+from mastra_workflows.procedures.features import supports
 from mastra_workflows.procedures.reading import generation
 from mastra_workflows.stream import OUTPUT, Once
 
 log = logging.getLogger(__name__)
-
-OBSERVE_SINCE = (1, 30)
 
 NEARLY = 0.99
 """A timer may go off a little before its time."""
@@ -129,7 +128,10 @@ class Observer:
             return stops
 
         which = yield from generation(self._server)
-        if not _tells_every_end(which, self._server.known.version):
+        # Seen so on 1.71; `/observe` has its present form since 1.30. A stream of 0.24 never tells
+        # that its run was cancelled. One that may not be relied on to tell of the end is listened
+        # to for no longer than polling would wait.
+        if not (yield from supports(self._server, Feature.OBSERVE_OFFSET)):
             within = min(seconds, within)
         request = api.watch(self._workflow_id, self._run_id, which, offset=api.NO_HISTORY)
         self._listens_since = self._server.clock()
@@ -224,13 +226,3 @@ class Observer:
         if text != self._mode:
             self._mode = text
             log.info(text, self._run_id)
-
-
-def _tells_every_end(which: Generation, version: tuple[int, ...] | None) -> bool:
-    """Whether a stream that has said something may be relied on to tell of the end.
-
-    Seen so on 1.71; `/observe` has its present form since 1.30. A stream of 0.24 never tells that
-    its run was cancelled. Where it may not be relied on, it is listened to for no longer than
-    polling would wait.
-    """
-    return which is Generation.V1 and (version is None or version >= OBSERVE_SINCE)

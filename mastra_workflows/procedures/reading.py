@@ -49,6 +49,8 @@ def _ask_generation(server: Server) -> Procedure[Generation]:
     response: Response = yield server.ask(api.system_packages())
     which, version = api.parse_server(response)
     server.known.generation, server.known.version = which, version
+    server.known.features.clear()
+    server.known.starts_once = which is Generation.V1
     return which
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Request, ResumeOptions
+from mastra_workflows.api import Feature, Request, ResumeOptions
 from mastra_workflows.errors import (
     ApiError,
     ConfigurationError,
@@ -33,7 +33,8 @@ from mastra_workflows.procedures._effects import (
     send,
     through_outage,
 )
-from mastra_workflows.procedures.reading import details, generation, read_run, until
+from mastra_workflows.procedures.features import supports
+from mastra_workflows.procedures.reading import details, read_run, until
 from mastra_workflows.procedures.starting import error_text, hear_execution, reasons
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import check
@@ -44,8 +45,9 @@ log = logging.getLogger(__name__)
 TOO_LATE = "not suspended"
 """In a server's words when somebody else has resumed the step since it was looked at."""
 
-FOREACH_SINCE = (1, 26)
-"""Servers before this one ignore ``forEachIndex`` and give the answer to every item that waits."""
+FEATURE_AGE = 60.0
+"""Seconds after which a server is asked anew whether it can choose an item: one that was replaced
+by an older one ignores ``forEachIndex`` and gives the answer to every item that waits."""
 
 
 class AnswerArguments(TypedDict, total=False):
@@ -183,7 +185,8 @@ def resume_request(
 def _prepare(
     server: Server, run: WorkflowRun, answer: Answer
 ) -> Procedure[tuple[Suspension, ResumeOptions]]:
-    chooses = yield from chooses_items(server)
+    has_items = any(item.for_each_index is not None for item in run.suspensions)
+    chooses = has_items and (yield from chooses_items(server))
     meant = pick(run, answer, chooses_items=chooses)
     if server.check_data:
         yield from _check_data(server, run, meant, answer.resume_data)
@@ -197,9 +200,7 @@ def _prepare(
 
 def chooses_items(server: Server) -> Procedure[bool]:
     """Whether the server can resume one of several items of a ``foreach``."""
-    which = yield from generation(server)
-    version = server.known.version
-    return which is Generation.V1 and (version is None or version >= FOREACH_SINCE)
+    return (yield from supports(server, Feature.FOREACH_INDEX, max_age=FEATURE_AGE))
 
 
 def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension:

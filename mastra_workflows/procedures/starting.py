@@ -37,6 +37,7 @@ from mastra_workflows.procedures.comparing import (
     check_choices,
     check_input_matches,
 )
+from mastra_workflows.procedures.features import check_starts_once
 from mastra_workflows.procedures.reading import (
     DETAILS_AGE,
     about_workflow,
@@ -87,11 +88,13 @@ def ensure_started(
     Raises:
         RunMismatchError: it was started with other input, with ``on_other_input="fail"``.
         InvalidInputError: the input is not what the workflow takes.
+        UnsupportedError: the server is older than 0.17, and may execute it twice.
         RunNotStartedError: the server refused the run, or showed no sign that it executes.
     """
     check_choices(on_other_input)
     found = yield from _find_started(server, workflow_id, run_id)
     if found is None:
+        yield from check_starts_once(server)
         yield from check_input(server, workflow_id, options)
         receipt = yield from _start(server, workflow_id, run_id, options)
         found = receipt.found
@@ -322,6 +325,7 @@ def _prepare(
             "ensure_started() attaches to it; another run id starts another run.",
             found,
         )
+    yield from check_starts_once(server)
     doubtful = yield from check_input(server, workflow_id, options)
     if create and found is None:
         yield from create_run(server, workflow_id, run_id, options.resource_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from mastra_workflows.api import Request, Response
+from mastra_workflows.api._features import NO_WORKFLOW
 from mastra_workflows.errors import ConnectionFailedError
 from mastra_workflows.policy import RetryPolicy
 from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Server, Sleep
@@ -65,6 +67,19 @@ class Route:
         return scripted
 
 
+def all_features(request: Request) -> Response:
+    """What a server that has every feature answers to the detection of one."""
+    if request.path.endswith("/resume-stream"):
+        return Response(200, {}, b"")
+    name = "offset" if "offset" in request.query else "forEachIndex"
+    return Response(400, {}, json.dumps({"issues": [{"field": name}]}).encode())
+
+
+def no_features(request: Request) -> Response:
+    """What one answers that has none of them."""
+    return Response(404, {"content-type": "application/json"}, b'{"error": "Workflow not found"}')
+
+
 @dataclass
 class World:
     """A server of one generation, and the time."""
@@ -75,6 +90,7 @@ class World:
     check_data: bool = True
     now: float = 1000.0
     sleeps: list[float] = field(default_factory=list)
+    features: Callable[[Request], Response] = all_features
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -138,6 +154,8 @@ class World:
                 self.sleeps.append(seconds)
                 self.now += max(seconds, 1e-6)  # a clock moves with the shortest sleep
                 return None
+            case Send(request, _) if NO_WORKFLOW in request.path:
+                return self.features(request)
             case Send(request, within):
                 return self._answer(request, within)
             case Listen():

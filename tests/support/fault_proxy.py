@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from mastra_workflows.api._features import NO_WORKFLOW
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
 
 CHUNK = 65_536
@@ -60,6 +61,11 @@ class _Rule:
     nth: int | None
     when: Callable[[], bool]
     matches: int = 0
+
+    @property
+    def is_general(self) -> bool:
+        """Whether it is about every path."""
+        return not self.path.pattern
 
     def applies(self, method: str, path: str) -> bool:
         if self.method not in ("", method) or not self.path.search(path) or not self.when():
@@ -103,6 +109,7 @@ class FaultProxy:
         self._lock = threading.RLock()  # a rule's own question may look at what was seen
         self._rules: list[_Rule] = []
         self._seen: list[Seen] = []
+        self._detections: list[Seen] = []
         self._port = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,9 +125,15 @@ class FaultProxy:
 
     @property
     def seen(self) -> tuple[Seen, ...]:
-        """Every request so far."""
+        """Every request so far, but for `detections`."""
         with self._lock:
             return tuple(self._seen)
+
+    @property
+    def detections(self) -> tuple[Seen, ...]:
+        """The requests that detect a feature of the server; only rules for every path meet them."""
+        with self._lock:
+            return tuple(self._detections)
 
     def on(
         self,
@@ -215,11 +228,17 @@ class FaultProxy:
 
     def _note(self, request: _Request) -> Fault | None:
         path, _, query = request.target.partition("?")
+        detects = NO_WORKFLOW in path
         with self._lock:
-            rules = (rule for rule in self._rules if rule.applies(request.method, path))
+            rules = (
+                rule
+                for rule in self._rules
+                if (rule.is_general or not detects) and rule.applies(request.method, path)
+            )
             rule = next(rules, None)
             fault = None if rule is None else rule.fault
-            self._seen.append(Seen(request.method, path, query, request.body, fault))
+            seen = self._detections if detects else self._seen
+            seen.append(Seen(request.method, path, query, request.body, fault))
         return fault
 
     async def _pass(
