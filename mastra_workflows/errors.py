@@ -162,6 +162,14 @@ class RunNotStartedError(MastraError):
     """The server did not execute the run: it refused it, or left it ``pending``."""
 
 
+class RunNotStoredError(MastraError):
+    """The run was executed, but the server keeps no record of it: its result cannot be known.
+
+    The workflow has ``shouldPersistSnapshot: () => false``, or the server has no storage. Starting
+    the run again would execute it again.
+    """
+
+
 class RunAlreadyStartedError(RunError):
     """The run was started before. Starting it again would execute it a second time."""
 
@@ -218,6 +226,7 @@ FINAL: tuple[type[MastraError], ...] = (
     InvalidDataError,
     RunCanceledError,
     RunMismatchError,
+    RunNotStoredError,
     RunSuspendedError,
     # A server without storage forgets a run when it ends: another try would start it again.
     UnknownRunError,

@@ -144,7 +144,8 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
     except UnknownRunError as error:
         raise UnknownRunError(
             f"The server has no run {run_id!r} of workflow {workflow_id!r}. A server without "
-            "storage forgets runs when they end; a run id is only known within its workflow.",
+            "storage forgets runs when they end, and a workflow with shouldPersistSnapshot may "
+            "store none; a run id is only known within its workflow.",
             status_code=error.status_code,
             server_message=error.server_message,
         ) from error

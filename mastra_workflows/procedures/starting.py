@@ -133,10 +133,11 @@ def _start_by_stream(
     if heard.response.status_code == 409:  # from 1.57 on: somebody else's run has ended meanwhile
         return Receipt(run_id, (yield from find_run(server, workflow_id, run_id)))
     api.check(heard.response)
-    if heard.last is not None and shows_execution(heard.last) and not heard.last.is_end:
+    refused = bool(error_text(heard.last))
+    # An end without an error is that of a short run, also if no record of it is stored.
+    if heard.last is not None and shows_execution(heard.last) and not refused:
         server.known.note_under_way(workflow_id, run_id, server.clock())
         return Receipt(run_id, None)
-    refused = bool(error_text(heard.last))
     run = yield from until(server, workflow_id, run_id, lambda run: refused or _left_pending(run))
     if run is None or run.is_pending:
         raise _not_started(workflow_id, run_id, heard.last, server.start_timeout)

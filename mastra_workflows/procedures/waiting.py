@@ -17,6 +17,7 @@ from mastra_workflows.errors import (
     ConnectionFailedError,
     MastraError,
     RunNotStartedError,
+    RunNotStoredError,
     RunSuspendedError,
     ServerLostError,
     UnavailableError,
@@ -140,6 +141,7 @@ def wait(
         RunStalledError: see ``on_stall``.
         ServerLostError: the server was unavailable for longer than ``outage_timeout``.
         UnknownRunError: the server has no such run, or has it no longer.
+        RunNotStoredError: the run was started just now, but the server keeps no record of it.
     """
     began = server.clock()
     patient = server.patient(options.outage_timeout).lasting(is_run_known=options.is_known)
@@ -162,10 +164,11 @@ def wait(
     asked = patient
     last: WorkflowRun | None = None
     known = server.known
+    was_started = known.take_under_way(workflow_id, run_id, began)
     executes = saves_a_look = (
         options.observe
         and options.timeout != 0
-        and known.take_under_way(workflow_id, run_id, began)
+        and was_started
         and known.generation is Generation.V1  # 0.x does not tell what has happened already
     )
 
@@ -198,6 +201,8 @@ def wait(
         if options.on_look is not None:
             options.on_look(run)
         if run.is_pending and server.clock() - began >= server.start_timeout:
+            if was_started:
+                raise _not_stored(workflow_id, run_id)
             raise RunNotStartedError(
                 f"{run} and was not started within {server.start_timeout:g} s. Nothing executes; "
                 "starting it with the same run id is safe. A 1.x server leaves a run like this "
@@ -217,6 +222,9 @@ def wait(
     try:
         run = yield from repeat(server, options.poll.retrying(goes_on), look, rest)
     except MastraError as error:
+        never_read = last is None or last.is_pending
+        if isinstance(error, UnknownRunError) and was_started and never_read:
+            raise _not_stored(workflow_id, run_id) from error
         if isinstance(error, ConnectionFailedError | UnavailableError) or asked.may_pass(error):
             raise _lost(workflow_id, run_id, last, error, patience) from error
         if isinstance(error, BodyTooLargeError) and last is not None:
@@ -265,6 +273,15 @@ def _read(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRu
             if now == began:
                 log.warning("Run %r is not on the server any more; asking again.", run_id)
         yield Sleep(min(1.0, within))
+
+
+def _not_stored(workflow_id: str, run_id: str) -> RunNotStoredError:
+    return RunNotStoredError(
+        f"Run {run_id!r} of workflow {workflow_id!r} was started and executes, or has ended, but "
+        "the server keeps no record of it, so its result cannot be known. Does the workflow set "
+        "shouldPersistSnapshot, or has the server no storage? Let it store its runs. Starting the "
+        "run again would execute it again."
+    )
 
 
 def _lost(

@@ -119,5 +119,25 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddEnd, released, reserved };
+  // Its runs leave no record.
+  const unstored = createWorkflow({
+    id: 'unstored',
+    inputSchema: any,
+    outputSchema: any,
+    options: { shouldPersistSnapshot: () => false },
+  })
+    .then(
+      createStep({
+        id: 'work',
+        inputSchema: any,
+        outputSchema: any,
+        execute: async ({ inputData }) => {
+          await sleep(inputData.seconds * 1000);
+          return { done: true };
+        },
+      }),
+    )
+    .commit();
+
+  return { templates, oddEnd, released, reserved, unstored };
 }

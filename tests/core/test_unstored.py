@@ -1,0 +1,50 @@
+"""Runs of a workflow that stores no snapshots: executed once, and said so."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.errors import FINAL, RunNotStoredError, UnknownRunError
+from scripts.sample_server import SampleServer
+
+
+@pytest.mark.parametrize("seconds", [0, 1.5])
+def test_a_run_without_a_record_is_an_error_that_no_retry_helps(
+    odd_server: SampleServer, key: str, seconds: float
+) -> None:
+    with MastraClient(odd_server.url) as client:
+        workflow = client.get_workflow("unstored")
+        workflow.attach_or_start(key, input_data={"seconds": seconds})
+        with pytest.raises(RunNotStoredError, match="shouldPersistSnapshot") as caught:
+            workflow.run(key).wait(max_poll_interval=0.5, outage_timeout=2)
+        assert isinstance(caught.value, FINAL)
+        assert f"Run '{key}' of workflow 'unstored' was started" in str(caught.value)
+        with pytest.raises(UnknownRunError, match="shouldPersistSnapshot"):
+            workflow.run(key).wait()
+
+
+async def test_the_async_client_says_the_same(odd_server: SampleServer, key: str) -> None:
+    async with AsyncMastraClient(odd_server.url) as client:
+        workflow = client.get_workflow("unstored")
+        await workflow.attach_or_start(key, input_data={"seconds": 0})
+        with pytest.raises(RunNotStoredError):
+            await workflow.run(key).wait()
+
+
+def test_a_long_run_without_a_record_is_not_taken_for_one_that_was_not_started(
+    odd_server: SampleServer, key: str
+) -> None:
+    """1.x shows such a run as pending while it executes."""
+    if odd_server.generation == "0":
+        pytest.skip("0.x shows nothing of it")
+    with MastraClient(odd_server.url, start_timeout=1) as client:
+        workflow = client.get_workflow("unstored")
+        workflow.attach_or_start(key, input_data={"seconds": 30})
+        began = time.monotonic()
+        with pytest.raises(RunNotStoredError, match="would execute it again"):
+            workflow.run(key).wait(observe=False)
+        assert time.monotonic() - began < 25
