@@ -17,7 +17,7 @@ from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Delay
-from tests.support.nginx import Nginx, ensure_nginx
+from tests.support.nginx import GZIP, Nginx, ensure_nginx
 
 WAITING_WORKFLOWS = Path(__file__).parents[1] / "support" / "waiting_workflows.mjs"
 
@@ -35,12 +35,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 @pytest.fixture(scope="module")
 def buffered(server: SampleServer) -> Iterator[str]:
-    """The address of an nginx with its defaults, before the server."""
+    """The address of an nginx that compresses, and so holds back what a stream says."""
     try:
         ensure_nginx()
     except ServiceError as error:
         pytest.skip(str(error))
-    with Nginx(server.url) as nginx:
+    with Nginx(server.url, settings=GZIP) as nginx:
         yield nginx.url
 
 
