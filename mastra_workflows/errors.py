@@ -13,6 +13,7 @@ from mastra_workflows.text import safe_text
 
 if TYPE_CHECKING:
     from mastra_workflows.models import Suspension, WorkflowRun
+    from mastra_workflows.questions import Question
 
 
 MAX_MESSAGE = 4_000
@@ -67,6 +68,10 @@ class ConnectionFailedError(MastraError):
 
 class ServerLostError(MastraError):
     """While waiting, the server was unavailable for longer than was allowed; the run may go on."""
+
+
+class AnswerLostError(ServerLostError):
+    """A step was resumed, and the server was unavailable before it showed whether that worked."""
 
 
 class BodyTooLargeError(MastraError):
@@ -145,6 +150,18 @@ class InvalidInputError(InvalidDataError):
 
 class InvalidResumeDataError(InvalidDataError):
     """The resume data is not what the step takes; the step is still suspended."""
+
+
+class ResumeSchemaChangedError(InvalidResumeDataError):
+    """The resume data fits the schema that the step asked with, but not the one that it has now.
+
+    Attributes:
+        question: what the step asks now; its form is the one to answer.
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[str], question: Question) -> None:
+        super().__init__(message, problems=problems)
+        self.question = question
 
 
 # -- runs ---------------------------------------------------------------------------------------

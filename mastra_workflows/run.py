@@ -232,7 +232,8 @@ class Run(OfOneProcess):
             answered_by: who answered, a name or an object: kept in the run's request context as
                 ``answeredBy.<step>``.
             is_retry: whether an earlier try may have given this answer.
-            **waiting: how to wait for other branches; see `WaitArguments`.
+            **waiting: how to wait for other branches, and for how long the server may be
+                unavailable (``outage_timeout``); see `WaitArguments`.
 
         Returns:
             The record of the run, once the question is gone from it.
@@ -241,6 +242,10 @@ class Run(OfOneProcess):
             NotSuspendedError: the question is not open any more: somebody else has answered it, or
                 the run is over. Its ``run`` says how the run stands.
             InvalidResumeDataError: the data does not fit; the step still waits.
+            ResumeSchemaChangedError: likewise, since the step asks for something else now; the
+                error's ``question`` is the one to ask.
+            ServerLostError: the server was unavailable for too long, and the answer was not
+                delivered. `AnswerLostError`: the server has not shown whether it was.
             ResumeRefusedError: the server did not take it.
         """
         return self._transport.run(

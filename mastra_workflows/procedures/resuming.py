@@ -16,10 +16,12 @@ from typing import TypedDict
 from mastra_workflows import api
 from mastra_workflows.api import Feature, Request, ResumeOptions
 from mastra_workflows.errors import (
+    AnswerLostError,
     ApiError,
     ConfigurationError,
     ConnectionFailedError,
     InvalidResumeDataError,
+    MastraError,
     NotSuspendedError,
     ResumeRefusedError,
     UnavailableError,
@@ -129,23 +131,47 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
     request = api.resume_stream(workflow_id, run_id, options)
 
     first = True
+    was_sent = False
 
-    def attempt() -> Procedure[WorkflowRun]:
-        nonlocal first
+    def attempt() -> Procedure[WorkflowRun | ApiError]:
+        nonlocal first, was_sent
         if not first:
             # A resume whose answer was lost may have worked: look before trying again.
             run = yield from read_run(server, workflow_id, run_id)
             if not waits_at(run, meant):
                 return run
         first = False
-        heard = yield from hear_execution(server, request)
-        api.check(heard.response)
+        try:
+            heard = yield from hear_execution(server, request)
+        except ConnectionFailedError as error:
+            was_sent = was_sent or error.request_sent
+            raise
+        try:
+            api.check(heard.response)
+        except ApiError as error:
+            if type(error) is not ApiError:
+                was_sent = was_sent or (isinstance(error, UnavailableError) and is_lost(error))
+                raise
+            return error  # Mastra's own refusal: not repeated, whatever the record says then
+        was_sent = True
         run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         if run.is_active:
             server.known.note_under_way(workflow_id, run_id, server.clock())
         return run
 
-    return (yield from through_outage(server, attempt))
+    try:
+        result = yield from through_outage(server, attempt)
+    except MastraError as error:
+        if was_sent and server.is_run_known and server.may_pass(error):
+            raise AnswerLostError(
+                f"Step {meant.name!r} of run {run_id!r} of workflow {workflow_id!r} was resumed, "
+                f"but the server has not shown whether that worked: {error} Trying again reads the "
+                "record first, and does not resume the step twice."
+            ) from error
+        raise
+    if isinstance(result, ApiError):
+        raise result
+    return result
 
 
 def resume_async(

@@ -1,0 +1,127 @@
+"""Answers to questions while servers are away, and after a deploy has changed what is asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.errors import (
+    FINAL,
+    AnswerLostError,
+    InvalidResumeDataError,
+    ResumeSchemaChangedError,
+    ServerLostError,
+)
+from mastra_workflows.questions import Question, questions
+from mastra_workflows.run import Run
+from scripts.sample_server import Generation, SampleServer
+from tests.conftest import ODD_WORKFLOWS
+from tests.core.samples import suspended_refund
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import DropRequest, LoseAnswer, Respond
+
+IMPATIENT = RetryPolicy(seconds=0.5, first_wait=0.05)
+"""Less patient than any outage of these tests is long."""
+
+APPROVED = {"approved": True}
+
+
+@pytest.fixture(params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def own_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server that a test may kill."""
+    generation: Generation = request.param
+    with SampleServer(generation, workflows=ODD_WORKFLOWS) as server:
+        yield server
+
+
+def asked(run: Run) -> Question:
+    (question,) = questions(run.wait(timeout=60))
+    return question
+
+
+def test_an_answer_that_a_deploy_has_made_invalid(
+    own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MastraClient(own_server.url) as client:
+        run = client.get_workflow("released").run(key)
+        run.ensure_started(input_data={})
+        question = asked(run)
+        with pytest.raises(InvalidResumeDataError) as plain:
+            run.answer(question, {"note": "no verdict"})
+        assert not isinstance(plain.value, ResumeSchemaChangedError)
+
+        monkeypatch.setenv("ODD_WORKFLOWS_RELEASE", "2")
+        own_server.restart()
+        with pytest.raises(ResumeSchemaChangedError, match="has changed since it asked") as changed:
+            run.answer(question, APPROVED)
+        now = changed.value.question
+        assert now.key == question.key
+        assert "the step asks for something else" in changed.value.problems[-1]
+        assert now.suspension.resume_schema != question.suspension.resume_schema
+        run.answer(now, {"verdict": "yes"})
+        assert run.wait(timeout=60).is_success
+
+
+def test_an_answer_is_delivered_after_an_outage(own_server: SampleServer, key: str) -> None:
+    with MastraClient(own_server.url, retry=IMPATIENT) as client:
+        run = suspended_refund(client, key)
+        question = asked(run)
+        own_server.kill()
+        comes_back = threading.Timer(3.0, own_server.start)
+        comes_back.start()
+        run.answer(question, APPROVED, outage_timeout=60)
+        comes_back.join()
+        assert run.wait(timeout=60).is_success
+
+
+async def test_the_other_client_delivers_it_too(own_server: SampleServer, key: str) -> None:
+    with MastraClient(own_server.url) as client:
+        question = asked(suspended_refund(client, key))
+    async with AsyncMastraClient(own_server.url, retry=IMPATIENT) as client:
+        run = client.get_workflow("refundApproval").run(key)
+        own_server.kill()
+        comes_back = threading.Timer(3.0, own_server.start)
+        comes_back.start()
+        await run.answer(question, APPROVED, outage_timeout=60)
+        comes_back.join()
+        assert (await run.wait(timeout=60)).is_success
+
+
+@pytest.mark.parametrize("fault", [DropRequest(), Respond(401), Respond(200, {}, b"<html>")])
+def test_an_answer_that_is_not_delivered(
+    proxy: FaultProxy, proxied: MastraClient, key: str, fault: DropRequest | Respond
+) -> None:
+    run = suspended_refund(proxied, key)
+    question = asked(run)
+    proxy.clear()
+    proxy.on("", "/", fault)
+    with MastraClient(proxy.url, retry=IMPATIENT) as client:
+        mine = client.get_workflow("refundApproval").run(key)
+        with pytest.raises(ServerLostError, match=f"run '{key}' .* was not delivered") as lost:
+            mine.answer(question, APPROVED, outage_timeout=1)
+        assert not isinstance(lost.value, (AnswerLostError, *FINAL))
+        assert proxy.count("POST", "/resume") == 0
+        proxy.clear()
+        mine.answer(question, APPROVED)
+        assert mine.wait(timeout=60).is_success
+
+
+def test_an_answer_of_which_nothing_more_is_known(
+    proxy: FaultProxy, proxied: MastraClient, key: str
+) -> None:
+    run = suspended_refund(proxied, key)
+    question = asked(run)
+    proxy.clear()
+    proxy.on("POST", "/resume-stream$", LoseAnswer(wait=False))
+    proxy.on("", "/", DropRequest(), when=lambda: proxy.count("POST", "/resume-stream$") > 0)
+    with pytest.raises(AnswerLostError, match="has not shown whether that worked"):
+        run.answer(question, APPROVED, outage_timeout=1)
+    assert proxy.count("POST", "/resume-stream$") == 1
+    proxy.clear()
+    run.answer(question, APPROVED, is_retry=True)
+    assert run.wait(timeout=60).is_success
+    assert proxy.count("POST", "/resume-stream$") <= 1
