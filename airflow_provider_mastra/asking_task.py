@@ -78,6 +78,8 @@ class MastraAskingTask(MastraAnsweringTask):
             everybody whom Airflow allows to.
         notifiers: called when a person is asked, with the `Question` as ``mastra_question`` in the
             context; and again when an answer was refused, with the reason as ``mastra_refusal``.
+            What the question holds is text of the server: it is rendered by no template, but a
+            notifier has to escape it for HTML or Markdown, as `Question.body` does for Markdown.
         response_timeout: for how long to wait for a person, in seconds or as a timedelta; None for
             as long as it takes. It begins anew with each try.
         on_response_timeout: what happens then: ``"fail"`` fails the task, and leaves the run

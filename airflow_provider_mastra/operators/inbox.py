@@ -12,6 +12,7 @@ from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
 from mastra_workflows.models import from_iso
+from mastra_workflows.text import safe_text
 
 QUESTION = "mastra_question"
 """Where in a DAG run's conf its question is."""
@@ -79,7 +80,8 @@ class MastraHandOutQuestionsOperator(BaseOperator):
         step = ".".join(question["step"])
         if trigger_dag_run(dag_id, question["key"], {QUESTION: question}):
             what = "Step %r of run %r asks for an answer: DAG run %r"
-            self.log.info(what, step, question["run_id"], question["key"])
+            run_id = safe_text(question["run_id"])
+            self.log.info(what, safe_text(step), run_id, question["key"])
         else:
             self.log.debug("DAG run %r is there already.", question["key"])
 

@@ -226,3 +226,23 @@ def test_answers_by_code(proxy: FaultProxy, run_dag: RunDag) -> None:
     result = run_dag(dag)
     assert result.xcom("review")["result"][TEMPLATE]["note"] == TEMPLATE
     nothing_is_rendered(proxy, result)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("how", ["throw", "suspend", "return"])
+def test_no_text_forges_a_log_line(
+    proxy: FaultProxy, run_dag: RunDag, how: str, deferrable: bool
+) -> None:
+    """Neither a line of its own, nor an escape, nor a mark that turns the text's direction."""
+    with DAG("forged", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="end",
+            workflow_id="oddEnd",
+            input_data={"kind": "forged", "how": how, "seconds": 2 if deferrable else 0},
+            deferrable=deferrable,
+        )
+    result = run_dag(dag)
+    assert result.task_state("end") == ("success" if how == "return" else "failed")
+    assert not any(line.startswith("[2026-01-01]") for line in result.log.splitlines())
+    assert "\u202e" not in result.log
+    assert "\x1b" not in result.log
