@@ -11,7 +11,7 @@ from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 
 TASKS = 20
 ODD_ENDS = [
-    {"kind": kind, "how": how, "seconds": 4}
+    {"kind": kind, "how": how, "seconds": 15}
     for kind in ("half-emoji", "nul", "forged", "reserved", "tuple", "deep", "numbers")
     for how in ("throw", "return", "suspend")
 ]
