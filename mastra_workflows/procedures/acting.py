@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 RESTART_SECONDS = 1.0
 """How long a server may take to refuse a restart."""
 
+RESENDS = 4
+"""How often a cancel is sent again for a run whose record shows no end of its steps."""
+
 CANCEL_LOOK_SECONDS = 5.0
 """How long to look for a cancelled run's end, unless told otherwise."""
 
@@ -74,8 +77,9 @@ class Cancellation:
         if self.run.running_steps:
             names = ", ".join(repr(step.name) for step in self.run.running_steps)
             return (
-                f"{self.run}, but its record shows no end of step {names}: if it does not heed its "
-                "abort signal, it runs to its end."
+                f"{self.run}, but its record shows no end of step {names}. If the step does not heed its "
+                "abort signal, or another replica of the server executes it, it runs to its end; "
+                "another replica may then record the run as if it had not been cancelled."
             )
         return f"{self.run}."
 
@@ -110,8 +114,19 @@ def cancel(
     if over is not None:
         return over
 
+    resends = RESENDS
+
     def look() -> Procedure[Cancellation]:
-        return Cancellation((yield from read_run(server, workflow_id, run_id)), True)
+        nonlocal resends
+        found = Cancellation((yield from read_run(server, workflow_id, run_id)), True)
+        if resends and found.run.status == RunStatus.CANCELED and found.run.running_steps:
+            # Another replica may execute the run, and ends it as if it had not been cancelled. Two
+            # in a row: reads and cancels by turns would each reach the same one of two replicas.
+            resends -= 1
+            with contextlib.suppress(MastraError):  # it was sent before: this is for good measure
+                for _ in range(2):
+                    yield from send(server, api.cancel(workflow_id, run_id))
+        return found
 
     policy = PollPolicy(first_wait=0.05, longest_wait=1.0, timeout=look_for)
     retrying = policy.retrying(
