@@ -63,7 +63,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     feature, server = _place(item)
-    if server in _BY_NAME and (report.when == "call" or not report.passed):
+    if server in _BY_NAME and (report.when == "call" or report.skipped):
         marks = _seen.setdefault(_BY_NAME[server].table, {})
         if marks.get((feature, server), table.PASSES).startswith(table.PASSES):
             marks[feature, server] = _mark(report)

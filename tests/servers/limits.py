@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.servers.rig import TARGETS
+
 FOOTNOTES: dict[str, str] = {
     "delete": "Deleting a run came with Mastra 1.0. The client says so (`UnsupportedError`).",
     "restart": "`restart` and time travel came with Mastra 0.24.8. The client says so.",
@@ -9,8 +11,68 @@ FOOTNOTES: dict[str, str] = {
     "items": "Before 1.26 a server gives one answer to all suspended items of a `foreach`; one "
     "that does not tell its version counts as such. The client refuses to resume one item.",
     "item-index": "Before 0.24 a record does not tell which item of a `foreach` waits.",
+    "replica-events": "Only the replica that executes a run tells its events, and the balancer may "
+    "lead to another one. The end is then known by polling.",
     "javascript": "The JavaScript client has no client certificates: nothing to compare with.",
+    "evented-old": "Before 1.57 the event-driven engine never ends these runs, or keeps records in "
+    "which nested steps and items cannot be told apart. Use the default engine there.",
+    "evented-cancel": "Before 1.0 the event-driven engine runs on to its end when it is cancelled.",
+    "evented-items": "The event-driven engine gives an answer that comes by `resume-stream` to "
+    "every suspended item of a `foreach`, and shows items as suspended before their turn.",
+    "items-untold": "This server does not tell its version, counts as a new one, and gives one "
+    "answer to every suspended item of a `foreach`.",
+    "old-events": "The events of this version have other names, which are passed on as they are: "
+    "the last one does not count as an end. `wait` knows of the end by the run's record.",
+    "replicas": "Each replica executes the run once: they do not share what is under way. Starts "
+    "one after the other execute once.",
 }
 
-LIMITS: dict[tuple[str, str], str] = {}
+
+_OLD = ("0.18.0", "0.24.9", "1.0.4", "1.20.0")
+_REPLICAS = "two replicas on PostgreSQL"
+_EVENTED = "evented engine: "
+_ITEMS = (
+    f"{_EVENTED}one foreach item after the other",
+    f"{_EVENTED}foreach items at once, each its own answer",
+)
+_NEVER_ENDING = ("parallel suspensions", "a loop", "a nested suspension")
+
+LIMITS: dict[tuple[str, str], str] = {
+    ("stream", "0.18.0"): "old-events",
+    **{
+        (f"{_EVENTED}{what}", version): "evented-old"
+        for version in _OLD
+        for what in (
+            "suspended in a nested workflow",
+            "suspended in parallel branches",
+            "suspended in a loop, again and again",
+        )
+    },
+    **{
+        (f"as the JavaScript client: {work}, evented engine", version): "evented-old"
+        for version in _OLD
+        for work in _NEVER_ENDING
+        if (work, version) != ("a nested suspension", "1.20.0")
+    },
+    **{(f"{_EVENTED}cancel", version): "evented-cancel" for version in _OLD[:2]},
+    **{(row, version): "evented-old" for row in _ITEMS for version in _OLD[1:]},
+    **{
+        (row, target.name): "evented-items"
+        for row in _ITEMS
+        for target in TARGETS
+        if target.name not in _OLD
+    },
+    **{
+        ("default engine: foreach items at once, each its own answer", version): "items-untold"
+        for version in ("1.0.4", "1.20.0")
+    },
+    **{
+        (row, _REPLICAS): "replicas"
+        for row in (
+            "ensure_started: 20 at once execute once",
+            "default engine: 20 starts at once execute once",
+            "evented engine: 20 starts at once execute once",
+        )
+    },
+}
 """Footnotes by feature and server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from mastra_workflows import MastraClient
 from mastra_workflows.settings import ClientArguments
 from scripts.postgres import PostgresServer
 from scripts.sample_server import ROOT, Generation, SampleServer, find_node
-from tests.support.nginx import GZIP, Nginx
+from tests.support.nginx import GZIP, PASSWORD, USER, Nginx
 from tests.support.tls import Authority
 
 BUILDS = Path(__file__).parent / "builds"
@@ -176,6 +177,39 @@ def _behind_tls(stack: ExitStack) -> Endpoint:
     )
 
 
+def _behind_client_certificates(stack: ExitStack) -> Endpoint:
+    endpoint = newest(stack)
+    authority = _authority(stack)
+    certificate, key = authority.issue("client")
+    proxy = stack.enter_context(
+        Nginx(
+            endpoint.url,
+            certificate=authority.issue("server"),
+            client_authority=authority.certificate,
+        )
+    )
+    return replace(
+        endpoint,
+        url=proxy.url,
+        arguments=ClientArguments(
+            verify=str(authority.certificate), client_cert=(str(certificate), str(key))
+        ),
+        javascript=None,
+    )
+
+
+def _behind_basic_auth(stack: ExitStack) -> Endpoint:
+    endpoint = newest(stack)
+    proxy = stack.enter_context(Nginx(endpoint.url, basic_auth=True))
+    credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    return replace(
+        endpoint,
+        url=proxy.url,
+        arguments=ClientArguments(basic_auth=(USER, PASSWORD)),
+        javascript={"headers": {"Authorization": f"Basic {credentials}"}},
+    )
+
+
 def _replicas(stack: ExitStack) -> Endpoint:
     database = stack.enter_context(PostgresServer()).create_database("mastra")
     first = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replica-")))
@@ -211,6 +245,8 @@ TARGETS = (
     Target("gzip", "proxies", _behind_nginx(GZIP)),
     Target("path prefix", "proxies", _behind_nginx(path="/team/mastra")),
     Target("private CA", "proxies", _behind_tls),
+    Target("client certificates", "proxies", _behind_client_certificates),
+    Target("basic auth", "proxies", _behind_basic_auth),
 )
 
 

@@ -58,7 +58,7 @@ def javascript(endpoint: Endpoint, job: Mapping[str, object]) -> list[dict[str, 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=40,
     )
     assert done.returncode == 0, done.stderr
     answers: list[dict[str, Any]] = json.loads(done.stdout)["answers"]
