@@ -38,6 +38,10 @@ from mastra_workflows.procedures.stalling import OnStall, StallWatch
 
 log = logging.getLogger(__name__)
 
+SILENT_SECONDS = 60.0
+"""After how many seconds of a stream's silence the run is polled. A connection may be half open, a
+server may hang, and another replica may have ended the run."""
+
 OnSuspend = Literal["fail", "return", "wait"]
 """What a suspension means to the one who waits: an error, an answer, or nothing yet."""
 
@@ -53,10 +57,10 @@ class WaitArguments(TypedDict, total=False):
         max_poll_interval: seconds that the interval grows to, exponentially; 30 by default.
         outage_timeout: for how many seconds the server may be unavailable; 300 by default. Any
             answer that is not Mastra's counts as an outage (401, 403, a 500, a redirect, a page,
-            half a document), once the server has given a good one. After as many seconds in which
-            a stream said nothing, the run is looked at all the same: a server that hangs with its
-            connections open is noticed by the failing look, and so given up after up to twice this
-            time; a run that was cancelled on another replica is seen to be over.
+            half a document), once the server has given a good one. After a minute in which a stream
+            said nothing, or after this time if it is shorter, the run is polled all the same: a
+            server that hangs with its connections open is noticed then, and so is a run that was
+            cancelled on another replica.
         stall_timeout: after how many seconds without any change in the run's record the server is
             asked whether it still executes the run; None for never, 3600 by default. A server that
             was seen to execute the run and then refused a connection is asked as soon as it
@@ -178,7 +182,9 @@ def wait(
             return
         left = inf if options.timeout is None else began + options.timeout - server.clock()
         within = min(left, options.stall_timeout or inf)
-        yield from observer.rest(seconds, within, silent_within=options.outage_timeout)
+        yield from observer.rest(
+            seconds, within, silent_within=min(SILENT_SECONDS, options.outage_timeout)
+        )
 
     def look() -> Procedure[WorkflowRun]:
         nonlocal patience, executes, saves_a_look, asked, last
