@@ -77,9 +77,9 @@ class Cancellation:
         if self.run.running_steps:
             names = ", ".join(repr(step.name) for step in self.run.running_steps)
             return (
-                f"{self.run}, but its record shows no end of step {names}. If the step does not heed its "
-                "abort signal, or another replica of the server executes it, it runs to its end; "
-                "another replica may then record the run as if it had not been cancelled."
+                f"{self.run}, but its record shows no end of step {names}. If the step does not "
+                "heed its abort signal, or another replica of the server executes it, it runs to "
+                "its end; another replica may then record the run as if it had not been cancelled."
             )
         return f"{self.run}."
 
