@@ -19,6 +19,7 @@ from mastra_workflows.errors import (
     ServerLostError,
 )
 from mastra_workflows.models import JSON
+from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.questions import Question
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ T = TypeVar("T")
 class MastraAnsweringTask(MastraWaitingTask):
     """The base of the operators that resume a run with what a person, or code, has answered."""
 
-    def deliver(self, reply: Reply, run: Run, act: Callable[[Run], T]) -> T:
+    def deliver(self, reply: Reply, run: Run, act: Callable[[Run, float], T]) -> T:
         """Do what a person wants; while the server is unavailable, try again.
 
         Raises:
@@ -37,7 +38,7 @@ class MastraAnsweringTask(MastraWaitingTask):
         outage = Outage(patience)
         while True:
             try:
-                return act(self.current(run))
+                return act(self.current(run), outage.next_patience)
             except MastraError as error:
                 if type(error) is ApiError and error.status_code < 500:
                     raise  # the server itself refuses it
@@ -66,6 +67,7 @@ class MastraAnsweringTask(MastraWaitingTask):
         by: Literal["person", "code", "default"],
         user: Mapping[str, str] | None = None,
         at: str | None = None,
+        outage_timeout: float | None = None,
     ) -> None:
         """Give the run an answer, once; a question that is answered already is let be.
 
@@ -74,10 +76,11 @@ class MastraAnsweringTask(MastraWaitingTask):
         """
         at = at or datetime.now(UTC).isoformat()
         who = {"by": by, "user": dict(user) if user else None, "at": at}
+        waiting: WaitArguments = {**self.wait_arguments}
+        if outage_timeout is not None:
+            waiting["outage_timeout"] = outage_timeout
         try:
-            record = run.answer(
-                question, answer, answered_by=who, is_retry=True, **self.wait_arguments
-            )
+            record = run.answer(question, answer, answered_by=who, is_retry=True, **waiting)
         except NotSuspendedError as error:
             self.log.warning("The answer came too late and was not sent. %s", error)
             return

@@ -400,15 +400,16 @@ class MastraAskingTask(MastraAnsweringTask):
         question = waiting.question
         self.log.info("%s pressed %r at %s.", reply, reply.option, reply.at)
         if reply.option == CANCEL:
-            cancellation = self.deliver(reply, run, lambda current: current.cancel())
+            cancellation = self.deliver(reply, run, lambda current, _: current.cancel())
             raise AirflowFailException(f"{reply} has cancelled the run. {cancellation}")
         memory = Memory(context, run.run_id)
         try:
             answer = question.form.answer(reply.values)
             memory.note_undelivered(question, reply)
 
-            def resume(current: Run) -> None:
+            def resume(current: Run, patience: float) -> None:
                 who: Any = {"by": "person", "user": reply.user, "at": reply.at}
+                who["outage_timeout"] = patience
                 self.give_answer(current, question, answer, memory, **who)
 
             self.deliver(reply, run, resume)

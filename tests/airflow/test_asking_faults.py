@@ -17,7 +17,7 @@ from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient
 from scripts.processes import free_port
 from scripts.sample_server import SampleServer
-from tests.airflow.harness import STUDIO, Connect, RunDag
+from tests.airflow.harness import STUDIO, Connect, RunDag, try_again
 from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Form, Person
 from tests.conftest import ODD_WORKFLOWS
 
@@ -92,7 +92,7 @@ def test_an_answer_waits_for_the_server(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is away for longer than a request is repeated for."""
-    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(outages, "RECONNECT_SECONDS", 5.0)
     starters = []
 
     def answer(form: Form) -> Any:
@@ -151,3 +151,23 @@ def test_an_answer_that_is_not_delivered(
     assert result.xcom("ask")["result"] == {"approved": True}
     assert result.tries("ask") == 2
     assert time.monotonic() - began < 250
+
+
+def test_clearing_loses_no_answer_silently(
+    own: SampleServer, run_dag: RunDag, people: People, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def answer(form: Form) -> Any:
+        own.kill()
+        return form.press(RESUME, approved=True)
+
+    with DAG("cleared_answer", schedule=None) as dag:
+        asking(retries=0, outage_timeout=1)
+    with people(answer):
+        result = run_dag(dag)
+    assert result.task_state("ask") == "failed"
+    assert "The answer of ann was not delivered" in result.log
+
+    own.start()
+    try_again(dag, result.task("ask"), clear=True)
+    log = "".join(capfd.readouterr())
+    assert "The task was cleared before the answer of ann, given at " in log
