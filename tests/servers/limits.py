@@ -19,8 +19,8 @@ FOOTNOTES: dict[str, str] = {
     "evented-cancel": "Before 1.0 the event-driven engine runs on to its end when it is cancelled.",
     "evented-items": "The event-driven engine gives an answer that comes by `resume-stream` to "
     "every suspended item of a `foreach`, and shows items as suspended before their turn.",
-    "items-untold": "This server does not tell its version, counts as a new one, and gives one "
-    "answer to every suspended item of a `foreach`.",
+    "dev-restarts": "`mastra dev` restarts the runs that it lost by itself, so that a `restart` "
+    "executes the step once more.",
     "old-events": "The events of this version have other names, which are passed on as they are: "
     "the last one does not count as an end. `wait` knows of the end by the run's record.",
     "replicas": "Each replica executes the run once: they do not share what is under way. Starts "
@@ -39,6 +39,7 @@ _NEVER_ENDING = ("parallel suspensions", "a loop", "a nested suspension")
 
 LIMITS: dict[tuple[str, str], str] = {
     ("stream", "0.18.0"): "old-events",
+    ("restart, after a crash", "`mastra dev`"): "dev-restarts",
     **{
         (f"{_EVENTED}{what}", version): "evented-old"
         for version in _OLD
@@ -61,10 +62,6 @@ LIMITS: dict[tuple[str, str], str] = {
         for row in _ITEMS
         for target in TARGETS
         if target.name not in _OLD
-    },
-    **{
-        ("default engine: foreach items at once, each its own answer", version): "items-untold"
-        for version in ("1.0.4", "1.20.0")
     },
     **{
         (row, _REPLICAS): "replicas"

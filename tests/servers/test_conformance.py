@@ -172,7 +172,7 @@ def test_time_travel(endpoint: Endpoint, client: MastraClient, key: str, version
 @feature("restart, after a crash")
 def test_restart(endpoint: Endpoint, client: MastraClient, key: str, version: str) -> None:
     run = client.get_workflow("countedCharge").run(key)
-    run.ensure_started(input_data=charge(key, seconds=1))
+    run.ensure_started(input_data=charge(key, seconds=5))
     endpoint.lose_runs()
     assert run.read().status == "running"  # for ever, if nobody does something
     try:
