@@ -8,9 +8,8 @@ finds the answer that an earlier one has got.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -44,8 +43,6 @@ from mastra_workflows.questions import (
 from prefect_mastra.identity import enclosing_runs
 from prefect_mastra.pausing import Asker, Form, OnRun, Pause, Procedure, UnansweredError
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
-
-MAX_SHOWN = 500
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -147,7 +144,8 @@ class Conversation:
             self.run.logger.warning("%s The answer was not needed any more.", error)
             return
         step = question.suspension.name
-        self.run.logger.info("Step %r is answered (by: %s): %s", step, by, _short(data))
+        # Without the answer: it may be confidential, and the outcome has it.
+        self.run.logger.info("Step %r is answered (by: %s).", step, by)
         at = datetime.now(UTC).isoformat()
         given = {"step": step, "answer": data, "by": by, "user": None, "at": at}
         self.given.append(given)
@@ -227,12 +225,12 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
     lines = ["**The last answer was not taken:**", *(f"- {inline(line)}" for line in wrong)]
     properties = {}
     for item in question.form.fields:
-        properties[item.key] = {**item.schema, "title": item.title}
+        properties[item.key] = {**_without_directives(item.schema), "title": item.title}
         if item.kind == "time":  # Prefect's server would want a zone with it, Mastra's refuses one
             del properties[item.key]["format"]
         if item.description:
             properties[item.key]["description"] = item.description
-        if item.default is not NO_DEFAULT:
+        if item.default is not NO_DEFAULT and not _has_directive(item.default):
             properties[item.key]["default"] = item.default
     return Form(
         key=question.key if number == 1 else f"{question.key}-{number}",
@@ -247,6 +245,22 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
     )
 
 
-def _short(data: JSON) -> str:
-    text = json.dumps(data, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+DIRECTIVE = "__prefect_kind"
+"""The key of an object that Prefect's server evaluates when a form is submitted: it renders a
+template, or puts in the value of a workspace variable."""
+
+
+def _without_directives(schema: Mapping[str, JSON]) -> dict[str, JSON]:
+    """A field's schema without what would be evaluated when it comes back from the form.
+
+    A form sends back defaults and options as they are. They come from the Mastra server, which must
+    not be able to have Prefect's variables sent to it.
+    """
+    return {name: part for name, part in schema.items() if not _has_directive(part)}
+
+
+def _has_directive(value: JSON) -> bool:
+    """Whether there is an object anywhere in a value that Prefect's server would evaluate."""
+    if isinstance(value, Mapping):
+        return DIRECTIVE in value or any(map(_has_directive, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_directive, value))

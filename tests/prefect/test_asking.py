@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from prefect import State, flow, task
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.exceptions import Abort, CancelledRun
+from prefect.client.schemas.actions import VariableCreate
+from prefect.exceptions import Abort, CancelledRun, ObjectAlreadyExists
 from prefect.states import Running
 
 from mastra_workflows import MastraClient, Run
@@ -34,6 +36,7 @@ from prefect_mastra import (
     run_workflow,
     start_workflow,
 )
+from scripts.sample_server import SampleServer
 from tests.prefect.person import Person
 
 Outcome = dict[str, Any]
@@ -450,6 +453,42 @@ def test_hostile_text_is_shown_and_does_nothing(mastra_1: MastraServer, person: 
     assert len(person.description) < 50_000
     person.enter(answer="{{ 7 * 7 }} <b>")
     assert running.result()["result"] == {"answer": "{{ 7 * 7 }} <b>"}
+
+
+def test_defaults_of_a_schema_are_not_evaluated_by_prefect(
+    odd_server: SampleServer, person: Person, api: SyncPrefectClient
+) -> None:
+    """They come back from the form as they are, and Prefect puts in its variables."""
+    secret = "the value of the variable"
+    with suppress(ObjectAlreadyExists):
+        api.create_variable(VariableCreate(name="prod_api_key", value=secret))
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    mastra = MastraServer(base_url=odd_server.url)
+    running = person.watch(lambda: ask(mastra, "hydrated", {}, on_suspend="ask"))
+    person.read()
+    fields = person.schema["properties"]
+    assert "__prefect_kind" not in str(person.schema)
+    defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+    assert person.enter(**defaults, approved=True) == ""
+    outcome = str(running.result())
+    assert secret not in outcome
+    assert "49" not in outcome.replace(running.result()["run_id"], "")
+
+
+def test_answers_are_not_logged(
+    mastra_1: MastraServer, person: Person, logs_of: LogsOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    running = person.watch(
+        lambda: ask(mastra_1, "refundApproval", REFUND, on_suspend="ask", return_state=True)
+    )
+    person.read()
+    assert person.enter(approved=True, note="c0nfidential") == ""
+    state = running.result()
+    assert state.result()["result"]["note"] == "c0nfidential"
+    assert "is answered (by: person)" in logs_of(state)
+    assert "c0nfidential" not in logs_of(state)
+    assert "c0nfidential" not in caplog.text
 
 
 def test_a_task_can_ask_too(mastra_1: MastraServer, person: Person) -> None:

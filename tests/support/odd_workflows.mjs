@@ -139,5 +139,24 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddEnd, released, reserved, unstored };
+  // What Prefect's server would evaluate in a form that is sent back.
+  const secret = { __prefect_kind: 'workspace_variable', variable_name: 'prod_api_key' };
+  const hydrated = createWorkflow({ id: 'hydrated', inputSchema: any, outputSchema: any })
+    .then(
+      createStep({
+        id: 'approve',
+        inputSchema: any,
+        outputSchema: any,
+        resumeSchema: z.object({
+          approved: z.boolean(),
+          direct: z.any().default(secret),
+          nested: z.any().default({ list: [{ __prefect_kind: 'jinja', template: '{{ 7 * 7 }}' }] }),
+          wrapped: z.any().default({ __prefect_kind: 'none', value: secret }),
+        }),
+        execute: async ({ resumeData, suspend }) => resumeData ?? suspend({ asked: 'Well?' }),
+      }),
+    )
+    .commit();
+
+  return { templates, oddEnd, released, reserved, unstored, hydrated };
 }
