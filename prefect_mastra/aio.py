@@ -22,7 +22,8 @@ from mastra_workflows.questions import Answers, OnResponseTimeout
 from prefect_mastra.asking import aconverse
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.conversation import conversation
-from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.hooks import cancel_mastra_runs
+from prefect_mastra.identity import on_other_input, run_id_for_call
 from prefect_mastra.pausing import Pause
 from prefect_mastra.results import PERSISTS, SERIALIZER
 from prefect_mastra.retries import retry_may_help
@@ -52,9 +53,11 @@ async def astart_workflow(
         "tracing_options": tracing_options,
         "resource_id": resource_id,
     }
-    run_id = run_id or run_id_for_call(workflow_id, arguments, key)
-    run = MastraWorkflowRun(server, workflow_id, run_id, cancel_on_kill=cancel_on_kill)
-    return await run.astart(on_failed_run=on_failed_run, **arguments)
+    derived = run_id or run_id_for_call(workflow_id, arguments, key)
+    run = MastraWorkflowRun(server, workflow_id, derived, cancel_on_kill=cancel_on_kill)
+    return await run.astart(
+        on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
+    )
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
@@ -126,7 +129,13 @@ async def aopen_questions(
     return [asked(question) for question in look.questions]
 
 
-@flow(name="mastra-arun-workflow", result_serializer=SERIALIZER, persist_result=PERSISTS)
+@flow(
+    name="mastra-arun-workflow",
+    result_serializer=SERIALIZER,
+    persist_result=PERSISTS,
+    on_cancellation=[cancel_mastra_runs],
+    on_crashed=[cancel_mastra_runs],
+)
 async def arun_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -189,7 +198,9 @@ async def arun_workflow(
             default_answer=default_answer,
         )
     async with run.acancelling_on_kill():
-        await run.astart(on_failed_run=on_failed_run, **arguments)
+        await run.astart(
+            on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
+        )
         if talk is not None:
             return await aconverse(run, talk)
         return await run.await_for_completion()

@@ -18,7 +18,7 @@ from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.settings import ClientCertificate, Settings
 from mastra_workflows.studio import check_studio_url, run_url
 from prefect_mastra import _logs
-from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.identity import on_other_input, run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun
 
 LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
@@ -326,7 +326,9 @@ class MastraWorkflow(JobBlock[JSON]):
             cancel_on_timeout=self.cancel_on_timeout,
             **self._waiting(),
         )
-        run.start(on_failed_run=self.on_failed_run, **arguments)
+        run.start(
+            on_failed_run=self.on_failed_run, on_other_input=on_other_input(run_id), **arguments
+        )
         return run
 
     def _waiting(self) -> WaitArguments:

@@ -16,13 +16,20 @@ from mastra_workflows.questions import Answers, OnResponseTimeout
 from prefect_mastra.asking import converse
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.conversation import conversation
-from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.hooks import cancel_mastra_runs
+from prefect_mastra.identity import on_other_input, run_id_for_call
 from prefect_mastra.pausing import Pause
 from prefect_mastra.results import PERSISTS, SERIALIZER
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
-@flow(name="mastra-run-workflow", result_serializer=SERIALIZER, persist_result=PERSISTS)
+@flow(
+    name="mastra-run-workflow",
+    result_serializer=SERIALIZER,
+    persist_result=PERSISTS,
+    on_cancellation=[cancel_mastra_runs],
+    on_crashed=[cancel_mastra_runs],
+)
 def run_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -99,5 +106,5 @@ def run_workflow(
             default_answer=default_answer,
         )
     with run.cancelling_on_kill():
-        run.start(on_failed_run=on_failed_run, **arguments)
+        run.start(on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments)
         return converse(run, talk) if talk else run.wait_for_completion()

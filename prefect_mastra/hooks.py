@@ -18,6 +18,10 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
 
         @flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])
 
+    It may also stand in ``on_failure``, and a hook of your own may call it. `run_workflow` and
+    `arun_workflow` have it already; a flow that calls them needs it itself, since Prefect calls
+    only the hooks of the flow that the ended process was started for.
+
     It finds them among the flow run's artifacts, where each was noted before it was started. It
     reaches servers that are saved as blocks (`MastraServer.load`), and servers without a token; of
     others it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over,

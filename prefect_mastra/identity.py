@@ -31,6 +31,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from mastra_workflows.api import StartArguments, StartOptions
 from mastra_workflows.errors import ConfigurationError, InvalidDataError
 from mastra_workflows.identity import derive_run_id
+from mastra_workflows.procedures.comparing import OnOtherInput
 
 Context = FlowRunContext | TaskRunContext
 """One attempt of a flow run or of a task run; Prefect makes a new one for each retry."""
@@ -126,6 +127,16 @@ def is_resumed() -> bool:
         and bool(context.flow_run.empirical_policy.pause_keys)
         for context in enclosing_runs()
     )
+
+
+def on_other_input(run_id: str | None) -> OnOtherInput:
+    """What it means that the run which is found was started with other input.
+
+    With an id of the caller's own it is another's run. With a derived id it is that only in a first
+    try: a call with a ``key`` may have other input in each try.
+    """
+    is_later_try = is_retry() or is_resumed()
+    return "attach" if run_id is None and is_later_try else "fail"
 
 
 def _digest(workflow_id: str, arguments: StartArguments) -> str:

@@ -39,8 +39,6 @@ PAGE = 200
 UNREACHABLE = (PrefectException, HTTPError, OSError)
 """What Prefect's client raises when its server does not answer, or not well."""
 
-HOOKS = "prefect_mastra.hooks"
-
 
 def remember(run: MastraWorkflowRun) -> None:
     """Note a run that is about to be started; a note that cannot be taken is no reason not to."""
@@ -91,16 +89,17 @@ def _read_artifacts(
 
 
 def _flow_runs_with_a_hook() -> Iterator[UUID]:
-    """The flow runs around this call whose flow would read a note; taking one costs a request."""
+    """The flow runs around this call whose flow has a hook, which may read a note.
+
+    Taking a note costs a request. Which hooks read it cannot be seen from outside: the user's own
+    may call `cancel_mastra_runs`.
+    """
     for context in enclosing_runs():
         if isinstance(context, FlowRunContext) and context.flow is not None:
-            hooks = [*context.flow.on_cancellation_hooks, *context.flow.on_crashed_hooks]
-            if context.flow_run is not None and any(_reads_notes(hook) for hook in hooks):
+            flow = context.flow
+            hooks = flow.on_cancellation_hooks, flow.on_crashed_hooks, flow.on_failure_hooks
+            if context.flow_run is not None and any(hooks):
                 yield context.flow_run.id
-
-
-def _reads_notes(hook: Any) -> bool:
-    return getattr(hook, "__module__", None) == HOOKS
 
 
 def _note(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:

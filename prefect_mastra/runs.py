@@ -26,6 +26,7 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import JSON
 from mastra_workflows.policy import is_transient
 from mastra_workflows.procedures import OnFailedRun
+from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress, summary
@@ -115,7 +116,11 @@ class MastraWorkflowRun(JobRun[JSON]):
         return self.server.run_url(self.workflow_id, self.run_id)
 
     def start(
-        self, *, on_failed_run: OnFailedRun = "new_run", **arguments: Unpack[StartArguments]
+        self,
+        *,
+        on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        **arguments: Unpack[StartArguments],
     ) -> Outcome:
         """Start the run unless an earlier try has started it; see `Workflow.attach_or_start`.
 
@@ -129,14 +134,21 @@ class MastraWorkflowRun(JobRun[JSON]):
         with self.cancelling_on_kill(), self._remote() as run:
             workflow = run.workflow
             attachment = workflow.attach_or_start(
-                self.run_id, on_failed_run=on_failed_run, **arguments
+                self.run_id,
+                on_failed_run=on_failed_run,
+                on_other_input=on_other_input,
+                **arguments,
             )
             self.run_id = attachment.run_id
             record = attachment.record or workflow.run(self.run_id).read()
             return self._say_started(record)
 
     async def astart(
-        self, *, on_failed_run: OnFailedRun = "new_run", **arguments: Unpack[StartArguments]
+        self,
+        *,
+        on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        **arguments: Unpack[StartArguments],
     ) -> Outcome:
         """As `start`."""
         await memory.aremember(self)
@@ -144,13 +156,17 @@ class MastraWorkflowRun(JobRun[JSON]):
         async with self.acancelling_on_kill(), self._aremote() as run:
             workflow = run.workflow
             attachment = await workflow.attach_or_start(
-                self.run_id, on_failed_run=on_failed_run, **arguments
+                self.run_id,
+                on_failed_run=on_failed_run,
+                on_other_input=on_other_input,
+                **arguments,
             )
             self.run_id = attachment.run_id
             record = attachment.record or await workflow.run(self.run_id).read()
             return self._say_started(record)
 
     def _say_started(self, record: WorkflowRun) -> Outcome:
+        self._waiting["is_known"] = True  # so that a wait takes a wrong answer for an outage
         self.logger.info("%s.%s", record, f" See {self.url}" if self.url else "")
         return record.outcome(self.url)
 

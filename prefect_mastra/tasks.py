@@ -22,7 +22,7 @@ from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.identity import run_id_for_call
+from prefect_mastra.identity import on_other_input, run_id_for_call
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
@@ -80,9 +80,11 @@ def start_workflow(
         "tracing_options": tracing_options,
         "resource_id": resource_id,
     }
-    run_id = run_id or run_id_for_call(workflow_id, arguments, key)
-    run = MastraWorkflowRun(server, workflow_id, run_id, cancel_on_kill=cancel_on_kill)
-    return run.start(on_failed_run=on_failed_run, **arguments)
+    derived = run_id or run_id_for_call(workflow_id, arguments, key)
+    run = MastraWorkflowRun(server, workflow_id, derived, cancel_on_kill=cancel_on_kill)
+    return run.start(
+        on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
+    )
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,8 @@ from prefect.futures import wait
 from mastra_workflows import MastraClient
 from prefect_mastra import (
     MastraServer,
+    arun_workflow,
+    astart_workflow,
     cancel_mastra_runs,
     memory,
     run_workflow,
@@ -54,6 +57,40 @@ def test_a_killed_process_leaves_a_run_that_the_hook_finds(
     hook(api, output)
     assert run.read().status == status
     run.cancel()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_hook_of_the_users_own_cancels_what_a_failed_flow_has_left(
+    mastra: MastraServer, client: MastraClient, key: str, kind: str
+) -> None:
+    def wrapped(flow: Any, flow_run: Any, state: Any) -> None:
+        cancel_mastra_runs(flow, flow_run, state)
+
+    async def awrapped(flow: Any, flow_run: Any, state: Any) -> None:
+        cancel_mastra_runs(flow, flow_run, state)
+
+    @flow(on_failure=[wrapped])
+    def failing() -> None:
+        start_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key)
+        raise RuntimeError("This flow is to fail.")
+
+    @flow(on_failure=[awrapped])
+    async def afailing() -> None:
+        await astart_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key)
+        raise RuntimeError("This flow is to fail.")
+
+    if kind == "sync":
+        assert failing(return_state=True).is_failed()
+    else:
+        state: Any = asyncio.run(cast(Any, afailing(return_state=True)))
+        assert state.is_failed()
+    assert client.get_workflow("slowExport").run(key).read().status == "canceled"
+
+
+@pytest.mark.parametrize("packaged", [run_workflow, arun_workflow])
+def test_the_packaged_flows_have_the_hook(packaged: Any) -> None:
+    assert cancel_mastra_runs in packaged.on_cancellation_hooks
+    assert cancel_mastra_runs in packaged.on_crashed_hooks
 
 
 def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
