@@ -315,12 +315,25 @@ def _confirm(
 ) -> Procedure[WorkflowRun]:
     """See in the record that the suspension is gone."""
 
+    _, known = server.known.details.get(workflow_id, (0.0, None))
+    is_step_gone = known is not None and bool(known.steps) and meant.step not in known.steps
+
     def settled(run: WorkflowRun | None) -> bool:
-        return run is None or bool(said) or not waits_at(run, meant)
+        if run is None or said or not waits_at(run, meant):
+            return True
+        # The step in the place of one that is gone is executed, and may suspend the run anew.
+        return is_step_gone and len(run.suspensions) > 1 and not run.is_active
 
     run = yield from until(server, workflow_id, run_id, settled)
     if run is None:
         run = yield from read_run(server, workflow_id, run_id)  # says which run is unknown
+    if waits_at(run, meant) and is_step_gone and not said:
+        raise ResumeRefusedError(
+            f"Workflow {workflow_id!r} has no step {meant.name!r} any more: was it renamed by a "
+            f"deploy? The server cannot resume it, and may have executed the step in its place. "
+            f"{run}. Resume another step that is suspended, or cancel the run and start it again.",
+            run,
+        )
     if waits_at(run, meant) or TOO_LATE in said:
         raise _refusal(run, meant, said)
     return run

@@ -13,6 +13,7 @@ from mastra_workflows.errors import (
     FINAL,
     AnswerLostError,
     InvalidResumeDataError,
+    ResumeRefusedError,
     ResumeSchemaChangedError,
     ServerLostError,
 )
@@ -21,6 +22,7 @@ from mastra_workflows.run import Run
 from scripts.sample_server import Generation, SampleServer
 from tests.conftest import ODD_WORKFLOWS
 from tests.core.samples import suspended_refund
+from tests.core.test_buffering import WAITING_WORKFLOWS
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest, LoseAnswer, Respond
 
@@ -64,6 +66,27 @@ def test_an_answer_that_a_deploy_has_made_invalid(
         assert now.suspension.resume_schema != question.suspension.resume_schema
         run.answer(now, {"verdict": "yes"})
         assert run.wait(timeout=60).is_success
+
+
+@pytest.mark.parametrize("generation", ["1", "0"])
+def test_a_step_that_a_deploy_has_renamed(
+    generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        SampleServer(generation, workflows=WAITING_WORKFLOWS) as server,
+        MastraClient(server.url) as client,
+    ):
+        workflow = client.get_workflow("renamed")
+        run = workflow.run(key)
+        run.ensure_started(input_data={})
+        assert run.wait(timeout=60).is_suspended
+        monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
+        server.restart()
+        workflow.details()
+        with pytest.raises(ResumeRefusedError, match="has no step 'approve' any more") as refused:
+            run.resume(step="approve", resume_data=APPROVED)
+        assert "'approve-order'" in str(refused.value)
+        run.cancel()
 
 
 def test_an_answer_is_delivered_after_an_outage(own_server: SampleServer, key: str) -> None:
