@@ -84,7 +84,7 @@ def test_a_cancellation_in_the_middle_of_on_kill(
     with FaultProxy(server.url) as proxy:
         connect(proxy.url)
         hold = Hold()
-        proxy.on("POST", "/cancel", hold, nth=1)
+        proxy.on("", "", hold, nth=1)  # before anything is cancelled
         asyncio.run(kill(hold))
 
 
