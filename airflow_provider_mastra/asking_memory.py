@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mastra.identity import clear_generation
+from airflow_provider_mastra.identity import generation
 from airflow_provider_mastra.required_action import Notice, Reply
 from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
 from mastra_workflows.models import JSON
@@ -29,6 +29,7 @@ class Memory:
         self._ti: Any = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._run_id = run_id
+        self._generation = generation(context)
 
     def has_asked(self, question: Question) -> bool:
         """Whether this very question is on the page, and may have been answered by now."""
@@ -99,7 +100,7 @@ class Memory:
 
     def _name(self, question: Question) -> str:
         # Somebody who clears a task wants it to ask again.
-        return f"{question.key}-{clear_generation(self._ti)}"
+        return f"{question.key}-{self._generation}"
 
     def _get(self, key: str) -> Any:
         if self._store is not None:

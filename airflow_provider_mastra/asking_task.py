@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from airflow_provider_mastra.answering_task import MastraAnsweringTask
 from airflow_provider_mastra.asking_memory import Memory
-from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.following_gates import ADVICE, gate_follows
 from airflow_provider_mastra.required_action import (
     CANCEL,
@@ -320,10 +319,9 @@ class MastraAskingTask(MastraAnsweringTask):
         Returns and raises: as `execute`; and AirflowFailException when a person cancelled the run,
         or nobody answered in time.
         """
-        self._context = context
         waiting = Asked.from_text(asked or event["asked"])
         question = waiting.question
-        with without_useless_retries(), self.hook:
+        with self.conducting(context):
             workflow = self.hook.get_conn().get_workflow(question.workflow_id)
             run = self._under_way = workflow.run(question.run_id)
             reply = Reply.of(event)
@@ -343,10 +341,9 @@ class MastraAskingTask(MastraAnsweringTask):
         """
         if (reply := Reply.of(event)) is None:
             return super().execute_complete(context, event)
-        self._context = context
         ti = context["ti"]
         run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
-        with without_useless_retries(), self.hook:
+        with self.conducting(context):
             self.log.warning("%s has answered a question that is asked no more.", reply)
             run = self._under_way = self.hook.get_conn().get_workflow(self.workflow_id).run(run_id)
             outcome = self.conclude(run, self.wait(run), context)

@@ -126,9 +126,11 @@ CONFIGURATION: dict[str, Any] = {
     "options": {
         "deployment": {
             "description": (
-                "A name for this Airflow deployment, which becomes part of the identity of the "
-                "Mastra runs that its tasks start. Set it, to the same on every worker, where "
-                "several deployments share a Mastra server.\n"
+                "A name for this Airflow deployment, which becomes part of the ids of the Mastra "
+                "runs that its tasks start. Used before Airflow 3.3 only, where it must differ "
+                "between deployments that share a Mastra server and be the same on every worker. "
+                "If it is empty, the Airflow Variable mastra_deployment_id is used, which the "
+                "first task creates.\n"
             ),
             "version_added": "0.1.0",
             "type": "string",

@@ -1,80 +1,285 @@
-"""Which piece of scheduled work a task instance is, and so which run of a workflow is its own."""
+"""Which run of a workflow belongs to a task instance, through retries, clears and deploys."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from typing import TYPE_CHECKING, Any
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_provider_mastra.attempts import Attempt, Kind, classify
+from airflow_provider_mastra.deployment import deployment
+from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.identity import derive_run_id
+from mastra_workflows.models import JSON
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-KEY_VARIABLES = tuple(f"AIRFLOW__CORE__FERNET_KEY{suffix}" for suffix in ("", "_CMD", "_SECRET"))
+log = logging.getLogger(__name__)
+
+KEY = "mastra_run"
+"""Where in a task's state (Airflow 3.3 and later) its identity is."""
+
+MOST_EARLIER = 20
 
 
-def task_run_id(context: Context, *, generation: int | None = None) -> str:
-    """The id of the run that a task instance starts: the same at each try of the same work.
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The run that a task instance works with, and why.
 
-    It differs for another deployment, DAG, DAG run, task or map index, and after a clear.
+    Attributes:
+        run_id: its id; a run in line after it may take its place (``<run_id>-2``).
+        given: the id that the DAG's author gave; None if it is derived.
+        kind: what the attempt is: the first one, a retry, or the first one after a clear.
+        generation: changes with each clear and with nothing else.
+        earlier: the ids from before each clear, the oldest one first.
+        is_attached: whether an attempt has noted that the run is the task's own.
+    """
+
+    run_id: str
+    given: str | None = None
+    kind: Kind = "first"
+    generation: int = 1
+    earlier: tuple[str, ...] = ()
+    is_attached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is kept in the task's state."""
+
+    identity: Identity
+    attempt: Attempt
+    has_ended: bool = False
+
+    def to_json(self) -> dict[str, JSON]:
+        identity, attempt = self.identity, self.attempt
+        return {
+            "run_id": identity.run_id,
+            "given": identity.given,
+            "generation": identity.generation,
+            "earlier": list(identity.earlier),
+            "is_attached": identity.is_attached,
+            "try_number": attempt.try_number,
+            "max_tries": attempt.max_tries,
+            "clear_number": attempt.clear_number,
+            "ti_id": attempt.ti_id,
+            "has_ended": self.has_ended,
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        try:
+            attempt = Attempt(
+                int(data["try_number"]),
+                int(data["max_tries"]),
+                int(data["clear_number"]),
+                str(data["ti_id"]),
+            )
+            identity = Identity(
+                run_id=str(data["run_id"]),
+                given=None if data["given"] is None else str(data["given"]),
+                kind="retry",
+                generation=int(data["generation"]),
+                earlier=tuple(map(str, data["earlier"])),
+                is_attached=bool(data["is_attached"]),
+            )
+            return cls(identity, attempt, has_ended=bool(data["has_ended"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"The task state {KEY!r} is not what this provider wrote ({error!r}), so it is "
+                "unknown which run is this task's. Nothing was sent. Delete the key from the "
+                "task's state to start a new run."
+            ) from None
+
+
+def identify(context: Context, given: str | None, *, owns_run: bool = True) -> Identity:
+    """Decide which run an attempt works with, and keep it; once per attempt, before any request.
+
+    On Airflow 3.3 and later a random id is kept in the task's state, which survives retries and
+    clears and is deleted with the DAG run. Before 3.3 the id is derived from what Airflow's
+    database has, and from the deployment's own id.
 
     Args:
         context: the task's context.
-        generation: how many tries there were before the clear that is meant; None for the last one.
+        given: the run's id, where the DAG's author gave one.
+        owns_run: whether the task starts the run; otherwise it is another one's, and its id is
+            taken as it is.
 
-    Returns:
-        A readable, URL-safe text of at most 120 characters.
+    Raises:
+        ConfigurationError: the deployment has no identity, or the task's state is damaged.
+        AirflowRuntimeError: Airflow did not take or give the state.
     """
+    now = Attempt.of(context)
+    store: Any = context.get("task_state_store")
+    if store is None:
+        return _derived(context, now, given, owns_run=owns_run)
+    record = _load(store)
+    before = None if record is None else record.attempt
+    kind = classify(before, now, has_ended=record is not None and record.has_ended)
+    if record is None:
+        identity = Identity(_first_id(context, now, given, owns_run=owns_run), given)
+    elif not owns_run:
+        identity = replace(record.identity, run_id=given or "", given=given, kind=kind)
+    elif kind == "retry":
+        identity = _retried(record.identity, given)
+    else:
+        identity = _cleared(context, record.identity, now, given)
+    if kind != "retry":
+        identity = replace(identity, generation=now.try_number, is_attached=False)
+    _save(store, _Record(identity, now))
+    return identity
+
+
+def current(context: Context) -> Identity | None:
+    """The identity that `identify` has decided on; None if none is kept."""
+    store: Any = context.get("task_state_store")
+    record = None if store is None else _load(store)
+    return None if record is None else record.identity
+
+
+def generation(context: Context) -> int:
+    """A number that a clear changes, and nothing else: no retry, and no edited DAG file."""
+    found = current(context)
+    return int(context["ti"].max_tries) if found is None else found.generation
+
+
+def adopt(context: Context, identity: Identity, run_id: str) -> Identity:
+    """Take a run from before a clear as the task's own again.
+
+    Args:
+        context: the task's context.
+        identity: as `identify` gave it.
+        run_id: one of its ``earlier``.
+    """
+    earlier = tuple(one for one in identity.earlier if one != run_id)
+    adopted = replace(identity, run_id=run_id, earlier=earlier, kind="retry", is_attached=True)
+    _update(context, identity=adopted)
+    return adopted
+
+
+def note_attached(context: Context, identity: Identity) -> None:
+    """Keep that the run of a given id is the task's own, whatever its later tries' input is."""
+    if identity.given is not None and not identity.is_attached:
+        _update(context, identity=replace(identity, is_attached=True))
+
+
+def note_end(context: Context) -> None:
+    """Keep that the attempt ended for good: a next one is not a retry but was cleared."""
+    try:
+        _update(context, has_ended=True)
+    except Exception as error:  # nothing that the task's end should depend on
+        log.warning("The end of this attempt could not be noted in the task's state: %s", error)
+
+
+def _load(store: Any) -> _Record | None:
+    data = store.get(KEY)
+    return None if data is None else _Record.from_json(data)
+
+
+def _save(store: Any, record: _Record) -> None:
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE  # Airflow 3.3 and later
+
+    store.set(KEY, record.to_json(), retention=NEVER_EXPIRE)
+
+
+def _update(context: Context, **changes: Any) -> None:
+    store: Any = context.get("task_state_store")
+    if store is not None and (record := _load(store)) is not None:
+        _save(store, replace(record, **changes))
+
+
+def _first_id(context: Context, now: Attempt, given: str | None, *, owns_run: bool) -> str:
+    if given is None:
+        return _random_id(context)
+    if owns_run and now.try_number > 1 and _is_state_cleared_on_success():
+        return _id_after_clear(given, now)
+    return given
+
+
+def _is_state_cleared_on_success() -> bool:
+    """Whether Airflow forgets a task's state at its success: then only a clear comes after that."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return bool(conf.getboolean("state_store", "clear_on_success", fallback=False))
+
+
+def _retried(before: Identity, given: str | None) -> Identity:
+    if given in (None, before.given) or before.given is None:  # or the DAG file was edited
+        return before
+    log.warning(
+        "The run id of this attempt is %r; the one before had %r. A run id that changes between "
+        "retries executes the work again.",
+        given,
+        before.given,
+    )
+    return replace(before, run_id=given, given=given, is_attached=False)
+
+
+def _cleared(context: Context, before: Identity, now: Attempt, given: str | None) -> Identity:
+    earlier = (*before.earlier, before.run_id)[-MOST_EARLIER:]
+    if given is None:
+        run_id = _random_id(context)
+    elif given in (before.given, *earlier):
+        run_id = _id_after_clear(given, now)
+    else:
+        run_id = given
+    return Identity(run_id, given, kind="cleared", earlier=earlier)
+
+
+def _random_id(context: Context) -> str:
+    return derive_run_id(*_label(context), identity={"nonce": secrets.token_hex(16)})
+
+
+def _id_after_clear(given: str, now: Attempt) -> str:
+    return f"{given}-try-{now.try_number}"
+
+
+def _label(context: Context) -> list[str]:
     ti = context["ti"]
-    mapped = ti.map_index is not None and ti.map_index >= 0
-    label = [ti.dag_id, ti.task_id, *([str(ti.map_index)] if mapped else []), ti.run_id]
-    return derive_run_id(
-        *label,
-        identity={
-            "deployment": deployment(),
-            "dag": ti.dag_id,
-            "dag_run": ti.run_id,
-            "task": ti.task_id,
-            "map_index": ti.map_index if mapped else None,
-            "clear_generation": clear_generation(ti) if generation is None else generation,
-        },
-    )
+    index = _map_index(ti)
+    return [ti.dag_id, ti.task_id, *([] if index is None else [str(index)]), ti.run_id]
 
 
-def clear_generation(ti: Any) -> int:
-    """How many tries of a task instance came before its last clear.
-
-    ``try_number`` grows at a retry and at a clear alike. ``max_tries`` grows at a clear only: to
-    the tries there have been, and the retries that the task allows on top.
-    """
-    return int(ti.max_tries) - int(ti.task.retries or 0)
+def _map_index(ti: Any) -> int | None:
+    return ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None
 
 
-def deployment() -> str:
-    """What tells this Airflow from another one that uses the same Mastra server.
+def _derived(context: Context, now: Attempt, given: str | None, *, owns_run: bool) -> Identity:
+    """The identity before Airflow 3.3: `max_tries` as stored changes at a clear, and only then."""
+    earlier: tuple[str, ...] = ()
+    kind: Kind = "first" if now.try_number == 1 else "retry"
+    if given is not None:
+        retries = int(context["ti"].task.retries or 0)
+        is_cleared = now.try_number > 1 and now.clear_number > 0 and now.max_tries != retries
+        # The first `max_tries` is kept nowhere, so this compares with today's `retries` after all;
+        # but only in a DAG run that has been cleared.
+        run_id = f"{given}-tries-{now.max_tries}" if owns_run and is_cleared else given
+        if run_id != given:
+            earlier = (given,)
+        return Identity(run_id, given, kind, now.max_tries, earlier)
+    named = deployment()
+    if now.try_number > 1 and now.clear_number > 0:
+        most = max(now.max_tries, now.try_number)
+        others = (number for number in range(most + 1) if number != now.max_tries)
+        earlier = tuple(_derived_id(context, named, number) for number in others)[-MOST_EARLIER:]
+    run_id = _derived_id(context, named, now.max_tries)
+    return Identity(run_id, None, kind, now.max_tries, earlier)
 
-    A task's worker cannot ask for that, so it is taken from what the configuration of all workers
-    of a deployment has in common. The Fernet key is the best of it, being random. But a host that
-    was given none makes its own in its airflow.cfg, and then a retry on another host would not
-    find its run. So a key of a file counts only where no address of an API server is set, that is
-    where everything is on one host. Of several keys the oldest counts, which the rotation of keys
-    leaves where it is.
 
-    Returns:
-        The option ``[mastra] deployment``, or a digest.
-    """
-    named: str = conf.get("mastra", "deployment", fallback="")
-    if named:
-        return named
-    address: str = conf.get("api", "base_url", fallback="") or conf.get(
-        "core", "execution_api_server_url", fallback=""
-    )
-    key: str = conf.get("core", "fernet_key", fallback="")
-    if address and not any(name in os.environ for name in KEY_VARIABLES):
-        key = ""
-    common = json.dumps([address, key.rpartition(",")[2]])
-    return hashlib.sha256(common.encode()).hexdigest()
+def _derived_id(context: Context, deployment_name: str, max_tries: int) -> str:
+    ti = context["ti"]
+    run_after = getattr(context.get("dag_run"), "run_after", None)
+    identity: Mapping[str, JSON] = {
+        "deployment": deployment_name,
+        "dag": ti.dag_id,
+        "dag_run": ti.run_id,
+        # Tells a DAG run from one of the same id that was deleted before.
+        "run_after": run_after and run_after.isoformat(),
+        "task": ti.task_id,
+        "map_index": _map_index(ti),
+        "max_tries": max_tries,
+    }
+    return derive_run_id(*_label(context), identity=identity)

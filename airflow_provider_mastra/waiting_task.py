@@ -7,13 +7,21 @@ import sys
 import threading
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from math import inf
 from typing import Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowTaskTimeout,
+    Context,
+    conf,
+)
 
 from airflow_provider_mastra.failures import without_useless_retries
+from airflow_provider_mastra.identity import Identity, current, identify, note_end
 from airflow_provider_mastra.run_task import STALLED, MastraRunTask
 from airflow_provider_mastra.task_state import PROCESS_IS_UNWANTED, task_state
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
@@ -126,8 +134,34 @@ class MastraWaitingTask(MastraRunTask):
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
+        self.identity: Identity | None = None
         self._under_way: Run | None = None
         self._context: Any = None
+
+    @contextmanager
+    def conducting(self, context: Context) -> Iterator[None]:
+        """Do a part of the task's work: with the hook, and with its end noted if that is final.
+
+        Raises:
+            AirflowFailException: for errors that a retry would meet again.
+        """
+        self._context = context
+        try:
+            with without_useless_retries(), self.hook:
+                yield
+        except AirflowFailException:
+            note_end(context)
+            raise
+        note_end(context)
+
+    def identify(self, context: Context) -> Identity:
+        """The run that the attempt works with: another task's, under the id that was given."""
+        return identify(context, super().choose_run_id(context), owns_run=False)
+
+    def choose_run_id(self, context: Context) -> str:
+        """As `identify`, which is done once for an attempt."""
+        self.identity = self.identify(context)
+        return self.identity.run_id
 
     @abstractmethod
     def set_going(self, run: Run, context: Context) -> Run:
@@ -147,8 +181,7 @@ class MastraWaitingTask(MastraRunTask):
             AirflowFailException: another try would fail as well.
             MastraError: everything else that went wrong; a retry finds the same run.
         """
-        self._context = context
-        with without_useless_retries(), self.hook:
+        with self.conducting(context):
             run = self._under_way = self.handle(context)
             started = self._under_way = self.set_going(run, context)
             if started.run_id != run.run_id:
@@ -187,8 +220,7 @@ class MastraWaitingTask(MastraRunTask):
 
         Returns and raises: as `execute`.
         """
-        self._context = context
-        with without_useless_retries(), self.hook:
+        with self.conducting(context):
             run, lost = self.take_back(event)
             self._under_way = run
             restarted = event["restarted"]
@@ -203,6 +235,7 @@ class MastraWaitingTask(MastraRunTask):
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> Any:
         """As Airflow has it; a deferral that Airflow itself ends leaves no run behind unseen."""
+        self.identity = current(context)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:

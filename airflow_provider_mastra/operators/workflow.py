@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from datetime import datetime
+from typing import Any, Literal, cast, get_args
 
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.asking_task import MastraAskingTask
 from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.identity import clear_generation, task_run_id
+from airflow_provider_mastra.identity import Identity, adopt, identify, note_attached
 from airflow_provider_mastra.run_task import MastraRunTask
-from mastra_workflows import Cancellation, Run, Workflow
+from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures import OnFailedRun
+from mastra_workflows.procedures.attaching import ids_in_line
+from mastra_workflows.procedures.comparing import OnOtherInput
+
+OnClear = Literal["new_run", "reuse_run"]
+"""What the first try after a clear does about the run from before."""
+
+ON_CLEAR_VARIABLE = "mastra_on_clear"
+"""The Airflow Variable that decides where an operator's ``on_clear`` is None."""
 
 
 class MastraRunWorkflowOperator(MastraAskingTask):
     """Runs a workflow, once for one piece of scheduled work, and returns its result.
 
-    The run's id is derived from the DAG run, the task, its map index and how often it was cleared.
-    So a retry finds the run of the try before: it attaches to a run that is under way, takes the
-    result of one that has succeeded, and does as ``on_failed_run`` says about one that has not.
-    Clearing the task starts a new run, after cancelling the one before if it still goes on.
+    The run's id is chosen before the first request, and kept through retries. So a retry finds the
+    run of the try before: it attaches to one that is still running, takes the result of one that
+    has succeeded, and handles a failed one by ``on_failed_run``. A run that somebody has cancelled
+    fails the task, without retries. Clearing the task starts a new run, after cancelling the one
+    before if that is still running; ``on_clear`` changes this.
 
     Args:
         workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
@@ -34,11 +44,20 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         request_context: values that steps read from their request context. (templated)
         tracing_options: passed to Mastra's tracing. (templated)
         resource_id: whom the run belongs to, on Mastra 1.x. (templated)
-        run_id: the id to run under; None to derive one. A run of that id that has been started
-            is attached to, whoever started it. (templated)
-        on_failed_run: what a try does about a run that an earlier try has left failed or cancelled:
+        run_id: the id to run under; None for one of the task's own. A run of that id with the same
+            input is attached to, whoever started it. After a clear the number of the try is
+            appended (``<run_id>-try-3``); the XCom ``run_id`` holds the id. (templated)
+        on_failed_run: what a try does about a run that an earlier try has left failed:
             ``"new_run"`` starts the next one in line (``<run_id>-2``), ``"from_failed_step"`` sends
             it back to the step that failed and keeps what was done before, ``"fail"`` fails.
+        on_other_input: what to do if the run that is found was started with other input, and not by
+            an earlier try of this task: ``"fail"`` fails the task, without retries, ``"attach"``
+            uses the run and logs a warning.
+        on_clear: what the first try after a clear does: ``"new_run"`` starts a new run,
+            ``"reuse_run"`` takes the result of the run from before, or attaches to it if it is
+            still running or suspended, and starts a new one only if it failed, was cancelled or is
+            gone. None reads the Airflow Variable ``mastra_on_clear`` at that moment, and is
+            ``"new_run"`` if there is none. (templated)
         **kwargs: ``on_suspend``, ``answers`` and more: see `MastraAskingTask`; ``deferrable``,
             ``timeout``, ``cancel_on_kill`` and more: see `MastraWaitingTask`; ``mastra_conn_id,
             check_data``: see `MastraRunTask`; and everything that a `BaseOperator` takes.
@@ -52,6 +71,7 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         "tracing_options",
         "resource_id",
         "run_id",
+        "on_clear",
         "answers",
         "default_answer",
         "mastra_conn_id",
@@ -74,6 +94,8 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         resource_id: str | None = None,
         run_id: str | None = None,
         on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        on_clear: OnClear | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(workflow_id=workflow_id, run_id=run_id, **kwargs)
@@ -84,47 +106,127 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         self.request_context = request_context
         self.tracing_options = tracing_options
         self.resource_id = resource_id
-        self._derives_run_id = run_id is None
+        require_choice("on_other_input", on_other_input, get_args(OnOtherInput))
+        self.on_other_input = on_other_input
+        self.on_clear: Any = on_clear
+        self._has_run_id = run_id is not None
 
-    def choose_run_id(self, context: Context) -> str:
-        """The id that was given, or the one that is this task instance's own."""
-        return task_run_id(context) if self._derives_run_id else super().choose_run_id(context)
+    def identify(self, context: Context) -> Identity:
+        """The run that is this task instance's own, under the given id or one made for it."""
+        given = MastraRunTask.choose_run_id(self, context) if self._has_run_id else None
+        return identify(context, given)
 
     def set_going(self, run: Run, context: Context) -> Run:
         """Start the run, or attach to what an earlier try has started."""
-        if self._derives_run_id and self.cancel_on_kill:
-            self._cancel_what_was_cleared(context)
+        assert self.identity is not None
+        identity = self._reuse_earlier(context, self.identity)
+        if identity is None:
+            identity = self.identity
+            self._cancel_earlier(identity)
         workflow = self.hook.get_conn().get_workflow(run.workflow_id)
         attachment = workflow.attach_or_start(
-            run.run_id,
+            identity.run_id,
             on_failed_run=self.on_failed_run,
+            on_other_input=self._on_other_input(identity),
+            started_after=_started_after(context, identity),
             input_data=self.input_data,
             initial_state=self.initial_state,
             request_context=self.request_context,
             tracing_options=self.tracing_options,
             resource_id=self.resource_id,
         )
+        note_attached(context, identity)
         if attachment.found is None:
             self.log.info("The run was started.")
         return workflow.run(attachment.run_id)
 
-    def _cancel_what_was_cleared(self, context: Context) -> None:
-        """Cancel the runs of this task instance from before it was cleared.
+    def _on_other_input(self, identity: Identity) -> OnOtherInput:
+        """What to do about a run with other input: between retries, templated input may change."""
+        is_own = identity.is_attached if identity.given is not None else identity.kind == "retry"
+        return "attach" if is_own else self.on_other_input
+
+    def _reuse_earlier(self, context: Context, identity: Identity) -> Identity | None:
+        """The identity from before a clear, with ``on_clear="reuse_run"`` and a run worth it."""
+        if not identity.earlier or self._choice_on_clear() != "reuse_run":
+            return None
+        workflow = self.hook.get_conn().get_workflow(self.workflow_id)
+        if _record(workflow, identity.run_id) is not None:
+            return None  # an attempt since the clear has decided otherwise
+        found = _usable(workflow, identity.earlier[-1])
+        if found is None:
+            self.log.info(
+                "The task was cleared. on_clear is 'reuse_run', but the run from before failed, was"
+                " cancelled or is gone; starting a new run."
+            )
+            return None
+        self.log.warning("The task was cleared. on_clear is 'reuse_run': using %s.", found)
+        self.identity = adopt(context, identity, identity.earlier[-1])
+        return self.identity
+
+    def _choice_on_clear(self) -> OnClear:
+        choice: OnClear | None = self.on_clear
+        if choice is None:
+            from airflow.sdk import Variable  # not needed to import a DAG file
+
+            choice = cast(OnClear, Variable.get(ON_CLEAR_VARIABLE, default=None) or "new_run")
+        require_choice("on_clear", choice, get_args(OnClear))
+        return choice
+
+    def _cancel_earlier(self, identity: Identity) -> None:
+        """Cancel the runs of this task instance from before it was cleared, if it may do so.
 
         A task that is cleared while it is deferred is gone before anybody can act on its run.
         """
         workflow = self.hook.get_conn().get_workflow(self.workflow_id)
-        for generation in range(clear_generation(context["ti"])):
+        for run_id in identity.earlier if self.cancel_on_kill else ():
             with contextlib.suppress(UnknownRunError):
-                cancellation = workflow.cancel_work(task_run_id(context, generation=generation))
+                cancellation = workflow.cancel_work(run_id)
                 if cancellation.requested:
                     self.log.warning(
                         "The task was cleared, but its run was not over. %s", cancellation
                     )
+                elif cancellation.run.is_success and identity.kind == "cleared":
+                    self.log.info(
+                        "The task was cleared: starting a new run, although %s. To take such a "
+                        "run's result instead, set on_clear='reuse_run', or the Airflow Variable "
+                        "%r to 'reuse_run', before clearing.",
+                        cancellation.run,
+                        ON_CLEAR_VARIABLE,
+                    )
 
     def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
         """Cancel the task's run, or the one in line that took its place."""
-        return workflow.cancel_work(run_id, look_for=look_for, allow_retry=True)
+        work = self.identity.run_id if self.identity else run_id
+        return workflow.cancel_work(work, look_for=look_for, allow_retry=True)
+
+
+def _record(workflow: Workflow, run_id: str) -> WorkflowRun | None:
+    """A run's record; None if it was never started."""
+    try:
+        record = workflow.run(run_id).read()
+    except UnknownRunError:
+        return None
+    return None if record.is_pending else record
+
+
+def _usable(workflow: Workflow, run_id: str) -> WorkflowRun | None:
+    """The run of a piece of work that succeeded or is not over; None if there is none."""
+    for candidate in ids_in_line(run_id):
+        record = _record(workflow, candidate)
+        if record is None or record.is_success or not record.is_finished:
+            return record
+    return None
+
+
+def _started_after(context: Context, identity: Identity) -> datetime | None:
+    """Before when no run of the task can have begun; None where runs of others are attached to."""
+    dag_run: Any = context.get("dag_run")
+    if identity.given is not None or identity.kind == "retry" or dag_run is None:
+        return None
+    # A clear of any task sets the start of a DAG run that was over anew.
+    has_first_start = not dag_run.clear_number and dag_run.start_date is not None
+    start: datetime = dag_run.start_date if has_first_start else dag_run.run_after
+    return start
 
 
 class MastraResumeWorkflowOperator(MastraAskingTask):
@@ -179,7 +281,7 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
     def set_going(self, run: Run, context: Context) -> Run:
         """Resume the step, unless an earlier try has done so."""
         record = run.attach_or_resume(
-            is_retry=context["ti"].try_number > 1,
+            is_retry=self.identity is not None and self.identity.kind == "retry",
             step=self.step,
             resume_data=self.resume_data,
             for_each_index=as_index(self.for_each_index),

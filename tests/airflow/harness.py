@@ -106,7 +106,9 @@ def try_again(dag: Any, ti: Any, *, clear: bool = False) -> None:
     if clear:
         with create_session() as session:
             # The DAG run stays as it is: there is no scheduler here that would start it again.
-            clear_task_instances([session.scalars(this).one()], session, dag_run_state=False)
+            found = session.scalars(this).one()
+            clear_task_instances([found], session, dag_run_state=False)
+            found.dag_run.clear_number += 1
     with create_session() as session:
         ti = session.scalars(this).one()
         ti.try_number += 1

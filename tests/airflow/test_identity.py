@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import DAG
 
-from airflow_provider_mastra import identity
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from mastra_workflows import MastraClient
 from scripts.sample_server import SampleServer
-from tests.airflow.harness import RunDag, try_again
+from tests.airflow.harness import RunDag, store, try_again
 
 
-def charge_dag(key: str, **arguments: Any) -> Any:
+def charge_dag(
+    key: str,
+    *,
+    amount: int | str = 1,
+    seconds: float = 0,
+    default_args: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> Any:
     """A DAG of one task, `charge`, that counts its executions."""
-    with DAG("identity", schedule=None) as dag:
+    with DAG(
+        "identity",
+        schedule=None,
+        default_args=default_args or {},
+        render_template_as_native_obj=True,
+    ) as dag:
         MastraRunWorkflowOperator(
             task_id="charge",
             workflow_id="countedCharge",
-            input_data={"key": key, "amount": 1},
+            input_data={"key": key, "amount": amount, "seconds": seconds},
             **arguments,
         )
+    return dag
+
+
+def mapped_charge_dag(
+    key: str, *, default_args: dict[str, Any] | None = None, **arguments: Any
+) -> Any:
+    """As `charge_dag`, with a mapped task that has one instance."""
+    with DAG("identity_mapped", schedule=None, default_args=default_args or {}) as dag:
+        MastraRunWorkflowOperator.partial(
+            task_id="charge", workflow_id="countedCharge", **arguments
+        ).expand(input_data=[{"key": key, "amount": 1}])
     return dag
 
 
@@ -61,90 +82,139 @@ def test_another_dag_run_has_another_run(
     assert connected.executions(key) == 2
 
 
-class Instance:
-    """A task instance, as far as its identity goes."""
-
-    def __init__(self, **changes: Any) -> None:
-        self.dag_id, self.task_id, self.run_id = "a_dag", "a_task", "scheduled__2026-01-31"
-        self.map_index, self.max_tries = -1, 2
-        self.task = type("Task", (), {"retries": 2})
-        vars(self).update(changes)
-
-
-def run_id(**changes: Any) -> str:
-    context: Any = {"ti": Instance(**changes)}
-    return identity.task_run_id(context)
-
-
-def test_each_part_of_the_identity_counts() -> None:
-    changes: list[dict[str, Any]] = [
-        {},
-        {"dag_id": "b_dag"},
-        {"task_id": "b_task"},
-        {"run_id": "scheduled__2026-02-01"},
-        {"map_index": 0},
-        {"map_index": 1},
-        {"max_tries": 3},
-        {"dag_id": "a_dag.a", "task_id": "task"},
-    ]
-    assert len({run_id(**change) for change in changes}) == len(changes)
-
-
-def test_it_is_readable_safe_and_bounded() -> None:
-    assert re.fullmatch(
-        r"a_dag\.a_task\.3\.scheduled__2026-01-31-[0-9a-f]{20}", run_id(map_index=3)
-    )
-    long = run_id(dag_id="d" * 250, task_id="t" * 250, run_id="Ärger/50% +" * 25)
-    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", long)
-
-
-def test_two_deployments_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "key-of-staging")
-    staging = run_id()
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "key-of-production")
-    production = run_id()
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example")
-    assert len({staging, production, run_id()}) == 3
-
-
-def test_a_deployment_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__MASTRA__DEPLOYMENT", "production")
-    named = run_id()
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "another-key")
-    assert identity.deployment() == "production"
-    assert run_id() == named
-    monkeypatch.setenv("AIRFLOW__MASTRA__DEPLOYMENT", "staging")
-    assert run_id() != named
-
-
-def test_rotating_keys_leaves_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "old")
-    before = identity.deployment()
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "new,old")
-    assert identity.deployment() == before
-
-
-def test_the_key_itself_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "hush")
-    assert re.fullmatch("[0-9a-f]{64}", identity.deployment())
-
-
-def test_a_key_that_a_host_made_for_itself_does_not_count_among_many_hosts(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (1, 3), (3, 1), (2, 0)])
+@pytest.mark.parametrize("mapped", [False, True], ids=["plain", "mapped"])
+def test_editing_retries_between_tries_changes_nothing(
+    connected: SampleServer, run_dag: RunDag, key: str, before: int, after: int, mapped: bool
 ) -> None:
-    for name in identity.KEY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+    map_index = 0 if mapped else -1
+    new_dag = mapped_charge_dag if mapped else charge_dag
+    result = run_dag(new_dag(key, retries=before))
+    first = result.xcom("charge", "run_id", map_index)
 
-    def deployment_with_key_in_file(key: str) -> str:
-        conf.set("core", "fernet_key", key)
-        try:
-            return identity.deployment()
-        finally:
-            conf.remove_option("core", "fernet_key", remove_default=False)
+    edited = new_dag(key, default_args={"retries": after})
+    store(edited)
+    try_again(edited, result.task("charge", map_index))
+    assert result.xcom("charge", "run_id", map_index) == first
+    assert connected.executions(key) == 1
 
-    assert deployment_with_key_in_file("a") != deployment_with_key_in_file("b")
-    monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://api.example/execution/")
-    assert deployment_with_key_in_file("a") == deployment_with_key_in_file("b")
+    try_again(edited, result.task("charge", map_index), clear=True)
+    assert result.xcom("charge", "run_id", map_index) != first
+    assert connected.executions(key) == 2
+
+
+def test_a_clear_is_seen_although_edited_retries_hide_it(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    """`max_tries` is then what it was: 1 (the tries there were) + 2 (retries now) = 3."""
+    result = run_dag(charge_dag(key, retries=3))
+    edited = charge_dag(key, retries=2)
+    store(edited)
+    try_again(edited, result.task("charge"), clear=True)
+    assert result.task("charge").max_tries == 3
+    assert connected.executions(key) == 2
+
+
+def test_a_dag_run_that_is_deleted_and_created_again_has_another_run(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    when = datetime(2026, 1, 31, tzinfo=UTC)
+    results = [run_dag(charge_dag(key), logical_date=when, run_after=when) for _ in range(2)]
+    assert results[0].dag_run.run_id == results[1].dag_run.run_id
+    assert connected.executions(key) == 2
+
+
+def test_an_explicit_id_runs_again_after_a_clear(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    dag = charge_dag(key, run_id=f"order-{key}")
+    result = run_dag(dag)
+    assert result.xcom("charge")["run_id"] == f"order-{key}"
+
+    try_again(dag, result.task("charge"))
+    assert result.xcom("charge")["run_id"] == f"order-{key}"
+    assert connected.executions(key) == 1
+
+    try_again(dag, result.task("charge"), clear=True)
+    try_again(dag, result.task("charge"))
+    assert result.xcom("charge")["run_id"] == f"order-{key}-try-3"
+    assert connected.executions(key) == 2
+
+    try_again(dag, result.task("charge"), clear=True)
+    assert result.xcom("charge")["run_id"] == f"order-{key}-try-5"
+    assert connected.executions(key) == 3
+
+
+@pytest.mark.parametrize(("choice", "state"), [("fail", "failed"), ("attach", "success")])
+def test_an_explicit_id_with_other_input(
+    connected: SampleServer, run_dag: RunDag, key: str, choice: str, state: str
+) -> None:
+    run_dag(charge_dag(key, run_id=f"order-{key}"))
+    dag = charge_dag(key, amount=999, run_id=f"order-{key}", on_other_input=choice, retries=2)
+    result = run_dag(dag)
+    assert result.task_state("charge") == state
+    assert result.tries("charge") == 1
+    assert connected.executions(key) == 1
+    assert "999" not in result.log
+
+
+def test_input_of_an_explicit_id_may_change_between_retries(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    arguments: dict[str, Any] = {"run_id": f"order-{key}", "amount": "{{ ti.try_number }}"}
+    dag = charge_dag(key, **arguments)
+    result = run_dag(dag)
+    try_again(dag, result.task("charge"))
+    assert result.xcom("charge")["result"] == {"charged": 1}
+    assert connected.executions(key) == 1
+
+
+def test_a_clear_can_take_the_result_of_a_successful_run(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    dag = charge_dag(key, on_clear="reuse_run")
+    result = run_dag(dag)
+    first = result.xcom("charge")
+    for clears in (True, False, True):
+        try_again(dag, result.task("charge"), clear=clears)
+        assert result.xcom("charge") == first
+    assert connected.executions(key) == 1
+
+
+def test_a_variable_chooses_it_at_the_moment_of_the_clear(
+    connected: SampleServer, run_dag: RunDag, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dag = charge_dag(key)
+    result = run_dag(dag)
+    monkeypatch.setenv("AIRFLOW_VAR_MASTRA_ON_CLEAR", "reuse_run")
+    try_again(dag, result.task("charge"), clear=True)
+    assert connected.executions(key) == 1
+    monkeypatch.delenv("AIRFLOW_VAR_MASTRA_ON_CLEAR")
+    try_again(dag, result.task("charge"))  # a retry keeps what was decided
+    assert connected.executions(key) == 1
+    try_again(dag, result.task("charge"), clear=True)
+    assert connected.executions(key) == 2
+
+
+def test_a_cancelled_run_is_not_reused(connected: SampleServer, run_dag: RunDag, key: str) -> None:
+    dag = charge_dag(key, seconds=2, timeout=1, on_clear="reuse_run", retries=0)
+    result = run_dag(dag)
+    assert result.task_state("charge") == "failed"
+    patient = charge_dag(key, on_clear="reuse_run", retries=0)
+    try_again(patient, result.task("charge"), clear=True)
+    assert result.task_state("charge") == "success"
+
+
+def test_a_retry_does_not_run_again_what_a_person_has_cancelled(
+    connected: SampleServer, run_dag: RunDag, key: str, client: MastraClient
+) -> None:
+    dag = charge_dag(key, seconds=60, timeout=1, cancel_on_timeout=False)
+    result = run_dag(dag)
+    run_id = result.xcom("charge", "run_id")
+    client.get_workflow("countedCharge").run(run_id).cancel()
+    try_again(dag, result.task("charge"))
+    assert result.task_state("charge") == "failed"
+    assert connected.executions(key) == 1
 
 
 def test_without_the_derived_id_a_retry_executes_again(
