@@ -13,6 +13,7 @@ from tests.servers.rig import TARGETS, Endpoint, Target, running
 
 _BY_NAME = {target.name: target for target in TARGETS}
 _seen: dict[str, table.Cells] = {}
+_features: list[str] = []
 
 
 @pytest.fixture(scope="session", params=TARGETS, ids=lambda target: target.name)
@@ -48,10 +49,13 @@ def unsupported(footnote: str) -> None:
     pytest.skip(footnote)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -k leaves tests out: the table keeps their rows
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Expect those failures that are known, strictly: one that is mended fails the suite."""
     for item in items:
         feature, server = _place(item)
+        if feature and feature not in _features:
+            _features.append(feature)
         if footnote := LIMITS.get((feature, server)):
             assert footnote in FOOTNOTES
             item.add_marker(pytest.mark.xfail(strict=True, reason=footnote))
@@ -70,15 +74,13 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish() -> None:
     """Write what was seen."""
     if (path := table.target_file()) is None or not _seen:
         return
-    features = list(dict.fromkeys(_place(item)[0] for item in session.items))
-    features = [feature for feature in features if feature]
     for name, cells in _seen.items():
         servers = [target.name for target in TARGETS if target.table == name]
-        table.rewrite(path, name, cells, features, servers)
+        table.rewrite(path, name, cells, _features, servers)
     table.rewrite_footnotes(path, FOOTNOTES)
 
 
