@@ -39,6 +39,8 @@ def configure() -> Path:
     os.environ.update(
         {
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            # Or a DAG that is stored again within 30 s, such as an edited one, stays as it was.
+            "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
@@ -107,7 +109,7 @@ def try_again(dag: Any, ti: Any, *, clear: bool = False) -> None:
         with create_session() as session:
             # The DAG run stays as it is: there is no scheduler here that would start it again.
             found = session.scalars(this).one()
-            clear_task_instances([found], session, dag_run_state=False)
+            clear_task_instances([found], session, dag_run_state=False, run_on_latest_version=True)
             found.dag_run.clear_number += 1
     with create_session() as session:
         ti = session.scalars(this).one()
