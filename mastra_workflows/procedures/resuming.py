@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import TypedDict
 
 from mastra_workflows import api
-from mastra_workflows.api import Feature, Request, ResumeOptions
+from mastra_workflows._failures import ReadTimeoutError
+from mastra_workflows.api import Feature, Request, Response, ResumeOptions
 from mastra_workflows.errors import (
     AnswerLostError,
     ApiError,
@@ -30,14 +31,16 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, named
 from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import (
+    Heard,
     Procedure,
+    Send,
     Server,
     send,
     through_outage,
 )
 from mastra_workflows.procedures.features import supports
 from mastra_workflows.procedures.reading import details, read_run, until
-from mastra_workflows.procedures.starting import error_text, hear_execution, reasons
+from mastra_workflows.procedures.starting import SILENT_SECONDS, error_text, hear_execution, reasons
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import check
 from mastra_workflows.text import safe_text
@@ -128,7 +131,8 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
     """
     before = yield from read_run(server, workflow_id, run_id)
     meant, options = yield from _prepare(server, before, answer)
-    request = api.resume_stream(workflow_id, run_id, options)
+    is_one_of_several = sum(item.step == meant.step for item in before.suspensions) > 1
+    by_item = is_one_of_several and options.for_each_index is not None
 
     first = True
     was_sent = False
@@ -142,7 +146,11 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
                 return run
         first = False
         try:
-            heard = yield from hear_execution(server, request)
+            if by_item:
+                heard = yield from _resume_item(server, workflow_id, run_id, options)
+            else:
+                request = api.resume_stream(workflow_id, run_id, options)
+                heard = yield from hear_execution(server, request)
         except ConnectionFailedError as error:
             was_sent = was_sent or error.request_sent
             raise
@@ -152,6 +160,10 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
             if type(error) is not ApiError:
                 was_sent = was_sent or (isinstance(error, UnavailableError) and is_lost(error))
                 raise
+            if by_item and TOO_LATE in error.server_message:
+                return (
+                    yield from _confirm(server, workflow_id, run_id, meant, error.server_message)
+                )
             return error  # Mastra's own refusal: not repeated, whatever the record says then
         was_sent = True
         run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
@@ -172,6 +184,22 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
     if isinstance(result, ApiError):
         raise result
     return result
+
+
+def _resume_item(
+    server: Server, workflow_id: str, run_id: str, options: ResumeOptions
+) -> Procedure[Heard]:
+    """Resume one of several items of a ``foreach``.
+
+    Of a run of the event-driven engine, ``/resume-stream`` ignores ``forEachIndex`` and gives the
+    answer to every item; ``/resume-async`` does not (seen on 1.71). It answers when the run rests;
+    to drop it does not stop the run.
+    """
+    try:
+        response = yield Send(api.resume_async(workflow_id, run_id, options), SILENT_SECONDS)
+    except ReadTimeoutError:
+        response = Response(200, {}, b"")
+    return Heard(response, None, ended=False)
 
 
 def resume_async(

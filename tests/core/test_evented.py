@@ -15,7 +15,10 @@ import requests
 
 from mastra_workflows import MastraClient, Run, WorkflowRun, api
 from mastra_workflows.api import Response
+from mastra_workflows.questions import questions
 from scripts.sample_server import SampleServer
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Hold
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "evented_workflows.mjs"
 
@@ -96,6 +99,34 @@ def test_items_of_a_foreach(evented: MastraClient, key: str) -> None:
         index = left[-1] if len(left) != 3 else 1
         record = run.resume_async(resume_data={"ok": True}, for_each_index=index)
     assert record.result == [{"given": number, "fe": True} for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("verb", ["resume", "answer"])
+def test_an_answer_is_for_one_item(evented: MastraClient, key: str, verb: str) -> None:
+    run, record = started(evented, "eventedForeach", key, [1, 2, 3])
+    for index in (1, 2, 0):
+        if verb == "resume":
+            run.resume(resume_data={"ok": index == 1}, for_each_index=index)
+        else:
+            question = next(
+                one for one in questions(record) if one.suspension.for_each_index == index
+            )
+            run.answer(question, {"ok": index == 1})
+        record = run.wait(timeout=60)
+    assert [item["fe"] for item in record.result] == [False, True, False]
+
+
+def test_an_item_whose_resume_is_not_answered_is_resumed_once(
+    evented: MastraClient, key: str
+) -> None:
+    with FaultProxy(evented.base_url) as proxy, MastraClient(proxy.url) as client:
+        run, _ = started(client, "eventedForeach", key, [1, 2])
+        hold = Hold(at="answer")
+        proxy.on("POST", "/resume-async$", hold, nth=1)
+        run.resume(resume_data={"ok": True}, for_each_index=1)
+        assert [item.for_each_index for item in run.read().suspensions] == [0]
+        assert proxy.count("POST", "/resume-async$") == 1
+        hold.drop()
 
 
 def test_nested(evented: MastraClient, key: str) -> None:

@@ -17,8 +17,8 @@ FOOTNOTES: dict[str, str] = {
     "evented-old": "Before 1.57 the event-driven engine never ends these runs, or keeps records in "
     "which nested steps and items cannot be told apart. Use the default engine there.",
     "evented-cancel": "Before 1.0 the event-driven engine runs on to its end when it is cancelled.",
-    "evented-items": "The event-driven engine gives an answer that comes by `resume-stream` to "
-    "every suspended item of a `foreach`, and shows items as suspended before their turn.",
+    "evented-items": "The event-driven engine shows every item of a `foreach` as suspended, also "
+    "where they come one by one.",
     "dev-restarts": "`mastra dev` restarts the runs that it lost by itself, so that a `restart` "
     "executes the step once more.",
     "old-events": "The events of this version have other names, which are passed on as they are: "
@@ -57,12 +57,7 @@ LIMITS: dict[tuple[str, str], str] = {
     },
     **{(f"{_EVENTED}cancel", version): "evented-cancel" for version in _OLD[:2]},
     **{(row, version): "evented-old" for row in _ITEMS for version in _OLD[1:]},
-    **{
-        (row, target.name): "evented-items"
-        for row in _ITEMS
-        for target in TARGETS
-        if target.name not in _OLD
-    },
+    **{(_ITEMS[0], target.name): "evented-items" for target in TARGETS if target.name not in _OLD},
     **{
         (row, _REPLICAS): "replicas"
         for row in (
