@@ -98,7 +98,9 @@ def test_framing_that_is_malformed(answer: bytes, ask: Callable[[str], object]) 
         ask(host.url)
 
 
-EVENT = b'{"type": "workflow-start", "runId": "r", "payload": {}}\x1e'
+START = b'{"type": "workflow-start", "runId": "r", "payload": {}}\x1e'
+STEP = b'{"type": "workflow-step-start", "runId": "r", "payload": {"id": "a", "startedAt": 1}}\x1e'
+EVENTS = START + STEP  # a client gives the start out with what follows it
 RECORD = http(200, b'{"status": "running", "steps": {}}', Connection="close")
 
 
@@ -108,11 +110,16 @@ def _gzipped(content: bytes) -> bytes:
 
 
 STREAMS: dict[str, Answer] = {
-    "chunked": Hold(chunked(EVENT, end=False)),
-    "until_it_closes": Hold(OK + b"\r\n" + EVENT),
-    "with_a_length": Hold(OK + b"Content-Length: 100000\r\n\r\n" + EVENT),
-    "gzip": Hold(OK + b"Content-Encoding: gzip\r\n\r\n" + _gzipped(EVENT)),
-    "one_big_chunk": Hold(CHUNKED + b"fffff\r\n" + EVENT),
+    "chunked": Hold(chunked(EVENTS, end=False)),
+    "until_it_closes": Hold(OK + b"\r\n" + EVENTS),
+    "with_a_length": Hold(OK + b"Content-Length: 100000\r\n\r\n" + EVENTS),
+    "gzip_chunked": Hold(
+        OK
+        + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunked(_gzipped(EVENTS), end=False).partition(b"\r\n\r\n")[2]
+    ),
+    "gzip": Hold(OK + b"Content-Encoding: gzip\r\n\r\n" + _gzipped(EVENTS)),
+    "one_big_chunk": Hold(CHUNKED + b"fffff\r\n" + EVENTS),
 }
 
 
@@ -121,8 +128,10 @@ def server_of(stream: Answer) -> Callable[[str], Answer]:
         if "/system/packages" in line:
             packages = b'{"packages": [{"name": "@mastra/core", "version": "1.71.0"}]}'
             return http(200, packages, Connection="close")
-        if "/observe" in line:
+        if "/observe" in line or "/stream" in line:
             return stream
+        if "/create-run" in line:
+            return http(200, b'{"runId": "r"}', Connection="close")
         return RECORD
 
     return answer
@@ -134,7 +143,56 @@ def test_a_stream_delivers_what_has_come(stream: Answer) -> None:
         StandIn(stream) as host,
         requests.get(host.url, stream=True, timeout=10) as answer,
     ):
-        assert next(pieces(answer)) == EVENT
+        assert next(pieces(answer)) == EVENTS
+
+
+def watch_sync(url: str) -> list[str]:
+    with (
+        MastraClient(url, retry=RetryPolicy(seconds=0)) as client,
+        client.get_workflow("w").run("r").watch() as events,
+    ):
+        return [next(events).type, next(events).type]
+
+
+def stream_sync(url: str) -> list[str]:
+    with (
+        MastraClient(url, retry=RetryPolicy(seconds=0), check_data=False) as client,
+        client.get_workflow("w").run("r").stream(input_data={}) as events,
+    ):
+        return [next(events).type, next(events).type]
+
+
+def watch_async(url: str) -> list[str]:
+    async def watch() -> list[str]:
+        async with (
+            asyncio.timeout(20),
+            AsyncMastraClient(url, retry=RetryPolicy(seconds=0)) as client,
+            await client.get_workflow("w").run("r").watch() as events,
+        ):
+            return [(await anext(events)).type, (await anext(events)).type]
+
+    return asyncio.run(watch())
+
+
+def stream_async(url: str) -> list[str]:
+    async def stream() -> list[str]:
+        async with (
+            asyncio.timeout(20),
+            AsyncMastraClient(url, retry=RetryPolicy(seconds=0), check_data=False) as client,
+            await client.get_workflow("w").run("r").stream(input_data={}) as events,
+        ):
+            return [(await anext(events)).type, (await anext(events)).type]
+
+    return asyncio.run(stream())
+
+
+@pytest.mark.parametrize("watch", [watch_sync, watch_async, stream_sync, stream_async])
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
+def test_a_client_gives_the_events_that_have_come(
+    stream: Answer, watch: Callable[[str], list[str]]
+) -> None:
+    with StandIn(server_of(stream)) as host:
+        assert watch(host.url) == ["workflow-start", "workflow-step-start"]
 
 
 @pytest.mark.parametrize("kind", ["huge_chunk", "huger_chunk", "no_number"])
