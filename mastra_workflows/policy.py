@@ -206,7 +206,7 @@ def as_seconds(name: str, value: object) -> float:
         try:
             seconds = float(value)
         except OverflowError:
-            seconds = math.nan
+            return math.inf if value > 0 else -math.inf
         if not math.isnan(seconds):
             return seconds
     raise ConfigurationError(f"{name}: expected seconds or a timedelta, got {value!r}.")

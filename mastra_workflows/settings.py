@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
-from math import isnan
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote, urlsplit
@@ -18,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import idna
 
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.policy import RetryPolicy, require_positive
+from mastra_workflows.policy import RetryPolicy, as_seconds, require_positive
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +155,7 @@ class Settings(OfOneProcess):
             "client_cert": _client_cert(self.client_cert),
             "basic_auth": _basic_auth(self.basic_auth),
             **{
-                name: _seconds(name, getattr(self, name))
+                name: as_seconds(name, getattr(self, name))
                 for name in ("timeout", "connect_timeout", "start_timeout")
             },
         }
@@ -230,20 +229,6 @@ class Settings(OfOneProcess):
 def _wrong_type(name: str, expected: str, value: object) -> ConfigurationError:
     # The type only: the value may be a secret.
     return ConfigurationError(f"{name}: expected {expected}, got {type(value).__name__}.")
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(name, "seconds or a timedelta", value)
-    try:
-        seconds = float(value)
-    except OverflowError:
-        seconds = float("nan")
-    if isnan(seconds):
-        raise ConfigurationError(f"{name} is {str(value)[:40]}; it must be a finite number over 0.")
-    return seconds
 
 
 def _headers(headers: object) -> dict[str, str] | None:

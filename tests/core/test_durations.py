@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mastra_workflows.inbox import LookOptions
 from mastra_workflows.policy import PollPolicy, RetryPolicy, as_seconds
 from mastra_workflows.procedures.waiting import WaitOptions
 from mastra_workflows.questions import AskOptions
+from mastra_workflows.settings import Settings
 
 OPTIONS: list[tuple[Callable[..., Any], str]] = [
     (WaitOptions, "timeout"),
@@ -28,6 +30,9 @@ OPTIONS: list[tuple[Callable[..., Any], str]] = [
     (LookOptions, "repeat_after"),
     (PollPolicy, "first_wait"),
     (RetryPolicy, "seconds"),
+    (partial(Settings, base_url="http://127.0.0.1"), "timeout"),
+    (partial(Settings, base_url="http://127.0.0.1"), "connect_timeout"),
+    (partial(Settings, base_url="http://127.0.0.1"), "start_timeout"),
 ]
 
 
@@ -43,6 +48,12 @@ def test_anything_else_is_an_error_that_names_the_option(
 @pytest.mark.parametrize(("options", "name"), OPTIONS, ids=lambda part: str(part))
 def test_a_timedelta_is_taken(options: Callable[..., Any], name: str) -> None:
     assert getattr(options(**{name: timedelta(minutes=2)}), name) == 120.0
+
+
+@pytest.mark.parametrize("value", [10**400, 10**5000], ids=["long", "longer"])
+def test_a_number_of_any_size_is_taken(value: int) -> None:
+    assert as_seconds("timeout", value) == math.inf
+    assert as_seconds("timeout", -value) == -math.inf
 
 
 @pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "outage_timeout"])
