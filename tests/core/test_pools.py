@@ -96,9 +96,13 @@ def test_an_unclosed_client_leaves_nothing_open(server: SampleServer) -> None:
     assert opened_since(before) == {}
 
 
-@pytest.mark.filterwarnings(
+LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
+"""The connections of an event loop that has ended, which nothing but the collector can close."""
+
+
+@LEFT_TO_THE_COLLECTOR
 def test_unclosed_clients_of_a_hundred_event_loops(server: SampleServer) -> None:
     before = open_sockets()
 
@@ -113,7 +117,7 @@ def test_unclosed_clients_of_a_hundred_event_loops(server: SampleServer) -> None
     assert opened_since(before) == {}
 
 
-@pytest.mark.filterwarnings("ignore:unclosed transport")
+@LEFT_TO_THE_COLLECTOR
 def test_one_client_in_several_event_loops(server: SampleServer) -> None:
     client = AsyncMastraClient(server.url)
     before = open_sockets()
@@ -126,7 +130,7 @@ def test_one_client_in_several_event_loops(server: SampleServer) -> None:
     assert opened_since(before) == {}
 
 
-@pytest.mark.filterwarnings("ignore:unclosed transport")
+@LEFT_TO_THE_COLLECTOR
 async def test_one_client_in_two_event_loops_at_once(server: SampleServer) -> None:
     async with AsyncMastraClient(server.url) as client:
         assert await client.list_workflows()
@@ -140,3 +144,4 @@ async def test_one_client_in_two_event_loops_at_once(server: SampleServer) -> No
             assert await client.list_workflows()
         assert len(_async_transport._pools) == 1
     assert len(_async_transport._pools) == 0
+    gc.collect()

@@ -177,7 +177,7 @@ def test_leaving_a_resumed_stream_does_not_stop_the_run(client: MastraClient, ke
 def test_a_stream_of_a_resume_that_cannot_be(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     with pytest.raises(InvalidResumeDataError):
-        run.resume_stream(resume_data={"approved": "yes"})
+        run.resume_stream(resume_data={"note": "approved is required"})
     with pytest.raises(NotSuspendedError):
         run.resume_stream(step="pay-back", resume_data={"approved": True})
     assert run.read().is_suspended
