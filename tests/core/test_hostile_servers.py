@@ -102,6 +102,7 @@ START = b'{"type": "workflow-start", "runId": "r", "payload": {}}\x1e'
 STEP = b'{"type": "workflow-step-start", "runId": "r", "payload": {"id": "a", "startedAt": 1}}\x1e'
 EVENTS = START + STEP  # a client gives the start out with what follows it
 RECORD = http(200, b'{"status": "running", "steps": {}}', Connection="close")
+NO_RECORD = http(404, b'{"error": "Workflow run with ID r not found"}', Connection="close")
 
 
 def _gzipped(content: bytes) -> bytes:
@@ -123,7 +124,7 @@ STREAMS: dict[str, Answer] = {
 }
 
 
-def server_of(stream: Answer) -> Callable[[str], Answer]:
+def server_of(stream: Answer, record: bytes = RECORD) -> Callable[[str], Answer]:
     def answer(line: str) -> Answer:
         if "/system/packages" in line:
             packages = b'{"packages": [{"name": "@mastra/core", "version": "1.71.0"}]}'
@@ -132,7 +133,7 @@ def server_of(stream: Answer) -> Callable[[str], Answer]:
             return stream
         if "/create-run" in line:
             return http(200, b'{"runId": "r"}', Connection="close")
-        return RECORD
+        return record
 
     return answer
 
@@ -186,13 +187,22 @@ def stream_async(url: str) -> list[str]:
     return asyncio.run(stream())
 
 
-@pytest.mark.parametrize("watch", [watch_sync, watch_async, stream_sync, stream_async])
+@pytest.mark.parametrize(
+    ("record", "listen"),
+    [
+        (RECORD, watch_sync),
+        (RECORD, watch_async),
+        (NO_RECORD, stream_sync),
+        (NO_RECORD, stream_async),
+    ],
+    ids=["watch_sync", "watch_async", "stream_sync", "stream_async"],
+)
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
 def test_a_client_gives_the_events_that_have_come(
-    stream: Answer, watch: Callable[[str], list[str]]
+    stream: Answer, record: bytes, listen: Callable[[str], list[str]]
 ) -> None:
-    with StandIn(server_of(stream)) as host:
-        assert watch(host.url) == ["workflow-start", "workflow-step-start"]
+    with StandIn(server_of(stream, record)) as host:
+        assert listen(host.url) == ["workflow-start", "workflow-step-start"]
 
 
 @pytest.mark.parametrize("kind", ["huge_chunk", "huger_chunk", "no_number"])
