@@ -5,7 +5,7 @@ The sensor holds no worker while it waits, so a run may take hours.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
@@ -19,6 +19,7 @@ from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
     tags=["mastra"],
     doc_md=__doc__,
 )
