@@ -152,15 +152,18 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         workflow = self.hook.get_conn().get_workflow(self.workflow_id)
         if _record(workflow, identity.run_id) is not None:
             return None  # an attempt since the clear has decided otherwise
-        found = _usable(workflow, identity.earlier[-1])
-        if found is None:
+        # Some may have been chosen or derived, but never started.
+        begun = (one for one in reversed(identity.earlier) if _record(workflow, one) is not None)
+        before = next(begun, None)
+        found = None if before is None else _usable(workflow, before)
+        if before is None or found is None:
             self.log.info(
                 "The task was cleared. on_clear is 'reuse_run', but the run from before failed, was"
                 " cancelled or is gone; starting a new run."
             )
             return None
         self.log.warning("The task was cleared. on_clear is 'reuse_run': using %s.", found)
-        self.identity = adopt(context, identity, identity.earlier[-1])
+        self.identity = adopt(context, identity, before)
         return self.identity
 
     def _choice_on_clear(self) -> OnClear:

@@ -9,9 +9,16 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import RunDag, store, try_again
+
+HAS_STATE = CAN_PARK
+"""Whether this Airflow keeps a task's state over its tries; both came with Airflow 3.3."""
+needs_state = pytest.mark.skipif(
+    not HAS_STATE, reason="Airflow before 3.3 keeps nothing of a task over its tries"
+)
 
 
 def charge_dag(
@@ -98,11 +105,14 @@ def test_editing_retries_between_tries_changes_nothing(
     assert result.xcom("charge", "run_id", map_index) == first
     assert connected.executions(key) == 1
 
+    if not HAS_STATE and before == 2 + after:
+        return  # a clear sets `max_tries` to what it was, and so is not seen
     try_again(edited, result.task("charge", map_index), clear=True)
     assert result.xcom("charge", "run_id", map_index) != first
     assert connected.executions(key) == 2
 
 
+@needs_state
 def test_a_clear_is_seen_although_edited_retries_hide_it(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
@@ -115,6 +125,7 @@ def test_a_clear_is_seen_although_edited_retries_hide_it(
     assert connected.executions(key) == 2
 
 
+@needs_state
 def test_a_dag_run_that_is_deleted_and_created_again_has_another_run(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
@@ -137,11 +148,13 @@ def test_an_explicit_id_runs_again_after_a_clear(
 
     try_again(dag, result.task("charge"), clear=True)
     try_again(dag, result.task("charge"))
-    assert result.xcom("charge")["run_id"] == f"order-{key}-try-3"
+    second = "try-3" if HAS_STATE else "tries-2"
+    assert result.xcom("charge")["run_id"] == f"order-{key}-{second}"
     assert connected.executions(key) == 2
 
     try_again(dag, result.task("charge"), clear=True)
-    assert result.xcom("charge")["run_id"] == f"order-{key}-try-5"
+    third = "try-5" if HAS_STATE else "tries-4"
+    assert result.xcom("charge")["run_id"] == f"order-{key}-{third}"
     assert connected.executions(key) == 3
 
 
@@ -158,6 +171,7 @@ def test_an_explicit_id_with_other_input(
     assert "999" not in result.log
 
 
+@needs_state
 def test_input_of_an_explicit_id_may_change_between_retries(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
@@ -190,8 +204,9 @@ def test_a_variable_chooses_it_at_the_moment_of_the_clear(
     try_again(dag, result.task("charge"), clear=True)
     assert connected.executions(key) == 1
     monkeypatch.delenv("AIRFLOW_VAR_MASTRA_ON_CLEAR")
-    try_again(dag, result.task("charge"))  # a retry keeps what was decided
-    assert connected.executions(key) == 1
+    if HAS_STATE:
+        try_again(dag, result.task("charge"))  # a retry keeps what was decided
+        assert connected.executions(key) == 1
     try_again(dag, result.task("charge"), clear=True)
     assert connected.executions(key) == 2
 

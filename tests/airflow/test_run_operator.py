@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import threading
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -274,7 +275,8 @@ def test_a_retry_attaches_to_the_run_and_executes_nothing_again(
     assert result.xcom("charge")["result"] == {"charged": 42}
     assert result.tries("charge") == 2
     assert connected.executions(key) == 1
-    assert "an earlier try started it; attaching" in result.log
+    # Attaching or, where the retry comes late, "did the work; using its result".
+    assert re.search(r"an earlier try (started it|did the work);", result.log)
 
 
 def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) -> None:
