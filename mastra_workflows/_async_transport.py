@@ -396,10 +396,7 @@ def _is_open(loop: object) -> bool:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | bool:
-    plain = settings.base_url.startswith("http:")
-    if plain or (settings.verify is False and settings.client_cert is None):
-        return False
-    return tls_context(settings)
+    return tls_context(settings) or False
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -12,12 +12,18 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.settings import Settings
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext:
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
     """The authorities to trust, and the client's certificate.
+
+    Returns:
+        None for a plain connection, and for one with neither of them.
 
     Raises:
         ConfigurationError: the CA bundle or the client certificate cannot be read.
     """
+    is_plain = settings.base_url.startswith("http:")
+    if is_plain or (settings.verify is False and settings.client_cert is None):
+        return None
     bundle = settings.verify if isinstance(settings.verify, str) else _default_bundle()
     try:
         if Path(bundle).is_dir():

@@ -91,7 +91,7 @@ def _new_session(settings: Settings) -> requests.Session:
     session.auth = _OwnHeaders()
     # A cookie jar is the one part of a session that threads would change under each other.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(None if settings.client_cert is None else tls_context(settings))
+    adapter = _Adapter(tls_context(settings))
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

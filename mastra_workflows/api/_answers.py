@@ -27,6 +27,7 @@ MAX_ISSUES = 20
 Other = TypeVar("Other", str, None)
 
 VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
+TITLE = re.compile(rb"<title>([^<]{1,300})</title>")
 UNKNOWN_WORKFLOW = re.compile(r"Workflow (with ID .* )?not found")
 
 
@@ -123,7 +124,8 @@ def server_message(response: Response) -> str:
             )
         text = message
     elif "html" in response.headers.get("content-type", ""):
-        text = "an HTML page"
+        title = TITLE.search(response.content)
+        text = f"an HTML page, {title[1].decode(errors='replace')}" if title else "an HTML page"
     else:
         text = response.content[: 4 * MAX_SHOWN].decode(errors="replace")
     return safe_text(text, MAX_SHOWN) or "(nothing more)"

@@ -11,7 +11,14 @@ import pytest
 
 from mastra_workflows import MastraClient, RetryPolicy
 from mastra_workflows.aio import AsyncMastraClient
-from mastra_workflows.errors import AuthenticationError, ConnectionFailedError, MastraError
+from mastra_workflows.errors import (
+    ApiError,
+    AuthenticationError,
+    BodyTooLargeError,
+    ConfigurationError,
+    ConnectionFailedError,
+    MastraError,
+)
 from scripts.sample_server import SampleServer
 from tests.support.nginx import PASSWORD, USER, Nginx
 from tests.support.tls import Authority
@@ -61,7 +68,73 @@ def test_client_certificates(ask: Ask, server: SampleServer, tmp_path: Path) -> 
         with pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
             ask(proxy.url, client_cert=str(both))
         assert not caught.value.passing
-        with pytest.raises(MastraError):
+        with pytest.raises(ApiError, match="No required SSL certificate was sent") as missing:
             ask(proxy.url, verify=str(ours))
+        assert missing.value.status_code == 400
         with pytest.raises(MastraError, match="client_cert"):
             ask(proxy.url, verify=str(ours), client_cert=str(mine[0]))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("issued", "reason"),
+    [
+        ({"days": -1}, "expired"),
+        ({"names": "DNS:elsewhere.example"}, "not valid for '127.0.0.1'|mismatch"),
+    ],
+    ids=["expired", "other_name"],
+)
+def test_a_certificate_that_is_not_accepted(
+    ask: Ask, issued: dict[str, Any], reason: str, server: SampleServer, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    with Nginx(server.url, certificate=authority.issue("server", **issued)) as proxy:
+        with pytest.raises(ConnectionFailedError, match=reason) as caught:
+            ask(proxy.url, verify=str(authority.certificate))
+        assert not caught.value.passing
+        assert not caught.value.request_sent
+        assert ask(proxy.url, verify=False)
+
+
+@BOTH
+def test_a_ca_bundle_of_the_environment(
+    ask: Ask, server: SampleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    served = authority.issue("server")
+    with Nginx(server.url, certificate=served) as proxy:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.certificate))
+        assert ask(proxy.url)
+        for unusable in ("/nowhere/ca.pem", str(served[1])):
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", unusable)
+            with pytest.raises(ConfigurationError, match="cannot be read"):
+                ask(proxy.url)
+            assert ask(proxy.url, verify=False)
+
+
+def start_sync(url: str, **input_data: Any) -> object:
+    with MastraClient(url, retry=ONCE) as client:
+        return (
+            client.get_workflow("orderReport").run("too-large").start_async(input_data=input_data)
+        )
+
+
+def start_async(url: str, **input_data: Any) -> object:
+    async def start() -> object:
+        async with AsyncMastraClient(url, retry=ONCE) as client:
+            return (
+                await client.get_workflow("orderReport")
+                .run("too-large")
+                .start_async(input_data=input_data)
+            )
+
+    return asyncio.run(start())
+
+
+@pytest.mark.parametrize("start", [start_sync, start_async])
+def test_an_input_over_the_limit_of_nginx(start: Ask, server: SampleServer) -> None:
+    with (
+        Nginx(server.url, settings="client_max_body_size 10k;") as proxy,
+        pytest.raises(BodyTooLargeError, match="client_max_body_size"),
+    ):
+        start(proxy.url, city="a" * 20_000)

@@ -208,12 +208,3 @@ def test_the_environment_does_not_undo_what_was_chosen(monkeypatch: pytest.Monke
         with insecure, pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
             insecure.list_workflows()
     assert "/nowhere" not in str(caught.value)
-
-
-def test_a_ca_bundle_of_the_environment_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
-    with StandIn(http(200, b"{}")) as host:
-        secure = MastraClient(host.url.replace("http:", "https:"), timeout=1)
-        with secure, pytest.raises(ConnectionFailedError, match=r"/nowhere/ca\.pem") as caught:
-            secure.list_workflows()
-    assert not caught.value.passing

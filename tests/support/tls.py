@@ -21,11 +21,19 @@ class Authority:
         constraints = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         self._openssl(*new, *_new_key(self._key), *constraints, "-out", self.certificate)
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Make a certificate for 127.0.0.1 and localhost, also good for a client.
+    def issue(
+        self,
+        name: str,
+        *,
+        days: int = 2,
+        names: str = "IP:127.0.0.1,DNS:localhost",
+    ) -> tuple[Path, Path]:
+        """Make a certificate for a server, also good for a client.
 
         Args:
             name: what its files and its subject are called.
+            days: for how many days it is valid; -1 for one that has expired.
+            names: the host names and addresses that it is for, as OpenSSL writes them.
 
         Returns:
             The paths of the certificate and of its private key, both PEM.
@@ -33,7 +41,7 @@ class Authority:
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         extensions.write_text(
-            "subjectAltName=IP:127.0.0.1,DNS:localhost\n"
+            f"subjectAltName={names}\n"
             "extendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n"
         )
         self._openssl("req", "-subj", f"/CN={name}", *_new_key(key), "-out", request)
@@ -41,7 +49,7 @@ class Authority:
             "x509",
             "-req",
             "-days",
-            "2",
+            str(days),
             "-CA",
             self.certificate,
             "-CAkey",
