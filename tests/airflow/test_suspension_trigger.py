@@ -20,7 +20,7 @@ from mastra_workflows.questions import questions
 from scripts.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import DropRequest
+from tests.support.faults import CutAnswer, DropRequest, Fault, Respond
 
 REFUND = {"order": "A-17", "amount": 2500, "reason": "very secret"}
 APPROVED = {"approved": True}
@@ -159,6 +159,31 @@ async def test_an_outage_is_survived(inbox: Inbox, key: str) -> None:
     await until(lambda: inbox.proxy.seen[-1].fault is not None)
     inbox.begin("refundApproval", key)
     is_down = False
+    assert [one["run_id"] for one in await first] == [key]
+    await silence(events, inbox)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Respond(401, body=b'{"error": "Invalid token"}'),
+        Respond(200, {"Content-Type": "text/html"}, b"<title>Maintenance</title>"),
+        Respond(200, {"Content-Type": "application/json"}, b'{"runs": [{"run'),
+        CutAnswer(10),
+        Respond(500, body=b'{"error": "storage"}'),
+        Respond(302, {"Location": "/login"}),
+    ],
+    ids=["401", "page", "cut_json", "cut_answer", "500", "redirect"],
+)
+async def test_an_odd_answer_does_not_end_the_watch(odd: Fault, inbox: Inbox, key: str) -> None:
+    events = made_again("refundApproval").run()
+    first = asyncio.ensure_future(news(events))
+    await inbox.until_looked()
+    is_odd = True
+    inbox.proxy.on("GET", "/runs", odd, when=lambda: is_odd)
+    await until(lambda: inbox.proxy.seen[-1].fault is not None)
+    inbox.begin("refundApproval", key)
+    is_odd = False
     assert [one["run_id"] for one in await first] == [key]
     await silence(events, inbox)
 
