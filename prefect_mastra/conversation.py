@@ -25,6 +25,7 @@ from mastra_workflows.errors import (
     ConfigurationError,
     InvalidResumeDataError,
     NotSuspendedError,
+    ResumeSchemaChangedError,
     WaitTimeoutError,
 )
 from mastra_workflows.forms import NO_DEFAULT
@@ -103,6 +104,8 @@ class Conversation:
                 yield from self._give(question, data, "person")
             except InvalidResumeDataError as error:
                 wrong = tuple(error.problems)
+                if isinstance(error, ResumeSchemaChangedError):
+                    question = error.question
                 self.run.logger.warning("%s Asking again.", error)
             except UnansweredError as pause:
                 if pause.reason == "late":

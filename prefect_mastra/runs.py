@@ -17,18 +17,17 @@ from mastra_workflows.aio import AsyncRun
 from mastra_workflows.api import StartArguments
 from mastra_workflows.errors import (
     ConfigurationError,
-    ConnectionFailedError,
     RunError,
-    UnavailableError,
+    ServerLostError,
     UnknownRunError,
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import is_transient
+from mastra_workflows.policy import is_outage
 from mastra_workflows.procedures import OnFailedRun
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import AnswerArguments
-from mastra_workflows.procedures.waiting import WaitArguments
+from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
 from mastra_workflows.questions import Question
 from prefect_mastra import memory
@@ -54,6 +53,9 @@ class MastraWorkflowRun(JobRun[JSON]):
             what is no `Exception` into a flow or task that is cancelled, terminated or timed out.
         cancel_on_timeout: whether to cancel the run when the time to wait is over.
         **waiting: how `wait_for_completion` waits; see `WaitArguments`.
+
+    Raises:
+        ConfigurationError: an option for waiting is out of its range, or no duration.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         cancel_on_timeout: bool = True,
         **waiting: Unpack[WaitArguments],
     ) -> None:
+        WaitOptions(**waiting)  # raises for a wrong option, before anything is started
         self.server = server
         self.workflow_id = workflow_id
         self.run_id = run_id
@@ -96,6 +99,8 @@ class MastraWorkflowRun(JobRun[JSON]):
             raise ConfigurationError(
                 "run must hold 'workflow_id' and 'run_id', as what start_workflow returns does."
             ) from None
+        if run.get("status") not in (None, "pending"):  # so it was read after its start
+            waiting["is_known"] = True
         return cls(
             server,
             workflow_id,
@@ -238,8 +243,8 @@ class MastraWorkflowRun(JobRun[JSON]):
         with self._remote() as run:
             try:
                 self._record = run.read()
-            except (ConnectionFailedError, UnavailableError) as error:
-                if not is_transient(error):
+            except MastraError as error:
+                if not (isinstance(error, ServerLostError) or is_outage(error)):
                     raise
                 return None
         return self._record
@@ -249,8 +254,8 @@ class MastraWorkflowRun(JobRun[JSON]):
         async with self._aremote() as run:
             try:
                 self._record = await run.read()
-            except (ConnectionFailedError, UnavailableError) as error:
-                if not is_transient(error):
+            except MastraError as error:
+                if not (isinstance(error, ServerLostError) or is_outage(error)):
                     raise
                 return None
         return self._record
@@ -263,12 +268,14 @@ class MastraWorkflowRun(JobRun[JSON]):
             InvalidResumeDataError: the data does not fit; the step still waits.
         """
         with self._remote() as run:
-            return self._say_resumed(run.answer(question, resume_data, **self._waiting))
+            record = run.answer(question, resume_data, is_retry=is_retry(), **self._waiting)
+            return self._say_resumed(record)
 
     async def aanswer(self, question: Question, resume_data: JSON) -> Outcome:
         """As `answer`."""
         async with self._aremote() as run:
-            return self._say_resumed(await run.answer(question, resume_data, **self._waiting))
+            record = await run.answer(question, resume_data, is_retry=is_retry(), **self._waiting)
+            return self._say_resumed(record)
 
     def resume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
         """Resume a suspended step, without waiting for the run; see `Run.resume`.

@@ -28,6 +28,7 @@ from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
 from prefect_mastra import MastraServer
 from scripts.sample_server import SampleServer
+from tests.prefect.person import Person
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,3 +91,11 @@ def has_run(client: MastraClient) -> Callable[[str, str], bool]:
         return True
 
     return look
+
+
+@pytest.fixture
+def person(api: SyncPrefectClient, key: str) -> Iterator[Person]:
+    """Who answers what the flow run of that name asks."""
+    person = Person(api, key)
+    yield person
+    person.leave()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import VariableCreate
 from prefect.exceptions import Abort, CancelledRun, ObjectAlreadyExists
 from prefect.states import Running
+from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import (
@@ -38,19 +40,14 @@ from prefect_mastra import (
 )
 from scripts.sample_server import SampleServer
 from tests.prefect.person import Person
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Respond
 
 Outcome = dict[str, Any]
 LogsOf = Callable[[State[Any]], str]
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 APPROVED = {"approved": True}
-
-
-@pytest.fixture
-def person(api: SyncPrefectClient, key: str) -> Iterator[Person]:
-    person = Person(api, key)
-    yield person
-    person.leave()
 
 
 @pytest.fixture
@@ -473,6 +470,29 @@ def test_defaults_of_a_schema_are_not_evaluated_by_prefect(
     outcome = str(running.result())
     assert secret not in outcome
     assert "49" not in outcome.replace(running.result()["run_id"], "")
+
+
+def test_an_answer_reaches_a_server_that_was_away(
+    server: SampleServer, person: Person, logs_of: LogsOf
+) -> None:
+    """A wrong token, which no client retries on its own."""
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    with FaultProxy(server.url) as proxy:
+        mastra = MastraServer(base_url=proxy.url)
+        running = person.watch(
+            lambda: ask(mastra, "refundApproval", REFUND, on_suspend="ask", return_state=True)
+        )
+        person.read()
+        proxy.clear()
+        proxy.on("", "/", Respond(401))
+        Retrying(retry=retry_if_result(lambda looks: looks == 0), wait=wait_fixed(0.1))(proxy.count)
+        assert person.enter(approved=True) == ""
+        time.sleep(3)
+        assert not running.done()
+        proxy.clear()
+        state = running.result()
+    assert state.result()["result"]["refunded"] == 100
+    assert "Mastra server unavailable" in logs_of(state)
 
 
 def test_answers_are_not_logged(

@@ -207,6 +207,46 @@ def test_no_retry_for_what_it_cannot_mend(
     assert _tries(api, state) == 1
 
 
+def test_no_retry_for_a_run_that_somebody_has_cancelled(
+    mastra_1: MastraServer, api: SyncPrefectClient, key: str
+) -> None:
+    @flow
+    def waits() -> None:
+        run = start_workflow(mastra_1, "slowExport", {"seconds": 60}, run_id=key)
+        with mastra_1.get_client() as client:
+            client.get_workflow("slowExport").run(key).cancel()
+        wait_for_workflow_run.with_options(retries=3)(mastra_1, run)
+
+    state = waits(return_state=True)
+    assert "RunCanceledError" in str(state.message)
+    assert _tries(api, state) == 1
+
+
+def test_no_retry_for_a_suspension(mastra_1: MastraServer, api: SyncPrefectClient) -> None:
+    @flow
+    def waits() -> None:
+        run = start_workflow(mastra_1, "refundApproval", REFUND)
+        wait_for_workflow_run.with_options(retries=3)(mastra_1, run)
+
+    state = waits(return_state=True)
+    assert "RunSuspendedError" in str(state.message)
+    assert "on_suspend" in str(state.message)  # it says what else could be set
+    assert _tries(api, state) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["timeout", "poll_interval", "max_poll_interval", "outage_timeout", "stall_timeout"]
+)
+def test_a_duration_that_is_none_is_named(mastra_1: MastraServer, key: str, name: str) -> None:
+    wrong: Any = {name: "3m"}
+    with pytest.raises(ConfigurationError, match=f"{name}.*'3m'"):
+        run_workflow.fn(mastra_1, "orderReport", {"city": "Oslo"}, run_id=key, **wrong)
+    with pytest.raises(ConfigurationError, match=f"{name}.*'3m'"):
+        wait_for_workflow_run.fn(mastra_1, {"workflow_id": "orderReport", "run_id": key}, **wrong)
+    with mastra_1.get_client() as client, pytest.raises(UnknownRunError):
+        client.get_workflow("orderReport").run(key).read()  # nothing was started
+
+
 def test_a_retry_goes_on_waiting(mastra_1: MastraServer, api: SyncPrefectClient, key: str) -> None:
     @flow
     def waits() -> None:

@@ -1,0 +1,99 @@
+"""What no further try changes: a run that somebody has cancelled elsewhere, such as in Studio."""
+
+from __future__ import annotations
+
+import pytest
+from prefect import flow, task
+from tenacity import Retrying, retry_if_result, wait_fixed
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import RunCanceledError, UnknownRunError
+from prefect_mastra import (
+    MastraServer,
+    ask_and_resume,
+    start_workflow,
+    wait_for_workflow_run,
+)
+from scripts.sample_server import SampleServer
+from tests.prefect.person import Person
+
+REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
+
+
+def cancel(client: MastraClient, workflow_id: str, run_id: str) -> None:
+    """Cancel a run that works already, as a person does in Studio."""
+    run = client.get_workflow(workflow_id).run(run_id)
+
+    def is_at_work() -> bool:
+        try:
+            return run.read().is_active
+        except UnknownRunError:
+            return False
+
+    Retrying(retry=retry_if_result(lambda works: not works), wait=wait_fixed(0.1))(is_at_work)
+    run.cancel()
+
+
+def is_next_in_line_known(client: MastraClient, workflow_id: str, run_id: str) -> bool:
+    try:
+        client.get_workflow(workflow_id).run(f"{run_id}-2").read()
+    except UnknownRunError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
+    mastra: MastraServer,
+    client: MastraClient,
+    server: SampleServer,
+    person: Person,
+    key: str,
+    kind: str,
+) -> None:
+    charge = {"key": key, "amount": 1, "seconds": 6}  # its step heeds no cancel
+    tries: list[str] = []
+
+    def work() -> None:
+        tries.append(kind)
+        run = start_workflow(mastra, "countedCharge", charge, run_id=key)
+        wait_for_workflow_run(mastra, run)
+
+    @flow(retries=1 if kind == "flow" else 0)
+    def around() -> None:
+        work() if kind == "flow" else tried()
+
+    @task(retries=1)
+    def tried() -> None:
+        work()
+
+    running = person.watch(lambda: around(return_state=True))
+    cancel(client, "countedCharge", key)
+    with pytest.raises(RunCanceledError, match=key):
+        running.result().result()
+    assert len(tries) == 2
+    assert server.executions(key) == 1
+    assert not is_next_in_line_known(client, "countedCharge", key)
+
+
+def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
+    mastra_1: MastraServer, person: Person, key: str
+) -> None:
+    """Servers before 1.0 leave a suspended run as it is."""
+    tries: list[int] = []
+
+    @flow(flow_run_name=person.name, retries=1)
+    def approval() -> None:
+        tries.append(1)
+        run = start_workflow(mastra_1, "refundApproval", REFUND, run_id=key)
+        ask_and_resume(mastra_1, run)
+
+    running = person.watch(lambda: approval(return_state=True))
+    person.read()
+    with mastra_1.get_client() as client:
+        client.get_workflow("refundApproval").run(key).cancel()
+        with pytest.raises(RunCanceledError, match=key):
+            running.result().result()
+        assert not is_next_in_line_known(client, "refundApproval", key)
+    assert len(tries) == 2
+    assert len(person.asked) == 1
