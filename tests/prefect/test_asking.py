@@ -39,6 +39,7 @@ from prefect_mastra import (
     start_workflow,
 )
 from scripts.sample_server import SampleServer
+from tests.conftest import ODD_WORKFLOWS
 from tests.prefect.person import Person
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Respond
@@ -493,6 +494,22 @@ def test_an_answer_reaches_a_server_that_was_away(
         state = running.result()
     assert state.result()["result"]["refunded"] == 100
     assert "Mastra server unavailable" in logs_of(state)
+
+
+def test_a_deploy_changes_what_is_asked(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form that is open becomes invalid; the next one is made of the new schema."""
+    ask = run_workflow.with_options(flow_run_name=person.name)
+    with SampleServer("1", workflows=ODD_WORKFLOWS) as server:
+        mastra = MastraServer(base_url=server.url)
+        running = person.watch(lambda: ask(mastra, "released", {}, on_suspend="ask"))
+        person.read()
+        monkeypatch.setenv("ODD_WORKFLOWS_RELEASE", "2")
+        server.restart()
+        assert person.enter(approved=True) == ""
+        assert "the step asks for something else" in person.read()
+        assert list(person.schema["properties"]) == ["verdict"]
+        assert person.enter(verdict="yes") == ""
+        assert running.result()["status"] == "success"
 
 
 def test_answers_are_not_logged(

@@ -37,6 +37,8 @@ from prefect_mastra import (
     wait_for_workflow_run,
 )
 from scripts.sample_server import SampleServer
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Respond
 
 Outcome = dict[str, Any]
 
@@ -125,6 +127,24 @@ def test_an_outage_is_told_in_the_log_of_the_flow_run(logs_of: Any) -> None:
         log = logs_of(approval(return_state=True))
     assert "Mastra server unavailable" in log
     assert "The Mastra server answers again" in log
+
+
+def test_a_first_answer_that_is_wrong_is_an_outage(
+    mastra: MastraServer, server: SampleServer, logs_of: Any
+) -> None:
+    """As by a token that was rotated, where the run is known to have been started."""
+    with FaultProxy(server.url) as proxy:
+        proxied = MastraServer(base_url=proxy.url)
+
+        @flow
+        def report() -> Outcome:
+            started = start_workflow(mastra, "orderReport", {"city": "Oslo"})
+            proxy.on("GET", "/runs/", Respond(401), nth=1)
+            return wait_for_workflow_run(proxied, started)
+
+        state = report(return_state=True)
+    assert state.result()["status"] == "success"
+    assert "Mastra server unavailable" in logs_of(state)
 
 
 def test_waiting_has_an_end(mastra: MastraServer, client: MastraClient, key: str) -> None:
