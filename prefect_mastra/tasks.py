@@ -59,10 +59,10 @@ def start_workflow(
         request_context: values that steps read from their request context.
         tracing_options: passed to Mastra's tracing.
         resource_id: whom the run belongs to (Mastra 1.x).
-        on_failed_run: what a retry does about a run that an earlier try has left failed or
+        on_failed_run: what a retry does about a run that failed, or that an earlier try has
             cancelled: ``"new_run"`` starts the next one in line (``<run_id>-2``),
             ``"from_failed_step"`` sends it back to the step that failed and keeps what was done
-            before, ``"fail"`` fails.
+            before, ``"fail"`` fails. A run that somebody else cancelled is final.
         cancel_on_kill: whether to cancel the run when this task is interrupted.
 
     Returns:
