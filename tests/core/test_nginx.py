@@ -23,6 +23,9 @@ from scripts.sample_server import SampleServer
 from tests.support.nginx import PASSWORD, USER, Nginx
 from tests.support.tls import Authority
 
+# What urllib3 says of `verify=False`, and rightly so.
+pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+
 ONCE = RetryPolicy(seconds=0)
 Ask = Callable[..., object]
 
