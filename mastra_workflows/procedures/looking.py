@@ -22,12 +22,13 @@ def new_questions(
 ) -> Procedure[Look]:
     """The questions of a workflow's runs that the memory does not know.
 
-    A row of the list tells that a run is suspended and what at. What it asks, its own record says:
-    for a step of a nested workflow, the two differ in the time of the suspension.
+    The list of runs only shows which runs are suspended. The questions come from each run's record,
+    since the two differ in the time of a nested step's suspension.
 
     Args:
         now: the time, aware; that of `Memory`.
     """
+    server = server.lasting()
     rows, memory = yield from _suspended_runs(server, workflow_id, memory, options, now)
     by_row = [questions(row) for row in rows]
     has_items = any(item.suspension.for_each_index is not None for row in by_row for item in row)

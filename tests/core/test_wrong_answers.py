@@ -127,3 +127,44 @@ def test_resuming_outlives_wrong_answers(
     run.resume(resume_data={"approved": True})
     assert run.wait(timeout=60).is_success
     assert proxy.count("POST", "/resume-stream$") == 1
+
+
+def test_looking_for_questions_outlives_wrong_answers(
+    proxy: FaultProxy, proxied: MastraClient, key: str
+) -> None:
+    workflow = proxied.get_workflow("refundApproval")
+    run = workflow.run(key)
+    run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+    assert run.wait(timeout=60).is_suspended
+    for fault in EACH:
+        proxy.clear()
+        proxy.on("GET", "/runs$", fault, nth=1)
+        proxy.on("GET", f"{key}(/execution-result)?$", fault, nth=1)
+        assert key in [question.run_id for question in workflow.new_questions().questions]
+        assert [seen.fault for seen in proxy.seen if seen.fault] == [fault, fault]
+    proxy.clear()
+    run.cancel()
+
+
+async def test_looking_with_the_other_client_outlives_wrong_answers(
+    proxy: FaultProxy, key: str
+) -> None:
+    async with AsyncMastraClient(proxy.url, retry=SOON) as client:
+        workflow = client.get_workflow("refundApproval")
+        run = workflow.run(key)
+        await run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+        assert (await run.wait(timeout=60)).is_suspended
+        proxy.clear()
+        proxy.on("GET", "/runs$", REFUSED, nth=1)
+        proxy.on("GET", f"{key}(/execution-result)?$", WRONG["page"], nth=1)
+        look = await workflow.new_questions()
+        assert key in [question.run_id for question in look.questions]
+        assert [seen.fault for seen in proxy.seen if seen.fault] == [REFUSED, WRONG["page"]]
+        await run.cancel()
+
+
+def test_looking_for_questions_with_a_wrong_token_fails_at_once(proxy: FaultProxy) -> None:
+    proxy.on("", "/", REFUSED)
+    with MastraClient(proxy.url) as client, pytest.raises(AuthenticationError):
+        client.get_workflow("refundApproval").new_questions()
+    assert proxy.count() == 1
