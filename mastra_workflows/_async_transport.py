@@ -150,7 +150,7 @@ class AsyncTransport(OfOneProcess):
                     if not _is_success(answer):
                         return Heard(await self._read(answer), None, ended=True)
                     head = Response(answer.status, _lower(answer.headers), b"")
-                    decoder = self._decoder(effect.passes_over)
+                    decoder = self._decoder(effect.request.run_id, effect.passes_over)
                     async for chunk in self._chunks(answer):
                         silence.begins_anew()
                         if not effect.affords(len(chunk)):
@@ -243,12 +243,14 @@ class AsyncTransport(OfOneProcess):
                 )
         return Response(answer.status, _lower(answer.headers), bytes(content))
 
-    def _decoder(self, passes_over: frozenset[str] = frozenset()) -> Decoder:
-        return Decoder(max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over)
+    def _decoder(self, run_id: str | None, passes_over: frozenset[str] = frozenset()) -> Decoder:
+        return Decoder(
+            max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over, run_id=run_id
+        )
 
-    async def events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
-        """The events of an open stream, as they arrive."""
-        decoder = self._decoder()
+    async def events(self, answer: aiohttp.ClientResponse, run_id: str) -> AsyncGenerator[Event]:
+        """The events of an open stream of a run, as they arrive."""
+        decoder = self._decoder(run_id)
         async with contextlib.aclosing(self._chunks(answer)) as chunks:
             async for chunk in chunks:
                 for event in decoder.feed(chunk):
@@ -302,7 +304,9 @@ class AsyncEventStream:
             cut = None
             try:
                 with contextlib.closing(self._answer):
-                    async with contextlib.aclosing(self._transport.events(self._answer)) as events:
+                    async with contextlib.aclosing(
+                        self._transport.events(self._answer, self._follower.run_id)
+                    ) as events:
                         async for event in events:
                             for new in self._follower.feed(event):
                                 yield new

@@ -176,7 +176,7 @@ class Transport(OfOneProcess):
                 return Heard(self._read(answer), None, ended=True)
             limits.end()
             head = Response(answer.status_code, _lower(answer.headers), b"")
-            decoder = self._decoder(effect.passes_over)
+            decoder = self._decoder(effect.request.run_id, effect.passes_over)
             last = None
             spent = time.monotonic() - began
             try:
@@ -254,12 +254,14 @@ class Transport(OfOneProcess):
                 )
         return Response(answer.status_code, _lower(answer.headers), bytes(content))
 
-    def _decoder(self, passes_over: frozenset[str] = frozenset()) -> Decoder:
-        return Decoder(max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over)
+    def _decoder(self, run_id: str | None, passes_over: frozenset[str] = frozenset()) -> Decoder:
+        return Decoder(
+            max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over, run_id=run_id
+        )
 
-    def events(self, answer: requests.Response) -> Iterator[Event]:
-        """The events of an open stream, as they arrive."""
-        decoder = self._decoder()
+    def events(self, answer: requests.Response, run_id: str) -> Iterator[Event]:
+        """The events of an open stream of a run, as they arrive."""
+        decoder = self._decoder(run_id)
         for chunk in self._chunks(answer):
             yield from decoder.feed(chunk)
         if decoder.is_cut:
@@ -308,7 +310,7 @@ class EventStream(Iterator[Event]):
             cut = None
             try:
                 with self._answer:
-                    for event in self._transport.events(self._answer):
+                    for event in self._transport.events(self._answer, self._follower.run_id):
                         yield from self._follower.feed(event)
             except ConnectionFailedError as error:
                 cut = error

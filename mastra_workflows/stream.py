@@ -6,14 +6,17 @@ once more; servers 1.0 to 1.4 end with a line ``data: [DONE]`` that is no record
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from mastra_workflows.errors import BodyTooLargeError, NotMastraError
-from mastra_workflows.models import Event, from_millis
-from mastra_workflows.text import decode, safe_text
+from mastra_workflows.models import MAX_NAME, Event, from_millis
+from mastra_workflows.text import decode, safe_text, storable
+
+log = logging.getLogger(__name__)
 
 SEPARATOR = b"\x1e"
 DONE = b"data: [DONE]"
@@ -48,10 +51,20 @@ class Decoder:
     Args:
         max_record_bytes: a record longer than this is an error instead of memory.
         passes_over: types of records that nobody wants; they are neither parsed nor kept.
+        run_id: the run that was asked for. Workflow events of another run are dropped. Other
+            events, such as those of an agent that a step runs, may name any run.
     """
 
-    def __init__(self, *, max_record_bytes: int, passes_over: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        max_record_bytes: int,
+        passes_over: frozenset[str] = frozenset(),
+        run_id: str | None = None,
+    ) -> None:
         self._max = max_record_bytes
+        self._run_id = run_id
+        self._has_foreign = False
         self._passes_over = frozenset(name.encode() for name in passes_over)
         self._tail = bytearray()
         self._searched = 0  # what of the tail holds no separator
@@ -73,8 +86,8 @@ class Decoder:
                 self._is_passing = False
                 continue
             self._check_size(record)
-            if record.strip():
-                yield parse_record(record)
+            if record.strip() and not self._is_foreign(event := parse_record(record)):
+                yield event
         if not self._is_passing and len(self._tail) >= HEAD_BYTES:
             self._is_passing = self._is_unwanted(self._tail)
         if self._is_passing:
@@ -87,6 +100,20 @@ class Decoder:
             return False
         kind = _TYPE.match(record)
         return kind is not None and kind[1] in self._passes_over
+
+    def _is_foreign(self, event: Event) -> bool:
+        if self._run_id is None or event.run_id in (None, self._run_id, storable(self._run_id)):
+            return False
+        if event.type not in MARKS | {"watch"}:
+            return False
+        if not self._has_foreign:
+            self._has_foreign = True
+            log.warning(
+                "The event stream of run %r holds events of run %r, which are ignored.",
+                self._run_id,
+                safe_text(event.run_id, MAX_NAME),
+            )
+        return True
 
     def _check_size(self, record: bytes | bytearray) -> None:
         if len(record) > self._max:

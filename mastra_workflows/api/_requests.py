@@ -54,6 +54,11 @@ class Request:
         """Path and query, encoded."""
         return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
 
+    @property
+    def run_id(self) -> str | None:
+        """The run that it is about; None where the path names it, or no run is meant."""
+        return self.query.get("runId")
+
     def encode(self, *, max_bytes: int) -> bytes | None:
         """The body as it is sent; None for none.
 

@@ -47,7 +47,7 @@ class Follower:
     ) -> None:
         self._server = server
         self._workflow_id = workflow_id
-        self._run_id = run_id
+        self.run_id = run_id
         self._request = request
         self._is_watch = request.method == "GET"  # of 0.x: all others are POSTs
         self._once = Once(after)
@@ -81,7 +81,7 @@ class Follower:
             raise
 
     def _read(self) -> Procedure[WorkflowRun]:
-        return read_run(self._server, self._workflow_id, self._run_id)
+        return read_run(self._server, self._workflow_id, self.run_id)
 
     def feed(self, event: Event) -> Iterator[Event]:
         """The events to give to the caller, now that this one has come."""
@@ -128,7 +128,7 @@ class Follower:
         return None
 
     def _observe(self) -> Procedure[Any]:
-        return (yield Open(api.observe(self._workflow_id, self._run_id)))
+        return (yield Open(api.observe(self._workflow_id, self.run_id)))
 
 
 def _tells_no_more(run: WorkflowRun) -> ConnectionFailedError:

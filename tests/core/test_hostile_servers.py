@@ -15,7 +15,7 @@ import requests
 from mastra_workflows import MastraClient, RetryPolicy
 from mastra_workflows._limits import pieces
 from mastra_workflows.aio import AsyncMastraClient
-from mastra_workflows.errors import ConnectionFailedError, MastraError
+from mastra_workflows.errors import ConnectionFailedError, MastraError, WaitTimeoutError
 from mastra_workflows.settings import WHOLE_ANSWER
 from tests.support.stand_in import Answer, Drip, Endless, Hold, StandIn, chunked, http
 
@@ -203,6 +203,43 @@ def test_a_client_gives_the_events_that_have_come(
 ) -> None:
     with StandIn(server_of(stream, record)) as host:
         assert listen(host.url) == ["workflow-start", "workflow-step-start"]
+
+
+FOREIGN = START.replace(b'"r"', b'"other"') + STEP.replace(b'"r"', b'"other"')
+
+
+@pytest.mark.parametrize(
+    ("record", "listen"),
+    [
+        (RECORD, watch_sync),
+        (RECORD, watch_async),
+        (NO_RECORD, stream_sync),
+        (NO_RECORD, stream_async),
+    ],
+    ids=["watch_sync", "watch_async", "stream_sync", "stream_async"],
+)
+def test_events_of_another_run_are_not_given(
+    record: bytes, listen: Callable[[str], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = Hold(chunked(FOREIGN + EVENTS, end=False))
+    with StandIn(server_of(stream, record)) as host:
+        assert listen(host.url) == ["workflow-start", "workflow-step-start"]
+    assert "holds events of run 'other', which are ignored" in caplog.text
+
+
+def test_an_end_of_another_run_ends_no_wait() -> None:
+    finish = b'{"type": "workflow-finish", "runId": "other", "payload": {}}\x1e'
+    heard: list[str] = []
+    with (
+        StandIn(server_of(Hold(chunked(EVENTS + finish, end=False)))) as host,
+        MastraClient(host.url) as client,
+        pytest.raises(WaitTimeoutError),
+    ):
+        client.get_workflow("w").run("r").wait(
+            timeout=1.5, poll_interval=0.1, on_event=lambda event: heard.append(event.type)
+        )
+    assert "workflow-step-start" in heard
+    assert "workflow-finish" not in heard
 
 
 @pytest.mark.parametrize("kind", ["huge_chunk", "huger_chunk", "no_number"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Unpack
@@ -177,8 +178,13 @@ def test_an_open_question_is_repeated_if_that_is_wanted(inbox: Inbox, key: str) 
 
 def test_runs_of_an_old_server_that_are_older_than_the_lookback(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
-    expected = [f"{key}: approve"] if inbox.generation == "1" else []
-    assert inbox.names("refundApproval", lookback=1e-6) == expected
+    if inbox.generation == "1":
+        assert inbox.names("refundApproval", lookback=1e-6) == [f"{key}: approve"]
+        return
+    workflow = inbox.client.get_workflow("refundApproval")
+    deadline = time.monotonic() + 30  # a server may store the record once more after its answer
+    while workflow.new_questions(lookback=1e-6).questions:
+        assert time.monotonic() < deadline
 
 
 def test_an_unknown_workflow(inbox: Inbox) -> None:

@@ -175,3 +175,26 @@ def test_an_event_of_any_shape_passes_through(value: Any) -> None:
 def test_any_bytes_end_in_events_or_in_an_error_of_ours(chunks: list[bytes]) -> None:
     with contextlib.suppress(MastraError):
         decode(chunks, limit=100)
+
+
+def mark(run_id: object, kind: str = "workflow-finish") -> bytes:
+    return json.dumps({"type": kind, "runId": run_id, "payload": {}}).encode() + b"\x1e"
+
+
+def test_workflow_events_of_another_run_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    decoder = Decoder(max_record_bytes=1000, run_id="mine")
+    content = mark("other\n::error::") + mark("mine") + mark("other", "watch") + mark(None)
+    assert [event.run_id for event in decoder.feed(content)] == ["mine", None]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The event stream of run 'mine' holds events of run 'other : :error::', which are ignored."
+    ]
+
+
+def test_events_of_an_agent_may_name_its_own_run() -> None:
+    decoder = Decoder(max_record_bytes=1000, run_id="mine")
+    assert list(decoder.feed(mark("agent-1", "text-delta")))
+
+
+def test_a_run_id_that_cannot_be_stored_is_compared_as_it_is_read() -> None:
+    decoder = Decoder(max_record_bytes=1000, run_id="a\0b")
+    assert list(decoder.feed(mark("a\0b")))

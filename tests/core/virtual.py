@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, TypeVar
 
@@ -176,7 +176,7 @@ class World:
         run = re.fullmatch("/workflows/([^/]+)/runs/([^/]+)(/execution-result)?", request.path)
         if run and isinstance(scripted, Response):
             return recorded.about(scripted, run[1], run[2])
-        return scripted
+        return scripted if request.run_id is None else _of_run(scripted, request.run_id)
 
     def _script(self, request: Request) -> Scripted:
         for route in self._routes:
@@ -196,7 +196,7 @@ class World:
         last = None
         if answer.content and not effect.affords(len(answer.content)):
             return Heard(answer, None, ended=False)
-        for last in _events(answer, effect.passes_over):
+        for last in _events(answer, effect):
             if effect.enough(last):
                 return Heard(answer, last, ended=False)
         if isinstance(scripted, Silent):
@@ -219,8 +219,19 @@ class World:
         return more > 0
 
 
-def _events(answer: Response, passes_over: frozenset[str]) -> Iterator[Any]:
-    return Decoder(max_record_bytes=1_000_000, passes_over=passes_over).feed(answer.content)
+def _of_run(scripted: Any, run_id: str) -> Any:
+    """A scripted stream with its events those of the run that was asked for."""
+    if isinstance(scripted, Silent | Late):
+        return replace(scripted, answer=_of_run(scripted.answer, run_id))
+    content = re.sub(rb'(runId\\*": ?\\*")[^"\\]*', rb"\g<1>" + run_id.encode(), scripted.content)
+    return replace(scripted, content=content)
+
+
+def _events(answer: Response, effect: Listen) -> Iterator[Any]:
+    decoder = Decoder(
+        max_record_bytes=1_000_000, passes_over=effect.passes_over, run_id=effect.request.run_id
+    )
+    return decoder.feed(answer.content)
 
 
 def records(answer: Response, count: int) -> Response:
