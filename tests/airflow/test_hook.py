@@ -64,7 +64,7 @@ def test_a_server_with_authentication(guarded: SampleServer, connect: Connect) -
     assert MastraHook().test_connection()[0]
 
 
-@pytest.mark.parametrize("password", ["", "wrong-token-0815"])
+@pytest.mark.parametrize("password", ["", "wrong-token-of-nobody"])
 def test_a_wrong_token_is_said_to_be_one(
     guarded: SampleServer, connect: Connect, password: str
 ) -> None:
@@ -72,7 +72,7 @@ def test_a_wrong_token_is_said_to_be_one(
     ok, message = MastraHook().test_connection()
     assert not ok
     assert "Set the token that this server asks for." in message
-    assert "0815" not in message
+    assert "of-nobody" not in message
 
 
 def test_a_server_that_is_not_there_is_said_at_once(connect: Connect) -> None:

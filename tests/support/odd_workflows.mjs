@@ -59,7 +59,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     inputSchema: any,
     outputSchema: any,
   })
-    .parallel([asking(SECRET), asking('two {{ 7 * 191 }}')])
+    .parallel([asking(SECRET), asking('two {{ 7919 * 104729 }}')])
     .commit();
 
   const end = z.object({
