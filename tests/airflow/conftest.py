@@ -13,7 +13,7 @@ from mastra_workflows import MastraClient, Run
 from scripts.sample_server import Generation, SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import STUDIO, TOKEN, Connect, DagResult, RunDag, StartRun
-from tests.airflow.person import NOBODY_IS_ASKED, Person, Reply
+from tests.airflow.person import NOBODY_IS_ASKED, Patience, Person, Reply
 
 HOME = harness.configure()
 
@@ -50,7 +50,8 @@ def run_dag(
         # Airflow leaves its own handler behind, by which nothing could end these tests.
         handler = signal.getsignal(signal.SIGTERM)
         try:
-            dag_run = dag.test(**arguments)
+            with Patience():
+                dag_run = dag.test(**arguments)
         finally:
             signal.signal(signal.SIGTERM, handler)
         # Airflow's own loggers write to the one, those of other libraries to the other.

@@ -129,6 +129,24 @@ def mark(dag_id: str, task_id: str, state: str | None) -> None:
         session.execute(update(TaskInstance).where(*of_task).values(state=state))
 
 
+def tested_dag_run() -> tuple[str, str]:
+    """The ids of the DAG, and of the DAG run, that `dag.test()` has begun last."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.types import DagRunTriggeredByType
+    from sqlalchemy import select
+
+    newest = (
+        select(DagRun.dag_id, DagRun.run_id)
+        .where(DagRun.triggered_by == DagRunTriggeredByType.TEST)
+        .order_by(DagRun.id.desc())
+        .limit(1)
+    )
+    with create_session() as session:
+        dag_id, run_id = session.execute(newest).one()
+    return dag_id, run_id
+
+
 def until_state(dag_id: str, task_id: str, state: str, *, timeout: float = 60.0) -> None:
     """Wait until the newest instance of a task has a state."""
     from airflow.models.taskinstance import TaskInstance

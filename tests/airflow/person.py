@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from mastra_workflows.models import JSON
+from tests.airflow import harness
 
 # Nothing of Airflow is imported here: the tests' own has to be configured first.
-TICK = 0.3
+TURNS, TURNS_ALONE = 100, 2
+"""How often `dag.test()` may find nothing to do in a row; the latter while no visitor helps."""
 NOBODY_IS_ASKED = (
     "dag.test() of Airflow 3.1 and 3.2 waits for no person; see tests/system/test_airflow_asking.py"
 )
@@ -18,35 +20,73 @@ RESUME = "Resume"
 CANCEL = "Cancel run"
 
 
-class Rest(logging.Handler):
-    """Tells when `dag.test()` has nothing to do but to wait for people.
+class Visitor(logging.Handler):
+    """Acts each time that `dag.test()` has nothing to do but to wait for people.
 
-    Right after a task has parked, `dag.test()` writes its state once more, and would take back what
-    an answer or the clock has made of it meanwhile.
+    `dag.test()` logs a line then, sleeps for a second, and looks again. Only between that line and
+    the sleep may anybody change the state of a parked task: right after a task has parked,
+    `dag.test()` writes its state once more, and would overwrite an answer. So `dag.test()` stands
+    still meanwhile, and what `visit` raises ends it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._begins = threading.Event()
+        self._log = logging.getLogger("airflow.sdk.definitions.dag")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing will come of another visit."""
+        return False
+
+    def visit(self) -> None:
+        """Do what there is to do."""
+        raise NotImplementedError
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line of the log."""
-        if "Waiting for Human-in-the-loop input" in record.getMessage():
-            self._begins.set()
-
-    def wait(self) -> bool:
-        """Wait a moment for the rest to begin, and say whether it has."""
-        if not self._begins.wait(TICK):
-            return False
-        self._begins.clear()
-        return True
+        if is_rest(record):
+            # Airflow keeps one database session for each thread, and `dag.test()` is using its own.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(self.visit).result()
 
     def __enter__(self) -> Self:
-        logging.getLogger("airflow.sdk.definitions.dag").addHandler(self)
+        self._log.addHandler(self)
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        logging.getLogger("airflow.sdk.definitions.dag").removeHandler(self)
+        self._log.removeHandler(self)
+
+
+class Patience(Visitor):
+    """Ends a `dag.test()` that would wait for ever, and says what it waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line of the log; `dag.test()` writes one each second while it waits.
+
+        Raises:
+            AssertionError: nobody is there who would end the wait.
+        """
+        is_idle = is_rest(record) or "No tasks to run" in record.getMessage()
+        self._idle = self._idle + 1 if is_idle else 0
+        visitors = [one for one in self._log.handlers if isinstance(one, Visitor)]
+        is_hopeless = is_rest(record) and all(one.is_done for one in visitors)
+        if self._idle > (TURNS_ALONE if is_hopeless else TURNS):
+            there = ", ".join(str(one) for one in visitors if one is not self) or "nobody is there"
+            raise AssertionError(f"dag.test() would not end: {record.getMessage()} ({there})")
+
+    @property
+    def is_done(self) -> bool:
+        """It changes nothing."""
+        return True
+
+
+def is_rest(record: logging.LogRecord) -> bool:
+    """Whether `dag.test()` says that it waits for people, and for nothing else."""
+    return "Waiting for Human-in-the-loop input" in record.getMessage()
 
 
 class Form:
@@ -92,7 +132,7 @@ Reply = Mapping[str, JSON] | str | Callable[[Form], object]
 """What a person does about a form: send these values, press this button, or do this."""
 
 
-class Person:
+class Person(Visitor):
     """Somebody who has the page of required actions open, beside a DAG that runs in this process.
 
     Forms are replied to in the order in which they come. Entering it as a context manager logs in
@@ -112,23 +152,31 @@ class Person:
     """
 
     def __init__(self, client: Any, name: str, replies: Sequence[Reply]) -> None:
+        super().__init__()
         self._client = client
         self._name = name
         self._replies = list(replies)
-        self._leaves = threading.Event()
-        self._thread = threading.Thread(target=self._sit, daemon=True)
         self._headers: dict[str, str] = {}
-        self._error: Exception | None = None
         self.forms: list[Form] = []
         self.statuses: list[object] = []
+
+    def __str__(self) -> str:
+        replied = [
+            f"{form.task_id}: {status}"
+            for form, status in zip(self.forms, self.statuses, strict=False)
+        ]
+        return f"{self._name} has replied to {replied}, and has {len(self._replies)} replies left"
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask Airflow's REST API."""
         return self._client.request(method, f"/api/v2{path}", headers=self._headers, **arguments)
 
     def open_forms(self) -> list[Form]:
-        """The forms that wait for an answer."""
-        answer = self.request("GET", "/dags/~/dagRuns/~/hitlDetails?response_received=false")
+        """The forms of the DAG run at hand that wait for an answer."""
+        dag_id, run_id = harness.tested_dag_run()
+        answer = self.request(
+            "GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false"
+        )
         return [
             Form(self, detail)
             for detail in answer.json()["hitl_details"]
@@ -139,24 +187,20 @@ class Person:
         login = {"username": self._name, "password": self._name}
         token = self._client.post("/auth/token", json=login).json()["access_token"]
         self._headers["Authorization"] = f"Bearer {token}"
-        self._thread.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._leaves.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+    @property
+    def is_done(self) -> bool:
+        """Whether the person has no reply left."""
+        return not self._replies
 
-    def _sit(self) -> None:
-        try:
-            with Rest() as rest:
-                while self._replies and not self._leaves.is_set():
-                    for form in self.open_forms()[:1] if rest.wait() else ():
-                        self.forms.append(form)
-                        self.statuses.append(self._reply(form, self._replies.pop(0)))
-        except Exception as error:  # for the thread that can tell it
-            self._error = error
+    def visit(self) -> None:
+        """Reply to what is open."""
+        if self.is_done:
+            return
+        for form in self.open_forms()[: len(self._replies)]:
+            self.forms.append(form)
+            self.statuses.append(self._reply(form, self._replies.pop(0)))
 
     def _reply(self, form: Form, reply: Reply) -> object:
         if callable(reply):
@@ -166,27 +210,15 @@ class Person:
         return form.press(RESUME, **reply)
 
 
-class Clock:
-    """The scheduler's part: wakes parked tasks whose time is over. A context manager."""
+class Clock(Visitor):
+    """The scheduler's part: wakes parked tasks whose time is over."""
 
-    def __init__(self) -> None:
-        self._stops = threading.Event()
-        self._thread = threading.Thread(target=self._sweep, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._stops.set()
-        self._thread.join()
-
-    def _sweep(self) -> None:
+    def visit(self) -> None:
+        """Look at the time."""
         from airflow.jobs.job import Job
         from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 
-        scheduler = SchedulerJobRunner(Job())  # type: ignore[no-untyped-call]
-        with Rest() as rest:
-            while not self._stops.is_set():
-                if rest.wait():
-                    scheduler.check_awaiting_input_timeouts()
+        SchedulerJobRunner(Job()).check_awaiting_input_timeouts()  # type: ignore[no-untyped-call]
+
+    def __str__(self) -> str:
+        return "a clock"

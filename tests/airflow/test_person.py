@@ -1,0 +1,41 @@
+"""The people of these tests: whom they answer, and what happens when nobody does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.required_action import CAN_PARK
+from scripts.sample_server import SampleServer
+from tests.airflow.harness import RunDag
+from tests.airflow.person import NOBODY_IS_ASKED, Person
+
+pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
+
+
+def test_an_unanswered_form_disturbs_no_later_dag_run(
+    connected: SampleServer, run_dag: RunDag, people: Callable[..., Person]
+) -> None:
+    with DAG("unanswered", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="refund",
+            workflow_id="refundApproval",
+            input_data={"order": "A-1", "amount": 100, "reason": "broken"},
+            on_suspend="ask",
+        )
+    with (
+        people() as ann,
+        pytest.raises(
+            AssertionError, match=r"would not end: .*\['refund'\] \(ann has replied to \[\]"
+        ),
+    ):
+        run_dag(dag)
+    assert ann.forms == []
+
+    with people({"approved": True}) as bob:
+        result = run_dag(dag)
+    assert (len(bob.forms), bob.statuses) == (1, [200])
+    assert result.state == "success"
