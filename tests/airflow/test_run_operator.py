@@ -6,12 +6,13 @@ import functools
 import json
 import re
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk import DAG, Context, task
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from sqlalchemy import event
 
 from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
@@ -55,22 +56,26 @@ def test_returns_the_runs_outcome_and_tells_each_step(
     assert places == sorted(places)
 
 
+@pytest.fixture
+def stored(airflow_database: None) -> Iterator[list[str]]:
+    """The keys of the XComs that Airflow's database gets from now on."""
+    from airflow.models.xcom import XComModel
+
+    keys: list[str] = []
+
+    def note(mapper: object, connection: object, xcom: XComModel) -> None:
+        keys.append(xcom.key)
+
+    event.listen(XComModel, "before_insert", note)
+    yield keys
+    event.remove(XComModel, "before_insert", note)
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_each_part_is_stored_once_and_what_can_be_before_the_wait(
-    connected: SampleServer,
-    run_dag: RunDag,
-    monkeypatch: pytest.MonkeyPatch,
-    deferrable: bool,
+    connected: SampleServer, run_dag: RunDag, stored: list[str], deferrable: bool
 ) -> None:
     """Each is a request to Airflow, and what comes after the wait makes the success late."""
-    stored: list[str] = []
-    push = RuntimeTaskInstance.xcom_push
-
-    def noting(self: RuntimeTaskInstance, key: str, value: Any) -> None:
-        stored.append(key)
-        push(self, key, value)
-
-    monkeypatch.setattr(RuntimeTaskInstance, "xcom_push", noting)
     with DAG("stored_once", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="export",
@@ -82,8 +87,11 @@ def test_each_part_is_stored_once_and_what_can_be_before_the_wait(
 
     outcome = result.xcom("export")
     assert {key: result.xcom("export", key=key) for key in outcome} == outcome
-    assert sorted(stored) == sorted([*outcome, MastraRunLink.xcom_key])
-    assert stored[-2:] == ["status", "result"]
+    parts = [key for key in stored if key != MastraRunLink.xcom_key]
+    assert sorted(parts) == sorted([*outcome, "return_value"])
+    assert parts[-3:] == ["status", "result", "return_value"]
+    # Once by the task while the run works, and by Airflow as each of the task's processes ends.
+    assert stored.count(MastraRunLink.xcom_key) == (3 if deferrable else 2)
 
 
 def test_a_failed_task_leaves_its_runs_error(connected: SampleServer, run_dag: RunDag) -> None:

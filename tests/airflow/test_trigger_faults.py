@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 
 from airflow_provider_mastra import outages
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
@@ -20,9 +20,9 @@ from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.triggers import workflow as module
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
-from mastra_workflows import MastraClient, RunStatus
+from mastra_workflows import MastraClient, Run, RunStatus
 from scripts.sample_server import Generation, SampleServer
-from tests.airflow.harness import TOKEN, Connect, RunDag
+from tests.airflow.harness import TOKEN, Connect, RunDag, mark
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest, Hold, Respond
 
@@ -54,54 +54,84 @@ def stored(payload: Any) -> None:
     assert "\\u0000" not in json.dumps(payload)
 
 
+class EndedByPerson(MastraRunWorkflowOperator):
+    """Is marked as failed once its run has started, as if it were deferred then."""
+
+    kill: Callable[[MastraWorkflowRunTrigger], Any]
+    """What happens to its trigger."""
+
+    def set_going(self, run: Run, context: Context) -> Run:
+        """Start the run, and end its trigger."""
+        started = super().set_going(run, context)
+        waiting = trigger(run.run_id)
+        ti: Any = context["ti"]  # a triggerer's has another type, and the same ids
+        waiting.task_instance = ti
+        mark(self.dag_id, self.task_id, "failed")
+        self.kill(waiting)
+        mark(self.dag_id, self.task_id, "running")  # so that the test's Airflow lets it end
+        return started
+
+
+def ended_by_person(key: str, kill: Callable[[MastraWorkflowRunTrigger], Any]) -> DAG:
+    with DAG("ended_by_person", schedule=None) as dag:
+        operator = EndedByPerson(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 60},
+            run_id=key,
+            timeout=1,
+        )
+    operator.kill = kill
+    return dag
+
+
 def test_a_cancellation_in_the_middle_of_on_kill(
-    server: SampleServer,
-    client: MastraClient,
-    connect: Connect,
-    key: str,
-    monkeypatch: pytest.MonkeyPatch,
+    server: SampleServer, client: MastraClient, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
     """Airflow repeats it each second; the run is cancelled nevertheless."""
-    monkeypatch.setattr(module, "task_state", lambda ti: "failed")
     run = client.get_workflow("slowExport").run(key)
-    run.ensure_started(input_data={"seconds": 60})
+    statuses: list[str] = []
 
-    async def kill(hold: Hold) -> None:
-        killing = asyncio.ensure_future(trigger(key).on_kill())
+    async def end(waiting: MastraWorkflowRunTrigger) -> None:
+        hold = Hold()
+        proxy.on("", "", hold, nth=1)  # before anything is cancelled
+        killing = asyncio.ensure_future(waiting.on_kill())
         await asyncio.to_thread(hold.held.wait, 30)
         killing.cancel("user-action")
         with pytest.raises(asyncio.CancelledError):
             await killing
+        statuses.append(run.read().status)
         hold.let_go()
-        await asyncio.to_thread(until_canceled)
-
-    def until_canceled() -> None:
-        deadline = time.monotonic() + 30
-        while run.read().status != RunStatus.CANCELED:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        await asyncio.to_thread(until, lambda: run.read().status == RunStatus.CANCELED)
 
     with FaultProxy(server.url) as proxy:
         connect(proxy.url)
-        hold = Hold()
-        proxy.on("", "", hold, nth=1)  # before anything is cancelled
-        asyncio.run(kill(hold))
+        result = run_dag(ended_by_person(key, lambda waiting: asyncio.run(end(waiting))))
+    assert statuses == [RunStatus.RUNNING]
+    assert result.task_state("export") == "failed"
 
 
 def test_a_cancellation_that_fails_is_logged(
+    server: SampleServer,
     client: MastraClient,
     connect: Connect,
+    run_dag: RunDag,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(module, "task_state", lambda ti: "failed")
     monkeypatch.setattr(module, "KILL_SECONDS", 0.5)
-    connect("http://127.0.0.1:9")
-    asyncio.run(trigger(key).on_kill())
-    log = caplog.text + "".join(capfd.readouterr())
+    statuses: list[str] = []
+
+    def end(waiting: MastraWorkflowRunTrigger) -> None:
+        connect("http://127.0.0.1:9")
+        asyncio.run(waiting.on_kill())
+        connect(server.url)
+        statuses.append(client.get_workflow("slowExport").run(key).read().status)
+
+    connect(server.url)
+    log = run_dag(ended_by_person(key, end)).log
     assert f"Run '{key}' of workflow 'slowExport' was not cancelled and may still be running" in log
+    assert statuses == [RunStatus.RUNNING]
 
 
 @pytest.mark.parametrize("kind", ["half-emoji", "nul", "forged"])
@@ -126,34 +156,27 @@ def test_text_of_the_server_is_in_no_event(
 
 
 def test_text_of_the_server_in_an_asset_event(
-    odd_servers: Callable[[Generation], SampleServer], connect: Connect, key: str
+    odd_server: SampleServer, connect: Connect, key: str
 ) -> None:
-    server = odd_servers("1")
-    connect(server.url)
-    with MastraClient(server.url) as client:
-        run = client.get_workflow("oddEnd").run(f"{key} \ud83d \0")
-        try:
-            run.ensure_started(input_data={"kind": "half-emoji", "how": "suspend"})
-        except (ValueError, UnicodeError):
-            pytest.skip("the client refuses such a run id")
-        event = asyncio.run(first_event(MastraSuspensionTrigger(workflow_id="oddEnd")))
+    connect(odd_server.url)
+    with MastraClient(odd_server.url) as client:
+        run = client.get_workflow("oddStep").run(key)
+        assert run.start_async(input_data={}).is_suspended
+        event = asyncio.run(first_event(MastraSuspensionTrigger(workflow_id="oddStep")))
+        run.cancel()
     stored(event)
+    [question] = event["questions"]
+    assert (question["run_id"], question["step"]) == (key, ["cut \ufffd zero \ufffd byte"])
 
 
-def test_an_error_that_nobody_expects(
-    connect: Connect, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Airflow stores what a trigger raises."""
-
-    async def fail(conn_id: str, **options: Any) -> Any:
-        raise LookupError("cut \ud83d and zero \0 byte\nforged line")
-
-    monkeypatch.setattr(module, "async_client", fail)
+def test_an_error_that_nobody_expects(airflow_database: None, key: str) -> None:
+    """Airflow stores what a trigger raises; here its own error, which names the connection."""
+    waiting = trigger(key, mastra_conn_id="cut \ud83d\nforged line")
     with pytest.raises(RuntimeError) as caught:
-        asyncio.run(first_event(trigger(key)))
+        asyncio.run(first_event(waiting))
     lines = "".join(traceback.format_exception(caught.value))
     stored(lines)
-    assert "LookupError" in lines
+    assert "forged line" in lines
     assert "\nforged" not in lines
 
 

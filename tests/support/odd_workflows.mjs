@@ -62,6 +62,10 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     .parallel([asking(SECRET), asking('two {{ 7919 * 104729 }}')])
     .commit();
 
+  const oddStep = createWorkflow({ id: 'odd-step', inputSchema: any, outputSchema: any })
+    .then(asking(`${TEXTS['half-emoji']} ${TEXTS.nul}`))
+    .commit();
+
   const end = z.object({
     kind: z.enum(Object.keys(VALUES)),
     how: z.enum(['return', 'throw', 'suspend']),
@@ -158,5 +162,5 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddEnd, released, reserved, unstored, hydrated };
+  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated };
 }
