@@ -167,17 +167,18 @@ class AsyncTransport(OfOneProcess):
             return Heard(head, last, ended=False)
 
     async def _open_stream(self, request: Request) -> aiohttp.ClientResponse:
-        answer = await self._open(request, None)
         try:
-            if not _is_success(answer):
-                async with asyncio.timeout(self.settings.timeout):
-                    check(await self._read(answer))
+            async with asyncio.timeout(self.settings.timeout * WHOLE_ANSWER):
+                answer = await self._open(request, None)
+            try:
+                if not _is_success(answer):
+                    async with asyncio.timeout(self.settings.timeout):
+                        check(await self._read(answer))
+            except BaseException:
+                answer.close()
+                raise
         except TimeoutError:
-            answer.close()
             raise _failures.silent(self.settings.base_url) from None
-        except BaseException:
-            answer.close()
-            raise
         return answer
 
     async def stream(self, follower: Follower) -> AsyncEventStream:

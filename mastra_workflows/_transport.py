@@ -198,10 +198,12 @@ class Transport(OfOneProcess):
             return Heard(head, last, ended=True)
 
     def _open_stream(self, request: Request) -> requests.Response:
-        with limited(Limits(inf), inf) as limits:
+        with limited(Limits(inf), self.settings.timeout * WHOLE_ANSWER) as limits:
             answer = self._open(request, None)
             try:
-                if not _is_success(answer):
+                if _is_success(answer):
+                    limits.end()
+                else:
                     limits.silence = self.settings.timeout
                     limits.until = time.monotonic() + self.settings.timeout
                     check(self._read(answer))

@@ -87,7 +87,8 @@ class ClientArguments(TypedDict, total=False):
         headers: sent with every request; kept out of reprs and messages, like the token.
         api_prefix: the server's API prefix; ``/api`` by default.
         timeout: seconds (or a `timedelta`) that the server may take until its answer begins, and
-            may be silent within it; 30 by default. A whole answer may take ten times as long.
+            may be silent within it; 30 by default. A whole answer may take ten times as long, and
+            so may the head of an event stream. A stream itself has no limit.
         connect_timeout: seconds that a connection may take; 10 by default.
         verify: whether to check TLS certificates, or the path of a CA bundle; True by default.
         client_cert: a client certificate, for servers and proxies that ask for one: the path of a

@@ -329,8 +329,9 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
         failing = True
 
     retrying = server.retry.retrying(say, server.may_pass)
-    stop = retrying.stop
+    stop, wait = retrying.stop, retrying.wait
     retrying.stop = lambda state: stop(state) or server.clock() >= server.deadline
+    retrying.wait = lambda state: min(wait(state), max(0.0, server.deadline - server.clock()))
     result = yield from repeat(server, retrying, attempt)
     if failing:
         log.warning("The Mastra server answers again.")

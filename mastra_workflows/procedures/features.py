@@ -34,8 +34,9 @@ def supports(server: Server, feature: Feature, *, max_age: float = MAX_AGE) -> P
     found, at = server.known.features.get(feature, (None, -inf))
     if now - at < (UNKNOWN_AGE if found is None else max_age):
         return bool(found)
+    soon = server.until(min(server.deadline, now + server.timeout))
     try:
-        response: Response = yield server.ask(api.detect(feature))
+        response: Response = yield soon.ask(api.detect(feature))
     except ConnectionFailedError as error:
         log.debug("Could not detect %s: %s", feature.name, error)
         found = None

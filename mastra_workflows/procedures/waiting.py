@@ -148,7 +148,10 @@ def wait(
         RunNotStoredError: the run was started just now, but the server keeps no record of it.
     """
     began = server.clock()
-    patient = server.patient(options.outage_timeout).lasting(is_run_known=options.is_known)
+    # A single look (0) may take as long as the outage that it meets.
+    end = began + options.timeout if options.timeout else inf
+    patient = server.patient(options.outage_timeout).until(end)
+    patient = patient.lasting(is_run_known=options.is_known)
     patience = options.outage_timeout
     stall = StallWatch(
         patient,
@@ -192,10 +195,7 @@ def wait(
             saves_a_look = False
             yield from rest(options.poll_interval)
         now = server.clock()
-        end = inf
-        if options.timeout:  # a single look (0) may take as long as the outage that it meets
-            end = began + options.timeout
-            patience = min(options.outage_timeout, max(0.0, end - now))
+        patience = min(options.outage_timeout, max(0.0, end - now))
         # The first request may be slow: an outage begins when it has failed.
         deadline = min(end, now + server.timeout + options.outage_timeout)
         run = None

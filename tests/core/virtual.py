@@ -90,8 +90,9 @@ class World:
     check_data: bool = True
     now: float = 1000.0
     sleeps: list[float] = field(default_factory=list)
-    features: Callable[[Request], Response] = all_features
+    features: Callable[[Request], Scripted] = all_features
     requests: list[Request] = field(default_factory=list)
+    most_effects: float = inf
 
     def __post_init__(self) -> None:
         self._routes: list[Route] = []
@@ -148,14 +149,16 @@ class World:
         ]
 
     def _perform(self, effect: Any) -> Any:
+        self.most_effects -= 1
+        assert self.most_effects >= 0, "This has no end."
         match effect:
             case Sleep(seconds):
                 assert seconds >= 0
                 self.sleeps.append(seconds)
                 self.now += max(seconds, 1e-6)  # a clock moves with the shortest sleep
                 return None
-            case Send(request, _) if NO_WORKFLOW in request.path:
-                return self.features(request)
+            case Send(request, within) if NO_WORKFLOW in request.path:
+                return self._outcome(self.features(request), within)
             case Send(request, within):
                 return self._answer(request, within)
             case Listen():
@@ -164,19 +167,19 @@ class World:
 
     def _answer(self, request: Request, within: float = inf) -> Any:
         self.requests.append(request)
-        scripted = self._script(request)
-        if isinstance(scripted, Slow):
-            if scripted.seconds > within:
-                self.now += within
-                raise LOST
-            self.now += scripted.seconds
-            scripted = scripted.answer
-        if isinstance(scripted, BaseException):
-            raise scripted
+        scripted = self._outcome(self._script(request), within)
         run = re.fullmatch("/workflows/([^/]+)/runs/([^/]+)(/execution-result)?", request.path)
         if run and isinstance(scripted, Response):
             return recorded.about(scripted, run[1], run[2])
         return scripted if request.run_id is None else _of_run(scripted, request.run_id)
+
+    def _outcome(self, scripted: Scripted, within: float) -> Scripted:
+        if isinstance(scripted, Slow):
+            self.now += min(scripted.seconds, within)
+            scripted = scripted.answer if scripted.seconds <= within else LOST
+        if isinstance(scripted, BaseException):
+            raise scripted
+        return scripted
 
     def _script(self, request: Request) -> Scripted:
         for route in self._routes:
