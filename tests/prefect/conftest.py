@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,17 +28,19 @@ from prefect.testing.utilities import prefect_test_harness
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
-from prefect_mastra import MastraServer
+from prefect_mastra import MastraServer, arun_workflow, run_workflow
 from scripts.sample_server import SampleServer
 from tests.prefect.person import Person
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _prefect_server() -> Iterator[None]:
+    # Prefect makes the folder, but not the one around it, which a new checkout has not.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     # Without heartbeats, whose thread takes a second to end with each flow.
     with (
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=120),
+        prefect_test_harness(server_startup_timeout=240),
     ):
         yield
 
@@ -99,3 +103,19 @@ def person(api: SyncPrefectClient, key: str) -> Iterator[Person]:
     person = Person(api, key)
     yield person
     person.leave()
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def packaged(request: pytest.FixtureRequest) -> Callable[..., Callable[..., Any]]:
+    """Makes `run_workflow` or its twin for asyncio, with options; either is called as a function.
+
+    A test that asks for it runs with both.
+    """
+
+    def make(**options: Any) -> Callable[..., Any]:
+        if request.param == "sync":
+            return run_workflow.with_options(**options)
+        twin: Any = arun_workflow.with_options(**options)
+        return lambda *args, **arguments: asyncio.run(twin(*args, **arguments))
+
+    return make

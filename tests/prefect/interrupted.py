@@ -24,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 what, base_url, workflow_id, run_id, then = sys.argv[1:]
 server = MastraServer(base_url=base_url)
 cancel_on_kill = then == "cancel"
-seconds = {"seconds": 20}
+seconds = {"seconds": 60}
 
 
 @flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -21,7 +21,11 @@ from prefect.states import Cancelled, Cancelling
 
 T = TypeVar("T")
 
-SECONDS = 30.0
+SECONDS = 120.0
+"""How long a question may take to come, on a machine that is busy with other things."""
+
+LEAVE_SECONDS = 60.0
+"""How long a flow run that was cancelled after a failed test may take to end."""
 
 
 class Person:
@@ -39,10 +43,13 @@ class Person:
         self.description = ""
         self.schema: dict[str, Any] = {}
         self._threads = ThreadPoolExecutor()
+        self._watched: list[Future[Any]] = []
 
     def watch(self, work: Callable[[], T]) -> Future[T]:
         """Have a flow run in a thread of its own, so that this one is free to answer."""
-        return self._threads.submit(copy_context().run, work)
+        running = self._threads.submit(copy_context().run, work)
+        self._watched.append(running)
+        return running
 
     def flow_run(self) -> FlowRun:
         """The flow run as it stands; it has begun."""
@@ -104,7 +111,8 @@ class Person:
         for flow_run in self._found():
             if flow_run.state is not None and not flow_run.state.is_final():
                 self.api.set_flow_run_state(flow_run.id, Cancelled(), force=True)
-        self._threads.shutdown()
+        wait(self._watched, timeout=LEAVE_SECONDS)
+        self._threads.shutdown(wait=False)
 
     def _found(self) -> list[FlowRun]:
         return self.api.read_flow_runs(

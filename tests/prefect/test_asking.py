@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from prefect import State, flow, task
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import VariableCreate
-from prefect.exceptions import Abort, CancelledRun, ObjectAlreadyExists
-from prefect.states import Running
-from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import (
     ConfigurationError,
     InvalidResumeDataError,
-    RunCanceledError,
     UnknownRunError,
     WaitTimeoutError,
 )
@@ -38,11 +30,7 @@ from prefect_mastra import (
     run_workflow,
     start_workflow,
 )
-from scripts.sample_server import SampleServer
-from tests.conftest import ODD_WORKFLOWS
 from tests.prefect.person import Person
-from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Respond
 
 Outcome = dict[str, Any]
 LogsOf = Callable[[State[Any]], str]
@@ -273,92 +261,6 @@ def test_an_answer_from_elsewhere_lets_the_flow_go_on(
     assert "does not ask any more" in logs_of(state)
 
 
-def test_a_run_that_is_cancelled_meanwhile_ends_the_flow(
-    mastra_1: MastraServer, person: Person, key: str
-) -> None:
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    running = person.watch(
-        lambda: ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
-    )
-    person.read()
-    with mastra_1.get_client() as client:
-        client.get_workflow("refundApproval").run(key).cancel()
-    with pytest.raises(RunCanceledError):
-        running.result()
-    assert person.state().is_failed()
-
-
-def test_a_paused_flow_run_is_cancelled_with_its_run(
-    mastra_1: MastraServer, person: Person, key: str
-) -> None:
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    running = person.watch(
-        lambda: ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
-    )
-    person.read()
-    person.cancel()
-    with pytest.raises(Abort, match="cancelled while it waited"):
-        running.result()
-    with mastra_1.get_client() as client:
-        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
-    assert person.state().is_cancelled()
-
-
-def test_a_paused_subflow_run_is_cancelled(
-    mastra_1: MastraServer, person: Person, key: str, logs_of: LogsOf
-) -> None:
-    ask = run_workflow.with_options(flow_run_name=person.name)
-
-    @flow
-    def parent() -> str:
-        with pytest.raises(CancelledRun):
-            ask(mastra_1, "refundApproval", REFUND, run_id=key, on_suspend="ask")
-        return "went on"
-
-    running = person.watch(lambda: parent(return_state=True))
-    person.read()
-    person.cancel()
-    state = running.result()
-    assert state.result() == "went on"
-    assert "Resume the subflow run to answer" in logs_of(state)
-    with mastra_1.get_client() as client:
-        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
-
-
-def test_a_pause_is_no_try_of_the_flow(mastra_1: MastraServer, person: Person) -> None:
-    """Prefect counts the end of a pause as one, and so a flow with one retry would have none."""
-    tries = []
-
-    @flow(flow_run_name=person.name, retries=1)
-    def fails_once() -> Outcome:
-        run = start_workflow(mastra_1, "refundApproval", REFUND)
-        outcome = ask_and_resume(mastra_1, run)
-        tries.append(outcome)
-        if len(tries) == 1:
-            raise RuntimeError("This try is to fail.")
-        return outcome
-
-    running = person.watch(fails_once)
-    person.read()
-    person.enter(approved=True)
-    assert running.result()["result"]["refunded"] == 100
-    first, second = tries
-    assert first["run_id"] == second["run_id"]
-    assert second["answers"] == []
-
-
-def test_a_flow_run_that_is_set_going_without_an_answer_asks_again(
-    mastra_1: MastraServer, person: Person, api: SyncPrefectClient
-) -> None:
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    running = person.watch(lambda: ask(mastra_1, "refundApproval", REFUND, on_suspend="ask"))
-    person.read()
-    api.set_flow_run_state(person.flow_run().id, Running())
-    assert "resumed without an answer" in person.read()
-    person.enter(approved=True)
-    assert running.result()["result"]["refunded"] == 100
-
-
 def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
     @flow(flow_run_name=person.name)
     def half() -> tuple[Outcome, Outcome]:
@@ -440,92 +342,6 @@ async def test_the_flow_for_asyncio_asks(mastra: MastraServer, person: Person) -
         asyncio.to_thread(answer),
     )
     assert outcome["result"]["deadline"] == "2026-01-31"
-
-
-def test_hostile_text_is_shown_and_does_nothing(mastra_1: MastraServer, person: Person) -> None:
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    running = person.watch(
-        lambda: ask(mastra_1, "hostileQuestion", {"kilobytes": 1024}, on_suspend="ask")
-    )
-    assert "<script>" not in person.read()
-    assert len(person.description) < 50_000
-    person.enter(answer="{{ 7 * 7 }} <b>")
-    assert running.result()["result"] == {"answer": "{{ 7 * 7 }} <b>"}
-
-
-def test_defaults_of_a_schema_are_not_evaluated_by_prefect(
-    odd_server: SampleServer, person: Person, api: SyncPrefectClient
-) -> None:
-    """They come back from the form as they are, and Prefect puts in its variables."""
-    secret = "the value of the variable"
-    with suppress(ObjectAlreadyExists):
-        api.create_variable(VariableCreate(name="prod_api_key", value=secret))
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    mastra = MastraServer(base_url=odd_server.url)
-    running = person.watch(lambda: ask(mastra, "hydrated", {}, on_suspend="ask"))
-    person.read()
-    fields = person.schema["properties"]
-    assert "__prefect_kind" not in str(person.schema)
-    defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
-    assert person.enter(**defaults, approved=True) == ""
-    outcome = str(running.result())
-    assert secret not in outcome
-    assert "49" not in outcome.replace(running.result()["run_id"], "")
-
-
-def test_an_answer_reaches_a_server_that_was_away(
-    server: SampleServer, person: Person, logs_of: LogsOf
-) -> None:
-    """A wrong token, which no client retries on its own."""
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    with FaultProxy(server.url) as proxy:
-        mastra = MastraServer(base_url=proxy.url)
-        running = person.watch(
-            lambda: ask(mastra, "refundApproval", REFUND, on_suspend="ask", return_state=True)
-        )
-        person.read()
-        proxy.clear()
-        proxy.on("", "/", Respond(401))
-        Retrying(retry=retry_if_result(lambda looks: looks == 0), wait=wait_fixed(0.1))(proxy.count)
-        assert person.enter(approved=True) == ""
-        time.sleep(3)
-        assert not running.done()
-        proxy.clear()
-        state = running.result()
-    assert state.result()["result"]["refunded"] == 100
-    assert "Mastra server unavailable" in logs_of(state)
-
-
-def test_a_deploy_changes_what_is_asked(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form that is open becomes invalid; the next one is made of the new schema."""
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    with SampleServer("1", workflows=ODD_WORKFLOWS) as server:
-        mastra = MastraServer(base_url=server.url)
-        running = person.watch(lambda: ask(mastra, "released", {}, on_suspend="ask"))
-        person.read()
-        monkeypatch.setenv("ODD_WORKFLOWS_RELEASE", "2")
-        server.restart()
-        assert person.enter(approved=True) == ""
-        assert "the step asks for something else" in person.read()
-        assert list(person.schema["properties"]) == ["verdict"]
-        assert person.enter(verdict="yes") == ""
-        assert running.result()["status"] == "success"
-
-
-def test_answers_are_not_logged(
-    mastra_1: MastraServer, person: Person, logs_of: LogsOf, caplog: pytest.LogCaptureFixture
-) -> None:
-    ask = run_workflow.with_options(flow_run_name=person.name)
-    running = person.watch(
-        lambda: ask(mastra_1, "refundApproval", REFUND, on_suspend="ask", return_state=True)
-    )
-    person.read()
-    assert person.enter(approved=True, note="c0nfidential") == ""
-    state = running.result()
-    assert state.result()["result"]["note"] == "c0nfidential"
-    assert "is answered (by: person)" in logs_of(state)
-    assert "c0nfidential" not in logs_of(state)
-    assert "c0nfidential" not in caplog.text
 
 
 def test_a_task_can_ask_too(mastra_1: MastraServer, person: Person) -> None:

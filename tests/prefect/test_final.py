@@ -51,7 +51,7 @@ def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
     key: str,
     kind: str,
 ) -> None:
-    charge = {"key": key, "amount": 1, "seconds": 6}  # its step heeds no cancel
+    charge = {"key": key, "amount": 1, "seconds": 12}  # its step heeds no cancel
     tries: list[str] = []
 
     def work() -> None:

@@ -50,7 +50,7 @@ def interrupt(
                 if "Step 'export' started" in line and not sent:
                     process.send_signal(signal_number)
                     sent = True
-            process.wait(timeout=60)
+            process.wait(timeout=120)
         finally:
             process.kill()
     return process.returncode, "".join(lines)
@@ -122,7 +122,7 @@ def test_a_task_timeout_of_prefects_cancels_the_run(
     @flow
     def hurried() -> None:
         started = start_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key)
-        wait_for_workflow_run.with_options(timeout_seconds=0.5)(mastra, started)
+        wait_for_workflow_run.with_options(timeout_seconds=3)(mastra, started)
 
     with pytest.raises(TimeoutError):
         hurried()

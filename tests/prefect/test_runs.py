@@ -288,7 +288,7 @@ def _tries(api: SyncPrefectClient, state: State[Any]) -> int:
     flow_run_id = state.state_details.flow_run_id
     assert flow_run_id is not None
     EventsWorker.drain_all()  # Prefect's server learns of task runs by events
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         runs = api.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),

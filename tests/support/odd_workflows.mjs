@@ -12,6 +12,15 @@ const TEXTS = {
   forged: 'first line\n[2026-01-01] {taskinstance.py:1} INFO - Marking task as SUCCESS\u001b[31m\u202e',
   template: SECRET,
 };
+const HOSTILE = [
+  '{{ prefect.blocks.secret.x }} {{ prefect.variables.prod_api_key }} {{ 7 * 191 }}',
+  '[click](javascript:alert(1)) ![seen](http://evil.example/seen.png) <javascript:alert(2)>',
+  '<script>alert(3)</script><img src=x onerror=alert(4)>',
+  TEXTS.forged,
+  '\u001b]8;;http://evil.example\u0007link ::group::more',
+  TEXTS.nul,
+  TEXTS['half-emoji'],
+];
 const nested = (depth) => {
   let value = 'bottom';
   for (let level = 0; level < depth; level += 1) value = [value];
@@ -154,7 +163,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
         resumeSchema: z.object({
           approved: z.boolean(),
           direct: z.any().default(secret),
-          nested: z.any().default({ list: [{ __prefect_kind: 'jinja', template: '{{ 7 * 7 }}' }] }),
+          nested: z.any().default({ list: [{ __prefect_kind: 'jinja', template: '{{ 7 * 191 }}' }] }),
           wrapped: z.any().default({ __prefect_kind: 'none', value: secret }),
         }),
         execute: async ({ resumeData, suspend }) => resumeData ?? suspend({ asked: 'Well?' }),
@@ -162,5 +171,38 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated };
+  // Every text of a question is hostile in one way: the step's id and its description, what it
+  // asks, and the names, titles, descriptions, defaults and options of the answer.
+  const hostile = createWorkflow({
+    id: 'hostile',
+    description: HOSTILE.join(' '),
+    inputSchema: any,
+    outputSchema: any,
+  })
+    .then(
+      createStep({
+        // Its beginning is what a log line shows. A step is found again by its id, so without what
+        // no store keeps.
+        id: HOSTILE.slice(0, 5).reverse().join(' '),
+        description: HOSTILE.join(' '),
+        inputSchema: any,
+        outputSchema: any,
+        resumeSchema: z.object({
+          __prefect_kind: z.string().default('workspace_variable'),
+          variable_name: z.string().default('prod_api_key'),
+          ...Object.fromEntries(
+            HOSTILE.map((text) => [text, z.string().default(text).describe(text)]),
+          ),
+          choice: z.enum(HOSTILE).default(HOSTILE[0]).describe(HOSTILE.join(' ')),
+        }),
+        execute: async ({ inputData, resumeData, suspend }) => {
+          if (inputData?.how === 'throw') throw new Error(HOSTILE.join(' '));
+          if (inputData?.how === 'return') return Object.fromEntries(HOSTILE.map((text) => [text, text]));
+          return resumeData ?? suspend({ texts: HOSTILE, long: HOSTILE.join('\n') });
+        },
+      }),
+    )
+    .commit();
+
+  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated, hostile };
 }
