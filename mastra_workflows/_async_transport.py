@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from math import inf
 from types import TracebackType
@@ -30,12 +30,14 @@ from mastra_workflows.procedures import (
     Heard,
     Listen,
     Open,
+    Parse,
     Procedure,
     Send,
     Sleep,
 )
 from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
 from mastra_workflows.stream import Decoder
+from mastra_workflows.text import LARGE
 
 T = TypeVar("T")
 
@@ -107,7 +109,7 @@ class AsyncTransport(OfOneProcess):
                     value = error
                     step = procedure.throw
 
-    async def _perform(self, effect: Effect) -> Response | Heard | aiohttp.ClientResponse | None:
+    async def _perform(self, effect: Effect) -> Any:
         match effect:
             case Send(request, within):
                 return await self._send(request, within)
@@ -118,6 +120,10 @@ class AsyncTransport(OfOneProcess):
                 return await self._listen(effect)
             case Open(request):
                 return await self._open_stream(request)
+            case Parse(response, parse) if len(response.content) >= LARGE:
+                return await asyncio.to_thread(parse, response)
+            case Parse(response, parse):
+                return parse(response)
 
     async def _send(self, request: Request, within: float) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
@@ -155,7 +161,7 @@ class AsyncTransport(OfOneProcess):
                         silence.begins_anew()
                         if not effect.affords(len(chunk)):
                             return Heard(head, last, ended=False)
-                        for last in decoder.feed(chunk):
+                        for last in await _decoded(decoder, chunk):
                             if effect.enough(last):
                                 return Heard(head, last, ended=False)
                     if decoder.is_cut:
@@ -254,7 +260,7 @@ class AsyncTransport(OfOneProcess):
         decoder = self._decoder(run_id)
         async with contextlib.aclosing(self._chunks(answer)) as chunks:
             async for chunk in chunks:
-                for event in decoder.feed(chunk):
+                for event in await _decoded(decoder, chunk):
                     yield event
         if decoder.is_cut:
             raise _failures.cut(self.settings.base_url)
@@ -394,6 +400,13 @@ class _Silence:
 def _patience(seconds: float) -> float | None:
     """How long to wait, as asyncio has it."""
     return None if seconds == inf else max(seconds, 0.0)
+
+
+async def _decoded(decoder: Decoder, chunk: bytes) -> Iterable[Event]:
+    """The events that a chunk completes; a large one is parsed in another thread."""
+    if decoder.buffered + len(chunk) < LARGE:
+        return decoder.feed(chunk)
+    return await asyncio.to_thread(lambda: list(decoder.feed(chunk)))
 
 
 def _is_open(loop: object) -> bool:

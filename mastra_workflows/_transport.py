@@ -32,6 +32,7 @@ from mastra_workflows.procedures import (
     Heard,
     Listen,
     Open,
+    Parse,
     Procedure,
     Send,
     Sleep,
@@ -138,7 +139,7 @@ class Transport(OfOneProcess):
                     value = error
                     step = procedure.throw
 
-    def _perform(self, effect: Effect) -> Response | Heard | requests.Response | None:
+    def _perform(self, effect: Effect) -> Any:
         match effect:
             case Send(request, within):
                 return self._send(request, within)
@@ -149,6 +150,8 @@ class Transport(OfOneProcess):
                 return self._listen(effect)
             case Open(request):
                 return self._open_stream(request)
+            case Parse(response, parse):
+                return parse(response)
 
     def _send(self, request: Request, within: float) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout

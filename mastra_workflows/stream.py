@@ -122,6 +122,11 @@ class Decoder:
             )
 
     @property
+    def buffered(self) -> int:
+        """How many bytes there are of a record that is not whole."""
+        return len(self._tail)
+
+    @property
     def is_cut(self) -> bool:
         """Whether the bytes so far end inside a record: said at the end, the stream was cut."""
         rest = bytes(self._tail).strip()

@@ -31,14 +31,27 @@ _COMMAND = re.compile(
 """Lines such as ``::error file=a::``, and ``::group::`` and ``##[group]`` anywhere in one."""
 
 
+LARGE = 256 * 1024
+"""From how many bytes on JSON is parsed apart from an event loop."""
+
+_INTERRUPTIBLE: dict[str, Any] = {
+    "object_hook": lambda item: item,
+    "parse_int": lambda digits: int(digits),
+    "parse_float": lambda digits: float(digits),
+}
+"""Functions in which Python can change to another thread; its parser alone never lets it."""
+
+
 def decode(text: str | bytes) -> Any:
     """Parse JSON of a remote system as storable data.
+
+    While a large text is parsed, other threads can run, such as that of an event loop.
 
     Raises:
         ValueError: it is no JSON, or nested deeper than can be parsed.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, **(_INTERRUPTIBLE if len(text) >= LARGE else {}))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     # Going through every value takes several times as long as parsing; it is seldom needed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.models import JSON, StepDetails, StepPath, WorkflowDetails
 from mastra_workflows.schemas import parse_schema
-from mastra_workflows.text import decode, safe_text
+from mastra_workflows.text import LARGE, decode, safe_text
 
 MAX_SHOWN = 300
 MAX_ISSUES = 20
@@ -108,10 +109,10 @@ def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
 
 def server_message(response: Response) -> str:
     """What an error answer says, shortened to one line of plain text."""
-    try:
-        data = decode(response.content)
-    except ValueError:
-        data = None
+    data = None
+    if len(response.content) < LARGE:
+        with contextlib.suppress(ValueError):
+            data = decode(response.content)
     if isinstance(data, dict):
         message = safe_text(data.get("error") or data.get("message") or "", MAX_SHOWN)
         issues = data.get("issues")

@@ -113,7 +113,19 @@ class Heard:
     ended: bool
 
 
-Effect = Send | Sleep | Listen | Open
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """Make a value of a response; the answer is that value.
+
+    The asyncio driver does it in another thread where the response is large. What ``parse`` raises
+    is raised.
+    """
+
+    response: Response
+    parse: Callable[[Response], Any]
+
+
+Effect = Send | Sleep | Listen | Open | Parse
 Procedure = Generator[Effect, Any, T]
 
 
@@ -252,10 +264,10 @@ class Server:
             self.known.gone_at = self.clock()
         return is_gone
 
-    def read(self, response: Response, parse: Callable[[Response], T]) -> T:
+    def read(self, response: Response, parse: Callable[[Response], T]) -> Procedure[T]:
         """Parse an answer, and note that the server has given one."""
         try:
-            parsed = parse(response)
+            parsed: T = yield Parse(response, parse)
         except (UnknownRunError, UnknownWorkflowError):  # words of Mastra's own
             self.known.has_answered = True
             raise
@@ -362,7 +374,7 @@ def fetch(server: Server, request: Request, parse: Callable[[Response], T]) -> P
 
     def once() -> Procedure[T]:
         response: Response = yield server.ask(request)
-        return server.read(response, parse)
+        return (yield from server.read(response, parse))
 
     if not request.repeatable:
         return (yield from once())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from math import inf
 
 from mastra_workflows import api
 from mastra_workflows.api import Feature, Generation, Response
 from mastra_workflows.errors import ConnectionFailedError, UnsupportedError
-from mastra_workflows.procedures._effects import Procedure, Server, through_outage
+from mastra_workflows.procedures._effects import Parse, Procedure, Server, through_outage
 from mastra_workflows.procedures.reading import generation
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def supports(server: Server, feature: Feature, *, max_age: float = MAX_AGE) -> P
         log.debug("Could not detect %s: %s", feature.name, error)
         found = None
     else:
-        found = api.parse_detection(feature, response)
+        found = yield Parse(response, partial(api.parse_detection, feature))
     server.known.features[feature] = (found, now)
     return bool(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar, Unpack
 
 from mastra_workflows import api
@@ -18,6 +19,7 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import MAX_NAME, Suspension, WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
+    Parse,
     Procedure,
     Server,
     fetch,
@@ -47,8 +49,9 @@ def _generation_now(server: Server) -> Procedure[Generation]:
 
 def _ask_generation(server: Server) -> Procedure[Generation]:
     response: Response = yield server.ask(api.system_packages())
-    which, version = api.parse_server(response)
-    server.known.generation, server.known.version = which, version
+    which: Generation
+    which, server.known.version = yield Parse(response, api.parse_server)
+    server.known.generation = which
     server.known.features.clear()
     server.known.starts_once = which is Generation.V1
     return which
@@ -165,14 +168,15 @@ def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
         _, known = server.known.details.get(workflow_id, (0.0, None))
         name = None if known is None else known.name
         try:
-            return server.read(response, lambda answer: parsed(answer, name))
+            return (yield from server.read(response, lambda answer: parsed(answer, name)))
         except ForeignRunError:
             if name is None:
                 raise
         # The workflow may have been renamed since.
-        now = api.parse_details(workflow_id, (yield server.ask(api.workflow_details(workflow_id))))
+        answer: Response = yield server.ask(api.workflow_details(workflow_id))
+        now: WorkflowDetails = yield Parse(answer, partial(api.parse_details, workflow_id))
         server.known.details[workflow_id] = (server.clock(), now)
-        return parsed(response, now.name)
+        return (yield Parse(response, lambda answer: parsed(answer, now.name)))  # type: ignore[no-any-return]
 
     def parsed(response: Response, name: str | None) -> WorkflowRun:
         return api.parse_run(workflow_id, run_id, response, workflow_name=name)

@@ -14,7 +14,7 @@ from mastra_workflows.api import Request, Response
 from mastra_workflows.api._features import NO_WORKFLOW
 from mastra_workflows.errors import ConnectionFailedError
 from mastra_workflows.policy import RetryPolicy
-from mastra_workflows.procedures import Heard, Listen, Procedure, Send, Server, Sleep
+from mastra_workflows.procedures import Heard, Listen, Parse, Procedure, Send, Server, Sleep
 from mastra_workflows.stream import Decoder
 from tests.core import recorded
 
@@ -163,6 +163,8 @@ class World:
                 return self._answer(request, within)
             case Listen():
                 return self._listen(effect)
+            case Parse(response, parse):
+                return parse(response)
         raise AssertionError(effect)
 
     def _answer(self, request: Request, within: float = inf) -> Any:
