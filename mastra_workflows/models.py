@@ -459,4 +459,5 @@ class Event:
         """Whether the stream says that the run came to a stop. Only its record knows for sure."""
         status = (self.workflow_state or {}).get("status")
         has_stopped = isinstance(status, str) and status in FINISHED | HELD
-        return self.type == "workflow-finish" or (self.type == "watch" and has_stopped)
+        # 0.17 to 0.21 call it "finish".
+        return self.type in ("workflow-finish", "finish") or (self.type == "watch" and has_stopped)

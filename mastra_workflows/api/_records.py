@@ -21,6 +21,7 @@ from mastra_workflows.models import (
     MAX_NAME,
     Event,
     RunFailure,
+    RunStatus,
     Step,
     StepPath,
     Suspension,
@@ -115,6 +116,8 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     names = StepNames(graph)
     payload, steps = _input_and_steps(state.get("payload"), steps, names, graph)
     records = {name: data for name, data in steps.items() if _is_step(data)}
+    if status == RunStatus.SUCCESS and _is_cancellation(state.get("result"), records):
+        status, state = RunStatus.CANCELED.value, {**state, "result": None}
     paths = names.paths(records)
     return WorkflowRun(
         workflow_id=workflow_id,
@@ -158,6 +161,16 @@ def _input_and_steps(
     is_first = isinstance(graph, list) and StepNames(graph[:1]).is_known(INPUT)
     rest = {key: value for key, value in payload.items() if key not in STEP_WORDS}
     return payload.get("payload") if is_first else rest, {INPUT: payload, **steps}
+
+
+def _is_cancellation(result: JSON, records: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a result stands for a cancellation, as the event-driven engine before 1.0 writes it.
+
+    A workflow may return the same: then it is the output of a step.
+    """
+    return result == {"status": "canceled"} and all(
+        data.get("output") != result for data in records.values()
+    )
 
 
 def _result(result: JSON, records: Mapping[str, Mapping[str, Any]], graph: JSON) -> JSON:
@@ -252,12 +265,13 @@ def _path_inside(
     inner = _meta(data).get("path")
     if not isinstance(inner, list) or not all(isinstance(part, str) for part in inner):
         return ()
-    if names.is_known(name):
-        return tuple(inner) if names.is_workflow(name) else ()
-    # Without a graph. The event-driven engine gives a step's own id here.
+    if names.is_known(name) and not names.is_workflow(name):
+        return ()
+    # The event-driven engine gives a step's own id here, and before 1.57 begins with it.
     below = ".".join([name, *inner])
-    is_own = len(inner) == 1 and f".{name}".endswith(f".{inner[0]}") and below not in records
-    return () if is_own else tuple(inner)
+    is_below = names.is_known(below) or below in records
+    begins_with_own_id = inner and f".{name}".endswith(f".{inner[0]}") and not is_below
+    return tuple(inner[1:] if begins_with_own_id else inner)
 
 
 def _meta(data: Mapping[str, Any]) -> Mapping[str, Any]:

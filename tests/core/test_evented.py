@@ -163,3 +163,49 @@ def test_a_result_that_only_looks_like_a_record_stays(output: Any) -> None:
     }
     run = api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
     assert run.result == output
+
+
+@pytest.mark.parametrize("has_graph", [True, False])
+def test_nested_paths_that_begin_with_the_nested_workflow(has_graph: bool) -> None:
+    """So 0.18 to 1.20 write them; the inner workflow's own record is in the answer since 1.20."""
+
+    def suspended(*path: str) -> dict[str, Any]:
+        return {"status": "suspended", "suspendPayload": {"__workflow_meta": {"path": path}}}
+
+    step = {"type": "step", "step": {"id": "ask"}}
+    inner = {"type": "step", "step": {"id": "inner", "serializedStepFlow": [step]}}
+    middle = {"type": "step", "step": {"id": "middle", "serializedStepFlow": [inner]}}
+    record: dict[str, Any] = {
+        "status": "suspended",
+        "steps": {"middle": suspended("middle", "inner", "ask")},
+        "serializedStepGraph": [middle] if has_graph else None,
+    }
+    for more in ({}, {"middle.inner": suspended("inner", "ask"), "middle.inner.ask": suspended()}):
+        record["steps"] |= more
+        run = api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+        assert [item.step for item in run.suspensions] == [("middle", "inner", "ask")]
+
+
+def test_a_nested_workflow_that_holds_a_step_of_its_own_name() -> None:
+    step = {"type": "step", "step": {"id": "inner"}}
+    meta = {"__workflow_meta": {"path": ["inner"]}}
+    record = {
+        "status": "suspended",
+        "steps": {"inner": {"status": "suspended", "suspendPayload": meta}},
+        "serializedStepGraph": [{"type": "workflow", "id": "inner", "serializedStepFlow": [step]}],
+    }
+    run = api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+    assert [item.step for item in run.suspensions] == [("inner", "inner")]
+
+
+@pytest.mark.parametrize(
+    ("output", "status"), [({"exported": True}, "canceled"), ({"status": "canceled"}, "success")]
+)
+def test_a_cancellation_that_is_recorded_as_a_success(output: Any, status: str) -> None:
+    """So the event-driven engine of 0.x does; a workflow may return the same as its result."""
+    step = {"status": "success", "output": output}
+    context = {"input": {}, "export": step}
+    snapshot = {"status": "success", "context": context, "result": {"status": "canceled"}}
+    row = json.dumps({"runId": "r", "snapshot": snapshot})
+    run = api.parse_run("w", "r", Response(200, {}, row.encode()))
+    assert (run.status, run.result) == (status, None if status == "canceled" else output)

@@ -74,6 +74,13 @@ def test_watch_records_are_json_strings_of_json() -> None:
     assert begun.run_id == "watched"
 
 
+def test_a_stream_of_0_18_ends_with_an_event_of_another_name() -> None:
+    events, _ = decode(
+        [b'{"type":"step-finish","payload":{}}\x1e{"type":"finish","payload":{}}\x1e']
+    )
+    assert [event.is_end for event in events] == [False, True]
+
+
 def test_the_last_watch_record_tells_that_the_run_is_over() -> None:
     events, _ = decode([recorded.answer("v0", "watch").content])
     assert [event.is_end for event in events] == [False] * (len(events) - 1) + [True]

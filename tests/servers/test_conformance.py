@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mastra_workflows import MastraClient
+from mastra_workflows import MastraClient, Run
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.api import Generation
 from mastra_workflows.errors import ApiError, RunFailedError, UnsupportedError
@@ -408,14 +408,32 @@ def test_engine_items(client: MastraClient, key: str, engine: str, version: str)
     run = client.get_workflow(workflow).run(key)
     run.ensure_started(input_data={"photos": ["a", "b"]})
     for number, photo in enumerate("ab"):
-        [question] = questions(run.wait(timeout=PATIENCE))
-        if question.suspension.name == "review" and version.startswith("0.18."):
+        found = questions(run.wait(timeout=PATIENCE))
+        if found[0].suspension.name == "review" and version.startswith("0.18."):
             unsupported("item-index")
-        assert question.suspension.name == f"review[{number}]"
-        assert question.suspension.payload == {"photo": photo}
-        run.answer(question, {"approved": photo == "b"})
+        # The event-driven engine executes the next item although this one is suspended.
+        pending = range(number, 2) if engine == "evented" else [number]
+        assert [question.suspension.name for question in found] == [f"review[{i}]" for i in pending]
+        assert [question.suspension.payload for question in found] == [
+            {"photo": "ab"[i]} for i in pending
+        ]
+        try:
+            run.answer(found[0], {"approved": photo == "b"})
+        except UnsupportedError as error:
+            if engine == "default" or "Nothing was sent" not in str(error):
+                raise
+            _resume_in_order(run)
+            unsupported("evented-items")
     result = run.wait(timeout=PATIENCE).raise_for_status().result
     assert [item["approved"] for item in result] == [False, True]
+
+
+def _resume_in_order(run: Run) -> None:
+    """Resume both photos without naming them, as servers before 1.26 need it."""
+    for approved in (False, True):
+        run.resume(resume_data={"approved": approved})
+        record = run.wait(timeout=PATIENCE)
+    assert [item["approved"] for item in record.raise_for_status().result] == [False, True]
 
 
 @ENGINES
