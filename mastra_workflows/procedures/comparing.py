@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from mastra_workflows.api import StartOptions, encode_json
 from mastra_workflows.errors import ApiError, ConfigurationError, RunMismatchError
 from mastra_workflows.inputs import differences
-from mastra_workflows.models import WorkflowRun
+from mastra_workflows.models import JSON, WorkflowRun
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.reading import DETAILS_AGE, details
@@ -45,8 +45,7 @@ def check_input_matches(
         RunMismatchError: they differ, with ``on_other_input="fail"``.
         InvalidDataError: the input of this call is not JSON.
     """
-    given = json.loads(encode_json({} if options.input_data is None else options.input_data))
-    given = storable(given)
+    given = as_stored(options.input_data)
     if given == found.payload:
         return
     try:
@@ -57,8 +56,7 @@ def check_input_matches(
         places = differences(given, found.payload, known.input_schema)
     if not places:
         return
-    named = ", ".join(safe_text(place, MAX_PLACE) for place in places)
-    text = f"{found}, and was started with other input. The inputs differ at {named}."
+    text = f"{found}, and was started with other input. The inputs differ at {named(places)}."
     if on_other_input == "fail":
         raise RunMismatchError(
             f"{text} Nothing was started. Use another run id for other work, or set "
@@ -66,6 +64,20 @@ def check_input_matches(
             found,
         )
     log.warning("%s The run keeps the input that it has.", text)
+
+
+def as_stored(data: JSON) -> JSON:
+    """Data as a record that no schema has changed has it.
+
+    Raises:
+        InvalidDataError: it is not JSON.
+    """
+    return storable(json.loads(encode_json({} if data is None else data)))
+
+
+def named(places: list[str]) -> str:
+    """The places where data differ, as text for messages."""
+    return ", ".join(safe_text(place, MAX_PLACE) for place in places)
 
 
 def check_started_after(found: WorkflowRun, started_after: datetime | None) -> None:

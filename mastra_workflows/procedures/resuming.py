@@ -28,8 +28,10 @@ from mastra_workflows.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from mastra_workflows.inputs import differences
 from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, named
 from mastra_workflows.policy import is_lost
+from mastra_workflows.procedures import comparing
 from mastra_workflows.procedures._effects import (
     Heard,
     Procedure,
@@ -47,8 +49,9 @@ from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
 
-TOO_LATE = "not suspended"
-"""In a server's words when somebody else has resumed the step since it was looked at."""
+_TOO_LATE = ("not suspended", "already resumed")
+"""In a server's words when somebody else has resumed the step since the record was read; the second
+where two requests, also on two replicas, read the suspension at the same moment (seen on 1.71)."""
 
 FEATURE_AGE = 60.0
 """Seconds after which a server is asked anew whether it can choose an item: one that was replaced
@@ -160,13 +163,14 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
             if type(error) is not ApiError:
                 was_sent = was_sent or (isinstance(error, UnavailableError) and is_lost(error))
                 raise
-            if by_item and TOO_LATE in error.server_message:
+            if by_item and _is_too_late(error.server_message):
                 return (
                     yield from _confirm(server, workflow_id, run_id, meant, error.server_message)
                 )
             return error  # Mastra's own refusal: not repeated, whatever the record says then
         was_sent = True
         run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
+        _warn_of_other_data(run, meant, options.resume_data)
         if run.is_active:
             server.known.note_under_way(workflow_id, run_id, server.clock())
         return run
@@ -362,9 +366,33 @@ def _confirm(
             f"{run}. Resume another step that is suspended, or cancel the run and start it again.",
             run,
         )
-    if waits_at(run, meant) or TOO_LATE in said:
+    if waits_at(run, meant) or _is_too_late(said):
         raise _refusal(run, meant, said)
     return run
+
+
+def _warn_of_other_data(run: WorkflowRun, meant: Suspension, data: JSON) -> None:
+    """Warn if the step was resumed with other data, as it may be with several replicas.
+
+    A resume that comes too late may be answered with the stream of the one that won. This is no
+    error, since a resume schema may rewrite the data (``.transform``).
+    """
+    step = run.step(meant.step)
+    if step is None or meant.for_each_index is not None:
+        return
+    if places := differences(comparing.as_stored(data), step.resume_payload, meant.resume_schema):
+        log.warning(
+            "Step %r of run %r was resumed with other data than this call's: they differ at %s. "
+            "Either another caller resumed it at the same moment, or its resume schema rewrote "
+            "the data.",
+            meant.name,
+            run.run_id,
+            comparing.named(places),
+        )
+
+
+def _is_too_late(said: str) -> bool:
+    return any(words in said for words in _TOO_LATE)
 
 
 def _refusal(
@@ -377,7 +405,7 @@ def _refusal(
             f"{'; '.join(lines) or safe_text(said)}. {run}; the step still waits.",
             problems=lines,
         )
-    if TOO_LATE in said and not waits_at(run, meant):
+    if _is_too_late(said) and not waits_at(run, meant):
         return NotSuspendedError(
             f"Step {meant.name!r} is not suspended any more; somebody else resumed it. {run}.", run
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
+from mastra_workflows.errors import NotSuspendedError
+from tests.core.samples import suspended_refund
 from tests.servers.rig import TARGETS, Endpoint, running
 
 
@@ -28,3 +32,36 @@ def test_a_cancel_reaches_the_replica_that_executes_the_run(replicas: Endpoint, 
             assert not run.cancel(look_for=30).goes_on
         time.sleep(11)  # after which none of them can still be executed
         assert {run.read().status for run in runs} == {"canceled"}
+
+
+def test_a_response_that_loses_against_another_one_is_reported(
+    replicas: Endpoint, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mastra 1.71 claims a suspension in the database, so that one resume executes."""
+    lost = 0
+    for number in range(5):
+        with replicas.client() as client:
+            run_id = suspended_refund(client, f"{key}-{number}").run_id
+        barrier = threading.Barrier(8)
+        with ThreadPoolExecutor(8) as pool:
+            resumes = [pool.submit(_resume, replicas, run_id, note, barrier) for note in "abcdefgh"]
+        returned = {note for note, is_resumed in (each.result() for each in resumes) if is_resumed}
+        with replicas.client() as client:
+            run = client.get_workflow("refundApproval").run(run_id)
+            winner = run.wait(timeout=60).raise_for_status().result["note"]
+        assert winner in returned
+        lost += len(returned) - 1
+    assert caplog.text.count("was resumed with other data than this call's") == lost
+
+
+def _resume(
+    replicas: Endpoint, run_id: str, note: str, barrier: threading.Barrier
+) -> tuple[str, bool]:
+    with replicas.client() as client:
+        run = client.get_workflow("refundApproval").run(run_id)
+        barrier.wait()
+        try:
+            run.resume(resume_data={"approved": True, "note": note})
+        except NotSuspendedError:
+            return note, False
+        return note, True
