@@ -15,6 +15,9 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 	&& echo "$$python" && break; done)
 # More arguments for pytest (make test-core ARGS="-k suspend") or for `make lock`.
 ARGS ?=
+# How many processes of pytest share a suite: most tests wait for a server, so more than processors.
+WORKERS ?= 4
+PARALLEL = --numprocesses $(WORKERS) --dist worksteal
 
 # What happens here stays here: no other environment's packages, no file in a home folder, and no
 # usage statistics to anybody.
@@ -80,15 +83,15 @@ test: setup ## Every test, each suite in its own environment
 
 test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
 	@echo "==> Tests of the shared part"
-	@.build/core/bin/python -m pytest -W error tests/core $(ARGS)
+	@.build/core/bin/python -m pytest -W error $(PARALLEL) tests/core $(ARGS)
 
 test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## The tests of the Airflow provider
 	@echo "==> Tests of the Airflow provider"
-	@.build/airflow/bin/python -m pytest tests/airflow $(ARGS)
+	@.build/airflow/bin/python -m pytest $(PARALLEL) tests/airflow $(ARGS)
 
 test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integration
 	@echo "==> Tests of the Prefect integration"
-	@.build/prefect/bin/python -m pytest tests/prefect $(ARGS)
+	@.build/prefect/bin/python -m pytest $(PARALLEL) tests/prefect $(ARGS)
 
 test-faults: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The most usual deaths of test-system
 	@echo "==> A whole Airflow and a whole Prefect, broken on purpose"
