@@ -41,5 +41,8 @@ __all__ = [
     "Workflow",
     "WorkflowDetails",
     "WorkflowRun",
+    "__version__",
     "errors",
 ]
+
+__version__ = "0.1.0"

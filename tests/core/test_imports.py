@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import mastra_workflows
@@ -42,3 +42,7 @@ def test_the_orchestrators_are_extras() -> None:
         name = requirement.split(";")[0].lower()
         if "airflow" in name or "prefect" in name:
             assert "extra ==" in requirement
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert mastra_workflows.__version__ == version("mastra-workflows")
