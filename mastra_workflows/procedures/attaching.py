@@ -28,6 +28,7 @@ from mastra_workflows.procedures._effects import Procedure, Server, send
 from mastra_workflows.procedures.acting import Cancellation, cancel, reserved_id
 from mastra_workflows.procedures.comparing import (
     OnOtherInput,
+    as_stored,
     check_choices,
     check_input_matches,
     check_started_after,
@@ -228,12 +229,10 @@ def _answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> str | None:
     waits = any(answer.fits(item) for item in run.suspensions)
     if waits and (answer.asked_at is not None or not is_retry):
         return None
+    data = answer.resume_data
+    given = None if data is None else as_stored(data)
     for step in run.steps:
-        if (
-            answer.names(step.path)
-            and step.resumed_at is not None
-            and step.resume_payload == answer.resume_data
-        ):
+        if answer.names(step.path) and step.resumed_at is not None and step.resume_payload == given:
             return step.name
     return None
 

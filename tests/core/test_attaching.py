@@ -172,6 +172,17 @@ def test_an_answer_is_given_once(
         run.attach_or_resume(step="approve", resume_data={"approved": False})
 
 
+def test_an_answer_that_no_database_can_hold_is_given_once(client: MastraClient, key: str) -> None:
+    """A record shows NUL as U+FFFD."""
+    run = client.get_workflow("refundApproval").run(key)
+    run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
+    run.wait()
+    answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True, "note": "a\0b"}}
+    run.attach_or_resume(**answer)
+    assert run.wait().result["note"] == "a\ufffdb"
+    assert run.attach_or_resume(**answer).is_success
+
+
 def test_tries_at_once_that_give_the_same_answer_resume_once(
     client: MastraClient, key: str
 ) -> None:
