@@ -50,6 +50,7 @@ JSON_BODY = {"Content-Type": "application/json"}
 class _Adapter(HTTPAdapter):
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._options: dict[str, Any] = {"socket_options": KEEPALIVE_OPTIONS}
+        self._tls = tls
         if tls is not None:
             self._options["ssl_context"] = tls
         super().__init__(pool_maxsize=POOL_SIZE)
@@ -61,9 +62,22 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = POOLS_BY_SCHEME
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs, **self._options)
+        options = {**proxy_kwargs, **self._options, "proxy_ssl_context": self._tls}
+        manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = POOLS_BY_SCHEME
         return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave verification to the TLS context, which holds the CA bundle.
+
+        `requests` would read the bundle again for every connection: an error once its file is gone.
+        """
+        conn.cert_reqs = "CERT_REQUIRED" if verify else "CERT_NONE"
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        return super().build_connection_pool_key_attributes(request, bool(verify), cert)
 
     def close(self) -> None:
         # urllib3 leaves this to a finalizer, in which the exception of a signal handler is lost:
@@ -245,8 +259,6 @@ class Transport(OfOneProcess):
             )
         except requests.RequestException as error:
             raise self._failure(error) from None
-        except OSError as error:  # REQUESTS_CA_BUNDLE names a file that is not there
-            raise _failures.insecure(self.settings.base_url, error) from None
 
     def _read(self, answer: requests.Response) -> Response:
         content = bytearray()

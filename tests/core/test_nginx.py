@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,46 @@ def test_a_ca_bundle_of_the_environment(
             with pytest.raises(ConfigurationError, match="cannot be read"):
                 ask(proxy.url)
             assert ask(proxy.url, verify=False)
+
+
+def files_removed(authority: Authority, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """Settings that name copies of an authority's files, and these copies."""
+    sources = [authority.certificate, *authority.issue("client")]
+    copies = [folder / f"copy-{source.name}" for source in sources]
+    for source, copy in zip(sources, copies, strict=True):
+        shutil.copy(source, copy)
+    bundle, *certificate = map(str, copies)
+    return {"verify": bundle, "client_cert": tuple(certificate)}, copies
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["bundle", "certificate", "key"])
+async def test_tls_files_that_are_removed(
+    server: SampleServer, tmp_path: Path, number: int
+) -> None:
+    """The first connection reads them; after that neither client needs them."""
+    authority = Authority(tmp_path)
+    with Nginx(
+        server.url,
+        settings="keepalive_timeout 0;",  # so that each request connects
+        certificate=authority.issue("server"),
+        client_authority=authority.certificate,
+    ) as proxy:
+        settings, files = files_removed(authority, tmp_path)
+        with MastraClient(proxy.url, retry=ONCE, **settings) as client:
+            async with AsyncMastraClient(proxy.url, retry=ONCE, **settings) as other:
+                assert client.list_workflows()
+                assert await other.list_workflows()
+                files[number].unlink()
+                assert client.list_workflows()
+                assert await other.list_workflows()
+        settings, files = files_removed(authority, tmp_path)
+        with MastraClient(proxy.url, retry=ONCE, **settings) as client:
+            async with AsyncMastraClient(proxy.url, retry=ONCE, **settings) as other:
+                files[number].unlink()
+                with pytest.raises(ConfigurationError, match=re.escape(str(files[number]))):
+                    client.list_workflows()
+                with pytest.raises(ConfigurationError, match=re.escape(str(files[number]))):
+                    await other.list_workflows()
 
 
 def start_sync(url: str, **input_data: Any) -> object:
