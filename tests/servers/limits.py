@@ -17,9 +17,6 @@ FOOTNOTES: dict[str, str] = {
     "has been resumed, the run stays `running` and the others cannot be resumed; items of a "
     "`foreach` are lost, or the run fails after the last one with `Step not found in step graph`. "
     "Use the default engine, or Mastra 1.57 or later.",
-    "evented-items": "The event-driven engine suspends at all items, also with a `concurrency` of "
-    "1. Before 1.26 it cannot resume the one that is named, which the client refuses. A `resume` "
-    "without an index resumes the first item that is suspended.",
     "dev-restarts": "`mastra dev` restarts the runs that it lost by itself, so that a `restart` "
     "executes the step once more.",
     "replicas": "Each replica executes the run once: they do not share what is under way. Starts "
