@@ -276,7 +276,7 @@ def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension
     """
     if not run.is_suspended:
         raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
-    any_item = dataclasses.replace(answer, for_each_index=None)
+    any_item = dataclasses.replace(answer, for_each_index=None, suspended_at=None)
     at_step = tuple(item for item in run.suspensions if any_item.fits(item))
     meant = tuple(item for item in at_step if answer.fits(item))
     one_step = len({item.step for item in at_step}) == 1

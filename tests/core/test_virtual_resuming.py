@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -206,6 +207,20 @@ def test_a_server_that_answers_all_items_at_once(caplog: pytest.LogCaptureFixtur
         assert chosen("suspended-items", "v0") == "review[0]"
     assert "'review[0]', 'review[1]', 'review[2]'" in caplog.text
     assert chosen("suspended-foreach", "v0", for_each_index=0) == "review[0]"
+
+
+def test_items_that_were_suspended_at_different_times_are_answered_at_once_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = recorded.run("v0", "suspended-items")
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    items = tuple(
+        dataclasses.replace(item, suspended_at=since + timedelta(milliseconds=number))
+        for number, item in enumerate(run.suspensions)
+    )
+    run = dataclasses.replace(run, suspensions=items)
+    pick(run, Answer(suspended_at=items[1].suspended_at), chooses_items=False)
+    assert "'review[0]', 'review[1]', 'review[2]'" in caplog.text
 
 
 def test_a_paused_run_names_no_step() -> None:

@@ -7,7 +7,8 @@ FOOTNOTES: dict[str, str] = {
     "restart": "`restart` and time travel came with Mastra 0.24.8. The client says so.",
     "cancel": "Before 1.0 a cancelled run that was suspended stays so. The client says so.",
     "items": "Before 1.26 a server gives one answer to all suspended items of a `foreach`. The "
-    "client detects that, and refuses to resume one item.",
+    "client detects that: `resume` refuses to resume one item, and `answer` logs a warning. The "
+    "event-driven engine gives it to the first item, so answer the items in their order there.",
     "item-index": "Before 0.24 a record does not tell which item of a `foreach` waits.",
     "replica-events": "Only the replica that executes a run tells its events, and the balancer may "
     "lead to another one. The end is then known by polling.",
