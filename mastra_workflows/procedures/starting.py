@@ -300,6 +300,10 @@ def start_async(
                 f"The server refused the input of run {run_id!r} of workflow {workflow_id!r}: "
                 f"{error.server_message}. Nothing was executed."
             ) from error
+        run = yield from find_run(server, workflow_id, run_id)
+        if run is not None and (run.is_finished or run.is_suspended):
+            log.warning("%s. The server's answer was an error: %s", run, error)
+            return run
         raise
     return (yield from wait(server, workflow_id, run_id, WaitOptions(on_suspend="return")))
 

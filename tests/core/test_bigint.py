@@ -1,0 +1,61 @@
+"""Steps that return a BigInt, for which JSON has no form: 1.x stores its digits, 0.x nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mastra_workflows import MastraClient
+from mastra_workflows.errors import ApiError, RunStalledError
+from scripts.sample_server import Generation, SampleServer
+
+WORKFLOWS = Path(__file__).parents[1] / "support" / "bigint_workflows.mjs"
+KEYS = ["bigResult", "bigStep"]
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def bigint_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    generation: Generation = request.param
+    with SampleServer(generation, workflows=WORKFLOWS) as server:
+        yield server
+
+
+@pytest.fixture
+def bigint_client(bigint_server: SampleServer) -> Iterator[MastraClient]:
+    with MastraClient(bigint_server.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("workflow_id", KEYS)
+def test_a_run_with_a_bigint_is_executed_once_and_ends(
+    bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
+) -> None:
+    workflow = bigint_client.get_workflow(workflow_id)
+    for _ in range(2):  # a task and its retry
+        workflow.attach_or_start(key, input_data={"key": key})
+        run = workflow.run(key)
+        if bigint_server.generation == "1":
+            record = run.wait(timeout=60).raise_for_status()
+            assert record.result == (
+                {"total": "1"} if workflow_id == "bigResult" else {"done": True}
+            )
+        else:
+            with pytest.raises(RunStalledError, match="such as a BigInt"):
+                run.wait(timeout=120, stall_timeout=2)
+    assert bigint_server.executions(key) == 1
+
+
+@pytest.mark.parametrize("workflow_id", KEYS)
+def test_a_bigint_in_the_answer_of_a_start(
+    bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
+) -> None:
+    """Mastra 1.x answers 500, since it cannot write its answer, but the run has succeeded."""
+    run = bigint_client.get_workflow(workflow_id).run(key)
+    if bigint_server.generation == "1":
+        assert run.start_async(input_data={"key": key}).is_success
+    else:
+        with pytest.raises(ApiError, match="500"):
+            run.start_async(input_data={"key": key})
+    assert bigint_server.executions(key) == 1
