@@ -174,8 +174,8 @@ class StallWatch:
         if self._on_stall == "fail" or self._restarted:
             tried = " It was restarted before, without effect." if self._restarted else ""
             raise RunStalledError(
-                f"{stalled}: was the server restarted? Or can it not store what a step returned, such "
-                f"as a BigInt?{tried} A lost run stays like this for ever. "
+                f"{stalled}: was the server restarted? Or can it not store what a step returned, "
+                f"such as a BigInt?{tried} A lost run stays like this for ever. "
                 "on_stall='restart' continues it (Mastra 0.24.8 and later), a new run repeats it.",
                 run,
             )
