@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from scripts.json_api import ApiError, JsonApi, quote
@@ -49,10 +50,26 @@ class AirflowApi(JsonApi):
         return self._unless_missing(f"/dags/{quote(dag_id)}")
 
     def trigger_dag(
-        self, dag_id: str, *, conf: JsonObject | None = None, run_id: str | None = None
+        self,
+        dag_id: str,
+        *,
+        conf: JsonObject | None = None,
+        run_id: str | None = None,
+        logical_date: datetime | None = None,
     ) -> str:
-        """Start a DAG run with no logical date; returns its run id."""
-        body: JsonObject = {"logical_date": None, "conf": conf or {}}
+        """Start a DAG run, and return its run id.
+
+        Args:
+            dag_id: the DAG.
+            conf: what the run is given.
+            run_id: its id; by default one that Airflow makes up.
+            logical_date: its logical date, and the time from which it may run; by default it has
+                none, and may run at once.
+        """
+        date = logical_date and logical_date.isoformat()
+        body: JsonObject = {"logical_date": date, "conf": conf or {}}
+        if date is not None:
+            body["run_after"] = date
         if run_id is not None:
             body["dag_run_id"] = run_id
         return str(self._object("POST", f"/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])

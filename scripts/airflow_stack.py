@@ -18,6 +18,7 @@ from scripts.json_api import ApiError, JsonApi
 from scripts.processes import (
     LOOPBACK,
     TAIL_LINES,
+    WAIT_SECONDS,
     ProcessStack,
     Service,
     ServiceError,
@@ -25,7 +26,7 @@ from scripts.processes import (
     inherited_environment,
 )
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 API_SERVER = "api-server"
 # What each one calls itself in the answer of /monitor/health.
 HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
@@ -40,15 +41,15 @@ QUICK = {
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",  # 5
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",  # 5
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # 1
-    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",  # 30
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",  # 30
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",  # 300
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",  # 300
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "45",  # 300
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",  # 10
     "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",  # 15
     "DAG_PROCESSOR__REFRESH_INTERVAL": "5",  # 300
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",  # 5
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",  # 5
-    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",  # 30
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "20",  # 30
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # 5; a task that fails is noticed at the next one
 }
 
@@ -127,7 +128,7 @@ class AirflowStack(ProcessStack):
         """Make the database ready, start every component, and return when all are at work.
 
         Raises:
-            ServiceError: one of them ended or was not ready in 120 seconds; with its log's end.
+            ServiceError: one of them ended or was not ready in 300 seconds; with its log's end.
         """
         passwords = self.folder / "passwords.json"
         passwords.touch(mode=0o600)
@@ -161,20 +162,25 @@ class AirflowStack(ProcessStack):
             service.stop()
             del self._services[name]
 
+    def reset_database(self) -> None:
+        """Stop every component, make the database empty, and start them again."""
+        self.stop()
+        self._airflow("db", "reset", "--yes")
+        self.start()
+
     def trigger_dag(
-        self, dag_id: str, *, conf: dict[str, Any] | None = None, run_id: str | None = None
+        self,
+        dag_id: str,
+        *,
+        conf: dict[str, Any] | None = None,
+        run_id: str | None = None,
+        logical_date: datetime | None = None,
     ) -> str:
-        """Start a DAG run as soon as the DAG has been found; returns its run id.
-
-        Args:
-            dag_id: the DAG.
-            conf: what the run is given.
-            run_id: its id; by default one that Airflow makes up.
-        """
+        """Start a DAG run as soon as the DAG has been found; see `AirflowApi.trigger_dag`."""
         self.wait_for_dag(dag_id)
-        return self.api.trigger_dag(dag_id, conf=conf, run_id=run_id)
+        return self.api.trigger_dag(dag_id, conf=conf, run_id=run_id, logical_date=logical_date)
 
-    def wait_for_dag(self, dag_id: str, *, timeout: float = 60.0) -> None:
+    def wait_for_dag(self, dag_id: str, *, timeout: float = WAIT_SECONDS) -> None:
         """Return when the DAG processor has found a DAG.
 
         Raises:
@@ -193,7 +199,7 @@ class AirflowStack(ProcessStack):
         run_id: str,
         states: Collection[str] = RUN_ENDED,
         *,
-        timeout: float = 60.0,
+        timeout: float = WAIT_SECONDS,
     ) -> str:
         """Return a DAG run's state once it is one of these; by default once it has ended."""
 
@@ -217,7 +223,7 @@ class AirflowStack(ProcessStack):
         *,
         map_index: int = -1,
         try_number: int | None = None,
-        timeout: float = 60.0,
+        timeout: float = WAIT_SECONDS,
     ) -> dict[str, Any]:
         """Return a task instance once its state is one of these; by default once it has ended.
 
@@ -252,7 +258,7 @@ class AirflowStack(ProcessStack):
         *,
         map_index: int = -1,
         try_number: int | None = None,
-        timeout: float = 60.0,
+        timeout: float = WAIT_SECONDS,
     ) -> int:
         """Wait until a task runs, and return the id of the process that executes it.
 

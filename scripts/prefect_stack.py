@@ -13,6 +13,7 @@ from scripts.keeper import environment_of
 from scripts.prefect_api import PrefectApi
 from scripts.processes import (
     LOOPBACK,
+    WAIT_SECONDS,
     ProcessStack,
     Service,
     ServiceError,
@@ -135,7 +136,7 @@ class PrefectStack(ProcessStack):
         flow_run_id: str,
         states: Collection[str] = RUN_ENDED,
         *,
-        timeout: float = 60.0,
+        timeout: float = WAIT_SECONDS,
     ) -> str:
         """Return a flow run's state type once it is one of these; by default once it has ended.
 

@@ -32,6 +32,8 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_768)  # Linux gives from 32,768 on
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0
+# How long a wait lasts at most: what never comes about is rare, and machines may be very busy.
+WAIT_SECONDS = 180.0
 TAIL_LINES = 30
 
 T = TypeVar("T")
@@ -364,7 +366,7 @@ class ProcessStack(ABC):
         what: str,
         look: Callable[[], T | None],
         *,
-        timeout: float = 60.0,
+        timeout: float = WAIT_SECONDS,
         state: Callable[[], object] | None = None,
     ) -> T:
         """Look every 0.2 s until there is something to see.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,21 +19,31 @@ ODD_WORKFLOWS = Path(__file__).parent / "support" / "odd_workflows.mjs"
 """Workflows with hostile names, and with the text that real programs produce."""
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[Generation], SampleServer]]:
-    """Boots each generation when it is first asked for."""
+@contextmanager
+def new_servers(workflows: Path | None = None) -> Iterator[Callable[[Generation], SampleServer]]:
+    """Boot each generation when it is first asked for, and stop them all on leaving.
+
+    Args:
+        workflows: a module of more workflows, as `SampleServer` takes it.
+    """
     running: dict[Generation, SampleServer] = {}
 
     def get(generation: Generation) -> SampleServer:
         if generation not in running:
-            server = SampleServer(generation)
-            running[generation] = server
+            server = running[generation] = SampleServer(generation, workflows=workflows)
             server.start()
         return running[generation]
 
     yield get
     for server in running.values():
         server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[Generation], SampleServer]]:
+    """Boots each generation when it is first asked for."""
+    with new_servers() as get:
+        yield get
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +69,8 @@ def server(
 @pytest.fixture(scope="session")
 def odd_servers() -> Iterator[Callable[[Generation], SampleServer]]:
     """As `servers`, with `ODD_WORKFLOWS` besides the sample ones."""
-    running: dict[Generation, SampleServer] = {}
-
-    def get(generation: Generation) -> SampleServer:
-        if generation not in running:
-            server = running[generation] = SampleServer(generation, workflows=ODD_WORKFLOWS)
-            server.start()
-        return running[generation]
-
-    yield get
-    for server in running.values():
-        server.__exit__(None, None, None)
+    with new_servers(ODD_WORKFLOWS) as get:
+        yield get
 
 
 @pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))

@@ -34,6 +34,8 @@ class Work:
         mode: how the run is waited for, one of `MODES`.
         fault: what is broken, for the table.
         variant: which of the DAGs of this mode; see tests/system/dags/mastra_faults.py.
+        held: whether the workflow executes until `let_go` or `check`; see
+            tests/support/held_workflows.mjs.
         **conf: the conf of the DAG run, where it differs from that file's.
     """
 
@@ -46,6 +48,7 @@ class Work:
         fault: str,
         *,
         variant: str = "",
+        held: bool = False,
         **conf: Any,
     ) -> None:
         self.airflow, self.server, self.mode = airflow, server, mode
@@ -53,7 +56,10 @@ class Work:
         self.dag_id = "_".join(filter(None, ["faults", variant, mode]))
         self.key = uuid.uuid4().hex
         self.run_id = f"run-{self.key}"
+        self._until = airflow.folder / f"until-{self.key}"
         self._conf = {"server": f"mastra-{self.key}", "key": self.key, "seconds": 3, **conf}
+        if held:
+            self._conf |= {"workflow": "heldCharge", "until": str(self._until)}
         self._begun = False
         self.client = MastraClient(server.url)
         self.proxy = FaultProxy(server.url)
@@ -74,9 +80,14 @@ class Work:
         self._begun = True
         return self
 
+    def let_go(self) -> None:
+        """Let a workflow that is held end."""
+        self._until.touch()
+
     def close(self) -> None:
         """Clean up; fails if a run of this work was left behind."""
         left = self.active_runs()
+        self.let_go()
         try:
             if self._begun and self.state == "running":
                 self.airflow.api.set_dag_run_state(self.dag_id, self.run_id, "failed")
@@ -123,9 +134,9 @@ class Work:
 
     # -- waiting for a moment -----------------------------------------------------------------
 
-    def until(self, what: str, look: Callable[[], bool], timeout: float = 60) -> None:
+    def until(self, what: str, look: Callable[[], bool]) -> None:
         """Wait until something is so."""
-        self.airflow.wait_until(what, look, timeout=timeout)
+        self.airflow.wait_until(what, look)
 
     def until_active(self, status: str = "running") -> WorkflowRun:
         """Wait until the workflow executes, or is suspended, and give its record."""
@@ -134,24 +145,26 @@ class Work:
             lambda: next((run for run in self.runs() if run.status == status), None),
         )
 
-    def until_waited_for(
-        self, status: str = "running", *, clients: int | None = None
-    ) -> WorkflowRun:
+    def until_waited_for(self, status: str = "running", *, more_clients: int = 0) -> WorkflowRun:
         """Wait until the task, or its trigger, waits for the run.
 
         A task that is ended before a triggerer has taken its trigger up has nobody to cancel.
 
         Args:
             status: the run's.
-            clients: how many processes have asked by then: by default the task's own, and the
-                triggerer, or the task that has started the run.
+            more_clients: how many processes have asked by then, besides the task's own, and the
+                triggerer or the task that has started the run.
         """
         record = self.until_active(status)
         states = {"deferred"} if self.mode == "deferrable" else {"running"}
         self.airflow.wait_for_task(self.dag_id, self.run_id, "charge", states)
-        least = clients or (1 if self.mode == "sync" else 2)
-        self.until("somebody to wait for the run", lambda: self._is_waited_for(record, least))
+        clients = (1 if self.mode == "sync" else 2) + more_clients
+        self.until("somebody to wait for the run", lambda: self._is_waited_for(record, clients))
         return record
+
+    def until_waited_for_again(self) -> WorkflowRun:
+        """As `until_waited_for`, after the process that waited was replaced."""
+        return self.until_waited_for(more_clients=1)
 
     def _is_waited_for(self, record: WorkflowRun, clients: int) -> bool:
         """Whether the last of so many processes listens to the run or looks at it."""
@@ -172,7 +185,7 @@ class Work:
 
     def until_over(self, state: str = "success") -> None:
         """Wait until the DAG run is over, in that state."""
-        assert self.airflow.wait_for_dag_run(self.dag_id, self.run_id, timeout=120) == state
+        assert self.airflow.wait_for_dag_run(self.dag_id, self.run_id) == state
 
     def triggerer(self) -> int | None:
         """Which triggerer waits for the run; None while there is none."""
@@ -193,6 +206,7 @@ class Work:
 
     def check(self, *, executions: int = 1, result: Any = CHARGED) -> None:
         """The work was done as often as it should be, its result has arrived, nothing goes on."""
+        self.let_go()
         self.until_over()
         outcome, counted, left = (
             self.outcome(),

@@ -18,27 +18,53 @@ from scripts.airflow_stack import AirflowStack
 from scripts.postgres import PostgresServer
 from scripts.prefect_stack import PrefectStack
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import SERVERS
+from tests.conftest import SERVERS, new_servers
 from tests.support.reliability import ReliabilityTable
 from tests.system.airflow_work import Plan, PlanBoth, Work
 
 HERE = Path(__file__).parent
+HELD_WORKFLOWS = HERE.parent / "support" / "held_workflows.mjs"
+"""A workflow that ends when a test lets it go."""
+SECONDS = 900
+"""For one test with its fixtures: a busy machine boots an orchestrator in minutes."""
+
+NewDatabase = Callable[[str], str | None]
+"""Makes a database of that name, and gives its URL; None stands for an SQLite file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow each system test more time than other tests have."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session")
-def airflow_stack(request: pytest.FixtureRequest) -> Iterator[AirflowStack]:
-    """A whole Airflow on PostgreSQL, with the DAGs of ``tests/system/dags``.
+def servers() -> Iterator[Callable[[Generation], SampleServer]]:
+    """Boots each generation when it is first asked for, with `HELD_WORKFLOWS`."""
+    with new_servers(HELD_WORKFLOWS) as get:
+        yield get
 
-    The oldest one that is supported is on SQLite: it would need another driver for PostgreSQL than
-    the environment has.
+
+@pytest.fixture(scope="session")
+def airflow_database(request: pytest.FixtureRequest) -> NewDatabase:
+    """Makes databases for whole Airflows, by name: on PostgreSQL.
+
+    Those of the oldest one that is supported are SQLite files, its stack's default: it would need
+    another driver for PostgreSQL than the environment has.
     """
     if find_spec("airflow") is None:
         pytest.skip("Airflow is not in this environment")
-    database_url = None
-    if find_spec("psycopg") is not None:
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        database_url = postgres.create_database("airflow")
-    with AirflowStack(HERE / "dags", database_url=database_url) as stack:
+    if find_spec("psycopg") is None:
+        return lambda name: None
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return postgres.create_database
+
+
+@pytest.fixture(scope="session")
+def airflow_stack(airflow_database: NewDatabase) -> Iterator[AirflowStack]:
+    """A whole Airflow with the DAGs of ``tests/system/dags``."""
+    with AirflowStack(HERE / "dags", database_url=airflow_database("airflow")) as stack:
         yield stack
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
 from typing import Any, Literal
 
 import pytest
@@ -38,9 +41,11 @@ def test_a_failed_dag_run_cancels_the_run(plan: Plan, mode: str) -> None:
 @pytest.mark.everyday
 @pytest.mark.parametrize("mode", WAITING_MODES)
 def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str) -> None:
-    work = plan(mode, "task cleared", seconds=8).begin()
+    work = plan(mode, "task cleared", held=True).begin()
     old = work.until_waited_for()
     work.airflow.api.clear_tasks(work.dag_id, work.run_id, [("charge", -1)])
+    work.until("another run", lambda: len(work.runs()) == 2)
+    work.let_go()
     work.until_over()
     outcome = work.outcome()
     assert outcome["result"] == CHARGED
@@ -50,6 +55,26 @@ def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str
     }
     assert work.server.executions(work.key) == 2
     work.tell("1 before, 1 after", "succeeds with the new run; the old one is cancelled")
+
+
+def test_a_task_that_is_cleared_and_killed_leaves_one_run(plan: Plan) -> None:
+    """Nothing tells the process of the clear; the next try attaches to the run, or replaces it."""
+    work = plan("sync", "task cleared, its process SIGKILLed at once", held=True).begin()
+    old = work.until_waited_for()
+    pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
+    work.airflow.api.clear_tasks(work.dag_id, work.run_id, [("charge", -1)])
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    work.until_waited_for_again()
+    work.let_go()
+    work.until_over()
+    outcome = work.outcome()
+    assert outcome["result"] == CHARGED
+    ended = {run.run_id: str(run.status) for run in work.runs()}
+    replaced = {old.run_id: "canceled", outcome["run_id"]: "success"}
+    assert ended in ({old.run_id: "success"}, replaced)
+    assert work.server.executions(work.key) == len(ended)
+    work.tell("1, or 1 before and 1 after", "succeeds; the old run is attached to or cancelled")
 
 
 TIMEOUTS = [

@@ -92,9 +92,10 @@ def test_a_dead_tasks_start_arrives_after_that_of_the_next_try(plan: Plan, mode:
 @pytest.mark.everyday
 @pytest.mark.parametrize("mode", ["sync", "sensor"])
 def test_the_task_is_killed_while_it_waits(plan: Plan, mode: str) -> None:
-    work = plan(mode, "task SIGKILLed while it waits", seconds=8).begin()
+    work = plan(mode, "task SIGKILLed while it waits", held=True).begin()
     work.until_waited_for()
     work.kill_task()
+    work.until_waited_for_again()
     work.check()
     work.check_retried()
 
@@ -139,13 +140,14 @@ def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) 
     "how", [pytest.param("SIGKILLed", marks=pytest.mark.everyday), "SIGTERMed"]
 )
 def test_the_triggerer_ends(plan: Plan, how: str) -> None:
-    work = plan("deferrable", f"triggerer {how}", seconds=8).begin()
+    work = plan("deferrable", f"triggerer {how}", held=True).begin()
     work.until_waited_for()
     if how == "SIGKILLed":
         work.airflow.kill("triggerer")
     else:
         work.airflow.terminate("triggerer")
     work.airflow.start_component("triggerer")
+    work.until_waited_for_again()
     work.check()
     work.check_undisturbed()
 
@@ -153,7 +155,7 @@ def test_the_triggerer_ends(plan: Plan, how: str) -> None:
 def test_the_triggerer_freezes_and_comes_back(plan_both: PlanBoth) -> None:
     """Its triggers are another one's by then, and Airflow tells it that they were killed."""
     fault = "triggerer frozen until another one has taken over, then thawed"
-    works = [work.begin() for work in plan_both("deferrable", fault, seconds=45)]
+    works = [work.begin() for work in plan_both("deferrable", fault, held=True)]
     for work in works:
         work.until_waited_for()
     first = {work.triggerer() for work in works}
@@ -181,7 +183,7 @@ def frozen(pids: list[int]) -> Iterator[None]:
 
 def until_taken_over(work: Work, first: set[int | None]) -> None:
     work.until("another triggerer", lambda: work.triggerer() not in {None, *first})
-    work.until_waited_for(clients=3)
+    work.until_waited_for_again()
 
 
 def until_let_go(work: Work) -> None:
@@ -192,7 +194,7 @@ def until_let_go(work: Work) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_scheduler_is_killed(plan: Plan, mode: str) -> None:
-    work = plan(mode, "scheduler SIGKILLed with its tasks", seconds=6).begin()
+    work = plan(mode, "scheduler SIGKILLed with its tasks", held=True).begin()
     work.until_active()
     work.airflow.kill("scheduler", with_children=True)
     work.airflow.start_component("scheduler")
@@ -200,7 +202,7 @@ def test_the_scheduler_is_killed(plan: Plan, mode: str) -> None:
 
 
 def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
-    work = plan("sync", "worker SIGTERMed, then SIGKILLed with its tasks", seconds=12).begin()
+    work = plan("sync", "worker SIGTERMed, then SIGKILLed with its tasks", held=True).begin()
     work.until_waited_for()
     # It lets its tasks end first; what is left of its patience is not what is tested here.
     scheduler = work.airflow.service("scheduler")
@@ -215,13 +217,39 @@ def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
 
 @pytest.mark.everyday
 def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(plan: Plan) -> None:
-    work = plan("sync", "worker SIGTERMed, its task goes on", seconds=8).begin()
+    work = plan("sync", "worker SIGTERMed, its task goes on", held=True).begin()
     work.until_waited_for()
     pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
     os.kill(parent_pid(pid), signal.SIGTERM)
     said = "goes on, since the task is running; a retry finds the run"
     work.airflow.wait_until("the task's word", lambda: said in work.log())
     work.check()
+
+
+def test_a_worker_is_killed_and_its_task_continues(plan: Plan) -> None:
+    """Airflow misses the heartbeats, and begins the next try while the first process lives."""
+    work = plan("sync", "worker SIGKILLed, its task continues", held=True).begin()
+    work.until_waited_for()
+    pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
+    os.kill(parent_pid(pid), signal.SIGKILL)
+    work.until_waited_for_again()
+    work.check()
+    work.check_retried()
+
+
+def test_the_executor_reports_a_deferral_too_late(plan: Plan) -> None:
+    """Airflow fails a try that is woken before the executor has reported its process's end."""
+    work = plan("deferrable", "scheduler frozen while the task defers and is woken", seconds=3)
+    hold = Hold("answer")
+    work.proxy.on("POST", "/stream$", hold, nth=1)
+    work.begin()
+    work.until("the request to be held", hold.held.is_set)
+    with frozen([work.airflow.pid("scheduler")]):
+        hold.let_go()
+        work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"deferred"})
+        work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"scheduled"})
+    work.check()
+    work.check_retried()
 
 
 @pytest.mark.parametrize("mode", ["sync", "deferrable"])
@@ -251,11 +279,12 @@ def test_without_the_derived_id_a_killed_task_executes_twice(plan: Plan) -> None
         "sync",
         "task SIGKILLed while it waits, with the derived run id switched off",
         variant="unguarded",
-        seconds=6,
+        held=True,
     ).begin()
     work.until_waited_for()
     work.kill_task()
+    work.until("another run", lambda: len(work.runs()) == 2)
+    work.let_go()
     work.until_over()
     work.until("the end of the run that was left behind", lambda: work.is_over)
-    assert len(work.runs()) == 2
     work.check(executions=2)

@@ -1,7 +1,8 @@
 """DAGs that the fault tests trigger: one piece of work each, in every way of waiting for it.
 
 The DAG run's conf says what to do: ``server`` (a connection id), ``key``, ``seconds``, and maybe
-``workflow`` (slowExport heeds its abort signal). With ``linger`` a task makes one more request
+``workflow`` (slowExport heeds its abort signal; heldCharge ends when the file ``until`` is there).
+With ``linger`` a task makes one more request
 between its end and its XCom, to a path that ends with ``/end-of/`` and its id: where a test can
 hold it.
 """
@@ -26,6 +27,7 @@ CONF: dict[str, Any] = {
     "key": "",
     "seconds": 2,
     "workflow": "countedCharge",
+    "until": "",
     "linger": False,
 }
 MODES = {"sync": False, "deferrable": True}
@@ -39,6 +41,9 @@ APPROVAL: dict[str, Any] = {
     "on_suspend": "wait",
 }
 ASKING: dict[str, Any] = {**APPROVAL, "on_suspend": "ask", "look_interval": 600}
+PATIENT = timedelta(minutes=1)
+"""The `retry_delay` that docs/reliability.md recommends."""
+
 REVISION: dict[str, Any] = {
     "workflow_id": "reviseLoop",
     "input_data": {"topic": "{{ params.key }}"},
@@ -88,6 +93,7 @@ def charge(
             "key": "{{ params.key }}",
             "amount": 7,
             "seconds": "{{ params.seconds }}",
+            "until": "{{ params.until }}",
         },
         "max_poll_interval": 1,
         "retries": 2,
@@ -111,6 +117,9 @@ for mode, deferrable in MODES.items():
 
     with new_dag(f"approval_{mode}"):
         charge("charge", deferrable=deferrable, **APPROVAL)
+
+    with new_dag(f"patient_{mode}"):
+        charge("charge", deferrable=deferrable, retry_delay=PATIENT, **APPROVAL)
 
     for limit, options in LIMITS.items():
         with new_dag(f"{limit}_{mode}"):
@@ -165,9 +174,10 @@ with new_dag("deferral_timeout_deferrable"):
 with new_dag("unguarded_sync"):
     charge("charge", run_id="run-{{ macros.uuid.uuid4() }}")
 
-for name, workflow, options in [
-    ("sensor", "countedCharge", {}),
-    ("approval_sensor", "refundApproval", APPROVAL),
+for name, workflow, options, retry_delay in [
+    ("sensor", "{{ params.workflow }}", {}, timedelta(0)),
+    ("approval_sensor", "refundApproval", APPROVAL, timedelta(0)),
+    ("patient_sensor", "refundApproval", APPROVAL, PATIENT),
 ]:
     with new_dag(name):
         start = charge("start", wait_for_completion=False, **options)
@@ -179,7 +189,7 @@ for name, workflow, options in [
             on_suspend="wait",
             poke_interval=1,
             retries=2,
-            retry_delay=timedelta(0),
+            retry_delay=retry_delay,
             post_execute=linger,
         )
         start >> wait
