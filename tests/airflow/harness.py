@@ -147,7 +147,7 @@ def tested_dag_run() -> tuple[str, str]:
     return dag_id, run_id
 
 
-def until_state(dag_id: str, task_id: str, state: str, *, timeout: float = 60.0) -> None:
+def until_state(dag_id: str, task_id: str, state: str, *, timeout: float = 120.0) -> None:
     """Wait until the newest instance of a task has a state."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session

@@ -157,7 +157,7 @@ def test_a_run_that_is_over_passes_through(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run_id = start_run("orderReport", city="Oslo")
-    client.get_workflow("orderReport").run(run_id).wait(timeout=20)
+    client.get_workflow("orderReport").run(run_id).wait(timeout=120)
     with DAG("over", schedule=None) as dag:
         MastraAskAndResumeOperator(task_id="gate", workflow_id="orderReport", run_id=run_id)
     outcome = run_dag(dag).xcom("gate")

@@ -306,7 +306,7 @@ def test_a_resumed_run_is_cancelled_too(
     start_run: StartRun,
 ) -> None:
     run = client.get_workflow("twoQuestions").run(start_run("twoQuestions", campaign="spring"))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("resumed", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
@@ -348,4 +348,4 @@ def test_what_is_done_is_not_cancelled(
     assert result.task_state("export") == "success"
     assert "is cancelled" not in result.log
     run = client.get_workflow("slowExport").run(key)
-    assert run.wait(timeout=10).status == RunStatus.SUCCESS
+    assert run.wait(timeout=120).status == RunStatus.SUCCESS

@@ -54,7 +54,7 @@ def test_a_step_in_a_nested_workflow(
     step: str | list[str] | None,
 ) -> None:
     run = client.get_workflow("nestedApproval").run(start_run("nestedApproval", document="d"))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("nested", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
@@ -70,7 +70,7 @@ def test_one_item_after_the_other_with_an_index_from_a_template(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("photoReview").run(start_run("photoReview", photos=["a", "b"]))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("items", schedule=None) as dag:
         first, second = (
             MastraResumeWorkflowOperator(
@@ -112,7 +112,7 @@ def test_a_bad_answer_is_refused_without_retries(
     message: str,
 ) -> None:
     run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("bad_answer", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
@@ -133,7 +133,7 @@ def test_resuming_without_waiting(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("twoQuestions").run(start_run("twoQuestions", campaign="spring"))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("resume_no_wait", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
@@ -144,7 +144,7 @@ def test_resuming_without_waiting(
             wait_for_completion=False,
         )
     assert run_dag(dag).task_state("resume") == "success"
-    (waits,) = run.wait(timeout=10).suspensions
+    (waits,) = run.wait(timeout=120).suspensions
     assert waits.name == "ask-deadline"
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_is_not_suspended(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("orderReport").run(start_run("orderReport", city="Oslo"))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("not_suspended", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume", workflow_id="orderReport", run_id=run.run_id, resume_data={}
@@ -182,7 +182,7 @@ def test_cancelling_says_when_something_goes_on(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("cancel_suspended", schedule=None) as dag:
         MastraCancelWorkflowRunOperator(
             task_id="cancel", workflow_id="refundApproval", run_id=run.run_id
@@ -199,7 +199,7 @@ def test_cancelling_leaves_a_finished_run_alone(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("orderReport").run(start_run("orderReport", city="Oslo"))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("cancel_finished", schedule=None) as dag:
         MastraCancelWorkflowRunOperator(
             task_id="cancel", workflow_id="orderReport", run_id=run.run_id

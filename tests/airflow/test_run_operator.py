@@ -191,7 +191,7 @@ class Answered(MastraRunWorkflowOperator):
 
 
 def resume_when_it_waits(run: Run) -> None:
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     run.resume(resume_data={"approved": True})
 
 

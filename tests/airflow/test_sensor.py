@@ -193,7 +193,7 @@ def test_it_can_wait_through_a_suspension(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
-    run.wait(timeout=10)
+    run.wait(timeout=120)
     with DAG("through", schedule=None) as dag:
         sensor = Watched(
             task_id="wait",
@@ -214,7 +214,7 @@ def test_it_survives_an_outage_of_the_server(
     with MastraClient(own_server.url) as client:
         run = client.get_workflow("orderReport").run(key)
         run.ensure_started(input_data={"city": "Oslo"})
-        run.wait(timeout=10)
+        run.wait(timeout=120)
     own_server.stop()
     with DAG("outage", schedule=None) as dag:
         sensor = Watched(task_id="wait", workflow_id="orderReport", run_id=key, mode=mode)

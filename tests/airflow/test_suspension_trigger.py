@@ -81,14 +81,14 @@ def made_again(workflow_id: str, **options: Any) -> MastraSuspensionTrigger:
 
 
 async def until(so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not so():
             await asyncio.sleep(0.01)
 
 
 async def news(events: AsyncIterator[TriggerEvent]) -> list[dict[str, Any]]:
     """The questions of the next event."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         event = await anext(events)
     asked: list[dict[str, Any]] = event.payload["questions"]
     assert len(json.dumps(event.payload)) < 1000

@@ -96,7 +96,7 @@ def test_a_cancellation_in_the_middle_of_on_kill(
         hold = Hold()
         proxy.on("", "", hold, nth=1)  # before anything is cancelled
         killing = asyncio.ensure_future(waiting.on_kill())
-        await asyncio.to_thread(hold.held.wait, 30)
+        await asyncio.to_thread(hold.held.wait, 120)
         killing.cancel("user-action")
         with pytest.raises(asyncio.CancelledError):
             await killing
@@ -243,11 +243,11 @@ def test_an_outage_ends_the_wait_after_its_timeout(
         event = asyncio.run(first_event(waiting))
     assert event["reason"] == "error"
     assert event["error"] in ("AuthenticationError", "ServerLostError")
-    assert 2.0 <= time.monotonic() - began < 20
+    assert 2.0 <= time.monotonic() - began < 120
 
 
 def until(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not look():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -270,20 +270,22 @@ def test_a_worker_picks_up_an_edited_connection(
         ThreadPoolExecutor() as threads,
     ):
         connect(proxy.url, password=TOKEN)
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("refundApproval").run(key)
+        refund = {"order": "A-1", "amount": 5, "reason": "broken"}
+        waits: Any = {"on_suspend": "wait", "observe": False}
         with DAG("edited", schedule=None) as dag:
             if is_sensor:
-                run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 5})
+                run.ensure_started(input_data=refund)
                 MastraWorkflowRunSensor(
-                    task_id="charge", workflow_id="countedCharge", run_id=key, observe=False
+                    task_id="refund", workflow_id="refundApproval", run_id=key, **waits
                 )
             else:
                 MastraRunWorkflowOperator(
-                    task_id="charge",
-                    workflow_id="countedCharge",
-                    input_data={"key": key, "amount": 5, "seconds": 5},
+                    task_id="refund",
+                    workflow_id="refundApproval",
+                    input_data=refund,
                     run_id=key,
-                    observe=False,
+                    **waits,
                 )
 
         def rotate() -> None:
@@ -292,13 +294,14 @@ def test_a_worker_picks_up_an_edited_connection(
             proxy.on("", "", Respond(401))
             until(lambda: proxy.count() >= refused + 2)
             connect(server.url, password=TOKEN)
+            run.resume(resume_data={"approved": True})
 
         rotating = threads.submit(rotate)
         result = run_dag(dag)
         rotating.result()
-    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert result.xcom("refund")["result"] == {"order": "A-1", "refunded": 5}
     assert "The connection 'mastra_default' was edited: using it." in result.log
-    assert result.tries("charge") == 1
+    assert result.tries("refund") == 1
 
 
 def test_a_sensor_with_a_wrong_token_fails_at_once(
@@ -312,4 +315,4 @@ def test_a_sensor_with_a_wrong_token_fails_at_once(
         MastraWorkflowRunSensor(task_id="wait", workflow_id="countedCharge", run_id=key)
     began = time.monotonic()
     assert run_dag(dag).task_state("wait") == "failed"
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120
