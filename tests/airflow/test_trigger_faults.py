@@ -94,20 +94,21 @@ def test_a_cancellation_in_the_middle_of_on_kill(
 
     async def end(waiting: MastraWorkflowRunTrigger) -> None:
         hold = Hold()
-        proxy.on("", "", hold, nth=1)  # before anything is cancelled
+        proxy.on("", "", hold, nth=1)  # before the server has heard of it
         killing = asyncio.ensure_future(waiting.on_kill())
         await asyncio.to_thread(hold.held.wait, 120)
         killing.cancel("user-action")
         with pytest.raises(asyncio.CancelledError):
             await killing
         statuses.append(run.read().status)
-        hold.let_go()
+        hold.drop()
         await asyncio.to_thread(until, lambda: run.read().status == RunStatus.CANCELED)
+        statuses.append(run.read().status)  # what fails in here only fails the task
 
     with FaultProxy(server.url) as proxy:
         connect(proxy.url)
         result = run_dag(ended_by_person(key, lambda waiting: asyncio.run(end(waiting))))
-    assert statuses == [RunStatus.RUNNING]
+    assert statuses == [RunStatus.RUNNING, RunStatus.CANCELED]
     assert result.task_state("export") == "failed"
 
 
