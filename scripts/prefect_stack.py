@@ -21,7 +21,7 @@ from scripts.processes import (
     inherited_environment,
 )
 
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 SERVER = "server"
 RUNNER = "runner"
 RUN_ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
@@ -96,7 +96,7 @@ class PrefectStack(ProcessStack):
         """Start the server, then the runner, and return when both are at work.
 
         Raises:
-            ServiceError: one of them ended or was not ready in 90 seconds; with its log's end.
+            ServiceError: one of them ended or was not ready in 240 seconds; with its log's end.
         """
         try:
             for name in self._services:

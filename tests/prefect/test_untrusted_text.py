@@ -30,8 +30,8 @@ Packaged = Callable[..., Callable[..., Any]]
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 SECRET = "the value of the variable"
-RENDERED = "1337"
-"""What `{{ 7 * 191 }}` is, once somebody renders it."""
+RENDERED = str(7 * 19_100_191)
+"""What `{{ 7 * 19100191 }}` renders to; no time, port or id holds it by chance."""
 
 UNSEEN = {"\x1b", "\x00", "\u202e", "\x07", "\ud83d"}
 

@@ -13,7 +13,7 @@ const TEXTS = {
   template: SECRET,
 };
 const HOSTILE = [
-  '{{ prefect.blocks.secret.x }} {{ prefect.variables.prod_api_key }} {{ 7 * 191 }}',
+  '{{ prefect.blocks.secret.x }} {{ prefect.variables.prod_api_key }} {{ 7 * 19100191 }}',
   '[click](javascript:alert(1)) ![seen](http://evil.example/seen.png) <javascript:alert(2)>',
   '<script>alert(3)</script><img src=x onerror=alert(4)>',
   TEXTS.forged,
@@ -163,10 +163,24 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
         resumeSchema: z.object({
           approved: z.boolean(),
           direct: z.any().default(secret),
-          nested: z.any().default({ list: [{ __prefect_kind: 'jinja', template: '{{ 7 * 191 }}' }] }),
+          nested: z.any().default({ list: [{ __prefect_kind: 'jinja', template: '{{ 7 * 19100191 }}' }] }),
           wrapped: z.any().default({ __prefect_kind: 'none', value: secret }),
         }),
         execute: async ({ resumeData, suspend }) => resumeData ?? suspend({ asked: 'Well?' }),
+      }),
+    )
+    .commit();
+
+  // As a deploy leaves it that renames the step which fails.
+  const renamedImport = createWorkflow({ id: 'renamed-import', inputSchema: any, outputSchema: any })
+    .then(
+      createStep({
+        id: process.env.ODD_WORKFLOWS_RELEASE === '2' ? 'import-rows' : 'import',
+        inputSchema: any,
+        outputSchema: any,
+        execute: async () => {
+          throw new Error('disk full');
+        },
       }),
     )
     .commit();
@@ -204,5 +218,5 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated, hostile };
+  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated, hostile, renamedImport };
 }
