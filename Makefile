@@ -38,6 +38,7 @@ BROWSER := .build/browser/$(READY)
 BENCH := .build/bench/$(READY)
 AIRFLOW_OLDEST := .build/airflow-oldest/$(READY)
 PREFECT_OLDEST := .build/prefect-oldest/$(READY)
+PREFECT_RUNNERS := .build/prefect-runners/$(READY)
 AIRFLOW_BENCHMARK := .build/airflow-benchmark/$(READY)
 SERVER := example_dags/mastra_server/node_modules/.ready
 SERVER_0 := example_dags/mastra_server/v0/node_modules/.ready
@@ -52,7 +53,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 .PHONY: help setup demo playground playground-prefect server test test-core test-airflow \
 	test-prefect test-faults test-system test-system-airflow test-system-prefect test-compat \
 	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
-	soak test-servers test-latest bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
+	soak test-servers test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
 	bench-import lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
@@ -126,6 +127,10 @@ test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The ol
 		$(ARGS)
 	@echo "==> Tests on the oldest Prefect"
 	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
+
+test-runners: $(PREFECT_RUNNERS) $(SERVER) $(SERVER_0) ## Prefect tasks on the task runners of Dask and Ray
+	@echo "==> Tests of Prefect's task runners"
+	@.build/prefect-runners/bin/python -m pytest tests/prefect/test_task_runners.py $(ARGS)
 
 test-servers: $(CORE) $(SERVER) $(SERVER_0) $(BUILDS) ## Every Mastra server that users run; writes the tables of docs/servers.md
 	@echo "==> Conformance of Mastra servers"
@@ -266,6 +271,8 @@ lock: $(TOOLS) ## Write the lock files anew
 		-o requirements/airflow-oldest.txt
 	@$(compile) pyproject.toml --extra prefect requirements/prefect-oldest.in \
 		-o requirements/prefect-oldest.txt
+	@$(compile) pyproject.toml --extra prefect requirements/prefect-runners.in \
+		-o requirements/prefect-runners.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow-benchmark.in \
 		-o requirements/airflow-benchmark.txt
 

@@ -25,6 +25,7 @@ TITLES = {
     "airflow-benchmark": "Benchmark of Airflow",
     "prefect": "Prefect",
     "prefect-oldest": "Oldest Prefect",
+    "prefect-runners": "Prefect with Dask and Ray",
     "browser": "Browser",
 }
 STILL_AT_IT_SECONDS = 20.0

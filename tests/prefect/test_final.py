@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 import pytest
 from prefect import flow, task
 from tenacity import Retrying, retry_if_result, wait_fixed
@@ -10,7 +13,10 @@ from mastra_workflows import MastraClient
 from mastra_workflows.errors import RunCanceledError, UnknownRunError
 from prefect_mastra import (
     MastraServer,
+    aask_and_resume,
     ask_and_resume,
+    astart_workflow,
+    await_for_workflow_run,
     start_workflow,
     wait_for_workflow_run,
 )
@@ -42,7 +48,7 @@ def is_next_in_line_known(client: MastraClient, workflow_id: str, run_id: str) -
     return True
 
 
-@pytest.mark.parametrize("kind", ["flow", "task"])
+@pytest.mark.parametrize("kind", ["flow", "task", "asyncio flow", "asyncio task"])
 def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
     mastra: MastraServer,
     client: MastraClient,
@@ -59,15 +65,27 @@ def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
         run = start_workflow(mastra, "countedCharge", charge, run_id=key)
         wait_for_workflow_run(mastra, run)
 
+    async def awork() -> None:
+        tries.append(kind)
+        run = await astart_workflow(mastra, "countedCharge", charge, run_id=key)
+        await await_for_workflow_run(mastra, run)
+
+    tried, atried = task(retries=1)(work), task(retries=1)(awork)
+
     @flow(retries=1 if kind == "flow" else 0)
     def around() -> None:
         work() if kind == "flow" else tried()
 
-    @task(retries=1)
-    def tried() -> None:
-        work()
+    @flow(retries=1 if kind == "asyncio flow" else 0)
+    async def aaround() -> None:
+        await (awork() if kind == "asyncio flow" else atried())
 
-    running = person.watch(lambda: around(return_state=True))
+    def in_flow() -> Any:
+        if kind.startswith("asyncio"):
+            return asyncio.run(cast(Any, aaround(return_state=True)))
+        return around(return_state=True)
+
+    running = person.watch(in_flow)
     cancel(client, "countedCharge", key)
     with pytest.raises(RunCanceledError, match=key):
         running.result().result()
@@ -76,8 +94,9 @@ def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
     assert not is_next_in_line_known(client, "countedCharge", key)
 
 
+@pytest.mark.parametrize("kind", ["sync", "asyncio"])
 def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
-    mastra_1: MastraServer, person: Person, key: str
+    mastra_1: MastraServer, person: Person, key: str, kind: str
 ) -> None:
     """Servers before 1.0 leave a suspended run as it is."""
     tries: list[int] = []
@@ -88,7 +107,18 @@ def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
         run = start_workflow(mastra_1, "refundApproval", REFUND, run_id=key)
         ask_and_resume(mastra_1, run)
 
-    running = person.watch(lambda: approval(return_state=True))
+    @flow(flow_run_name=person.name, retries=1)
+    async def aapproval() -> None:
+        tries.append(1)
+        run = await astart_workflow(mastra_1, "refundApproval", REFUND, run_id=key)
+        await aask_and_resume(mastra_1, run)
+
+    def in_flow() -> Any:
+        if kind == "asyncio":
+            return asyncio.run(cast(Any, aapproval(return_state=True)))
+        return approval(return_state=True)
+
+    running = person.watch(in_flow)
     person.read()
     with mastra_1.get_client() as client:
         client.get_workflow("refundApproval").run(key).cancel()

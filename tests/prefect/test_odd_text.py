@@ -24,10 +24,10 @@ def odd(odd_server: SampleServer) -> MastraServer:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", ["return", "throw", "suspend"])
 def test_a_subflow_ends_whatever_a_run_says(
-    odd: MastraServer, api: SyncPrefectClient, logs_of: Any, kind: str, how: str
+    odd: MastraServer, api: SyncPrefectClient, logs_of: Any, packaged: Any, kind: str, how: str
 ) -> None:
     """Also where results are stored, and where they are logged."""
-    stored = run_workflow.with_options(persist_result=True)
+    stored = packaged(persist_result=True)
     ended: dict[str, Any] = {}
 
     @flow(log_prints=True)

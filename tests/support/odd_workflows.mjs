@@ -171,20 +171,6 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  // As a deploy leaves it that renames the step which fails.
-  const renamedImport = createWorkflow({ id: 'renamed-import', inputSchema: any, outputSchema: any })
-    .then(
-      createStep({
-        id: process.env.ODD_WORKFLOWS_RELEASE === '2' ? 'import-rows' : 'import',
-        inputSchema: any,
-        outputSchema: any,
-        execute: async () => {
-          throw new Error('disk full');
-        },
-      }),
-    )
-    .commit();
-
   // Every text of a question is hostile in one way: the step's id and its description, what it
   // asks, and the names, titles, descriptions, defaults and options of the answer.
   const hostile = createWorkflow({
@@ -218,5 +204,5 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated, hostile, renamedImport };
+  return { templates, oddStep, oddEnd, released, reserved, unstored, hydrated, hostile };
 }
