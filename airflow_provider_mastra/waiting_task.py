@@ -82,7 +82,7 @@ class MastraWaitingTask(MastraRunTask):
         observe: whether to listen to the server's events as well, and so to know of the end within
             milliseconds.
         cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
-            successful, or cleared. Otherwise the log says that it goes on. A worker that ends for
+            successful, or cleared. Otherwise the log says that it continues. A worker that ends for
             a deploy leaves it: a retry takes it up.
         cancel_on_timeout: whether the run is cancelled when the time to wait is over: ``timeout``,
             or ``execution_timeout``.
@@ -208,7 +208,7 @@ class MastraWaitingTask(MastraRunTask):
         """Wait for a run that was just set going, for as long as the task may take for that.
 
         In a task that is deferrable, a run that is not over in a moment ends the method with
-        Airflow's own exception, and `execute_complete` goes on.
+        Airflow's own exception, and `execute_complete` continues.
         """
         if self.deferrable:
             # A short run is over before a triggerer would have taken it up.
@@ -335,7 +335,7 @@ class MastraWaitingTask(MastraRunTask):
         run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
         which = f"Run {run_id!r} of workflow {self.workflow_id!r}"
         if not cancel:
-            self.log.warning("%s goes on; a retry finds it.", which)
+            self.log.warning("%s continues; a retry finds it.", which)
             return
         try:
             with self.hook:
@@ -345,7 +345,7 @@ class MastraWaitingTask(MastraRunTask):
             self.log.error("%s was not cancelled (%s) and may go on.", which, error)
 
     def on_kill(self) -> None:
-        """Cancel the run that is under way, if a person has ended the task; or say that it goes on.
+        """Cancel the active run if a person has ended the task; otherwise log that it continues.
 
         Airflow calls it whenever the task's process is told to end: because the task was marked or
         cleared, but also because its worker ends for a deploy, and then a retry takes up the run.
@@ -368,7 +368,7 @@ class MastraWaitingTask(MastraRunTask):
         where = f": {url}" if (url := self.url(run)) else "."
         level = logging.WARNING
         if (reason := self._why_to_spare(killing)) is not None:
-            text = f"{which} goes on, since {reason}{where}"
+            text = f"{which} continues, since {reason}{where}"
         else:
             killing.decided.set()
             try:

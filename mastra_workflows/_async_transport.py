@@ -293,8 +293,8 @@ class AsyncTransport(OfOneProcess):
 class AsyncEventStream:
     """Events as they arrive; a stream that is cut is opened again, without a gap or a repeat.
 
-    Leaving it early closes the connection; the run goes on. Use it in an ``async with`` statement,
-    call `aclose`, or iterate to the end.
+    Leaving it early closes the connection; the run continues. Use it in an ``async with``
+    statement, call `aclose`, or iterate to the end.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ LONGEST_TIMEOUT = 1_000_000.0
 
 
 class Limits:
-    """The limits of one answer while it is read; they change as it goes on.
+    """The limits of one answer; they change while it is read.
 
     Attributes:
         silence: seconds to wait for each next byte.

@@ -311,7 +311,7 @@ class Transport(OfOneProcess):
 class EventStream(Iterator[Event]):
     """Events as they arrive; a stream that is cut is opened again, without a gap or a repeat.
 
-    Leaving it early closes the connection; the run goes on. Use it in a ``with`` statement, call
+    Leaving it early closes the connection; the run continues. Use it in a ``with`` statement, call
     `close`, or iterate to the end.
     """
 

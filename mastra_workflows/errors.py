@@ -1,6 +1,6 @@
 """One tree of errors.
 
-Each says what happened, to which run, whether that run still goes on, and what to do next. None
+Each says what happened, to which run, whether that run continues, and what to do next. None
 carries a token or a header: the text of an error ends in logs, mails and web pages.
 """
 
@@ -213,7 +213,7 @@ class RunSuspendedError(RunError):
 
 
 class WaitTimeoutError(RunError):
-    """The time to wait was over before the run was; the run goes on."""
+    """The time to wait was over before the run was; the run continues."""
 
 
 class RunStalledError(RunError):

@@ -71,7 +71,7 @@ class Run(OfOneProcess):
     def start_async(self, **arguments: Unpack[StartArguments]) -> WorkflowRun:
         """Start the run and wait for it in one call (``POST .../start-async``).
 
-        Servers cut that call after three minutes; the waiting then goes on by polling.
+        Servers cut that call after three minutes; the waiting then continues by polling.
 
         Args and raises: as `start`.
 
@@ -89,7 +89,7 @@ class Run(OfOneProcess):
         Leaving the iteration early does not stop the run.
 
         Args and raises: as `start`. The iteration raises a `ConnectionFailedError` where its stream
-        was cut for good: again and again, or the server tells no more of the run, which goes on.
+        was cut for good: again and again, or the server tells no more of the run, which continues.
         `wait` still works then.
         """
         options = StartOptions(**arguments)
@@ -104,7 +104,7 @@ class Run(OfOneProcess):
         """Start the run if it was not started before; call it as often as you like.
 
         It reads the run, then sends ``POST .../stream``, and drops the stream as soon as it shows
-        that the run executes; the run goes on. Of several such calls at once, one executes.
+        that the run executes; the run continues. Of several such calls at once, one executes.
 
         Args:
             on_other_input: what to do if the run was started before with other input; see
@@ -138,7 +138,7 @@ class Run(OfOneProcess):
             The last record; `WorkflowRun.raise_for_status` makes an error of a failed run.
 
         Raises:
-            WaitTimeoutError: the time was over first; the run goes on.
+            WaitTimeoutError: the time was over first; the run continues.
             RunSuspendedError: see ``on_suspend``.
             RunNotStartedError: the run is ``pending`` and nobody starts it.
             ServerLostError: the server was unavailable for too long.
@@ -157,7 +157,7 @@ class Run(OfOneProcess):
         0.x tells what happens from now on. What happens while a stream that was cut is opened again
         is missing then, the end included: the iteration ends without it if the run is not under way
         any more. It never tells that the run was cancelled, nor of a run that it has lost: the
-        iteration then goes on without an event. `wait` looks at the record as well.
+        iteration then continues without an event. `wait` looks at the record as well.
 
         Raises:
             UnknownRunError: there is no such run.
@@ -296,7 +296,7 @@ class Run(OfOneProcess):
                 after a timeout. By default the cancellation is final; see `Workflow.cancel_work`.
 
         Returns:
-            What the record shows afterwards; its text says whether something goes on.
+            What the record shows afterwards; its text says whether something continues.
         """
         return self._transport.run(
             procedures.cancel(

@@ -103,7 +103,7 @@ class ClientArguments(TypedDict, total=False):
             ``z.coerce`` and ``z.preprocess`` may convert the value: Mastra 1.x refuses it then,
             0.x takes any value as it is. Set it to False for a ``z.preprocess`` that adds required
             fields. Costs one request a minute and workflow.
-        start_timeout: seconds that the server may take to show that a run executes, or goes on
+        start_timeout: seconds that the server may take to show that a run executes, or continues
             after a resume; 30 by default.
     """
 

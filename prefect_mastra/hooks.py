@@ -31,7 +31,7 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
     for note in memory.recall(flow_run.id):
         which = f"Run {note['run_id']!r} of workflow {note['workflow_id']!r}"
         if not note["cancel"]:
-            log.warning("%s goes on, since cancel_on_kill is off.", which)
+            log.warning("%s continues, since cancel_on_kill is off.", which)
             continue
         try:
             server = _server(note)

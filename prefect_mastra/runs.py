@@ -185,7 +185,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             RunFailedError, RunCanceledError: it ended in another way.
             RunSuspendedError: it is suspended, with ``on_suspend="fail"``.
             RunStalledError: its server has lost it, with ``on_stall="fail"``.
-            WaitTimeoutError: the time was over first; the run was cancelled, or goes on.
+            WaitTimeoutError: the time was over first; the run was cancelled, or continues.
             ServerLostError: the server was out of reach for too long.
         """
         with self.cancelling_on_kill(), self._remote() as run:
@@ -321,7 +321,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         """
         try:
             yield
-        except (Exception, Pause):  # a flow run that is suspended goes on later
+        except (Exception, Pause):  # a flow run that is suspended continues later
             raise
         except BaseException as interruption:
             if self._interruption is not interruption:  # it passes here once for each level
@@ -358,14 +358,14 @@ class MastraWorkflowRun(JobRun[JSON]):
             yield client.get_workflow(self.workflow_id).run(self.run_id)
 
     def give_up(self, interruption: BaseException) -> None:
-        """Cancel a run that nobody waits for any more, or say that it goes on."""
+        """Cancel a run that nobody waits for any more, or say that it continues."""
         log = self.logger
         what = type(interruption).__name__
         # A process whose runner was killed has nowhere to print to, and ends at its next line.
         is_orphaned = isinstance(interruption.__context__, BrokenPipeError)
         who = f"run {self.run_id!r} of workflow {self.workflow_id!r}"
         if is_orphaned:
-            log.warning("The runner of this flow run is gone; %s goes on, a retry finds it.", who)
+            log.warning("The runner of this flow run is gone; %s continues, a retry finds it.", who)
         elif self._cancel_on_kill:
             log.warning("Interrupted (%s); cancelling %s.", what, who)
             try:
@@ -377,7 +377,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             except MastraError as error:
                 log.error("The cancel failed, and %s may go on: %s", who, error)
         else:
-            log.warning("Interrupted (%s); %s goes on (cancel_on_kill is off).", what, who)
+            log.warning("Interrupted (%s); %s continues (cancel_on_kill is off).", what, who)
         # After a signal Prefect ends the process without sending on what was logged.
         APILogHandler().flush()
 
@@ -386,7 +386,7 @@ class MastraWorkflowRun(JobRun[JSON]):
 
 
 def _on_failed_run(chosen: OnFailedRun) -> OnFailedRun:
-    """A flow run that goes on after it was suspended has one run, whatever became of it."""
+    """A flow run that continues after it was suspended has one run, whatever became of it."""
     return "fail" if is_resumed() else chosen
 
 

@@ -193,10 +193,10 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         try:
             state = await sync_to_async(task_state)(self.task_instance)
             if state not in TRIGGER_IS_UNWANTED:
-                self.log.info("%s goes on: the task is %s.", self._which, state)
+                self.log.info("%s continues: the task is %s.", self._which, state)
                 return
             if not self.cancel_on_kill:
-                self.log.warning("%s goes on, since cancel_on_kill is off.", self._which)
+                self.log.warning("%s continues, since cancel_on_kill is off.", self._which)
                 return
             self.log.info("The task was ended: cancelling run %r", self.run_id)
             retry = RetryPolicy(seconds=KILL_SECONDS)

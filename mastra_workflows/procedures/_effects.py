@@ -196,7 +196,7 @@ class Server:
     Attributes:
         retry: how transient failures are retried.
         check_data: whether data is checked against the workflow's schemas before it is sent.
-        start_timeout: seconds that a server may take to show that a run executes, or goes on.
+        start_timeout: seconds that a server may take to show that a run executes, or continues.
         timeout: seconds that one answer may take until it begins; see `Settings`.
         clock: seconds from any start; virtual in tests.
         known: what has been learnt so far; shared by every view of the same server.

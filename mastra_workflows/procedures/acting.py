@@ -67,11 +67,11 @@ class Cancellation:
             return (
                 f"{self.run}. The server took the cancel, but servers before 1.0 leave a suspended "
                 "run as it is: it executes nothing unless somebody resumes it. Then it ends as "
-                "cancelled after that step, or goes on if its server was restarted meanwhile."
+                "cancelled after that step, or continues if its server was restarted meanwhile."
             )
         if not self.run.is_finished:
             return (
-                f"{self.run}. The server took the cancel, but the run still goes on: a step that "
+                f"{self.run}. The server took the cancel, but the run continues: a step that "
                 "does not heed its abort signal runs to its end."
             )
         if self.run.running_steps:

@@ -101,7 +101,7 @@ class Follower:
 
         Raises:
             ConnectionFailedError: it is cut again and again, the server is out of reach, or it
-                tells no more of a run that goes on.
+                tells no more of a run that continues.
         """
         self._cuts = 0 if self._has_news else self._cuts + 1
         has_news, self._has_news = self._has_news, False
@@ -133,7 +133,7 @@ class Follower:
 
 def _tells_no_more(run: WorkflowRun) -> ConnectionFailedError:
     return ConnectionFailedError(
-        f"{run} and goes on, but its stream was cut and the server tells no more of it, as of a "
+        f"{run} and continues, but its stream was cut and the server tells no more of it, as of a "
         "run that another replica executes or that was lost by a restart. Waiting for it (`wait`) "
         "still works: that looks at its record.",
         request_sent=True,

@@ -2,7 +2,7 @@
 
 `/resume` answers at once and, on many servers, ends the Node process when the run turns out not to
 be suspended. `/resume-stream` refuses the same harmlessly and says what happens, so that is what is
-sent, after a look, and dropped as soon as it shows that the run goes on.
+sent, after a look, and dropped as soon as it shows that the run continues.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Answer:
 
 
 def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
-    """Resume a step and see that the run goes on, without waiting for its end.
+    """Resume a step and see that the run continues, without waiting for its end.
 
     Returns:
         The record as it was read when the suspension was gone.
@@ -209,7 +209,7 @@ def _resume_item(
 def resume_async(
     server: Server, workflow_id: str, run_id: str, answer: Answer
 ) -> Procedure[WorkflowRun]:
-    """`POST .../resume-async`; where its answer is cut or lost, polling goes on."""
+    """`POST .../resume-async`; where its answer is cut or lost, polling continues."""
     before = yield from read_run(server, workflow_id, run_id)
     meant, options = yield from _prepare(server, before, answer)
     try:

@@ -3,7 +3,7 @@
 `/stream` is the only start that one server process makes idempotent: of several at once, one
 executes. `/start` and `/start-async` execute each time. So what has to happen once is read first,
 then begun by `/stream`, and the stream is dropped as soon as it shows that the run executes; the
-run goes on without a reader.
+run continues without a reader.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def start(
 def start_async(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[WorkflowRun]:
-    """`POST .../start-async`; where its answer is cut or lost, polling goes on."""
+    """`POST .../start-async`; where its answer is cut or lost, polling continues."""
     yield from _prepare(server, workflow_id, run_id, options, create=False)
     try:
         yield from send(server, api.start_async(workflow_id, run_id, options))

@@ -140,7 +140,7 @@ def wait(
 
     Raises:
         RunSuspendedError: suspended, with ``on_suspend="fail"``.
-        WaitTimeoutError: the time was over first; the run goes on.
+        WaitTimeoutError: the time was over first; the run continues.
         RunNotStartedError: the run stays ``pending``: nobody started it, or the server refused it.
         RunStalledError: see ``on_stall``.
         ServerLostError: the server was unavailable for longer than ``outage_timeout``.
@@ -313,7 +313,7 @@ def _what_now(run: WorkflowRun) -> str:
         return "Nobody has started it, so nothing executes."
     if run.is_suspended:
         return "It executes nothing until somebody resumes it."
-    return "It goes on by itself."
+    return "It continues by itself."
 
 
 def _is_over(run: WorkflowRun, options: WaitOptions) -> bool:

@@ -53,7 +53,7 @@ class Stopped(MastraRunWorkflowOperator):
         pytest.param(
             "running",
             RunStatus.RUNNING,
-            "Run '{key}' of workflow 'slowExport' goes on, since the task is running; "
+            "Run '{key}' of workflow 'slowExport' continues, since the task is running; "
             "a retry finds the run",
             id="its-worker-ends",
         ),
@@ -107,9 +107,9 @@ def until(lines: Iterable[str], text: str) -> str:
     [
         ("success", "The run is cancelled with the task."),
         ("restarting", "The run is cancelled with the task."),
-        (None, "goes on, since the task is to be scheduled again; a retry finds the run"),
-        ("up_for_retry", "goes on, since the task is up_for_retry; a retry finds the run"),
-        ("queued", "goes on, since the task is queued; a retry finds the run"),
+        (None, "continues, since the task is to be scheduled again; a retry finds the run"),
+        ("up_for_retry", "continues, since the task is up_for_retry; a retry finds the run"),
+        ("queued", "continues, since the task is queued; a retry finds the run"),
     ],
 )
 def test_what_the_tasks_state_means_to_its_run(
@@ -128,7 +128,7 @@ def test_what_the_tasks_state_means_to_its_run(
     result = run_dag(dag)
 
     assert said in result.log
-    is_spared = "goes on" in said
+    is_spared = "continues" in said
     assert result.task_state("export") == ("success" if is_spared else "failed")
     run = client.get_workflow("slowExport").run_execution_result(key)
     assert run.status == (RunStatus.SUCCESS if is_spared else RunStatus.CANCELED)
@@ -164,8 +164,8 @@ class KilledInTriggerer(MastraRunWorkflowOperator):
         ("failed", True, "is canceled."),
         ("success", True, "is canceled."),
         (None, True, "is canceled."),  # cleared
-        ("failed", False, "goes on, since cancel_on_kill is off."),
-        ("deferred", True, "goes on: the task is deferred."),  # another triggerer has it now
+        ("failed", False, "continues, since cancel_on_kill is off."),
+        ("deferred", True, "continues: the task is deferred."),  # another triggerer has it now
     ],
 )
 def test_what_the_tasks_state_means_to_the_run_of_its_trigger(
@@ -189,7 +189,7 @@ def test_what_the_tasks_state_means_to_the_run_of_its_trigger(
     result = run_dag(dag)
 
     assert f"Run '{key}' of workflow 'slowExport' {said}" in result.log
-    is_spared = "goes on" in said
+    is_spared = "continues" in said
     assert result.task_state("export") == ("success" if is_spared else "failed")
     run = client.get_workflow("slowExport").run_execution_result(key)
     assert run.status == (RunStatus.SUCCESS if is_spared else RunStatus.CANCELED)
@@ -236,7 +236,7 @@ def test_execution_timeout_cancels_the_run(
     assert result.task_state("export") == "failed"
     assert "AirflowTaskTimeout" in result.log
     assert result.log.count("The run is cancelled with the task.") == cancels
-    assert result.log.count("goes on, since cancel_on_timeout is off") == (not cancels)
+    assert result.log.count("continues, since cancel_on_timeout is off") == (not cancels)
     run = client.get_workflow("slowExport").run(key)
     assert run.read().status == (RunStatus.CANCELED if cancels else RunStatus.RUNNING)
     run.cancel()
@@ -257,7 +257,7 @@ def test_with_cancel_on_kill_off_the_run_goes_on(
 
     assert result.xcom("export")["result"] == {"exported": True}
     assert (
-        f"Run '{key}' of workflow 'slowExport' goes on, since cancel_on_kill is off: "
+        f"Run '{key}' of workflow 'slowExport' continues, since cancel_on_kill is off: "
         f"{STUDIO}/workflows/slowExport/graph/{key}"
     ) in result.log
 

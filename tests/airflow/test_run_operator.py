@@ -299,7 +299,7 @@ def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) 
 
     assert result.task_state("charge") == "failed"
     assert "WaitTimeoutError" in result.log
-    assert "s of waiting. It goes on by itself." in result.log
+    assert "s of waiting. It continues by itself." in result.log
 
 
 @pytest.mark.parametrize(("cancels", "status"), [(True, "canceled"), (False, "running")])

@@ -180,7 +180,7 @@ async def test_awkward_names(mastra: AsyncMastraClient, key: str) -> None:
 async def test_a_timeout_says_that_the_run_goes_on(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("slowExport").run(key)
     await run.ensure_started(input_data={"seconds": 60})
-    with pytest.raises(WaitTimeoutError, match="goes on by itself"):
+    with pytest.raises(WaitTimeoutError, match="continues by itself"):
         await run.wait(timeout=0.2)
     await run.cancel()
 

@@ -64,7 +64,7 @@ def test_a_run_that_does_not_heed(world: World) -> None:
     began = world.now
     found = canceled(world)
     assert found.goes_on
-    assert "still goes on" in str(found)
+    assert "the run continues" in str(found)
     assert world.now - began == pytest.approx(5.0, abs=0.01)
 
 

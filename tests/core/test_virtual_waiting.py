@@ -100,7 +100,7 @@ def test_sleeping_runs_and_unknown_statuses_are_waited_for(world: World) -> None
 def test_the_time_is_over_first(world: World) -> None:
     world.on_run("running")
     began = world.now
-    with pytest.raises(WaitTimeoutError, match=r"is running after 100 s .* goes on") as caught:
+    with pytest.raises(WaitTimeoutError, match=r"is running after 100 s .* continues") as caught:
         waiting(world, timeout=100)
     assert world.now - began == pytest.approx(100)
     assert caught.value.run.status == "running"

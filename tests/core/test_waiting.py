@@ -37,7 +37,9 @@ def test_to_the_end(client: MastraClient, key: str) -> None:
 def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").run(key)
     run.ensure_started(input_data={"seconds": 3600})
-    with pytest.raises(WaitTimeoutError, match=r"is running after 0\.3 s .* It goes on") as caught:
+    with pytest.raises(
+        WaitTimeoutError, match=r"is running after 0\.3 s .* It continues"
+    ) as caught:
         run.wait(timeout=0.3, poll_interval=0.1)
     assert caught.value.run.is_active
     run.cancel()

@@ -86,7 +86,7 @@ def test_a_run_that_goes_on_is_told_of(mastra_1: MastraServer, key: str) -> None
     assert "runs to its end" in output
 
     _, output = interrupt(mastra_1, "tasks", "slowExport", key, "leave", signal.SIGTERM)
-    assert f"run '{key}' of workflow 'slowExport' goes on (cancel_on_kill is off)" in output
+    assert f"run '{key}' of workflow 'slowExport' continues (cancel_on_kill is off)" in output
     with mastra_1.get_client() as client:
         left_alone = client.get_workflow("slowExport").run(key)
         assert left_alone.read().status == "running"
