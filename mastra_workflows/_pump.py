@@ -26,6 +26,9 @@ WAKE_SECONDS = 0.2
 CLOSE_SECONDS = 1.0
 """How long to wait for a reader that cannot be told to end."""
 
+MOST_PIECES = 16
+"""How many pieces are read ahead, each of at most `PIECE_BYTES`."""
+
 
 class Pump:
     """The pieces of an answer, read in another thread; enter it as a context manager.
@@ -36,7 +39,12 @@ class Pump:
 
     def __init__(self, answer: requests.Response) -> None:
         self._answer = answer
+        # Queues in C, since the exception that stops a task could leave Python's own one locked.
         self._pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(MOST_PIECES):
+            self._room.put(None)
+        self._is_over = False
         self._thread = threading.Thread(target=self._read, name="mastra-stream", daemon=True)
 
     def pieces(self, first_within: float, within: float, silent_within: float) -> Iterator[bytes]:
@@ -48,7 +56,7 @@ class Pump:
             silent_within: for how many seconds to wait for each further one.
 
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: none came in time, or they do not end within it.
             requests.RequestException: the connection broke.
         """
         began = time.monotonic()
@@ -65,12 +73,18 @@ class Pump:
                 return
             if isinstance(piece, Exception):
                 raise piece
+            self._room.put(None)
             limit = min(within, time.monotonic() - began + silent_within)
             yield piece
+            if time.monotonic() - began >= within:
+                raise TimeoutError
 
     def _read(self) -> None:
         try:
             for piece in pieces(self._answer):
+                self._room.get()
+                if self._is_over:
+                    return
                 self._pieces.put(piece)
         except Exception as error:  # also of a connection that is closed under it
             self._pieces.put(error)
@@ -89,6 +103,8 @@ class Pump:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_over = True
+        self._room.put(None)
         connected = connected_socket(self._answer)
         if connected is not None:
             with contextlib.suppress(OSError):

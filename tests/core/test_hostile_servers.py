@@ -14,8 +14,15 @@ import requests
 
 from mastra_workflows import MastraClient, RetryPolicy, _async_transport, _transport
 from mastra_workflows._limits import pieces
+from mastra_workflows._pump import MOST_PIECES, Pump
 from mastra_workflows.aio import AsyncMastraClient
-from mastra_workflows.errors import ConnectionFailedError, MastraError, WaitTimeoutError
+from mastra_workflows.errors import (
+    ConnectionFailedError,
+    MastraError,
+    RunNotStartedError,
+    WaitTimeoutError,
+)
+from mastra_workflows.settings import ClientArguments
 from tests.support.stand_in import Answer, Drip, Endless, Hold, StandIn, chunked, http
 
 TIMEOUT = 0.3
@@ -282,6 +289,62 @@ def test_a_stream_of_malformed_chunks(kind: str) -> None:
         events = client.get_workflow("w").run("r").watch()
         with pytest.raises(ConnectionFailedError):
             list(events)
+
+
+FLOOD = Endless(OK + b"\r\n", START * 1000)
+
+
+def test_a_flood_of_pieces_ends_in_time() -> None:
+    with StandIn(FLOOD) as host, requests.get(host.url, stream=True, timeout=10) as answer:
+        began = time.monotonic()
+        with Pump(answer) as pump, pytest.raises(TimeoutError):
+            for _ in pump.pieces(first_within=10, within=0.5, silent_within=10):
+                time.sleep(0.01)  # slower than the flood
+                assert time.monotonic() - began < MOST
+
+
+def test_a_flood_is_not_read_far_ahead() -> None:
+    with StandIn(FLOOD) as host, requests.get(host.url, stream=True, timeout=10) as answer:
+        with Pump(answer) as pump:
+            pieces_of = pump.pieces(first_within=10, within=30, silent_within=10)
+            assert next(pieces_of)
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                assert pump._pieces.qsize() <= MOST_PIECES
+                time.sleep(0.01)
+            assert next(pieces_of)
+            assert pump._thread.is_alive()
+        assert not pump._thread.is_alive()
+
+
+IMPATIENT: ClientArguments = {
+    "retry": RetryPolicy(seconds=0),
+    "start_timeout": TIMEOUT,
+    "check_data": False,
+}
+
+
+def start_sync(url: str) -> None:
+    with MastraClient(url, **IMPATIENT) as client:
+        client.get_workflow("w").run("r").ensure_started(input_data={})
+
+
+def start_async(url: str) -> None:
+    async def start() -> None:
+        async with AsyncMastraClient(url, **IMPATIENT) as client:
+            await client.get_workflow("w").run("r").ensure_started(input_data={})
+
+    asyncio.run(start())
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("start", [start_sync, start_async], ids=["sync", "async"])
+def test_a_flood_does_not_outlast_a_start(start: Callable[[str], None]) -> None:
+    with StandIn(server_of(FLOOD, NO_RECORD)) as host:
+        began = time.monotonic()
+        with pytest.raises(RunNotStartedError):
+            start(host.url)
+        assert time.monotonic() - began < MOST
 
 
 @BOTH
