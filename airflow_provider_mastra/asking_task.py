@@ -18,6 +18,8 @@ from airflow_provider_mastra.required_action import (
     Asked,
     Notice,
     Reply,
+    as_notifiers,
+    as_users,
     park,
     put_up,
 )
@@ -114,12 +116,8 @@ class MastraAskingTask(MastraAnsweringTask):
         # Airflow would call a callable in a templated field.
         self.answers = None if callable(answers) else answers
         self._answers_of_callable = answers if callable(answers) else None
-        self.assigned_users: Sequence[HITLUser] | None = (
-            [assigned_users] if isinstance(assigned_users, Mapping) else assigned_users
-        )
-        self.notifiers: Sequence[BaseNotifier] = (
-            notifiers if isinstance(notifiers, Sequence) else [notifiers] if notifiers else []
-        )
+        self.assigned_users = as_users(assigned_users)
+        self.notifiers = as_notifiers(notifiers)
         self.response_timeout = (
             None if response_timeout is None else as_seconds("response_timeout", response_timeout)
         )
@@ -127,15 +125,23 @@ class MastraAskingTask(MastraAnsweringTask):
         self.default_answer = default_answer
         self.look_interval = as_seconds("look_interval", look_interval)
         require_positive(look_interval=self.look_interval)
-        options = self._ask_options()  # so that a DAG with a bad value is not even imported
-        if not self.asks and options != AskOptions():
+        # So that a DAG with a bad value is not even imported. A template is checked when it is
+        # rendered.
+        options = self._ask_options(answers if isinstance(answers, Mapping) else None)
+        if not self.asks and (answers is not None or options != AskOptions()):
             raise ConfigurationError('Options about questions need on_suspend="ask".')
         if self.asks and not self.wait_for_completion:
             raise ConfigurationError('on_suspend="ask" needs wait_for_completion.')
 
-    def _ask_options(self) -> AskOptions:
+    def check_rendered(self) -> None:
+        """As the base class, and ``answers``."""
+        super().check_rendered()
+        if self.asks:
+            self._ask_options(self.answers)
+
+    def _ask_options(self, answers: Answers | None) -> AskOptions:
         return AskOptions(
-            answers=self._answers_of_callable or self.answers,
+            answers=self._answers_of_callable or answers,
             response_timeout=self.response_timeout,
             on_response_timeout=self.on_response_timeout,
             default_answer=self.default_answer,
@@ -157,7 +163,7 @@ class MastraAskingTask(MastraAnsweringTask):
             TaskAwaitingInput: Airflow's own way to wait for a person; then `on_answer` goes on.
         """
         memory = Memory(context, run.run_id)
-        options = self._ask_options()
+        options = self._ask_options(self.answers)
         while self.asks and (mine := self._mine(record)):
             by_code = ((question, options.by_code(question)) for question in mine)
             found = next((pair for pair in by_code if pair[1] is not ASK), None)

@@ -14,11 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
+from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import NO_DEFAULT, Field, Form
 from mastra_workflows.models import JSON
+from mastra_workflows.policy import quoted
 from mastra_workflows.questions import Question
 
 if TYPE_CHECKING:
+    from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.execution_time.hitl import HITLUser
 
 try:
@@ -32,6 +35,52 @@ CAN_PARK = TaskAwaitingInput is not None
 RESUME = "Resume"
 CANCEL = "Cancel run"
 """The buttons under a form."""
+
+
+def as_users(value: object) -> Sequence[HITLUser] | None:
+    """Validate who may answer.
+
+    Args:
+        value: ``{"id": …, "name": …}``, a sequence of such, or None for everybody.
+
+    Raises:
+        ConfigurationError: it is anything else.
+    """
+    users = [value] if isinstance(value, Mapping) else value
+    if users is None:
+        return None
+    if isinstance(users, Sequence) and all(map(_is_user, users)):
+        return users
+    raise ConfigurationError(
+        "assigned_users: expected a user such as {'id': 'ann', 'name': 'Ann'} or a list of users, "
+        f"got {quoted(value)}."
+    )
+
+
+def _is_user(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(value.get(k), str) for k in ("id", "name"))
+
+
+def as_notifiers(value: object) -> Sequence[BaseNotifier]:
+    """Validate who is notified.
+
+    Args:
+        value: a notifier, a sequence of notifiers, or None for nobody.
+
+    Raises:
+        ConfigurationError: it is anything else.
+    """
+    if value is None:
+        return []
+    from airflow.sdk.bases.notifier import BaseNotifier  # not needed to import most DAG files
+
+    given = value if isinstance(value, list | tuple) else [value]
+    notifiers = [notifier for notifier in given if isinstance(notifier, BaseNotifier)]
+    if len(notifiers) == len(given):
+        return notifiers
+    raise ConfigurationError(
+        f"notifiers: expected a notifier or a list of notifiers, got {quoted(value)}."
+    )
 
 
 @dataclass(frozen=True)

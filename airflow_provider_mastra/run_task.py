@@ -18,6 +18,7 @@ from airflow_provider_mastra.xcoms import escape_keys
 from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
 from mastra_workflows.models import JSON
+from mastra_workflows.policy import require_flags
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.text import safe_text
 
@@ -63,6 +64,7 @@ class MastraRunTask(BaseOperator):
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
+        require_flags(check_data=check_data, multiple_outputs=multiple_outputs)
         super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         self.workflow_id = workflow_id
         self.run_id = run_id
@@ -78,13 +80,22 @@ class MastraRunTask(BaseOperator):
         """The run's handle. The run's id and link are told before anything is sent about it.
 
         Raises:
-            ConfigurationError: an id is missing, or the connection cannot work.
+            ConfigurationError: an id is missing, a templated option is out of its range, or the
+                connection cannot work.
         """
+        self.check_rendered()
         workflow_id = _given("workflow_id", self.workflow_id)
         run_id = self.choose_run_id(context)
         run = self.hook.get_conn().get_workflow(workflow_id).run(run_id)
         self.tell(run, context)
         return run
+
+    def check_rendered(self) -> None:
+        """Validate what templates may have changed, before anything is sent.
+
+        Raises:
+            ConfigurationError: an option is out of its range.
+        """
 
     def current(self, run: Run) -> Run:
         """A run's handle on the connection as it was read last."""

@@ -35,7 +35,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import as_seconds
+from mastra_workflows.policy import as_seconds, require_flags
 from mastra_workflows.procedures import OnStall
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS
 from mastra_workflows.procedures.stalling import fingerprint
@@ -109,6 +109,12 @@ class MastraWaitingTask(MastraRunTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_flags(
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+        )
         self.wait_for_completion = wait_for_completion
         self.timeout = None if timeout is None else as_seconds("timeout", timeout)
         # Validated here, so that a DAG with a bad value is not even imported.

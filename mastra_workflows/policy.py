@@ -27,6 +27,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnknownWorkflowError,
 )
+from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +210,7 @@ def as_seconds(name: str, value: object) -> float:
             return math.inf if value > 0 else -math.inf
         if not math.isnan(seconds):
             return seconds
-    raise ConfigurationError(f"{name}: expected seconds or a timedelta, got {value!r}.")
+    raise ConfigurationError(f"{name}: expected seconds or a timedelta, got {quoted(value)}.")
 
 
 def convert_durations(options: object, *names: str, optional: Sequence[str] = ()) -> None:
@@ -236,8 +237,20 @@ def require_positive(**settings: float) -> None:
             raise ConfigurationError(f"{name} is {value}; it must be a finite number over 0.")
 
 
+def require_flags(**settings: object) -> None:
+    """Raise a `ConfigurationError` for a setting that is neither True nor False."""
+    for name, value in settings.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name}: expected True or False, got {quoted(value)}.")
+
+
+def quoted(value: object) -> str:
+    """The value of a setting for an error message, as one bounded line. Not for secrets."""
+    return safe_text(repr(value), 200)
+
+
 def require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise a `ConfigurationError` for a setting that is none of its choices."""
     if value not in choices:
         allowed = ", ".join(map(repr, choices))
-        raise ConfigurationError(f"{name} is {value!r}; it can be {allowed}.")
+        raise ConfigurationError(f"{name} is {quoted(value)}; it can be {allowed}.")

@@ -15,7 +15,7 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import Form
 from mastra_workflows.markdown import code, inline, link, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
-from mastra_workflows.policy import convert_durations, require_choice
+from mastra_workflows.policy import convert_durations, quoted, require_choice
 from mastra_workflows.stored import Stored
 from mastra_workflows.text import safe_text
 
@@ -154,6 +154,10 @@ OnResponseTimeout = Literal["fail", "cancel", "answer"]
 ``default_answer``."""
 
 
+MAX_RESPONSE_SECONDS = 100 * 365 * 86_400.0
+"""The longest `AskOptions.response_timeout`; the hosts store the time when it ends as a date."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskOptions:
     """How the questions of a run are answered.
@@ -174,10 +178,22 @@ class AskOptions:
     default_answer: JSON = None
 
     def __post_init__(self) -> None:
+        if not (
+            self.answers is None or isinstance(self.answers, Mapping) or callable(self.answers)
+        ):
+            raise ConfigurationError(
+                "answers: expected a dict of resume data by step name, or a callable, got "
+                f"{quoted(self.answers)}."
+            )
         require_choice("on_response_timeout", self.on_response_timeout, get_args(OnResponseTimeout))
         convert_durations(self, optional=["response_timeout"])
-        if self.response_timeout is not None and self.response_timeout <= 0:
-            raise ConfigurationError("response_timeout must be more than 0 seconds.")
+        if self.response_timeout is not None and not (
+            0 < self.response_timeout <= MAX_RESPONSE_SECONDS
+        ):
+            raise ConfigurationError(
+                f"response_timeout is {self.response_timeout:g} s; it must be more than 0 and at "
+                "most 100 years. None waits for as long as it takes."
+            )
         answers_itself = self.on_response_timeout == "answer"
         if answers_itself and (self.default_answer is None or self.response_timeout is None):
             raise ConfigurationError(

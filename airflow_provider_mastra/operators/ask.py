@@ -11,6 +11,7 @@ from airflow_provider_mastra.asking_task import MastraAskingTask
 from airflow_provider_mastra.following_gates import tasks_behind
 from airflow_provider_mastra.operators.workflow import as_index
 from mastra_workflows import Run
+from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.procedures.resuming import Answer
 from mastra_workflows.questions import Question
 
@@ -66,6 +67,8 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         question_key: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if "on_suspend" in kwargs:
+            raise ConfigurationError("A gate always asks: it takes no on_suspend.")
         super().__init__(workflow_id=workflow_id, run_id=run_id, on_suspend="ask", **kwargs)
         self.asked_of = tasks_behind(run_id)
         self.step = step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context, DownstreamTasksSkipped
@@ -12,6 +12,7 @@ from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
 from mastra_workflows.models import from_iso
+from mastra_workflows.policy import as_seconds, require_positive
 from mastra_workflows.text import safe_text
 
 QUESTION = "mastra_question"
@@ -33,8 +34,8 @@ class MastraHandOutQuestionsOperator(BaseOperator):
     Args:
         workflow_id: the workflow's registry key. (templated)
         mastra_conn_id: the connection to the server. (templated)
-        lookback: how old a run of a 0.x server may be, in seconds, where no event says how far to
-            look back.
+        lookback: how old a run of a 0.x server may be, in seconds or as a timedelta, where no event
+            says how far to look back.
         **kwargs: as those of every operator.
     """
 
@@ -45,13 +46,14 @@ class MastraHandOutQuestionsOperator(BaseOperator):
         *,
         workflow_id: str,
         mastra_conn_id: str = MastraHook.default_conn_name,
-        lookback: float = LOOKBACK_SECONDS,
+        lookback: float | timedelta = LOOKBACK_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(multiple_outputs=True, **kwargs)
         self.workflow_id = workflow_id
         self.mastra_conn_id = mastra_conn_id
-        self.lookback = lookback
+        self.lookback = as_seconds("lookback", lookback)
+        require_positive(lookback=self.lookback)
 
     def execute(self, context: Context) -> Asked:
         """Give the DAG run's question back; if it has none, hand all out and skip what follows.

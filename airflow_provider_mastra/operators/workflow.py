@@ -166,6 +166,12 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         self.identity = adopt(context, identity, before)
         return self.identity
 
+    def check_rendered(self) -> None:
+        """As the base class, and ``on_clear``."""
+        super().check_rendered()
+        if self.on_clear is not None:
+            require_choice("on_clear", self.on_clear, get_args(OnClear))
+
     def _choice_on_clear(self) -> OnClear:
         choice: OnClear | None = self.on_clear
         if choice is None:

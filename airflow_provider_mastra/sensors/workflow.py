@@ -32,6 +32,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
+from mastra_workflows.policy import require_flags
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
 
@@ -91,6 +92,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             "outage_timeout": outage_timeout,
             "observe": observe,
         }
+        require_flags(deferrable=deferrable)
         WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
         self.deferrable = deferrable
 

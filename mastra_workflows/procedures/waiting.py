@@ -29,6 +29,7 @@ from mastra_workflows.policy import (
     PollPolicy,
     convert_durations,
     require_choice,
+    require_flags,
     require_positive,
 )
 from mastra_workflows.procedures._effects import Procedure, Server, Sleep, repeat
@@ -121,6 +122,7 @@ class WaitOptions:
     def __post_init__(self) -> None:
         require_choice("on_suspend", self.on_suspend, get_args(OnSuspend))
         require_choice("on_stall", self.on_stall, get_args(OnStall))
+        require_flags(observe=self.observe, is_known=self.is_known)
         required = ("poll_interval", "max_poll_interval", "outage_timeout")
         convert_durations(self, *required, optional=["timeout", "stall_timeout"])
         if self.outage_timeout < 0:

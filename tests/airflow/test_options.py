@@ -1,0 +1,111 @@
+"""Options of a wrong type or value: an error of ours, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators.inbox import MastraHandOutQuestionsOperator
+from airflow_provider_mastra.operators.workflow import (
+    MastraCancelWorkflowRunOperator,
+    MastraResumeWorkflowOperator,
+    MastraRunWorkflowOperator,
+)
+from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
+from mastra_workflows.errors import ConfigurationError
+from scripts.processes import free_port
+from tests.airflow.harness import Connect, RunDag
+
+RUN: tuple[Any, dict[str, Any]] = (MastraRunWorkflowOperator, {})
+RESUME = (MastraResumeWorkflowOperator, {"run_id": "r"})
+CANCEL = (MastraCancelWorkflowRunOperator, {"run_id": "r"})
+GATE = (MastraAskAndResumeOperator, {"run_id": "r"})
+SENSOR = (MastraWorkflowRunSensor, {"run_id": "r"})
+FLAGS = {
+    "wait_for_completion": [RUN, RESUME],
+    "deferrable": [RUN, RESUME, GATE, SENSOR],
+    "observe": [RUN, RESUME, GATE, SENSOR],
+    "cancel_on_kill": [RUN, RESUME, GATE],
+    "cancel_on_timeout": [RUN, RESUME, GATE],
+    "check_data": [RUN, RESUME, GATE, CANCEL, SENSOR],
+    "multiple_outputs": [RUN, RESUME, GATE, CANCEL, SENSOR],
+}
+
+
+def make(operator: tuple[Any, dict[str, Any]], **options: Any) -> Any:
+    cls, needed = operator
+    return cls(task_id="task", workflow_id="orderReport", **needed, **options)
+
+
+@pytest.mark.parametrize("value", ["False", "", 0, 1, None, math.nan, object()], ids=repr)
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag(name: str, value: object) -> None:
+    for operator in FLAGS[name]:
+        with pytest.raises(ConfigurationError, match=f"{name}: expected True or False, got"):
+            make(operator, **{name: value})
+
+
+@pytest.mark.parametrize("value", [timedelta.max, 1e300, 10**400, math.inf, 0, -1, "2 days"])
+def test_the_time_for_a_response(value: Any) -> None:
+    for operator in (RUN, RESUME, GATE):
+        asks = {} if operator is GATE else {"on_suspend": "ask"}
+        with pytest.raises(ConfigurationError, match="response_timeout"):
+            make(operator, response_timeout=value, **asks)
+
+
+@pytest.mark.parametrize("value", [5, "ann", ["ann"], {"name": "Ann"}, [{"id": 5, "name": "Ann"}]])
+def test_assigned_users(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="assigned_users: expected a user"):
+        make(GATE, assigned_users=value)
+
+
+@pytest.mark.parametrize("value", [5, "mail", [print], {"a": 1}])
+def test_notifiers(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="notifiers: expected a notifier"):
+        make(GATE, notifiers=value)
+
+
+@pytest.mark.parametrize("value", [None, "1h", 0, -5, math.inf, True, [5]])
+def test_lookback(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="lookback"):
+        MastraHandOutQuestionsOperator(task_id="task", workflow_id="w", lookback=value)
+
+
+def test_a_gate_takes_no_on_suspend() -> None:
+    with pytest.raises(ConfigurationError, match="always asks"):
+        make(GATE, on_suspend="wait")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"on_suspend": "ask", "answers": "approve"},
+        {"on_suspend": "ask", "answers": ["approve"]},
+        {"on_suspend": "ask", "answers": 5},
+        {"on_clear": "nonsense"},
+    ],
+    ids=repr,
+)
+def test_what_may_be_a_template_is_checked_before_anything_is_sent(
+    connect: Connect, run_dag: RunDag, options: dict[str, Any]
+) -> None:
+    connect(f"http://127.0.0.1:{free_port()}")  # where a request would fail otherwise
+    with DAG("options", schedule=None) as dag:
+        make(RUN, retries=2, **options)
+    result = run_dag(dag)
+
+    name = next(reversed(options))
+    assert result.task_state("task") == "failed"
+    assert result.tries("task") == 1
+    assert "ConfigurationError" in result.log or "AirflowFailException" in result.log
+    assert name in result.log
+    assert "unavailable" not in result.log
+
+
+def test_answers_may_be_a_template() -> None:
+    make(RUN, on_suspend="ask", answers="{{ params.answers }}")
