@@ -220,7 +220,7 @@ def step_of(event: Event) -> Step | None:
     data = event.current_step
     if data is None or not isinstance(data.get("id"), str):
         return None
-    status = data.get("status") or _STATUS_BY_EVENT.get(event.type)
+    status = data.get("status") or _STATUS_BY_EVENT.get(str(event.type))
     if not isinstance(status, str):
         return None
     return _step((data["id"],), {**data, "status": status})
