@@ -23,11 +23,15 @@ MAX_MESSAGE = 4_000
 class MastraError(Exception):
     """The base of every error that this package raises on purpose; each can be pickled.
 
-    Its text is one line that is safe to log, whatever remote text went into it.
+    Its text is one line that is safe to log, whatever remote text went into it. Secrets of the
+    clients of this process are masked in it.
     """
 
     def __str__(self) -> str:
         return safe_text(super().__str__(), MAX_MESSAGE)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would build it anew from the message alone, and many take more than that.

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import idna
 
+from mastra_workflows import _secrets
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.policy import RetryPolicy, as_seconds, require_positive
 
@@ -36,6 +37,11 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?")
 _SECRET_HEADER = re.compile(r"auth|cookie|key|pass|secret|session|token", re.IGNORECASE)
+_PLAIN_HEADER = re.compile(r"(accept|content|user-agent)\b", re.IGNORECASE)
+_MOST_SHOWN = 40
+_LONG = 8
+"""From how many characters on the value of any other header is taken for a secret."""
+
 _HOST_LABEL = re.compile(r"[\w-]{1,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=~-._"
@@ -190,6 +196,7 @@ class Settings(OfOneProcess):
                 f"Both {' and '.join(name for name, given in logins.items() if given)} are given, "
                 "and a request has one Authorization header. Leave all but one out."
             )
+        _secrets.register(self._secrets())
 
     @classmethod
     def of(cls, base_url: str, **arguments: Unpack[ClientArguments]) -> Self:
@@ -213,6 +220,19 @@ class Settings(OfOneProcess):
             login = base64.b64encode(":".join(self.basic_auth).encode()).decode()
             headers["Authorization"] = f"Basic {login}"
         return headers
+
+    def _secrets(self) -> Iterator[str]:
+        """What no log line and no error may show."""
+        if self.basic_auth is not None:
+            yield self.basic_auth[1]
+        for name, value in self.all_headers().items():
+            if _SECRET_HEADER.search(name):
+                yield value
+                yield value.partition(" ")[2]  # behind a scheme such as "Bearer"
+                if "cookie" in name.lower():
+                    yield from (pair.partition("=")[2] for pair in value.split("; "))
+            elif not _PLAIN_HEADER.match(name) and len(value) >= _LONG:
+                yield value
 
     def warn_if_exposed(self) -> None:
         """Warn, once for each server, where secrets travel unencrypted to another host."""
@@ -239,8 +259,13 @@ def _headers(headers: object) -> dict[str, str] | None:
         raise _wrong_type("headers", "a mapping of header names and texts", headers)
     seen: set[str] = set()
     for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"headers: {str(name)[:80]!r} is no header name.")
+        if not isinstance(name, str):
+            raise _wrong_type("headers", "names that are texts", name)
+        if not _HEADER_NAME.fullmatch(name):
+            # Only its begin: what follows may be a secret, as in "Authorization: Bearer ...".
+            begin = _HEADER_NAME.match(name)
+            shown = repr(begin[0][:_MOST_SHOWN] + "…") if begin else "a text"
+            raise ConfigurationError(f"headers: {shown} is no header name.")
         if not isinstance(value, str):
             raise _wrong_type(f"Header {name!r}", "a text", value)
         if not _HEADER_VALUE.fullmatch(value):

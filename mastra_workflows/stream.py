@@ -14,7 +14,7 @@ from typing import Any
 
 from mastra_workflows.errors import BodyTooLargeError, NotMastraError
 from mastra_workflows.models import MAX_NAME, Event, from_millis
-from mastra_workflows.text import decode, safe_text, storable
+from mastra_workflows.text import LARGE, decode, safe_text, storable
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ OUTPUT = frozenset({"workflow-step-output", "workflow-step-progress"})
 """What a step says while it works: text chunks and the like, by the thousand."""
 
 _TYPE = re.compile(rb'\s*\{"type":"([a-z-]+)"')
+MAX_SHOWN = 100
 HEAD_BYTES = 64
 """How much of a record is enough to see its type."""
 
@@ -212,7 +213,7 @@ def parse_record(record: bytes) -> Event:
 
 
 def _start(record: bytes) -> str:
-    return safe_text(record[:80].decode(errors="replace"))
+    return safe_text(record[:LARGE].decode(errors="replace"), MAX_SHOWN)
 
 
 def _event(data: Mapping[str, Any]) -> Event:

@@ -14,6 +14,8 @@ import re
 import unicodedata
 from typing import Any
 
+from mastra_workflows import _secrets
+
 MAX_LINE = 1_000
 """How many characters of a remote text a log line or an error shows."""
 
@@ -141,14 +143,21 @@ def safe_text(value: object, limit: int = MAX_LINE) -> str:
 
     Line ends become spaces. Other characters that are not seen (escapes, controls, marks that turn
     the direction of a text) become visible, those without a width are left out, and commands of log
-    viewers and CI systems such as ``::group::`` are taken apart. Applying it twice changes nothing.
+    viewers and CI systems such as ``::group::`` are taken apart. Secrets of the clients of this
+    process are masked. Applying it twice changes nothing.
 
     Args:
         value: a text; anything else is shown as JSON, or by its `str`.
         limit: the most characters; a longer text ends in ``… (N characters)``.
     """
     text = value if isinstance(value, str) else _shown(value)
-    line = text[: limit + 1].translate(_WITHOUT_WIDTH)
+    longest = _secrets.longest()
+    line = _secrets.mask(text[: limit + 1 + longest])
+    if len(text) <= limit + 1 + longest:
+        text = line
+    else:
+        line = line[: max(0, len(line) - longest)]  # which may be the first half of a secret
+    line = line[: limit + 1].translate(_WITHOUT_WIDTH)
     line = " ".join(printable(line, keep="").split())
     line = _COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1]}", line)
     if len(text) <= limit and len(line) <= limit:

@@ -28,7 +28,7 @@ MAX_ISSUES = 20
 Other = TypeVar("Other", str, None)
 
 VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
-TITLE = re.compile(rb"<title>([^<]{1,300})</title>")
+TITLE = re.compile(rb"<title>([^<]{1,10000})</title>")
 UNKNOWN_WORKFLOW = re.compile(r"Workflow (with ID .* )?not found")
 
 
@@ -128,7 +128,7 @@ def server_message(response: Response) -> str:
         title = TITLE.search(response.content)
         text = f"an HTML page, {title[1].decode(errors='replace')}" if title else "an HTML page"
     else:
-        text = response.content[: 4 * MAX_SHOWN].decode(errors="replace")
+        text = response.content[:LARGE].decode(errors="replace")
     return safe_text(text, MAX_SHOWN) or "(nothing more)"
 
 

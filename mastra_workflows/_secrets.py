@@ -1,0 +1,80 @@
+"""The secrets of this process's clients, masked in every log line and error message.
+
+A server or proxy that repeats its request, such as ``you sent Authorization: Bearer ...``, would
+put them there; so would a workflow that throws its own headers. `text.safe_text`, which all remote
+text passes on its way into a log or an error, masks them. They stay known after their client is
+closed, since an error may be shown later.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+
+SHORTEST = 4
+"""Fewer characters are no secret, and are in too many words."""
+
+MOST = 500
+"""How many secrets are known; then those used longest ago are forgotten."""
+
+_UNRESERVED_IN_JAVASCRIPT = "!'()*"
+_ESCAPE = re.compile("%[0-9A-F]{2}")
+
+_lock = threading.Lock()
+_secrets: dict[str, frozenset[str]] = {}  # each with its forms, the one used last at the end
+_forms: tuple[str, ...] = ()
+
+
+def register(secrets: Iterable[str]) -> None:
+    """Mask these from now on, in every form in which an error may hold them."""
+    global _forms
+    with _lock:
+        added = False
+        for secret in secrets:
+            if len(secret) < SHORTEST or not secret.strip("*"):
+                continue
+            forms = _secrets.pop(secret, frozenset())
+            added = added or not forms
+            _secrets[secret] = forms or frozenset(_forms_of(secret))
+        if not added:
+            return
+        while len(_secrets) > MOST:
+            del _secrets[next(iter(_secrets))]
+        every = {form for forms in _secrets.values() for form in forms}
+        _forms = tuple(sorted(every, key=len, reverse=True))  # a form may hold a shorter one
+
+
+def mask(text: str) -> str:
+    """A text without secrets."""
+    for form in _forms:
+        if form in text:
+            text = text.replace(form, MASK)
+    return text
+
+
+def longest() -> int:
+    """The length of the longest form of a secret."""
+    return len(_forms[0]) if _forms else 0
+
+
+def _forms_of(secret: str) -> Iterator[str]:
+    yield secret
+    yield html.escape(secret)
+    yield repr(secret)[1:-1]
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    raw = secret.encode(errors="replace")
+    for safe in ("", "/", _UNRESERVED_IN_JAVASCRIPT):
+        encoded = quote(raw, safe=safe)
+        yield encoded
+        yield _ESCAPE.sub(lambda escape: escape[0].lower(), encoded)
+    yield quote_plus(raw)
+    yield base64.b64encode(raw).decode().rstrip("=")
+    yield base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -1,0 +1,204 @@
+"""A server that repeats what it was sent: the client's own secrets are in no log and no error."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import html
+import json
+import logging
+import pickle
+import re
+import traceback
+import urllib.parse
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mastra_workflows import MastraClient, RetryPolicy, _secrets, api
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.api import Response
+from mastra_workflows.errors import ConfigurationError, MastraError
+from mastra_workflows.settings import ClientArguments, Settings
+from mastra_workflows.stream import Decoder
+from mastra_workflows.text import safe_text
+from tests.support.stand_in import StandIn, http
+
+SECRET = "tok3n-\"S/E+C'R&ET"
+TOKEN = "tok3n.SECRET/+"
+LOCAL = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_secrets, "_secrets", {})
+    monkeypatch.setattr(_secrets, "_forms", ())
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "json": json.dumps,
+    "json_of_javascript": lambda text: json.dumps(text, ensure_ascii=False),
+    "repr": repr,
+    "html": html.escape,
+    "url": lambda text: urllib.parse.quote(text, safe=""),
+    "url_small": lambda text: re.sub("%..", lambda e: e[0].lower(), urllib.parse.quote(text, "")),
+    "path": urllib.parse.quote,
+    "form": lambda text: urllib.parse.urlencode({"a": text}),
+    "javascript": lambda text: urllib.parse.quote(text, safe="!'()*"),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(secret=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=8))
+def test_every_form_of_a_secret_is_masked(form: Callable[[str], str], secret: str) -> None:
+    secret = secret.replace("*", "+")
+    _secrets.register([secret])
+    shown = form(secret)
+    assert shown.rstrip("=")[-8:] not in safe_text(f"you sent {shown}, sorry")
+    assert "you sent" in safe_text(f"you sent {shown}, sorry")
+
+
+@pytest.mark.parametrize("limit", [40, 100])
+@pytest.mark.parametrize("times", [1, 20])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(limit: int, times: int) -> None:
+    _secrets.register([SECRET])
+    for before in range(limit + 1):
+        line = safe_text("x" * before + SECRET * times + "y" * 300, limit)
+        assert len(line) <= limit
+        assert "tok3n" not in line
+        assert "C'R" not in line
+
+
+def test_a_secret_that_is_too_short_or_no_text_at_all() -> None:
+    _secrets.register(["", "abc", "****"])
+    assert safe_text("abcd ****") == "abcd ****"
+
+
+def test_secrets_are_forgotten_in_the_order_of_their_use() -> None:
+    _secrets.register(["first-one", "second-one"])
+    for number in range(_secrets.MOST - 1):
+        _secrets.register([f"secret-{number:04}-", "first-one"])
+    assert safe_text("first-one second-one secret-0000-") == "*** second-one ***"
+
+
+def test_which_values_are_secrets() -> None:
+    headers = {
+        "X-Api-Key": "abcd",
+        "Cookie": "kind=v; session=s3ss10n",
+        "X-Team": "team",
+        "X-Sealed": "sealed-value",
+        "User-Agent": "pipeline/1.0",
+    }
+    Settings(base_url=LOCAL, basic_auth=("user", "pa55"), headers=headers)
+    Settings(base_url=LOCAL, token="t0ken")
+    login = base64.b64encode(b"user:pa55").decode()
+    said = f"abcd|s3ss10n|team|sealed-value|pipeline/1.0|user|pa55|{login}|Bearer t0ken|kind|t0ken"
+    assert safe_text(said) == "***|***|team|***|pipeline/1.0|user|***|***|***|kind|***"
+
+
+LOGINS: dict[str, ClientArguments] = {
+    "token": {"token": TOKEN},
+    "basic": {"basic_auth": ("user", TOKEN)},
+    "header": {"headers": {"X-Api-Key": TOKEN}},
+    "login_header": {"headers": {"Authorization": f"Bearer {TOKEN}"}},
+}
+ECHO = f"you sent {{'authorization': 'Bearer {TOKEN}', 'basic': '%s'}}" % (
+    base64.b64encode(f"user:{TOKEN}".encode()).decode()
+)
+ANSWERS = {
+    **{
+        str(status): http(status, json.dumps({"error": ECHO}).encode())
+        for status in (401, 407, 500)
+    },
+    "text": http(500, ECHO.encode()),
+    "issues": http(400, json.dumps({"issues": [{"field": ECHO, "message": ECHO}]}).encode()),
+    "title": http(502, f"<title>{ECHO}</title>".encode(), Content_Type="text/html"),
+    "redirect": http(302, b"", Location=f"/login/{TOKEN}"),
+    "kind": http(200, b"", Content_Type=TOKEN),
+}
+
+
+def ask_sync(url: str, arguments: ClientArguments) -> MastraError:
+    with MastraClient(url, **arguments) as client, pytest.raises(MastraError) as caught:
+        client.get_workflow("w").run("r").wait(timeout=0.1, is_known=True, outage_timeout=0.1)
+    return caught.value
+
+
+def ask_async(url: str, arguments: ClientArguments) -> MastraError:
+    async def ask() -> MastraError:
+        async with AsyncMastraClient(url, **arguments) as client:
+            run = client.get_workflow("w").run("r")
+            with pytest.raises(MastraError) as caught:
+                await run.wait(timeout=0.1, is_known=True, outage_timeout=0.1)
+        return caught.value
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async], ids=["sync", "async"])
+@pytest.mark.parametrize("login", LOGINS.values(), ids=list(LOGINS))
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
+def test_an_echo_is_masked(
+    answer: bytes,
+    login: ClientArguments,
+    ask: Callable[[str, ClientArguments], MastraError],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    retry = RetryPolicy(seconds=0)
+    with StandIn(answer) as host:
+        error = ask(host.url, {**login, "retry": retry})
+    assert "***" in str(error)
+    said = getattr(error, "server_message", "")
+    whole = "".join(traceback.format_exception(error)) + repr(error) + said + caplog.text
+    copy = pickle.loads(pickle.dumps(error))
+    for secret in secrets_of(login):
+        assert secret not in whole + str(copy)
+
+
+def secrets_of(login: ClientArguments) -> Iterator[str]:
+    yield TOKEN
+    if "basic_auth" in login:
+        yield base64.b64encode(f"user:{TOKEN}".encode()).decode()
+
+
+def test_an_error_of_a_run_is_masked_where_it_is_shown_and_kept_in_its_data() -> None:
+    Settings(base_url=LOCAL, token=TOKEN)
+    record = {"status": "failed", "error": {"message": ECHO}, "result": ECHO, "steps": {}}
+    run = api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+    with pytest.raises(MastraError) as caught:
+        run.raise_for_status()
+    assert TOKEN not in f"{caught.value} {caught.value!r} {run} {run.error}"
+    assert run.error is not None
+    assert run.error.message == ECHO
+
+
+def test_a_record_of_a_stream_is_masked() -> None:
+    Settings(base_url=LOCAL, token=TOKEN)
+    for padding in range(100):
+        with pytest.raises(MastraError) as caught:
+            list(Decoder(max_record_bytes=10**6).feed(b"x" * padding + ECHO.encode() + b"\x1e"))
+        assert TOKEN[:6] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("X hdrSECRET", "'X…'"),
+        ("Authorization: Bearer hdrSECRET", "'Authorization…'"),
+        (" hdrSECRET", "a text"),
+        ("x" * 500 + " hdrSECRET", "x" * 40 + "…"),
+    ],
+)
+def test_a_header_name_is_shown_up_to_what_is_wrong(name: str, shown: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(base_url=LOCAL, headers={name: "a"})
+    assert shown in str(caught.value)
+    assert "hdrSECRET" not in str(caught.value)
+    assert len(str(caught.value)) < 100
