@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Self
 
 from mastra_workflows.errors import InvalidResumeDataError
 from mastra_workflows.models import JSON
-from mastra_workflows.schemas import is_readable, portable, problems
+from mastra_workflows.schemas import is_readable, problems
 from mastra_workflows.text import printable
 
 Kind = Literal[
@@ -107,9 +107,11 @@ class Field:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What a page can check by itself: a flat JSON Schema, without references or unions."""
-        shown = SHOWN_RULES[self.kind]
-        schema = portable({name: self.rule[name] for name in shown if name in self.rule})
+        """What a page can check by itself: a flat JSON Schema, without references or unions.
+
+        Nor has it patterns: hosts try them by Python's engine, which some keep busy for ever.
+        """
+        schema = _shown(self.kind, self.rule)
         if self.kind == "enum":
             kinds = {type(option) for option in self.options}
             named = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -120,7 +122,8 @@ class Field:
         if self.kind in ("date", "time", "date-time"):
             return {"type": "string", "format": self.kind}
         if self.kind == "strings":
-            return {"type": "array", "items": {"type": "string"}, **schema}
+            items = _shown("string", self.rule["items"])
+            return {"type": "array", "items": {"type": "string", **items}, **schema}
         return {"type": "string" if self.kind == "text" else self.kind, **schema}
 
     def read(self, value: JSON) -> JSON:
@@ -156,16 +159,26 @@ SHOWN_RULES: dict[Kind, tuple[str, ...]] = {
     "boolean": (),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    "string": ("minLength", "maxLength", "pattern"),
+    "string": ("minLength", "maxLength"),
     "text": ("minLength", "maxLength"),
     "enum": (),
     "date": (),
     "time": (),
     "date-time": (),
-    "strings": ("minItems", "maxItems", "items"),
+    "strings": ("minItems", "maxItems"),
     "json": (),
 }
 """What of a field's schema a page may check as well."""
+
+
+def _shown(kind: Kind, rule: Mapping[str, Any]) -> dict[str, float]:
+    """What a page may check. No fraction of `multipleOf`: by floats 19.99 is none of 0.01."""
+    return {
+        name: value
+        for name in SHOWN_RULES[kind]
+        if isinstance(value := rule.get(name), int | float)
+        and not (name == "multipleOf" and isinstance(value, float))
+    }
 
 
 @dataclass(frozen=True)

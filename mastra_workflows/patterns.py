@@ -1,16 +1,15 @@
-"""Which regular expressions of others are safe to try: those that cannot backtrack for long.
+"""A server's regular expressions, as JavaScript means them, in linear time.
 
-An expression such as ``^(a+)+$`` tries 2ⁿ ways through a text of n characters that does not fit.
-What may take long, or what JavaScript reads and Python does not, is left to the server.
+Python's own engine tries 2ⁿ ways through a text of n characters by an expression such as
+``^(a+)+$``. RE2 needs a time that grows with the text, whatever the expression. What RE2 cannot
+read, such as a lookahead, and what JavaScript reads otherwise is left to the server.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_PATTERN = 500
 """How many characters an expression that is tried may have."""
@@ -18,56 +17,67 @@ MAX_PATTERN = 500
 MAX_SUBJECT = 1_000
 """How many characters a text may have that an expression is tried on."""
 
-MAX_WAYS = 2_000_000
-"""How many ways through a text an expression may have, all its beginnings counted."""
+MAX_MEMORY = 128 * 1024
+"""Bytes that one expression may take: some thousands of states, each tried at each character."""
 
-_RESERVED = re.compile(r"\[\[|--|&&|\|\||~~")
-"""What Python warns of in a set of characters: its later versions may read it otherwise."""
+_ESCAPE = re.compile(
+    r"\\(?:u(?P<unit>[0-9A-Fa-f]{4})|x[0-9A-Fa-f]{2}|[dDwWsSbBtnrfv0]|[^0-9A-Za-z])", re.DOTALL
+)
+"""The escapes that both languages have, and ``\\u00e9``, which RE2 spells otherwise."""
 
-_REPEATS = {codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT}
-_LOOKS = {codes.ASSERT, codes.ASSERT_NOT}
-_BEGINNINGS = {codes.AT_BEGINNING, codes.AT_BEGINNING_STRING}
+_READ_OTHERWISE = re.compile(r"\\|\[\^?\]|\[:.*:\]|\{(?:[0-9]+,)?[0-9]{5}", re.DOTALL)
+"""What is no such escape; an empty set; a class such as ``[:alpha:]``; a count that RE2 takes for a
+text."""
+
+_SEVERAL_UNITS = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
+"""What is two characters in JavaScript, or half of one."""
+
+_OTHER_SPACE = re.compile("[\v\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
+r"""What is ``\s`` in JavaScript alone."""
 
 
-@lru_cache(maxsize=1024)
-def is_quick(pattern: str) -> bool:
-    """Whether Python can read an expression, and surely ends soon on a text of 1,000 characters."""
-    if len(pattern) > MAX_PATTERN or _RESERVED.search(pattern):
-        return False
+class Pattern(NamedTuple):
+    """An expression that can be tried.
+
+    Attributes:
+        regex: what RE2 has made of it.
+        knows_spaces: whether ``\\s`` or ``\\S`` is in it.
+    """
+
+    regex: Any
+    knows_spaces: bool
+
+    def cost(self, text: str) -> int:
+        """How many steps RE2 takes at most: each of its states at each character."""
+        return int(self.regex.programsize) * len(text)
+
+    def fits(self, text: str) -> bool:
+        """Whether it is found in a text; true of a text that is left to the server."""
+        is_left = (
+            len(text) > MAX_SUBJECT
+            or _SEVERAL_UNITS.search(text) is not None
+            or (self.knows_spaces and _OTHER_SPACE.search(text) is not None)
+        )
+        return is_left or self.regex.search(text) is not None
+
+
+@lru_cache(maxsize=256)
+def read_pattern(pattern: str) -> Pattern | None:
+    """Read an expression; None if it is left to the server."""
+    # Only an input with a pattern in its schema needs it.
+    import re2
+
+    if len(pattern) > MAX_PATTERN or _READ_OTHERWISE.search(_ESCAPE.sub(".", pattern)):
+        return None
+    translated = _ESCAPE.sub(
+        lambda found: rf"\x{{{found['unit']}}}" if found["unit"] else found[0], pattern
+    )
+    options = re2.Options()
+    options.max_mem = MAX_MEMORY
+    options.never_capture = True
+    options.log_errors = False
     try:
-        re.compile(pattern)
-        parsed = list(parser.parse(pattern))
-    except (re.error, OverflowError, RecursionError, ValueError):
-        return False
-    is_fixed = bool(parsed) and parsed[0][0] is codes.AT and parsed[0][1] in _BEGINNINGS
-    return _ways(parsed) * (1 if is_fixed else MAX_SUBJECT) <= MAX_WAYS
-
-
-def fits(pattern: str, text: str) -> bool:
-    """Whether a quick expression is found in a text; true of a text that is too long to try."""
-    return len(text) > MAX_SUBJECT or re.search(pattern, text) is not None
-
-
-def _ways(items: Any) -> int:
-    """In how many ways a part of an expression can match, at most; any number over the limit."""
-    ways = 1
-    for code, value in items:
-        if code in _REPEATS:
-            least, most, part = value
-            most, inside = min(most, MAX_SUBJECT), _ways(part)
-            ways *= 1 + max(0, most - min(least, most))
-            if inside > 1:
-                ways *= inside ** min(most, MAX_WAYS.bit_length())
-        elif code is codes.SUBPATTERN:
-            ways *= _ways(value[-1])
-        elif code is codes.ATOMIC_GROUP:
-            ways *= _ways(value)
-        elif code is codes.BRANCH:
-            ways *= sum(_ways(part) for part in value[1])
-        elif code in _LOOKS:
-            ways *= _ways(value[1])
-        elif code is codes.GROUPREF or code is codes.GROUPREF_EXISTS:
-            return MAX_WAYS + 1
-        if ways > MAX_WAYS:
-            break
-    return ways
+        regex = re2.compile(translated, options)
+    except (re2.error, UnicodeEncodeError):
+        return None
+    return Pattern(regex, r"\s" in pattern.lower())

@@ -7,8 +7,7 @@ some ways, which the check here follows so that it never refuses what the server
 - a plain ``z.object`` drops fields that it does not know, though the text says
   ``additionalProperties: false``. Such fields are worth a warning, not an error;
 - 19.99 is a multiple of 0.01 there, though it is not in floating point;
-- a ``pattern`` may be one that Python cannot read, or not in bounded time. The server
-  checks that;
+- a ``pattern`` may be one that only JavaScript can read. The server checks that;
 - ``z.coerce`` and ``z.preprocess`` turn one value into another before they check it, and the text
   does not tell of them. So `check` tells what is surely refused from what may be.
 
@@ -34,7 +33,7 @@ from jsonschema.validators import extend, validator_for
 from referencing import Registry
 
 from mastra_workflows.models import JSON
-from mastra_workflows.patterns import fits, is_quick
+from mastra_workflows.patterns import MAX_SUBJECT, read_pattern
 from mastra_workflows.text import decode, safe_text
 
 log = logging.getLogger(__name__)
@@ -58,6 +57,12 @@ REFERENCE_WORK = 10
 MAX_WORK = 100_000
 """How many rules are applied in one check, a list of choices counted by its length; a second or
 so."""
+
+PATTERN_WORK = 200
+"""How many rules the reading of a pattern counts as."""
+
+STEPS_PER_RULE = 400
+"""How many steps of a pattern take as long as a rule."""
 
 
 def parse_schema(text: object) -> dict[str, Any] | None:
@@ -175,24 +180,11 @@ def _is_certain(error: ValidationError) -> bool:
     return False
 
 
-def portable(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule without what another JSON Schema library would read otherwise than the server does.
-
-    Nor has it a pattern that would keep that library busy for long.
-    """
-    return {
-        key: portable(value) if isinstance(value, Mapping) else value
-        for key, value in rule.items()
-        if not (key == "pattern" and not _is_usable(value))
-        and not (key == "multipleOf" and isinstance(value, float))
-    }
-
-
 def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list[ValidationError]:
     validator = _validator_of(schema, keep_closed=keep_closed)
     if validator is None:
         return []  # the server knows better than a schema that we cannot read
-    _work.left = MAX_WORK
+    _work.begin()
     try:
         return list(islice(validator.iter_errors(_as_sent(data)), MAX_ERRORS))
     except _TooMuchWorkError:
@@ -209,7 +201,13 @@ class _TooMuchWorkError(Exception):
 class _Work(threading.local):
     """What is left of the work that a check may do, in each thread."""
 
-    left = MAX_WORK
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a check."""
+        self.left = MAX_WORK
+        self.patterns: set[str] = set()
 
     def spend(self, work: int) -> None:
         """Count a rule that is applied.
@@ -220,6 +218,16 @@ class _Work(threading.local):
         self.left -= work
         if self.left < 0:
             raise _TooMuchWorkError
+
+    def spend_pattern(self, pattern: str) -> None:
+        """Count the reading of a pattern, once in a check.
+
+        Raises:
+            _TooMuchWorkError: nothing is left.
+        """
+        if pattern not in self.patterns:
+            self.patterns.add(pattern)
+            self.spend(PATTERN_WORK)
 
 
 _work = _Work()
@@ -245,8 +253,8 @@ def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
         return None if schema_text != "{}" else Draft202012Validator({})
     try:
         rules = _lenient(schema, keep_closed=keep_closed)
-        standard = validator_for(rules, default=Draft202012Validator)
-        standard.check_schema(rules)
+        standard: Any = validator_for(rules, default=Draft202012Validator)
+        standard.check_schema(rules, format_checker=None)  # patterns are not Python's
         # An empty registry: nothing that a schema refers to elsewhere is fetched.
         return _bounded(standard)(rules, registry=Registry())
     except Exception as error:  # whatever a library makes of ``$schema: 5`` and the like
@@ -288,7 +296,14 @@ def _counted(rule: Rule, work: int) -> Rule:
 def _pattern(
     validator: Validator, pattern: str, value: JSON, _schema: object
 ) -> Iterator[ValidationError]:
-    if validator.is_type(value, "string") and is_quick(pattern) and not fits(pattern, value):
+    if not validator.is_type(value, "string") or len(value) > MAX_SUBJECT:
+        return
+    _work.spend_pattern(pattern)
+    readable = read_pattern(pattern)
+    if readable is None:
+        return
+    _work.spend(readable.cost(value) // STEPS_PER_RULE)
+    if not readable.fits(value):
         yield ValidationError(f"does not fit {pattern}")
 
 
@@ -341,14 +356,11 @@ def _lenient(schema: Any, *, keep_closed: bool, is_root: bool = True) -> Any:
         if isinstance(properties, Mapping)
         else set()
     )
-    patterns = schema.get("patternProperties")
     left_out = IGNORED if is_root else IGNORED | {"$schema"}
     if not keep_closed and schema.get("additionalProperties") is False:
         left_out |= {"additionalProperties"}
-    if isinstance(patterns, Mapping) and not all(map(_is_usable, patterns)):
+    if "patternProperties" in schema:
         left_out |= {"patternProperties", "additionalProperties"}
-    if not _is_usable(schema.get("pattern")):
-        left_out |= {"pattern"}
     result: dict[str, Any] = {}
     for key, value in schema.items():
         if key in left_out:
@@ -366,12 +378,8 @@ def _lenient(schema: Any, *, keep_closed: bool, is_root: bool = True) -> Any:
     return result
 
 
-NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 """Words whose value is no schema but has schemas, by names that may be any word."""
-
-
-def _is_usable(pattern: object) -> bool:
-    return is_quick(pattern) if isinstance(pattern, str) else True
 
 
 def _say(error: ValidationError) -> list[str]:
