@@ -40,7 +40,8 @@ class Workflow(OfOneProcess):
         """Make a run known to the server, as ``pending`` (``POST .../create-run``).
 
         Args:
-            run_id: any text; a random UUID if None. Calling again with the same id is harmless.
+            run_id: any text but ``.``, ``..`` and those with a NUL; a random UUID if None. Calling
+                again with the same id is harmless.
             resource_id: whom the run belongs to (1.x).
 
         Returns:

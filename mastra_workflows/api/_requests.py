@@ -103,13 +103,17 @@ def _path(*segments: str) -> str:
 
 
 def _addressable(name: object) -> str:
-    # Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether.
-    if not isinstance(name, str) or name in ("", ".", "..") or not _is_utf8(name):
-        raise ConfigurationError(
-            f"{name!r} cannot be the id of a workflow or run: no address can hold it. Nothing was "
-            "sent."
-        )
-    return name
+    if not isinstance(name, str) or not _is_utf8(name):
+        problem = "it is no text"
+    # Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether. A
+    # NUL ends the id in a server's database: the answer is about the run "a" where "a\0b" is meant.
+    elif name in ("", ".", "..") or "\0" in name:
+        problem = "servers would take it for something else"
+    else:
+        return name
+    raise ConfigurationError(
+        f"{name!r} cannot be the id of a workflow or run: {problem}. Nothing was sent."
+    )
 
 
 def _is_utf8(text: str) -> bool:

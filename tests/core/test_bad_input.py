@@ -74,7 +74,7 @@ def test_an_unknown_run(proxied: MastraClient, proxy: FaultProxy, key: str, call
     assert proxy.count("POST") == 0
 
 
-@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0b"])
 @pytest.mark.parametrize("call", [*BY_RUN, *STARTS])
 def test_ids_that_no_address_can_hold(
     proxied: MastraClient, proxy: FaultProxy, key: str, call: str, name: str
