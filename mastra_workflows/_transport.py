@@ -158,7 +158,7 @@ class Transport(OfOneProcess):
             case Send(request, within):
                 return self._send(request, within)
             case Sleep(seconds):
-                time.sleep(seconds)
+                time.sleep(min(seconds, LONGEST_PATIENCE))
                 return None
             case Listen():
                 return self._listen(effect)

@@ -53,10 +53,14 @@ class wait_jittered(wait_base):  # noqa: N801 - tenacity's own spelling of its s
         return max(0.0, min(wait, left))
 
 
+MAX_RETRY_AFTER = 60.0
+"""How many seconds of a server's ``Retry-After`` are waited at most: it may be back long before."""
+
+
 class wait_as_told(wait_base):  # noqa: N801
     """As long as the server's ``Retry-After`` says, otherwise as another strategy says.
 
-    Never past the end of the allowed time, whatever the server says.
+    At most `MAX_RETRY_AFTER`, and never past the end of the allowed time.
     """
 
     def __init__(self, otherwise: wait_base, within: float) -> None:
@@ -69,7 +73,7 @@ class wait_as_told(wait_base):  # noqa: N801
         error = outcome.exception() if outcome is not None else None
         told = error.retry_after if isinstance(error, ApiError) else None
         left = self._within - (retry_state.seconds_since_start or 0.0)
-        return max(min(told or 0.0, left), self._otherwise(retry_state))
+        return max(min(told or 0.0, MAX_RETRY_AFTER, left), self._otherwise(retry_state))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -108,6 +112,8 @@ def is_lost(error: ConnectionFailedError | UnavailableError) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How transient failures are retried on calls that are safe to repeat.
+
+    Where the server says how long to wait (``Retry-After``), that is done, for at most 60 seconds.
 
     Attributes:
         seconds: how long to go on trying, from the first failure; 0 for not at all.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import RetryCallState, Retrying
 
+from mastra_workflows import MastraClient
 from mastra_workflows.errors import (
     AuthenticationError,
     BodyTooLargeError,
@@ -26,6 +29,7 @@ from mastra_workflows.policy import (
     wait_as_told,
     wait_jittered,
 )
+from mastra_workflows.procedures._effects import sleep
 
 SECONDS = st.floats(0.01, 1000)
 
@@ -81,6 +85,24 @@ def test_the_server_says_how_long(told: float | None, expected: float) -> None:
     retrying = RetryPolicy(first_wait=1.0, longest_wait=1.0, seconds=60)
     wait = retrying.retrying().wait(after(1, 0, unavailable(told)))
     assert expected * (1 - JITTER) <= wait <= expected
+
+
+@pytest.mark.parametrize("told", [61.0, 86_400.0, 1e15])
+@pytest.mark.parametrize("seconds", [300.0, 1e300, math.inf])
+def test_a_server_is_asked_again_after_a_minute_at_most(told: float, seconds: float) -> None:
+    retrying = RetryPolicy(seconds=seconds).retrying()
+    assert retrying.wait(after(1, 0.0, unavailable(told))) == 60.0
+
+
+@pytest.mark.parametrize("seconds", [1e300, math.inf])
+def test_a_wait_of_any_length_is_one_that_the_system_can_sleep(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with MastraClient("http://127.0.0.1:1") as client:
+        client._transport.run(sleep(seconds))
+    assert 86_400 < slept[0] < threading.TIMEOUT_MAX
 
 
 @pytest.mark.parametrize("told", [3600.0, 1e12])
