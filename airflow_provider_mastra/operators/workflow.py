@@ -12,14 +12,16 @@ from airflow.providers.common.compat.sdk import Context
 from airflow_provider_mastra.asking_task import MastraAskingTask
 from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.identity import Identity, adopt, identify, note_attached
+from airflow_provider_mastra.resume_memory import ResumeMemory
 from airflow_provider_mastra.run_task import MastraRunTask
 from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
-from mastra_workflows.models import JSON
+from mastra_workflows.models import JSON, to_iso
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures import OnFailedRun
 from mastra_workflows.procedures.attaching import ids_in_line
 from mastra_workflows.procedures.comparing import OnOtherInput
+from mastra_workflows.procedures.resuming import Answer
 
 OnClear = Literal["new_run", "reuse_run"]
 """What the first try after a clear does about the run from before."""
@@ -242,7 +244,9 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
     """Resumes a suspended step of a run, waits for the run again, and returns its result.
 
     A retry, or another task, that has the same answer for the same step resumes nothing a second
-    time; it waits for the run.
+    time; it waits for the run. On Airflow 3.3 and later a retry knows for certain what an earlier
+    try has resumed. Before 3.3 it can only look at the run's record, which does not tell the rounds
+    of a loop apart: give ``suspended_at`` there.
 
     Args:
         workflow_id: the workflow's registry key. (templated)
@@ -289,15 +293,31 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
 
     def set_going(self, run: Run, context: Context) -> Run:
         """Resume the step, unless an earlier try has done so."""
+        assert self.identity is not None
+        memory = ResumeMemory(context, self.identity)
+        if memory.is_resumed:
+            self.log.info("An earlier try resumed the step; it is not resumed again.")
+            return run
+        suspended_at = memory.suspended_at or self.suspended_at
+        if memory.is_kept:
+            suspended_at = suspended_at or self._asked_at(run)
+            memory.note(suspended_at, is_resumed=False)
         record = run.attach_or_resume(
-            is_retry=self.identity is not None and self.identity.kind == "retry",
+            is_retry=self.identity.kind == "retry",
             step=self.step,
             resume_data=self.resume_data,
             for_each_index=as_index(self.for_each_index),
-            suspended_at=self.suspended_at,
+            suspended_at=suspended_at,
         )
+        memory.note(suspended_at, is_resumed=True)
         self.log.info("The step was resumed. %s", record)
         return run
+
+    def _asked_at(self, run: Run) -> str | None:
+        """Since when the one suspension waits that is meant; None if there is none, or several."""
+        answer = Answer(step=self.step, for_each_index=as_index(self.for_each_index))
+        fitting = [item for item in run.read().suspensions if answer.fits(item)]
+        return to_iso(fitting[0].suspended_at) if len(fitting) == 1 else None
 
 
 class MastraCancelWorkflowRunOperator(MastraRunTask):

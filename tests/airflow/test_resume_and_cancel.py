@@ -13,9 +13,10 @@ from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
 )
+from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient, RunStatus
 from scripts.sample_server import SampleServer
-from tests.airflow.harness import STUDIO, RunDag, StartRun
+from tests.airflow.harness import STUDIO, RunDag, StartRun, try_again
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
@@ -127,6 +128,47 @@ def test_a_bad_answer_is_refused_without_retries(
     assert (result.task_state("resume"), result.tries("resume")) == ("failed", 1)
     assert message in result.log
     assert run.read().is_suspended
+
+
+@pytest.mark.skipif(not CAN_PARK, reason="Airflow before 3.3 keeps nothing of a task over tries")
+def test_a_retry_does_not_answer_the_next_round_of_a_loop(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    """A record shows the latest answer alone; that of 0.x none while the step waits again."""
+    run = client.get_workflow("reviseLoop").run(start_run("reviseLoop", topic="cats"))
+    run.wait(timeout=120)
+    with DAG("next_round", schedule=None) as dag:
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="reviseLoop",
+            run_id=run.run_id,
+            resume_data={"verdict": "revise", "remarks": "By code."},
+            on_suspend="return",
+        )
+
+    def waits_in_round() -> object:
+        [suspension] = run.wait(timeout=120).suspensions
+        assert isinstance(suspension.payload, dict)
+        return suspension.payload["round"]
+
+    result = run_dag(dag)
+    assert waits_in_round() == 2
+    try_again(dag, result.task("resume"))
+    assert waits_in_round() == 2
+
+    run.resume(resume_data={"verdict": "revise", "remarks": "By a person."})
+    assert waits_in_round() == 3
+    try_again(dag, result.task("resume"))
+    assert waits_in_round() == 3
+
+    try_again(dag, result.task("resume"), clear=True)
+    assert waits_in_round() == 4
+
+    run.resume(resume_data={"verdict": "approve"})
+    run.wait(timeout=120)
+    try_again(dag, result.task("resume"))
+    assert result.xcom("resume")["status"] == "success"
+    assert result.xcom("resume")["result"]["round"] == 4
 
 
 def test_resuming_without_waiting(
