@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 # More arguments for pytest (make test-core ARGS="-k suspend") or for `make lock`.
 ARGS ?=
 # How many processes of pytest share a suite: most tests wait for a server, so more than processors.
-WORKERS ?= 4
+WORKERS ?= 3
 PARALLEL = --numprocesses $(WORKERS) --dist worksteal
 
 # What happens here stays here: no other environment's packages, no file in a home folder, and no
@@ -36,6 +36,7 @@ AIRFLOW := .build/airflow/$(READY)
 PREFECT := .build/prefect/$(READY)
 BROWSER := .build/browser/$(READY)
 BENCH := .build/bench/$(READY)
+DOCS := .build/docs/$(READY)
 AIRFLOW_OLDEST := .build/airflow-oldest/$(READY)
 PREFECT_OLDEST := .build/prefect-oldest/$(READY)
 PREFECT_RUNNERS := .build/prefect-runners/$(READY)
@@ -54,7 +55,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	test-prefect test-faults test-system test-system-airflow test-system-prefect test-compat \
 	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
-	bench-import lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
+	bench-import docs lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
 help: ## List these targets
@@ -253,6 +254,11 @@ format: $(TOOLS) ## Format, and mend what ruff can mend
 	@.build/tools/bin/ruff check --fix .
 	@.build/tools/bin/ruff format .
 
+docs: $(DOCS) ## The documentation site, into .build/site; warnings are errors
+	@echo "==> Documentation"
+	@.build/docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .build/site
+	@echo "    .build/site/index.html"
+
 build: $(TOOLS) ## Wheel and sdist into dist/, tried in empty environments
 	@.build/tools/bin/python -m scripts.distribution
 
@@ -264,6 +270,7 @@ lock: $(TOOLS) ## Write the lock files anew
 	@$(compile) requirements/tools.in -o requirements/tools.txt
 	@$(compile) pyproject.toml requirements/core.in -o requirements/core.txt
 	@$(compile) pyproject.toml requirements/bench.in -o requirements/bench.txt
+	@$(compile) pyproject.toml requirements/docs.in -o requirements/docs.txt
 	@$(compile) pyproject.toml requirements/browser.in -o requirements/browser.txt
 	@$(compile) pyproject.toml --extra airflow requirements/airflow.in -o requirements/airflow.txt
 	@$(compile) pyproject.toml --extra prefect requirements/prefect.in -o requirements/prefect.txt

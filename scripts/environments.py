@@ -20,6 +20,7 @@ TOOLS = Path(".build/tools")
 TITLES = {
     "core": "Core",
     "bench": "Benchmark",
+    "docs": "Documentation",
     "airflow": "Airflow",
     "airflow-oldest": "Oldest Airflow",
     "airflow-benchmark": "Benchmark of Airflow",
