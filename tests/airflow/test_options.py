@@ -42,7 +42,7 @@ def make(operator: tuple[Any, dict[str, Any]], **options: Any) -> Any:
     return cls(task_id="task", workflow_id="orderReport", **needed, **options)
 
 
-@pytest.mark.parametrize("value", ["False", "", 0, 1, None, math.nan, object()], ids=repr)
+@pytest.mark.parametrize("value", ["False", "", 0, 1, None, math.nan, [True]], ids=repr)
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_flag(name: str, value: object) -> None:
     for operator in FLAGS[name]:
