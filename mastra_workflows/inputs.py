@@ -7,9 +7,10 @@ what no built-in of Zod explains counts as a difference here.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mastra_workflows.models import JSON
@@ -56,7 +57,7 @@ def differences(given: JSON, stored: JSON, schema: Schema) -> list[str]:
                 (f"{place}[{index}]", now[index], before[index], _inside(rule, "items"))
                 for index in reversed(range(len(now)))
             )
-        elif not _may_be_same(now, before, may_be_coerced=rule is not None):
+        elif not _may_be_same(now, before, rule):
             found.append(place)
     return found[:MAX_DIFFERENCES]
 
@@ -87,32 +88,46 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _may_be_same(now: JSON, before: JSON, *, may_be_coerced: bool) -> bool:
+def _may_be_same(now: JSON, before: JSON, rule: Schema) -> bool:
     if isinstance(now, bool) or isinstance(before, bool) or now is None or before is None:
-        return now is before or (may_be_coerced and type(now) is not type(before))
+        return now is before or (rule is not None and type(now) is not type(before))
     numbers = (_number(now), _number(before))
     if type(now) is type(before) or None not in numbers:
-        return _is_same_scalar(now, before, numbers, may_be_coerced=may_be_coerced)
-    return may_be_coerced
+        return _is_same_scalar(now, before, numbers, rule)
+    return rule is not None
 
 
 def _is_same_scalar(
-    now: JSON,
-    before: JSON,
-    numbers: tuple[float | None, float | None],
-    *,
-    may_be_coerced: bool,
+    now: JSON, before: JSON, numbers: tuple[float | None, float | None], rule: Schema
 ) -> bool:
+    if isinstance(now, str) and isinstance(before, str):
+        return now == before or (rule is not None and _is_same_text(now, before, rule))
     if not (isinstance(now, str) or isinstance(before, str)):
         return numbers[0] == numbers[1]  # JavaScript has floats only
-    if not may_be_coerced or now == before:
-        return bool(now == before)
-    if type(now) is not type(before):
-        return numbers[0] == numbers[1]
+    return rule is not None and numbers[0] == numbers[1]
+
+
+def _is_same_text(now: str, before: str, rule: Mapping[str, Any]) -> bool:
     if _plain(now) == _plain(before):
         return True
-    moments = (_moment(now), _moment(before))
-    return moments[0] is not None and moments[0] == moments[1]
+    if _STORED_INTEGER.fullmatch(before) and rule.get("type") != "string":
+        return _integer(now) == int(before)  # `z.coerce.bigint`, which has an empty schema
+    given, stored = _moment(now), _moment(before)
+    if given is not None and stored is not None:
+        # A time without an offset is one of the server's zone, which nobody knows here.
+        leeway = timedelta(0) if given.tzinfo is not None or len(now) <= DATE_LENGTH else ZONES
+        return abs(_aware(given) - _aware(stored)) <= leeway
+    # JavaScript reads many more texts as dates; no difference is proved.
+    return given is None and _is_date(rule) and _STORED_DATE.fullmatch(before) is not None
+
+
+_STORED_INTEGER = re.compile(r"-?[0-9]{1,1000}")
+_STORED_DATE = re.compile(r"([+-][0-9]{2})?[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z")
+"""How JavaScript writes a date as JSON."""
+
+DATE_LENGTH = len("2026-11-29")
+ZONES = timedelta(hours=14)
+"""The largest offset of a time zone."""
 
 
 def _number(value: JSON) -> float | None:
@@ -122,14 +137,38 @@ def _number(value: JSON) -> float | None:
         return None
 
 
+def _integer(text: str) -> int | None:
+    """What JavaScript's ``BigInt`` makes of a text; None where that is no integer."""
+    text = text.replace("\ufeff", " ").strip()
+    try:
+        return int(text or "0", 0 if text[:2].lower() in ("0x", "0o", "0b") else 10)
+    except ValueError:
+        return None
+
+
 def _plain(text: str) -> str:
     """A text without what ``trim``, ``toLowerCase``, ``toUpperCase`` and ``normalize`` change."""
-    return unicodedata.normalize("NFKC", text).strip().casefold()
+    trimmed = text.replace("\ufeff", " ")  # JavaScript trims the byte order mark as well
+    return unicodedata.normalize("NFKC", trimmed).strip().casefold()
 
 
 def _moment(text: str) -> datetime | None:
+    """An ISO 8601 time in milliseconds, since JavaScript's dates leave out what is less."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _is_date(rule: Mapping[str, Any]) -> bool:
+    """Whether a schema is that of a date, or of a choice with one."""
+    choices = [rule]
+    for word in ("anyOf", "oneOf"):
+        more = rule.get(word)
+        choices += [_mapping(choice) for choice in more] if isinstance(more, list) else []
+    return any(choice.get("format") == "date-time" for choice in choices)

@@ -13,6 +13,7 @@ from mastra_workflows import MastraClient
 from mastra_workflows.errors import (
     InvalidInputError,
     InvalidResumeDataError,
+    RunMismatchError,
     RunNotStartedError,
 )
 from mastra_workflows.schemas import check, problems
@@ -127,3 +128,31 @@ def test_what_no_conversion_can_help(schema: Any, data: Any, is_certain: bool) -
     found = check(schema, data)
     assert bool(found.refused) is is_certain
     assert bool(found.doubtful) is not is_certain
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2026-11-29T11:00:00.123456+00:00",
+        "2026",
+        "2026-06",
+        "2026-1-2",
+        "Jan 1 2026",
+        "01/02/2026",
+        "Thu, 01 Jan 2026 00:00:00 GMT",
+        "2026-01-01T24:00:00Z",
+        "+002026-01-01T00:00:00Z",
+        "2026-01-01T10:00:00.123456",
+        " 2026-01-01",
+        "0",
+    ],
+)
+def test_a_date_in_another_form_is_the_same_input(
+    coercing: MastraClient, key: str, day: str
+) -> None:
+    workflow = coercing.get_workflow("coercedInput")
+    given = {**GIVEN, "day": day}
+    workflow.attach_or_start(key, input_data=given)
+    assert workflow.attach_or_start(key, input_data=given).found is not None
+    with pytest.raises(RunMismatchError, match=r"\$\.day"):
+        workflow.attach_or_start(key, input_data={**given, "day": "1999-09-09"})

@@ -17,6 +17,9 @@ SCHEMA = {
         "city": {"type": "string"},
         "note": {"type": "string"},
         "limit": {"type": "number", "default": 10},
+        "day": {"type": "string", "format": "date-time", "x-date": False},
+        "some_day": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+        "big": {},
         "days": {"type": "array", "items": {"type": "object", "properties": {"n": {}}}},
     },
 }
@@ -36,6 +39,16 @@ SCHEMA = {
         ({"limit": 9007199254740993}, {"limit": 9007199254740992}),
         ({"limit": "yes"}, {"limit": True}),  # z.coerce.boolean
         ({"city": "2026-01-31"}, {"city": "2026-01-31T00:00:00.000Z"}),  # z.coerce.date
+        ({"day": "2026-01-31T10:00:00.123456+01:00"}, {"day": "2026-01-31T09:00:00.123Z"}),
+        ({"day": "2026-01-31T10:00:00"}, {"day": "2026-01-31T15:00:00.000Z"}),  # the server's zone
+        ({"day": "2026"}, {"day": "2026-01-01T00:00:00.000Z"}),
+        ({"day": "2026-1-2"}, {"day": "2026-01-02T00:00:00.000Z"}),
+        ({"day": "Sat, 31 Jan 2026 00:00:00 GMT"}, {"day": "2026-01-31T00:00:00.000Z"}),
+        ({"day": "+012026-01-01T00:00:00Z"}, {"day": "+012026-01-01T00:00:00.000Z"}),
+        ({"some_day": "Jan 1 2026"}, {"some_day": "2026-01-01T00:00:00.000Z"}),
+        ({"big": ""}, {"big": "0"}),  # z.coerce.bigint
+        ({"big": "0x1F"}, {"big": "31"}),
+        ({"city": "\ufeffOslo \ufeff"}, {"city": "Oslo"}),  # trim
         ({"city": "[1]"}, {"city": [1]}),  # z.preprocess(JSON.parse)
         ({"city": "Oslo"}, None),  # the server does not tell
     ],
@@ -54,6 +67,13 @@ def test_what_a_schema_explains_is_no_difference(given: Any, stored: Any) -> Non
         ({"limit": 13}, {"limit": 12}, ["$.limit"]),
         ({"limit": True}, {"limit": False}, ["$.limit"]),
         ({"city": "2026-01-31"}, {"city": "2026-02-01"}, ["$.city"]),
+        ({"day": "2026-01-31"}, {"day": "2026-02-01T00:00:00.000Z"}, ["$.day"]),
+        ({"day": "2026-01-31T10:00:00"}, {"day": "2026-02-01T00:30:00.000Z"}, ["$.day"]),
+        ({"day": "2026-01-31T10:00:00.124Z"}, {"day": "2026-01-31T10:00:00.123Z"}, ["$.day"]),
+        ({"day": "2026"}, {"day": "soon"}, ["$.day"]),
+        ({"city": "soon"}, {"city": "2026-01-31T00:00:00.000Z"}, ["$.city"]),
+        ({"city": "0x1F"}, {"city": "31"}, ["$.city"]),
+        ({"big": "0x1F"}, {"big": "32"}, ["$.big"]),
         ({"days": [{"n": 1}, {"n": 2}]}, {"days": [{"n": 1}, {"n": 3}]}, ["$.days[1].n"]),
         ({"days": []}, {"days": [{}]}, ["$.days"]),
     ],
