@@ -261,6 +261,9 @@ class WorkflowRun:
         suspensions: the steps that wait for an answer; empty unless the run is suspended.
         resource_id: whom the run belongs to.
         created_at, updated_at: aware datetimes, where the server gives them.
+        unmoved: the steps that the record of an active run still shows as suspended: one that is
+            being resumed right now (1.71 shows the resume only when the run rests again), or one
+            beside a branch at work. Not part of `to_dict`.
     """
 
     workflow_id: str
@@ -274,6 +277,7 @@ class WorkflowRun:
     resource_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    unmoved: tuple[Suspension, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def is_finished(self) -> bool:

@@ -119,6 +119,8 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     if status == RunStatus.SUCCESS and _is_cancellation(state.get("result"), records):
         status, state = RunStatus.CANCELED.value, {**state, "result": None}
     paths = names.paths(records)
+    suspensions = () if status in FINISHED else tuple(_suspensions(records, paths, names))
+    is_suspended = status == RunStatus.SUSPENDED
     return WorkflowRun(
         workflow_id=workflow_id,
         run_id=run_id,
@@ -127,7 +129,8 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
         error=_failure(state.get("error")),
         payload=payload,
         steps=_in_order(_step(path, records[name]) for name, path in paths.items()),
-        suspensions=tuple(_suspensions(records, paths, names)) if status == "suspended" else (),
+        suspensions=suspensions if is_suspended else (),
+        unmoved=() if is_suspended else suspensions,
         resource_id=text_or(row.get("resourceId"), None),
         created_at=from_millis(row.get("createdAt")),
         updated_at=from_millis(row.get("updatedAt")),

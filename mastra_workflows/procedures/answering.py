@@ -78,7 +78,12 @@ def answer(
             try:
                 return (
                     yield from attach_or_resume(
-                        server, question.workflow_id, question.run_id, meant, is_retry=is_retry
+                        server,
+                        question.workflow_id,
+                        question.run_id,
+                        meant,
+                        is_retry=is_retry,
+                        waiting=until_it_rests,
                     )
                 )
             except NotSuspendedError as error:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mastra_workflows import api
 from mastra_workflows.api import Generation, StartOptions
@@ -22,7 +22,15 @@ from mastra_workflows.errors import (
     RunNotStartedError,
     UnknownRunError,
 )
-from mastra_workflows.models import RunStatus, Step, WorkflowRun
+from mastra_workflows.models import (
+    JSON,
+    RunStatus,
+    Step,
+    StepPath,
+    Suspension,
+    WorkflowDetails,
+    WorkflowRun,
+)
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures._effects import Procedure, Server, send
 from mastra_workflows.procedures.acting import Cancellation, cancel, reserved_id
@@ -32,11 +40,14 @@ from mastra_workflows.procedures.comparing import (
     check_choices,
     check_input_matches,
     check_started_after,
+    different_places,
 )
 from mastra_workflows.procedures.reading import find_run, generation, read_run
-from mastra_workflows.procedures.resuming import Answer, resume
+from mastra_workflows.procedures.resuming import Answer, confirm, resume
+from mastra_workflows.procedures.resumptions import Resumption, find_resumption, shown_at_once
 from mastra_workflows.procedures.starting import ensure_started
 from mastra_workflows.procedures.travelling import send_back
+from mastra_workflows.procedures.waiting import WaitOptions, wait
 
 log = logging.getLogger(__name__)
 
@@ -192,13 +203,20 @@ def cancel_work(
 
 
 def attach_or_resume(
-    server: Server, workflow_id: str, run_id: str, answer: Answer, *, is_retry: bool
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    answer: Answer,
+    *,
+    is_retry: bool,
+    waiting: WaitOptions | None = None,
 ) -> Procedure[WorkflowRun]:
     """Resume a step, unless an earlier try or somebody else has given it the same answer.
 
     Args:
         is_retry: whether an earlier try may have resumed the step. Only then is a step that waits
             again, after this very answer, left alone: it asks something new.
+        waiting: how to wait where only the end of what executes shows whether the step was resumed.
 
     Returns:
         The record, as `resume` gives it.
@@ -206,35 +224,117 @@ def attach_or_resume(
     Raises:
         NotSuspendedError: the step does not wait, and was not given this answer either.
     """
+    waiting = waiting or WaitOptions(on_suspend="return", is_known=True)
     run = yield from read_run(server, workflow_id, run_id)
-    if _is_answered(run, answer, is_retry):
-        return run
+    attached = yield from _attached(server, run, answer, is_retry, waiting)
+    if attached is not None:
+        return attached
     try:
         return (yield from resume(server, workflow_id, run_id, answer))
     except NotSuspendedError as error:  # perhaps by another try of the same work, just now
-        if _is_answered(error.run, answer, is_retry):
-            return error.run
-        raise
+        attached = yield from _attached(server, error.run, answer, is_retry, waiting)
+        if attached is None:
+            raise
+        return attached
 
 
-def _is_answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> bool:
-    if (step := _answered(run, answer, is_retry)) is None:
-        return False
-    log.info("Step %r was given this answer before; it is not resumed again. %s.", step, run)
-    return True
+def _attached(
+    server: Server, run: WorkflowRun, answer: Answer, is_retry: bool, waiting: WaitOptions
+) -> Procedure[WorkflowRun | None]:
+    """The run, if a step was given this answer before or is being given it; None if not."""
+    if (name := (yield from _answered(server, run, answer, is_retry))) is not None:
+        log.info("Step %r was given this answer before; it is not resumed again. %s.", name, run)
+        return run
+    any_item = replace(answer, for_each_index=None)
+    meant = [item for item in run.suspensions or run.unmoved if any_item.fits(item)]
+    if not meant or (run.is_suspended and (yield from shown_at_once(server))):
+        return None
+    is_one = len(meant) == 1
+    found = None
+    if is_one:
+        found = yield from find_resumption(
+            server, run.workflow_id, run.run_id, meant[0], must_live=run.is_suspended
+        )
+    if found is not None:
+        if not (yield from _is_ours(server, run, found, answer, is_retry)):
+            return None
+        log.info("Step %r executes with this answer; attaching. %s.", meant[0].name, run)
+        if run.is_active:
+            return run
+        return (yield from confirm(server, run.workflow_id, run.run_id, meant[0]))
+    if run.is_suspended or not is_retry:
+        return None
+    if is_one and len(run.unmoved) == 1 and not _works_elsewhere(run, meant[0]):
+        log.warning(
+            "Step %r is being resumed, and the server does not show with which answer; attaching. "
+            "%s.",
+            meant[0].name,
+            run,
+        )
+        return run
+    log.info("%s; waiting until it rests, which shows whether the step was resumed.", run)
+    run = yield from wait(server, run.workflow_id, run.run_id, waiting)
+    return (yield from _attached(server, run, answer, is_retry, waiting))
 
 
-def _answered(run: WorkflowRun, answer: Answer, is_retry: bool) -> str | None:
+def _works_elsewhere(run: WorkflowRun, meant: Suspension) -> bool:
+    """Whether a record shows a step at work that does not hold the suspended one."""
+    return any(
+        step.status in ("running", "waiting") and step.path != meant.step[: len(step.path)]
+        for step in run.steps
+    )
+
+
+def _is_ours(
+    server: Server, run: WorkflowRun, found: Resumption, answer: Answer, is_retry: bool
+) -> Procedure[bool]:
+    """Whether a step that is being resumed is so with this answer, as far as is known."""
+    if found.payload is None:
+        return is_retry
+    path = found.suspension.step
+    return (yield from _is_same(server, run, path, found.payload, answer))
+
+
+def _answered(
+    server: Server, run: WorkflowRun, answer: Answer, is_retry: bool
+) -> Procedure[str | None]:
     """The step that the answer was given to before; None if there is none."""
-    waits = any(answer.fits(item) for item in run.suspensions)
+    waits = [item for item in run.suspensions if answer.fits(item)]
     if waits and (answer.asked_at is not None or not is_retry):
         return None
-    data = answer.resume_data
-    given = None if data is None else as_stored(data)
     for step in run.steps:
-        if answer.names(step.path) and step.resumed_at is not None and step.resume_payload == given:
+        if (
+            answer.names(step.path)
+            and step.resumed_at is not None
+            and not _waits_since_before(step.resumed_at, waits, answer)
+            and (yield from _is_same(server, run, step.path, step.resume_payload, answer))
+        ):
             return step.name
     return None
+
+
+def _waits_since_before(resumed_at: datetime, waits: Sequence[Suspension], answer: Answer) -> bool:
+    """Whether the item that is meant waits since before the step was resumed: for another item."""
+    return answer.for_each_index is not None and any(
+        item.suspended_at is not None and item.suspended_at < resumed_at for item in waits
+    )
+
+
+def _is_same(
+    server: Server, run: WorkflowRun, path: StepPath, payload: JSON, answer: Answer
+) -> Procedure[bool]:
+    """Whether a step was resumed with an answer, or with what its resume schema made of it."""
+    if answer.resume_data is None or payload is None:
+        return answer.resume_data is payload
+
+    def schema_of(known: WorkflowDetails) -> Mapping[str, Any] | None:
+        step = known.steps.get(path)
+        return {} if step is None else step.resume_schema
+
+    places = yield from different_places(
+        server, run.workflow_id, as_stored(answer.resume_data), payload, schema_of
+    )
+    return not places
 
 
 def _where_it_broke(run: WorkflowRun) -> Step | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mastra_workflows.api import StartOptions, encode_json
 from mastra_workflows.errors import ApiError, ConfigurationError, RunMismatchError
 from mastra_workflows.inputs import differences
-from mastra_workflows.models import JSON, WorkflowRun
+from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.reading import DETAILS_AGE, details
@@ -46,14 +47,9 @@ def check_input_matches(
         InvalidDataError: the input of this call is not JSON.
     """
     given = as_stored(options.input_data)
-    if given == found.payload:
-        return
-    try:
-        known = yield from details(server, found.workflow_id, max_age=DETAILS_AGE)
-    except ApiError:  # nobody knows what the server made of the input
-        places = differences(given, found.payload, {})
-    else:
-        places = differences(given, found.payload, known.input_schema)
+    places = yield from different_places(
+        server, found.workflow_id, given, found.payload, lambda known: known.input_schema
+    )
     if not places:
         return
     text = f"{found}, and was started with other input. The inputs differ at {named(places)}."
@@ -64,6 +60,32 @@ def check_input_matches(
             found,
         )
     log.warning("%s The run keeps the input that it has.", text)
+
+
+def different_places(
+    server: Server,
+    workflow_id: str,
+    given: JSON,
+    stored: JSON,
+    schema_of: Callable[[WorkflowDetails], Mapping[str, Any] | None],
+) -> Procedure[list[str]]:
+    """Where data differ from what a record shows, as far as the workflow's schema proves it.
+
+    Args:
+        given: the data of this call, `as_stored`.
+        stored: the data in the record.
+        schema_of: the schema of the data, in the workflow's definition.
+
+    Returns:
+        As `differences`.
+    """
+    if given == stored:
+        return []
+    try:
+        known = yield from details(server, workflow_id, max_age=DETAILS_AGE)
+    except ApiError:  # nobody knows what the server made of the data
+        return differences(given, stored, {})
+    return differences(given, stored, schema_of(known))
 
 
 def as_stored(data: JSON) -> JSON:

@@ -31,17 +31,19 @@ from mastra_workflows.errors import (
 from mastra_workflows.inputs import differences
 from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, named
 from mastra_workflows.policy import is_lost
-from mastra_workflows.procedures import comparing
+from mastra_workflows.procedures import comparing, resumptions
 from mastra_workflows.procedures._effects import (
     Heard,
     Procedure,
     Send,
     Server,
+    Sleep,
     send,
     through_outage,
 )
 from mastra_workflows.procedures.features import supports
 from mastra_workflows.procedures.reading import details, read_run, until
+from mastra_workflows.procedures.resumptions import executing
 from mastra_workflows.procedures.starting import SILENT_SECONDS, error_text, hear_execution, reasons
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.schemas import check
@@ -147,6 +149,8 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
             run = yield from read_run(server, workflow_id, run_id)
             if not waits_at(run, meant):
                 return run
+            if (yield from executing(server, workflow_id, run_id, meant)) is not None:
+                return (yield from confirm(server, workflow_id, run_id, meant))
         first = False
         try:
             if by_item:
@@ -165,11 +169,11 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
                 raise
             if by_item and _is_too_late(error.server_message):
                 return (
-                    yield from _confirm(server, workflow_id, run_id, meant, error.server_message)
+                    yield from confirm(server, workflow_id, run_id, meant, error.server_message)
                 )
             return error  # Mastra's own refusal: not repeated, whatever the record says then
         was_sent = True
-        run = yield from _confirm(server, workflow_id, run_id, meant, error_text(heard.last))
+        run = yield from confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         _warn_of_other_data(run, meant, options.resume_data)
         if run.is_active:
             server.known.note_under_way(workflow_id, run_id, server.clock())
@@ -221,7 +225,7 @@ def resume_async(
     except ApiError as error:
         run = yield from read_run(server, workflow_id, run_id)
         raise _refusal(run, meant, error.server_message) from error
-    yield from _confirm(server, workflow_id, run_id, meant, "")
+    yield from confirm(server, workflow_id, run_id, meant)
     return (yield from wait(server, workflow_id, run_id, WaitOptions(on_suspend="return")))
 
 
@@ -248,6 +252,13 @@ def _prepare(
     meant = pick(run, answer, chooses_items=chooses)
     if server.check_data:
         yield from _check_data(server, run, meant, answer.resume_data)
+    if (yield from executing(server, run.workflow_id, run.run_id, meant)) is not None:
+        raise NotSuspendedError(
+            f"Step {meant.name!r} of run {run.run_id!r} of workflow {run.workflow_id!r} is being "
+            "resumed right now by somebody else, which its record does not show yet. Nothing was "
+            "sent.",
+            run,
+        )
     return meant, ResumeOptions(
         step=meant.step,
         resume_data=answer.resume_data,
@@ -342,10 +353,20 @@ def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON)
         )
 
 
-def _confirm(
-    server: Server, workflow_id: str, run_id: str, meant: Suspension, said: str
+def confirm(
+    server: Server, workflow_id: str, run_id: str, meant: Suspension, said: str = ""
 ) -> Procedure[WorkflowRun]:
-    """See in the record that the suspension is gone."""
+    """See in the record that the suspension is gone.
+
+    Some versions show that only when the resumed part has ended: this waits for as long as their
+    event stream shows that it executes.
+
+    Args:
+        said: what the server said went wrong.
+
+    Raises:
+        ResumeRefusedError: the run still waits there.
+    """
 
     _, known = server.known.details.get(workflow_id, (0.0, None))
     is_step_gone = known is not None and bool(known.steps) and meant.step not in known.steps
@@ -357,6 +378,14 @@ def _confirm(
         return is_step_gone and len(run.suspensions) > 1 and not run.is_active
 
     run = yield from until(server, workflow_id, run_id, settled)
+    while run is not None and not settled(run):
+        if (yield from executing(server, workflow_id, run_id, meant)) is None:
+            # Perhaps it has ended just now.
+            run = yield from read_run(server.lasting(), workflow_id, run_id)
+            break
+        log.info("Step %r of run %r executes, which its record does not show.", meant.name, run_id)
+        yield Sleep(resumptions.FOLLOW_SECONDS)
+        run = yield from read_run(server.lasting(), workflow_id, run_id)
     if run is None:
         run = yield from read_run(server, workflow_id, run_id)  # says which run is unknown
     if waits_at(run, meant) and is_step_gone and not said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,9 +19,10 @@ from mastra_workflows.errors import (
     ResumeRefusedError,
     UnsupportedError,
 )
-from mastra_workflows.models import WorkflowRun
-from mastra_workflows.procedures import resume, resume_async
+from mastra_workflows.models import Event, Suspension, WorkflowRun, from_millis
+from mastra_workflows.procedures import attach_or_resume, resume, resume_async
 from mastra_workflows.procedures.resuming import Answer, pick
+from mastra_workflows.procedures.resumptions import is_resumption
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
 
@@ -47,7 +49,7 @@ def test_a_step_is_resumed_by_a_stream(world: World) -> None:
     world.on_run("suspended", "resumed")
     world.on("POST", "/resume-stream$", "resume-stream")
     assert resumed(world).is_success
-    [sent] = world.sent("POST")
+    [sent] = world.sent("POST", "/resume")
     assert sent.body == {"step": "approve", "resumeData": {"approved": True}}
     assert sent.query == {"runId": "r"}
 
@@ -112,7 +114,7 @@ def test_a_run_that_waits_for_nothing(world: World, procedure: Any, verb: str, n
     world.on_run(name)
     with pytest.raises(NotSuspendedError, match=r"nothing to resume. Nothing was sent"):
         resumed(world, procedure)
-    assert world.sent("POST") == []
+    assert world.sent("POST", "/resume") == []
 
 
 @BOTH
@@ -122,7 +124,7 @@ def test_invalid_resume_data(world: World, procedure: Any, verb: str) -> None:
     with pytest.raises(InvalidResumeDataError, match=r"\$\.approved: required") as caught:
         resumed(world, procedure, answer)
     assert caught.value.problems == ("$.approved: required",)
-    assert world.sent("POST") == []
+    assert world.sent("POST", "/resume") == []
 
 
 @BOTH
@@ -156,7 +158,7 @@ def test_what_stops_a_task_goes_through(world: World, procedure: Any, verb: str)
     world.on("POST", f"/{verb}$", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         resumed(world, procedure)
-    assert len(world.sent("POST")) == 1
+    assert len(world.sent("POST", "/resume")) == 1
 
 
 def chosen(name: str, generation: recorded.Recorded = "v1", **answer: Any) -> str:
@@ -227,3 +229,74 @@ def test_a_paused_run_names_no_step() -> None:
     paused = dataclasses.replace(recorded.run("v1", "success"), status="paused")
     with pytest.raises(NotSuspendedError, match="none that can be named"):
         pick(paused, YES, chooses_items=True)
+
+
+def starts(suspended_at: int, **payload: Any) -> Response:
+    """A stream that shows that the step began to execute after it was suspended."""
+    payload = {"id": "approve", "status": "running", "resumedAt": suspended_at + 5, **payload}
+    event = {"type": "workflow-step-start", "runId": "r", "from": "WORKFLOW", "payload": payload}
+    return Response(200, {}, json.dumps(event).encode() + b"\x1e")
+
+
+def test_a_step_that_executes_unnoticed_by_the_record_is_not_resumed_again() -> None:
+    """On 1.57 the record shows nothing of a resume before the resumed part has ended."""
+    world = World("v1")
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    at = recorded.body("v1", "suspended")["steps"]["approve"]["suspendedAt"]
+    live = Silent(starts(at, resumePayload=YES.resume_data))
+    world.on("POST", "/observe$", live)
+    world.on_run(*["suspended"] * 100, "resumed")
+    with pytest.raises(NotSuspendedError, match="being resumed right now by somebody else"):
+        resumed(world)
+    other = Answer(resume_data={"approved": False})
+    with pytest.raises(NotSuspendedError):
+        world.run(attach_or_resume(world.server, "w", "r", other, is_retry=True))
+    assert world.run(attach_or_resume(world.server, "w", "r", YES, is_retry=False)).is_success
+    assert world.sent("POST", "/resume") == []
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_resumed_step_is_followed_for_as_long_as_it_executes(ended: bool) -> None:
+    world = World("v1", start_timeout=5)
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    at = recorded.body("v1", "suspended")["steps"]["approve"]["suspendedAt"]
+    stream = starts(at, resumePayload=YES.resume_data)
+    # A stored stream outlives the process that was executing the run.
+    world.on("POST", "/observe$", Response(404, {}, b""), stream if ended else Silent(stream))
+    world.on("POST", "/resume-stream$", Silent(stream))
+    world.on_run(*["suspended"] * 100, "resumed")
+    if ended:
+        with pytest.raises(ResumeRefusedError, match="can be resumed again"):
+            resumed(world)
+    else:
+        began = world.now
+        assert resumed(world).is_success
+        assert world.now - began > 60
+    assert len(world.sent("POST", "/resume-stream$")) == 1
+
+
+def test_a_lost_answer_to_a_resume_that_executes_unnoticed_by_the_record() -> None:
+    world = World("v1", start_timeout=5)
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    at = recorded.body("v1", "suspended")["steps"]["approve"]["suspendedAt"]
+    live = Silent(starts(at, resumePayload=YES.resume_data))
+    world.on("POST", "/observe$", Response(404, {}, b""), live)
+    world.on("POST", "/resume-stream$", LOST)
+    world.on_run(*["suspended"] * 20, "resumed")
+    assert resumed(world).is_success
+    assert len(world.sent("POST", "/resume-stream$")) == 1
+
+
+def test_the_first_start_of_a_step_is_no_resume() -> None:
+    at = from_millis(1000)
+    suspension = Suspension(("a", "b"), suspended_at=at)
+
+    def event(**payload: Any) -> Event:
+        return Event("workflow-step-start", "r", {}, {"id": "a.b", "status": "running", **payload})
+
+    assert not is_resumption(event(startedAt=1000), suspension)
+    assert is_resumption(event(startedAt=1001), suspension)  # the event-driven engine
+    assert is_resumption(event(startedAt=900, resumedAt=1000), suspension)
+    assert not is_resumption(event(startedAt=900, resumedAt=999), suspension)
+    assert not is_resumption(event(startedAt=1001), Suspension(("b",), suspended_at=at))
+    assert not is_resumption(event(startedAt=1001), Suspension(("a", "b")))

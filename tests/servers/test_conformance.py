@@ -11,7 +11,12 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.api import Generation
-from mastra_workflows.errors import ApiError, RunFailedError, UnsupportedError
+from mastra_workflows.errors import (
+    ApiError,
+    NotSuspendedError,
+    RunFailedError,
+    UnsupportedError,
+)
 from mastra_workflows.questions import Question, questions
 from tests.core.samples import REFUND, REPORT, charge, names, suspended_refund
 from tests.servers.conftest import unsupported
@@ -244,6 +249,20 @@ def test_attach_or_resume(client: MastraClient, key: str) -> None:
     for _ in range(3):
         run.attach_or_resume(step="approve", resume_data={"approved": True})
     assert run.wait(timeout=60).is_success
+
+
+@feature("attach_or_resume, while the resumed step works")
+def test_attach_or_resume_at_work(client: MastraClient, key: str) -> None:
+    run = client.get_workflow("slowReview").run(key)
+    run.start_async(input_data={"seconds": LONG})
+    for _ in range(3):
+        run.attach_or_resume(step="first", resume_data={"approved": True})
+    with pytest.raises(NotSuspendedError):
+        run.attach_or_resume(step="first", resume_data={"approved": False})
+    record = run.wait(timeout=60, on_suspend="return")
+    [first] = [step for step in record.steps if step.path == ("first",)]
+    assert first.output == {"approved": True}
+    run.cancel(look_for=1)
 
 
 @feature("answer, beside a branch at work")

@@ -1,0 +1,165 @@
+"""A resume that is tried again while what it began still executes, on real servers.
+
+Mastra 1.71 shows a resume in the run's record only when the resumed part is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient, Run
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.errors import NotSuspendedError
+from scripts.sample_server import Generation, SampleServer
+
+WORKFLOWS = Path(__file__).parents[1] / "support" / "slow_workflows.mjs"
+LONG = 3600
+YES: dict[str, Any] = {"ok": True}
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def slow_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    generation: Generation = request.param
+    with SampleServer(generation, workflows=WORKFLOWS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def slow(slow_server: SampleServer) -> Iterator[MastraClient]:
+    with MastraClient(slow_server.url) as client:
+        yield client
+
+
+@contextmanager
+def suspended(client: MastraClient, workflow: str, key: str, **data: Any) -> Iterator[Run]:
+    """A run that waits for an answer; cancelled at the end."""
+    run = client.get_workflow(workflow).run(key)
+    run.ensure_started(input_data={"key": key, "seconds": LONG, **data})
+    assert run.wait(on_suspend="return", timeout=60).is_suspended
+    yield run
+    run.cancel(look_for=0.1)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "step", "data"),
+    [
+        ("slowStep", "ask", {}),
+        ("slowNext", "ask", {}),
+        ("slowNested", ("inner", "ask"), {}),
+        ("slowBoth", "a", {}),
+        ("slowItems", "ask", {"count": 2}),
+    ],
+)
+def test_a_try_attaches_while_the_resumed_part_executes(
+    slow: MastraClient, slow_server: SampleServer, key: str, workflow: str, step: Any, data: Any
+) -> None:
+    with suspended(slow, workflow, key, **data) as run:
+        for is_retry in (False, True, False):
+            record = run.attach_or_resume(step=step, resume_data=YES, is_retry=is_retry)
+            assert record.is_active
+        with pytest.raises(NotSuspendedError):
+            run.attach_or_resume(step=step, resume_data={"ok": False})
+    assert slow_server.executions(key) == 1
+
+
+async def test_the_async_client_attaches(
+    slow: MastraClient, slow_server: SampleServer, key: str
+) -> None:
+    with suspended(slow, "slowStep", key):
+        async with AsyncMastraClient(slow_server.url) as client:
+            run = client.get_workflow("slowStep").run(key)
+            for _ in range(3):
+                assert (await run.attach_or_resume(step="ask", resume_data=YES)).is_active
+            with pytest.raises(NotSuspendedError):
+                await run.attach_or_resume(step="ask", resume_data={"ok": False})
+    assert slow_server.executions(key) == 1
+
+
+@pytest.mark.parametrize(
+    ("workflow", "step"), [("eventedSlowStep", "ask"), ("eventedSlowBoth", "a")]
+)
+def test_a_retry_attaches_on_the_event_driven_engine(
+    slow: MastraClient, slow_server: SampleServer, key: str, workflow: str, step: str
+) -> None:
+    """Neither record nor stream show the answer there; the stream shows that the step began."""
+    with suspended(slow, workflow, key) as run:
+        run.attach_or_resume(step=step, resume_data=YES)
+        assert run.attach_or_resume(step=step, resume_data=YES).is_active
+        with pytest.raises(NotSuspendedError):
+            run.attach_or_resume(step=step, resume_data=YES, is_retry=False)
+    assert slow_server.executions(key) == 1
+
+
+def test_a_retry_attaches_where_nothing_shows_the_answer(
+    slow: MastraClient, slow_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a nested step of the event-driven engine, or another replica's run."""
+    if slow_server.generation == "0":
+        pytest.skip("a nested event-driven workflow does not suspend there")
+    with suspended(slow, "eventedSlowNested", key) as run:
+        answer: dict[str, Any] = {"step": ("eventedInner", "ask"), "resume_data": YES}
+        run.attach_or_resume(**answer)
+        assert run.attach_or_resume(**answer).is_active
+        assert "does not show with which answer" in caplog.text
+        with pytest.raises(NotSuspendedError):
+            run.attach_or_resume(**answer, is_retry=False)
+    assert slow_server.executions(key) == 1
+
+
+def test_a_retry_for_the_other_branch_waits_and_resumes(
+    slow: MastraClient, slow_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While one branch works the record does not tell whether the other was resumed, too."""
+    caplog.set_level(logging.INFO)
+    with suspended(slow, "slowBoth", key, seconds=2) as run:
+        run.attach_or_resume(step="a", resume_data=YES)
+        run.attach_or_resume(step="b", resume_data={"ok": False})
+        assert "waiting until it rests" in caplog.text
+        result = run.wait(timeout=60).raise_for_status().result
+    assert [result[name]["answer"]["ok"] for name in "ab"] == [True, False]
+    assert slow_server.executions(key) == 2
+
+
+def test_each_item_gets_its_own_answer(
+    slow: MastraClient, slow_server: SampleServer, key: str
+) -> None:
+    """A retry does not take another item's equal answer for its own."""
+    if slow_server.generation == "0":
+        pytest.skip("cannot resume one of several items")
+    with suspended(slow, "slowItemsAtOnce", key, count=2, seconds=2) as run:
+        for index in (1, 0):
+            answer: dict[str, Any] = {"step": "ask", "for_each_index": index, "resume_data": YES}
+            run.attach_or_resume(**answer)
+            run.attach_or_resume(**answer)
+        assert run.wait(timeout=60, on_suspend="fail").is_success
+    assert slow_server.executions(key) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"ok": True, "name": " Ada "},
+        {"ok": True, "unknown": 1},
+        {"ok": True, "amount": "5"},
+        {"ok": True, "day": "2026-11-29"},
+        {"ok": True, "day": "2026-11-29T10:00:00.123456+01:00"},
+    ],
+)
+def test_an_answer_that_the_schema_rewrote_is_ones_own(
+    slow: MastraClient, slow_server: SampleServer, key: str, answer: dict[str, Any]
+) -> None:
+    """While the run executes and after it has ended."""
+    with suspended(slow, "slowNext", key, seconds=1) as run:
+        for _ in range(2):
+            run.attach_or_resume(step="ask", resume_data=answer)
+        run.wait(timeout=60)
+        assert run.attach_or_resume(step="ask", resume_data=answer).is_success
+        with pytest.raises(NotSuspendedError):
+            run.attach_or_resume(step="ask", resume_data={**answer, "ok": False})
+    assert slow_server.executions(key) == 1
