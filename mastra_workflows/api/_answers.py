@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from mastra_workflows.api._names import StepNames
+from mastra_workflows.api._names import StepNames, check_name
 from mastra_workflows.api._requests import Generation, Response
 from mastra_workflows.errors import (
     ApiError,
@@ -207,7 +207,7 @@ def parse_details(key: str, response: Response) -> WorkflowDetails:
 
 def _details(key: str, data: Mapping[str, Any]) -> WorkflowDetails:
     steps = {
-        name: step
+        check_name(name): step
         for name, step in mapping(data.get("allSteps") or data.get("steps")).items()
         if isinstance(step, dict)
     }

@@ -10,13 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mastra_workflows.errors import NotMastraError
 from mastra_workflows.models import JSON, StepPath
 
 MAX_NESTING = 50
 """How many workflows in each other a name is searched for."""
 
-MAX_SEARCHED = 10_000
-"""A name of more characters is taken for one id."""
+MAX_NAME = 2_000
+"""How many characters a step's name may have, those of the workflows around it included."""
+
+MAX_NAMES = 5_000_000
+"""How many characters the names of one graph may have together: each repeats those of the workflows
+around it, so that a small graph could make long ones."""
+
+
+def check_name(name: str) -> str:
+    """A step's name in an answer, which everything that is said of the step repeats.
+
+    Raises:
+        NotMastraError: it is longer than any step's name.
+    """
+    if len(name) > MAX_NAME:
+        raise NotMastraError(
+            f"The answer names a step by {len(name):,} characters, over the limit of {MAX_NAME:,}."
+        )
+    return name
 
 
 class StepNames:
@@ -54,7 +72,7 @@ class StepNames:
 
 
 def _below_parent(name: str, parents: set[str], found: dict[str, StepPath]) -> StepPath:
-    end = len(name) if len(name) <= MAX_SEARCHED else 0
+    end = len(name) if len(name) <= MAX_NAME else 0
     for _ in range(MAX_NESTING):
         end = name.rfind(".", 0, end)
         if end < 0:
@@ -65,21 +83,30 @@ def _below_parent(name: str, parents: set[str], found: dict[str, StepPath]) -> S
 
 
 def _walk(graph: JSON) -> Iterator[tuple[StepPath, bool]]:
-    """Each step's path, and whether it is a workflow that holds steps."""
-    waiting: list[tuple[Any, StepPath]] = [(graph, ())]
+    """Each step's path, and whether it is a workflow that holds steps; as far as the bounds go."""
+    left = MAX_NAMES
+    waiting: list[tuple[Any, StepPath, int]] = [(graph, (), 0)]
     while waiting:
-        node, around = waiting.pop()
+        node, around, length = waiting.pop()
         if isinstance(node, list):
-            waiting.extend((entry, around) for entry in reversed(node))
+            waiting.extend((entry, around, length) for entry in reversed(node))
         elif isinstance(node, dict):
             own, inside = node.get("id"), node.get("serializedStepFlow")
-            path = (*around, own) if isinstance(own, str) else around
-            if path is not around:
+            # A branch, a loop or a foreach: its steps are beside it, not inside.
+            beside = [(node.get(word), around, length) for word in ("steps", "step")]
+            path = around
+            if isinstance(own, str):
+                length += len(own) + 1
+                left -= length
+                if left < 0:
+                    return
+                if length > MAX_NAME:
+                    continue
+                path = (*around, own)
                 yield path, isinstance(inside, list)
             if isinstance(inside, list):
-                waiting.append((inside, path))
-            # A branch, a loop or a foreach: its steps are beside it, not inside.
-            waiting.extend((node.get(word), around) for word in ("steps", "step"))
+                waiting.append((inside, path, length))
+            waiting.extend(beside)
 
 
 def step_paths(names: Iterable[str], graph: JSON = None) -> list[StepPath]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mastra_workflows.api._answers import mapping, parse_object, text_or
-from mastra_workflows.api._names import StepNames
+from mastra_workflows.api._names import StepNames, check_name
 from mastra_workflows.api._requests import Response
 from mastra_workflows.errors import ForeignRunError, NotMastraError
 from mastra_workflows.models import (
@@ -115,7 +115,7 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     graph = state.get("serializedStepGraph")
     names = StepNames(graph)
     payload, steps = _input_and_steps(state.get("payload"), steps, names, graph)
-    records = {name: data for name, data in steps.items() if _is_step(data)}
+    records = {check_name(name): data for name, data in steps.items() if _is_step(data)}
     if status == RunStatus.SUCCESS and _is_cancellation(state.get("result"), records):
         status, state = RunStatus.CANCELED.value, {**state, "result": None}
     paths = names.paths(records)
@@ -250,7 +250,7 @@ def _suspensions(
         inner = _path_inside(name, data, records, names)
         if inner and data["status"] in ("suspended", "running"):
             path = (*path, *inner)
-            data = records.get(".".join(path), data)
+            data = records.get(check_name(".".join(path)), data)
         elif data["status"] != "suspended":
             continue
         if path not in seen:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from mastra_workflows import api
 from mastra_workflows.api import Response
+from mastra_workflows.errors import NotMastraError
 from mastra_workflows.forms import Form
 from mastra_workflows.models import Event
 from mastra_workflows.schemas import check, parse_schema, problems, unknown_fields
@@ -124,3 +127,52 @@ def test_a_schema_over_the_bound_is_none_and_said_once(caplog: pytest.LogCapture
     said = [record for record in caplog.records if "over 5,000 values" in record.message]
     assert len(said) <= 1
     assert problems(large, {"q1": 5}) == []
+
+
+LONG_ID = "o" * 500_000
+
+
+def inside(step_id: str, count: int) -> list[Any]:
+    steps = [{"type": "step", "step": {"id": f"i{number}"}} for number in range(count)]
+    return [{"type": "step", "step": {"id": step_id, "serializedStepFlow": steps}}]
+
+
+@contextmanager
+def memory_at_most(size: int) -> Iterator[None]:
+    """Memory that Python allocates in this block, in bytes."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("step_id", [LONG_ID, "o" * 900], ids=["one-long", "many-medium"])
+def test_a_graph_takes_memory_by_the_size_of_the_answer(step_id: str) -> None:
+    graph = inside(step_id, 3_000)
+    record = {"status": "running", "steps": {"a": {"status": "running"}}}
+    details = {"steps": {"a": {}}, "stepGraph": graph}
+    with memory_at_most(30_000_000):
+        api.parse_run(
+            "w", "r", Response(200, {}, json.dumps(record | {"serializedStepGraph": graph}).encode())
+        )
+        api.parse_details("w", Response(200, {}, json.dumps(details).encode()))
+
+
+def test_the_names_of_a_large_graph_are_bounded_together() -> None:
+    graph = inside("o" * 900, 20_000)
+    with memory_at_most(12_000_000):
+        assert api.step_paths(["a.b"], graph) == [("a.b",)]
+
+
+def test_steps_of_longer_names_than_any_has_are_refused() -> None:
+    record = {"status": "suspended", "steps": {LONG_ID: {"status": "suspended"}}}
+    with pytest.raises(NotMastraError, match="500,000 characters"):
+        api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+    path = {"status": "suspended", "suspendPayload": {"__workflow_meta": {"path": [LONG_ID]}}}
+    record = {"status": "suspended", "steps": {"a": path}}
+    with pytest.raises(NotMastraError, match="500,0.. characters"):
+        api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+    with pytest.raises(NotMastraError, match="500,000 characters"):
+        api.parse_details("w", Response(200, {}, json.dumps({"steps": {LONG_ID: {}}}).encode()))
