@@ -32,7 +32,7 @@ from mastra_workflows.errors import (
     MastraError,
     ServerLostError,
 )
-from mastra_workflows.models import JSON
+from mastra_workflows.models import JSON, named
 from mastra_workflows.policy import as_seconds, is_outage, require_positive
 from mastra_workflows.questions import (
     ASK,
@@ -200,7 +200,7 @@ class MastraAskingTask(MastraAnsweringTask):
         """Ask the first question that is left; return if a gate after this task is to ask it."""
         has_gate = gate_follows(context["task"])
         if len(left) > 1 and not has_gate:
-            names = ", ".join(repr(question.suspension.name) for question in left)
+            names = named([question.suspension for question in left])
             raise AirflowFailException(
                 f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks several "
                 f"questions at once ({names}), and a task can ask only one. {ADVICE}"

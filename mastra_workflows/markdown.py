@@ -78,7 +78,17 @@ def _block(value: JSON) -> str:
         rows = [[_cell(row.get(name, "")) for name in columns] for row in value[:MAX_ROWS]]
         table = _table([inline(name) for name in columns], rows)
         return "\n\n".join([table, *_rest(len(value) - MAX_ROWS)])
-    return fenced(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    return fenced(_beginning_of_json(value))
+
+
+def _beginning_of_json(value: JSON) -> str:
+    """As much JSON as is shown: what is nested deep would be indented to many times its size."""
+    text = ""
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False, default=str).iterencode(value):
+        text += piece
+        if len(text) > MAX_TEXT:
+            break
+    return text
 
 
 def _columns(rows: Sequence[JSON]) -> list[str]:

@@ -396,10 +396,10 @@ class WorkflowRun:
         return text
 
 
-def named(suspensions: Sequence[Suspension]) -> str:
-    """The names of suspensions as one short text: ``'approve', 'review[2]'``."""
-    names = ", ".join(repr(item.name) for item in suspensions[:MAX_NAMED])
-    more = len(suspensions) - MAX_NAMED
+def named(items: Sequence[Step | Suspension]) -> str:
+    """The names of steps or suspensions as one short text: ``'approve', 'review[2]'``."""
+    names = ", ".join(repr(item.name) for item in items[:MAX_NAMED])
+    more = len(items) - MAX_NAMED
     return f"{names} and {more:,} more" if more > 0 else names
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, Self, get_args
 
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.forms import Form
+from mastra_workflows.forms import MAX_DESCRIPTION, Form
 from mastra_workflows.markdown import code, inline, link, shown
 from mastra_workflows.models import JSON, Suspension, WorkflowRun
 from mastra_workflows.policy import convert_durations, quoted, require_choice
@@ -68,7 +68,7 @@ class Question:
     def body(self) -> str:
         """What the step asks, as Markdown that is safe to show, whatever the payload holds."""
         parts = [
-            inline(self.suspension.description or ""),
+            inline((self.suspension.description or "")[:MAX_DESCRIPTION]),
             shown(self.suspension.payload),
             f"Step {code(self.suspension.name)} of workflow {code(self.workflow_id)}, "
             f"run {code(self.run_id)}.",

@@ -16,7 +16,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnsupportedError,
 )
-from mastra_workflows.models import RunStatus, WorkflowRun
+from mastra_workflows.models import RunStatus, WorkflowRun, named
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
     Heard,
@@ -75,9 +75,9 @@ class Cancellation:
                 "does not heed its abort signal runs to its end."
             )
         if self.run.running_steps:
-            names = ", ".join(repr(step.name) for step in self.run.running_steps)
             return (
-                f"{self.run}, but its record shows no end of step {names}. If the step does not "
+                f"{self.run}, but its record shows no end of step "
+                f"{named(self.run.running_steps)}. If the step does not "
                 "heed its abort signal, or another replica of the server executes it, it runs to "
                 "its end; another replica may then record the run as if it had not been cancelled."
             )

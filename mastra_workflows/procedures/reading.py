@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar, Unpack
@@ -16,7 +17,13 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnknownWorkflowError,
 )
-from mastra_workflows.models import MAX_NAME, Suspension, WorkflowDetails, WorkflowRun
+from mastra_workflows.models import (
+    MAX_NAME,
+    StepPath,
+    Suspension,
+    WorkflowDetails,
+    WorkflowRun,
+)
 from mastra_workflows.policy import PollPolicy
 from mastra_workflows.procedures._effects import (
     Parse,
@@ -32,6 +39,10 @@ T = TypeVar("T")
 
 MAX_WORKFLOWS = 50
 """How many workflows an error names."""
+
+MAX_DESCRIBED = 10_000_000
+"""How many characters the descriptions and schemas of a run's suspensions may have together: every
+item of a foreach repeats those of its step wherever it is stored."""
 
 DETAILS_AGE = 60.0
 """Seconds for which a workflow's details are trusted before they are read again."""
@@ -212,16 +223,29 @@ def with_schemas(server: Server, run: WorkflowRun) -> Procedure[WorkflowRun]:
         known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE, required=False)
     except ApiError:
         return run  # the record is worth having without them
+    return described(run, known)
 
-    def described(item: Suspension) -> Suspension:
+
+def described(run: WorkflowRun, known: WorkflowDetails) -> WorkflowRun:
+    """The run, its suspensions with their descriptions and schemas, as far as the bound goes."""
+    left = MAX_DESCRIBED
+    sizes: dict[StepPath, int] = {}
+
+    def with_details(item: Suspension) -> Suspension:
+        nonlocal left
         step = known.steps.get(item.step)
         if step is None:
+            return item
+        if item.step not in sizes:
+            sizes[item.step] = len(json.dumps([step.description, step.resume_schema]))
+        left -= sizes[item.step]
+        if left < 0:
             return item
         return dataclasses.replace(
             item, description=step.description, resume_schema=step.resume_schema
         )
 
-    return dataclasses.replace(run, suspensions=tuple(map(described, run.suspensions)))
+    return dataclasses.replace(run, suspensions=tuple(map(with_details, run.suspensions)))
 
 
 def until(

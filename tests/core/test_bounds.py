@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from mastra_workflows import api
 from mastra_workflows.api import Response
 from mastra_workflows.errors import NotMastraError
 from mastra_workflows.forms import Form
+from mastra_workflows.markdown import shown
 from mastra_workflows.models import Event
+from mastra_workflows.procedures.acting import Cancellation
+from mastra_workflows.procedures.reading import described
 from mastra_workflows.schemas import check, parse_schema, problems, unknown_fields
 from mastra_workflows.stream import Once
 from tests.support.bounds import at_most
@@ -132,6 +136,10 @@ def test_a_schema_over_the_bound_is_none_and_said_once(caplog: pytest.LogCapture
 LONG_ID = "o" * 500_000
 
 
+def answer_of(value: Any) -> Response:
+    return Response(200, {}, json.dumps(value).encode())
+
+
 def inside(step_id: str, count: int) -> list[Any]:
     steps = [{"type": "step", "step": {"id": f"i{number}"}} for number in range(count)]
     return [{"type": "step", "step": {"id": step_id, "serializedStepFlow": steps}}]
@@ -154,10 +162,8 @@ def test_a_graph_takes_memory_by_the_size_of_the_answer(step_id: str) -> None:
     record = {"status": "running", "steps": {"a": {"status": "running"}}}
     details = {"steps": {"a": {}}, "stepGraph": graph}
     with memory_at_most(30_000_000):
-        api.parse_run(
-            "w", "r", Response(200, {}, json.dumps(record | {"serializedStepGraph": graph}).encode())
-        )
-        api.parse_details("w", Response(200, {}, json.dumps(details).encode()))
+        api.parse_run("w", "r", answer_of(record | {"serializedStepGraph": graph}))
+        api.parse_details("w", answer_of(details))
 
 
 def test_the_names_of_a_large_graph_are_bounded_together() -> None:
@@ -169,10 +175,43 @@ def test_the_names_of_a_large_graph_are_bounded_together() -> None:
 def test_steps_of_longer_names_than_any_has_are_refused() -> None:
     record = {"status": "suspended", "steps": {LONG_ID: {"status": "suspended"}}}
     with pytest.raises(NotMastraError, match="500,000 characters"):
-        api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+        api.parse_run("w", "r", answer_of(record))
     path = {"status": "suspended", "suspendPayload": {"__workflow_meta": {"path": [LONG_ID]}}}
     record = {"status": "suspended", "steps": {"a": path}}
-    with pytest.raises(NotMastraError, match="500,0.. characters"):
-        api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
+    with pytest.raises(NotMastraError, match="500,002 characters"):
+        api.parse_run("w", "r", answer_of(record))
     with pytest.raises(NotMastraError, match="500,000 characters"):
-        api.parse_details("w", Response(200, {}, json.dumps({"steps": {LONG_ID: {}}}).encode()))
+        api.parse_details("w", answer_of({"steps": {LONG_ID: {}}}))
+
+
+def test_items_of_a_foreach_repeat_no_large_schema_without_bound() -> None:
+    schema = {"properties": {f"p{number}": {"type": "string"} for number in range(1_000)}}
+    items = [{"status": "suspended", "suspendPayload": {}}] * 5_000
+    waiting = {"__workflow_meta": {"foreachOutput": items}}
+    step = {"status": "suspended", "suspendPayload": waiting}
+    run = api.parse_run("w", "r", answer_of({"status": "suspended", "steps": {"a": step}}))
+    details = {"a": {"resumeSchema": json.dumps(schema), "description": "d" * 1_000}}
+    known = api.parse_details("w", answer_of({"steps": details}))
+    asked = described(run, known).suspensions
+    assert len(asked) == 5_000
+    assert (asked[0].resume_schema, asked[0].description) == (schema, "d" * 1_000)
+    assert len(json.dumps([item.to_dict() for item in asked])) < 12_000_000
+    few = dataclasses.replace(run, suspensions=run.suspensions[:100])
+    assert all(item.resume_schema == schema for item in described(few, known).suspensions)
+
+
+def test_a_payload_that_is_nested_deep_takes_no_memory_to_show() -> None:
+    payload: Any = list(range(20_000))
+    for _ in range(140):
+        payload = [payload]
+    with memory_at_most(3_000_000):
+        assert len(shown(payload)) < 20_000
+
+
+def test_a_message_names_some_of_many_steps() -> None:
+    steps = {f"step-{number}": {"status": "running"} for number in range(5_000)}
+    run = api.parse_run("w", "r", answer_of({"status": "canceled", "steps": steps}))
+    text = str(Cancellation(run, requested=True))
+    assert "'step-0'" in text
+    assert "4,980 more" in text
+    assert len(text) < 2_000
