@@ -21,6 +21,9 @@ VERBS = {
 }
 
 
+MAX_CHANGES = 100
+"""How many steps that changed since the record before are told."""
+
 MAX_STEPS = 50
 """How many steps the summary of a run shows; the last ones."""
 
@@ -47,8 +50,11 @@ class StepProgress:
 
     def look(self, run: WorkflowRun) -> None:
         """Say what a record shows that is new."""
-        for step in run.steps:
-            self._take(step)
+        changed = [(step, before) for step in run.steps if (before := self._note(step)) is not step]
+        for step, before in changed[:MAX_CHANGES]:
+            self._tell(step, before)
+        if (more := len(changed) - MAX_CHANGES) > 0:
+            self._say(f"… and {more:,} more steps changed")
 
     def hear(self, event: Event) -> None:
         """Say what an event tells of a step."""
@@ -61,15 +67,23 @@ class StepProgress:
                 return
             if step.started_at is None:
                 step = dataclasses.replace(step, started_at=before.started_at)
-        self._take(step)
+        if (before := self._note(step)) is not step:
+            self._tell(step, before)
 
-    def _take(self, step: Step) -> None:
+    def _note(self, step: Step) -> Step | None:
+        """Remember a step.
+
+        Returns:
+            What was known of it; the step itself if it is where it was.
+        """
         before = self._seen.get(_key(step))
         self._seen[_key(step)] = step
+        return before if before is None or _moved(before, step) else step
+
+    def _tell(self, step: Step, before: Step | None) -> None:
         if before is None and step.status != "running" and step.started_at is not None:
             self._say(f"Step {step.name!r} started at {step.started_at:%H:%M:%S}")
-        if before is None or _moved(before, step):
-            self._say(f"Step {step.name!r} {describe(step)}")
+        self._say(f"Step {step.name!r} {describe(step)}")
 
 
 def _key(step: Step) -> str:

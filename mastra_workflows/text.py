@@ -63,13 +63,18 @@ def decode(text: str | bytes) -> Any:
 def _may_be_odd(text: str | bytes) -> bool:
     """Whether JSON may hold texts or numbers that `storable` replaces."""
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    return any(mark in raw for mark in _ODD_MARKS) or _LARGE_NUMBER.search(raw) is not None
+    # Piece by piece: no other thread can run during a search.
+    return any(mark in raw for mark in _ODD_MARKS) or any(
+        _LARGE_NUMBER.search(raw, start, start + LARGE + _LONGEST_MARK)
+        for start in range(0, len(raw), LARGE)
+    )
 
 
 _ODD_MARKS = (b"\\u0000", b"\\ud", b"\\uD", b"\xed", b"\0", b"NaN", b"Infinity")
 """Escapes of NUL and surrogates, the first byte of an encoded one, and of UTF-16 and UTF-32."""
 
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
+_LONGEST_MARK = 19
 
 
 def _is_flat(value: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from mastra_workflows.api._answers import mapping, parse_object, text_or
@@ -29,6 +30,14 @@ from mastra_workflows.models import (
     from_millis,
 )
 from mastra_workflows.text import decode, safe_text, storable
+
+MAX_STEPS = 50_000
+"""How many steps a record may have: many times those of any workflow, and few enough to look
+through on an event loop."""
+
+MAX_SUSPENSIONS = 10_000
+"""How many suspensions of a run are read; a foreach may have more, which follow once those are
+answered."""
 
 META = "__workflow_meta"
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -112,6 +121,11 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     status = state.get("status")
     if not isinstance(status, str):
         raise NotMastraError("The answer is JSON, but no workflow run: it has no status.")
+    if len(steps) > MAX_STEPS:
+        raise NotMastraError(
+            f"The record of run {run_id!r} has {len(steps):,} steps, over the limit of "
+            f"{MAX_STEPS:,}."
+        )
     graph = state.get("serializedStepGraph")
     names = StepNames(graph)
     payload, steps = _input_and_steps(state.get("payload"), steps, names, graph)
@@ -119,7 +133,8 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
     if status == RunStatus.SUCCESS and _is_cancellation(state.get("result"), records):
         status, state = RunStatus.CANCELED.value, {**state, "result": None}
     paths = names.paths(records)
-    suspensions = () if status in FINISHED else tuple(_suspensions(records, paths, names))
+    waiting = () if status in FINISHED else _suspensions(records, paths, names)
+    suspensions = tuple(islice(waiting, MAX_SUSPENSIONS))
     is_suspended = status == RunStatus.SUSPENDED
     return WorkflowRun(
         workflow_id=workflow_id,

@@ -19,6 +19,7 @@ from mastra_workflows.markdown import shown
 from mastra_workflows.models import Event
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.reading import described
+from mastra_workflows.progress import StepProgress
 from mastra_workflows.schemas import check, parse_schema, problems, unknown_fields
 from mastra_workflows.stream import Once
 from tests.support.bounds import at_most
@@ -215,3 +216,29 @@ def test_a_message_names_some_of_many_steps() -> None:
     assert "'step-0'" in text
     assert "4,980 more" in text
     assert len(text) < 2_000
+
+
+def test_a_record_of_more_steps_than_any_workflow_has_is_refused() -> None:
+    record = {"status": "running", "steps": {f"s{n}": {"status": "success"} for n in range(50_001)}}
+    with pytest.raises(NotMastraError, match="50,001 steps"):
+        api.parse_run("w", "r", answer_of(record))
+
+
+def test_so_many_items_of_a_foreach_wait_at_once_and_no_more() -> None:
+    items = [{"status": "suspended", "suspendPayload": {"n": n}} for n in range(12_000)]
+    step = {"status": "suspended", "suspendPayload": {"__workflow_meta": {"foreachOutput": items}}}
+    run = api.parse_run("w", "r", answer_of({"status": "suspended", "steps": {"a": step}}))
+    assert [item.for_each_index for item in run.suspensions] == list(range(10_000))
+
+
+def test_a_record_of_many_steps_is_few_lines_of_a_log() -> None:
+    steps = {f"s{n}": {"status": "success", "startedAt": n, "endedAt": n} for n in range(20_000)}
+    run = api.parse_run("w", "r", answer_of({"status": "success", "steps": steps}))
+    lines: list[str] = []
+    progress = StepProgress(lines.append)
+    progress.look(run)
+    assert len(lines) == 201
+    assert lines[0].startswith("Step 's0'")
+    assert lines[-1] == "… and 19,900 more steps changed"
+    progress.look(run)
+    assert len(lines) == 201

@@ -40,6 +40,23 @@ async def test_a_large_text_is_parsed_beside_an_event_loop(
     assert len((await work)["result"]) == 100_000
 
 
+@pytest.mark.parametrize("at", [LARGE - 18, LARGE - 10, LARGE - 1, LARGE, 3 * LARGE - 5])
+def test_a_large_text_is_searched_piece_by_piece(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    sizes = []
+
+    class Search:
+        def search(self, raw: bytes, start: int = 0, end: int = 2**63) -> object:
+            sizes.append(min(end, len(raw)) - start)
+            return found.search(raw, start, end)
+
+    found = text._LARGE_NUMBER
+    monkeypatch.setattr(text, "_LARGE_NUMBER", Search())
+    raw = b" " * at + b"1234567890123456789" + b" " * LARGE
+    assert text._may_be_odd(raw)
+    assert not text._may_be_odd(raw.replace(b"9 ", b"  "))
+    assert max(sizes) < LARGE + 100
+
+
 async def test_a_large_record_is_not_parsed_on_the_event_loop() -> None:
     with StandIn(server_of(b"", http(200, RECORD, Connection="close"))) as host:
         async with AsyncMastraClient(host.url) as client:
