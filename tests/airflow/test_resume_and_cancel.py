@@ -171,6 +171,27 @@ def test_a_retry_does_not_answer_the_next_round_of_a_loop(
     assert result.xcom("resume")["result"]["round"] == 4
 
 
+def test_a_try_attaches_while_the_resumed_step_executes(
+    connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
+) -> None:
+    """As after the worker of an earlier try was killed; 1.71 shows that in the stream alone."""
+    run = client.get_workflow("slowReview").run(start_run("slowReview", seconds=20))
+    run.wait(timeout=120, on_suspend="return")
+    run.resume(step="first", resume_data={"approved": True})
+    with DAG("attaching", schedule=None) as dag:
+        MastraResumeWorkflowOperator(
+            task_id="resume",
+            workflow_id="slowReview",
+            run_id=run.run_id,
+            step="first",
+            resume_data={"approved": True},
+            on_suspend="return",
+        )
+    result = run_dag(dag)
+    assert result.task_state("resume") == "success"
+    assert [item["step"] for item in result.xcom("resume")["suspensions"]] == [["second"]]
+
+
 def test_resuming_without_waiting(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
