@@ -269,7 +269,7 @@ class MastraAskingTask(MastraAnsweringTask):
             "cancel": "the run is cancelled",
             "answer": "a default answer is given",
         }[self.on_response_timeout]
-        yield f"Without an answer within {time_left} (h:mm:ss), {what}."
+        yield f"Without an answer within {in_words(time_left)}, {what}."
 
     def _check_default_answer(self, question: Question) -> None:
         """Say now, and not when everybody has gone, that the default answer does not fit."""
@@ -460,3 +460,14 @@ def _takes_something_else(record: WorkflowRun, question: Question) -> bool:
         now.identity == asked.identity and now.resume_schema != asked.resume_schema
         for now in record.suspensions
     )
+
+
+def in_words(time: timedelta) -> str:
+    """A length of time, such as ``2 days`` or ``1 hour 30 minutes``; at least a second."""
+    seconds = max(1, round(time.total_seconds()))
+    parts = []
+    for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}{'' if count == 1 else 's'}")
+    return " ".join(parts)

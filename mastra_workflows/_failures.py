@@ -42,12 +42,19 @@ def no_proxy(where: str) -> ConnectionFailedError:
 
 def insecure(where: str, error: BaseException) -> ConnectionFailedError:
     """TLS failed; a retry will not mend a certificate."""
+    why = reason(error)
+    question = "Is verify, or the CA bundle, right for this server?"
+    if _NO_TLS.search(why):
+        question = "Does the server speak https? If it does not, give it an http:// address."
     return ConnectionFailedError(
-        f"No secure connection to {where}: {reason(error)}. Is verify, or the CA bundle, right for "
-        "this server?",
+        f"No secure connection to {where}: {why}. {question}",
         request_sent=False,
         passing=False,
     )
+
+
+_NO_TLS = re.compile("wrong.version.number|record.layer.failure", re.IGNORECASE)
+"""What OpenSSL 3 says of an answer that is no TLS; 3.2 and later the second."""
 
 
 def silent(where: str) -> ReadTimeoutError:

@@ -68,7 +68,7 @@ def check(response: Response) -> Response:
             "limit is client_max_body_size."
         )
     raise kind(
-        f"The server answered {status}: {said}{hint}",
+        f"The server answered {status}: {_sentence(said) if hint else said}{hint}",
         status_code=status,
         server_message=said,
         retry_after=_retry_after(response),
@@ -105,6 +105,10 @@ def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
     if status in (429, 502, 503, 504):
         return UnavailableError, ""
     return ApiError, ""
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def server_message(response: Response) -> str:

@@ -85,8 +85,29 @@ def encode_json(data: JSON) -> bytes:
     """
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidDataError(
+            f"The data is no JSON: the text at {_half_character(data)} holds half a character, "
+            "such as an emoji that was cut. Nothing was sent."
+        ) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
+
+
+def _half_character(data: JSON) -> str:
+    """Where data hold a lone surrogate: ``$.notes[2]``, or ``a key of $.notes``."""
+    waiting: list[tuple[str, JSON]] = [("$", data)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, str) and not _is_utf8(value):
+            return place
+        if isinstance(value, dict):
+            if not all(_is_utf8(str(key)) for key in value):
+                return f"a key of {place}"
+            waiting.extend((f"{place}.{key}", part) for key, part in value.items())
+        elif isinstance(value, list | tuple):
+            waiting.extend((f"{place}[{index}]", part) for index, part in enumerate(value))
+    return "$"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -37,12 +38,15 @@ from mastra_workflows.text import safe_text
 
 T = TypeVar("T")
 
-MAX_WORKFLOWS = 50
+MAX_WORKFLOWS = 5
 """How many workflows an error names."""
 
 MAX_DESCRIBED = 10_000_000
 """How many characters the descriptions and schemas of a run's suspensions may have together: every
 item of a foreach repeats those of its step wherever it is stored."""
+
+MAX_COMPARED = 1000
+"""How many keys of workflows are compared with a misspelt one."""
 
 DETAILS_AGE = 60.0
 """Seconds for which a workflow's details are trusted before they are read again."""
@@ -103,9 +107,12 @@ def _which_instead(server: Server, workflow_id: str) -> Procedure[str]:
             )
     if not known:
         return f"{text} It has none at all."
-    names = ", ".join(repr(safe_text(workflow.key, MAX_NAME)) for workflow in known[:MAX_WORKFLOWS])
-    more = len(known) - MAX_WORKFLOWS
-    return f"{text} It has: {names}{f' and {more:,} more' if more > 0 else ''}."
+    keys = [safe_text(workflow.key, MAX_NAME) for workflow in known[:MAX_COMPARED]]
+    if len(known) <= MAX_WORKFLOWS:
+        return f"{text} It has: {', '.join(map(repr, keys))}."
+    wanted = safe_text(workflow_id, MAX_NAME)
+    closest = difflib.get_close_matches(wanted, keys, MAX_WORKFLOWS, cutoff=0.0)
+    return f"{text} It has {len(known):,}; the closest are {', '.join(map(repr, closest))}."
 
 
 def list_workflows(server: Server) -> Procedure[tuple[WorkflowDetails, ...]]:

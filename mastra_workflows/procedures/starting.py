@@ -212,7 +212,8 @@ MAX_REASONS = 20
 def reasons(said: str) -> list[str]:
     """The places that a server's "Invalid ... data" names, one line each below the first."""
     lines = [safe_text(line.strip("- "), MAX_REASON) for line in said.splitlines()[1:]]
-    return [line for line in lines if line][:MAX_REASONS]
+    # The data as a whole is a place with an empty name.
+    return [f"${line}" if line.startswith(":") else line for line in lines if line][:MAX_REASONS]
 
 
 def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[list[str]]:

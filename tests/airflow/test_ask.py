@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from airflow.sdk import DAG, BaseNotifier, Context, task
 
+from airflow_provider_mastra.asking_task import in_words
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient
@@ -299,3 +300,16 @@ def test_options_that_cannot_work(options: dict[str, Any], said: str) -> None:
         MastraRunWorkflowOperator(
             task_id="refund", workflow_id="refundApproval", **{"on_suspend": "ask", **options}
         )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (172_800, "2 days"),
+        (5_400, "1 hour 30 minutes"),
+        (90_061, "1 day 1 hour 1 minute 1 second"),
+        (0.2, "1 second"),
+    ],
+)
+def test_a_form_tells_in_words_how_long_it_waits(seconds: float, text: str) -> None:
+    assert in_words(timedelta(seconds=seconds)) == text

@@ -1,0 +1,84 @@
+"""What error messages say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows.api import Response, check, encode_json
+from mastra_workflows.errors import (
+    ApiError,
+    ConnectionFailedError,
+    InvalidDataError,
+    UnknownWorkflowError,
+)
+from mastra_workflows.procedures import details
+from mastra_workflows.procedures.starting import reasons
+from scripts.sample_server import SampleServer
+from tests.core import recorded
+from tests.core.virtual import World
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "text"),
+    [
+        (401, "Invalid or expired token", "expired token. Set the token"),
+        (404, "Not Found", "Not Found. Is this a Mastra server"),
+        (404, "Really?", "Really? Is this a Mastra server"),
+        (500, "disk full", "500: disk full"),
+    ],
+)
+def test_advice_is_a_sentence_of_its_own(status: int, said: str, text: str) -> None:
+    body = recorded.json_answer({"error": said}).content
+    with pytest.raises(ApiError) as caught:
+        check(Response(status, {"content-type": "application/json"}, body))
+    assert text in str(caught.value)
+
+
+def test_a_problem_of_the_data_as_a_whole_has_a_place() -> None:
+    assert reasons("Invalid input data: \n- : Invalid input\n- city: Required") == [
+        "$: Invalid input",
+        "city: Required",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ({"notes": ["ok", "cut \ud83d"]}, r"\$\.notes\[1\]"),
+        ({"notes": {"cut \ud83d": 1}}, r"a key of \$\.notes"),
+        ("\ude00", r"\$"),
+    ],
+)
+def test_half_a_character_says_where_it_is(data: Any, place: str) -> None:
+    with pytest.raises(InvalidDataError, match=f"the text at {place} holds half a character"):
+        encode_json(data)
+
+
+@pytest.mark.parametrize("count", [5, 6, 2000])
+def test_a_misspelt_workflow_names_the_closest(count: int) -> None:
+    world = World("v1")
+    keys = [f"workflow{number}" for number in range(count - 1)] + ["orderReport"]
+    answer = recorded.json_answer({key: {"name": key} for key in reversed(keys)})
+    world.on("GET", "/workflows$", answer)
+    world.on("GET", "/workflows/orderRepot", "unknown-workflow")
+    with pytest.raises(UnknownWorkflowError) as caught:
+        world.run(details(world.server, "orderRepot"))
+    text = str(caught.value)
+    assert "'orderReport'" in text
+    assert text.count("'workflow") < 5
+    assert count == 5 or f"It has {count:,}; the closest are 'orderReport', " in text
+
+
+async def test_https_to_a_server_that_speaks_http(server: SampleServer) -> None:
+    address = server.url.replace("http:", "https:")
+    retry = RetryPolicy(seconds=1)
+    expected = pytest.raises(ConnectionFailedError, match=r"Does the server speak https\?")
+    with expected, MastraClient(address, retry=retry) as client:
+        client.list_workflows()
+    with expected:
+        async with AsyncMastraClient(address, retry=retry) as asynchronous:
+            await asynchronous.list_workflows()
