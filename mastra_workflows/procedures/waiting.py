@@ -72,7 +72,7 @@ class WaitArguments(TypedDict, total=False):
             milliseconds; True by default. Where the server tells nothing the intervals hold.
         is_known: whether the run is known to have been started, by an earlier call or another
             process; False by default. Then even the first answer may be a wrong one. Otherwise a
-            wrong token or address fails the wait at once.
+            wrong token, or an answer that is not Mastra's, fails the wait at once.
         on_look: given each record that is read; progress is made of it.
         on_event: given each event as it happens, once; outputs of steps are left out.
     """
