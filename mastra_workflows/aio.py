@@ -15,7 +15,14 @@ from typing import Self, Unpack
 from mastra_workflows import procedures
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._pools import known_of
-from mastra_workflows.api import Generation, Request, RunFilter, StartArguments, StartOptions
+from mastra_workflows.api import (
+    Generation,
+    Request,
+    RunFilter,
+    StartArguments,
+    StartOptions,
+    require_id,
+)
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import (
@@ -101,7 +108,7 @@ class AsyncWorkflow(OfOneProcess):
     def __init__(self, transport: AsyncTransport, server: Server, workflow_id: str) -> None:
         self._transport = transport
         self._server = server
-        self.workflow_id = workflow_id
+        self.workflow_id = require_id(workflow_id)
 
     async def details(self) -> WorkflowDetails:
         """As `Workflow.details`."""
@@ -111,7 +118,7 @@ class AsyncWorkflow(OfOneProcess):
         self, run_id: str | None = None, resource_id: str | None = None
     ) -> AsyncRun:
         """As `Workflow.create_run`."""
-        run = self.run(run_id or str(uuid.uuid4()))
+        run = self.run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
         await self._transport.run(
             procedures.create_run(self._server, self.workflow_id, run.run_id, resource_id)
         )
@@ -184,7 +191,11 @@ class AsyncWorkflow(OfOneProcess):
         options = LookOptions(**arguments)
         return await self._transport.run(
             procedures.new_questions(
-                self._server, self.workflow_id, memory or Memory(), options, datetime.now(UTC)
+                self._server,
+                self.workflow_id,
+                Memory() if memory is None else memory,
+                options,
+                datetime.now(UTC),
             )
         )
 
@@ -202,7 +213,7 @@ class AsyncRun(OfOneProcess):
         self._server = server
         self.workflow = workflow
         self.workflow_id = workflow.workflow_id
-        self.run_id = run_id
+        self.run_id = require_id(run_id)
 
     async def read(self) -> WorkflowRun:
         """As `Run.read`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self, TypedDict
 
+from mastra_workflows._arguments import require_count
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import WorkflowRun, from_iso, to_iso
 from mastra_workflows.policy import convert_durations
@@ -192,7 +193,9 @@ class LookOptions:
 
     def __post_init__(self) -> None:
         convert_durations(self, "lookback", optional=["repeat_after"])
-        for name in ("lookback", "repeat_after", "most"):
+        if self.most is not None:
+            require_count("most", self.most)
+        for name in ("lookback", "repeat_after"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigurationError(f"{name} is {value}; it must be a finite number over 0.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from mastra_workflows import procedures
 from mastra_workflows._transport import EventStream, Transport
-from mastra_workflows.api import Request, StartArguments, StartOptions
+from mastra_workflows.api import Request, StartArguments, StartOptions, require_id
 from mastra_workflows.models import JSON, WorkflowRun
 from mastra_workflows.procedures import Follower, Receipt, Server, WaitOptions
 from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
@@ -40,7 +40,7 @@ class Run(OfOneProcess):
         self._server = server
         self.workflow = workflow
         self.workflow_id = workflow.workflow_id
-        self.run_id = run_id
+        self.run_id = require_id(run_id)
 
     def read(self) -> WorkflowRun:
         """The run's own record, as `Workflow.run_execution_result` reads it."""

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from mastra_workflows import procedures
 from mastra_workflows._transport import Transport
-from mastra_workflows.api import RunFilter, StartArguments, StartOptions
+from mastra_workflows.api import RunFilter, StartArguments, StartOptions, require_id
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import Attachment, OnFailedRun, Server
@@ -26,7 +26,7 @@ class Workflow(OfOneProcess):
     def __init__(self, transport: Transport, server: Server, workflow_id: str) -> None:
         self._transport = transport
         self._server = server
-        self.workflow_id = workflow_id
+        self.workflow_id = require_id(workflow_id)
 
     def details(self) -> WorkflowDetails:
         """Steps, graph and JSON Schemas (``GET /workflows/{workflow}``).
@@ -47,7 +47,7 @@ class Workflow(OfOneProcess):
         Returns:
             The run's handle.
         """
-        run = self.run(run_id or str(uuid.uuid4()))
+        run = self.run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
         self._transport.run(
             procedures.create_run(self._server, self.workflow_id, run.run_id, resource_id)
         )
@@ -182,7 +182,11 @@ class Workflow(OfOneProcess):
         options = LookOptions(**arguments)
         return self._transport.run(
             procedures.new_questions(
-                self._server, self.workflow_id, memory or Memory(), options, datetime.now(UTC)
+                self._server,
+                self.workflow_id,
+                Memory() if memory is None else memory,
+                options,
+                datetime.now(UTC),
             )
         )
 

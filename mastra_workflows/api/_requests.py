@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
+from mastra_workflows._arguments import is_sendable, require_aware, require_count, require_text
 from mastra_workflows.errors import (
     BodyTooLargeError,
     ConfigurationError,
@@ -19,7 +20,7 @@ from mastra_workflows.models import (
     JSON,
     StepPath,
 )
-from mastra_workflows.policy import require_positive
+from mastra_workflows.policy import quoted
 
 
 class Generation(Enum):
@@ -120,21 +121,24 @@ class Response:
 
 
 def _path(*segments: str) -> str:
-    return "".join(f"/{quote(_addressable(segment), safe='')}" for segment in segments)
+    return "".join(f"/{quote(require_id(segment), safe='')}" for segment in segments)
 
 
-def _addressable(name: object) -> str:
-    if not isinstance(name, str) or not _is_utf8(name):
-        problem = "it is no text"
-    # Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether. A
-    # NUL ends the id in a server's database: the answer is about the run "a" where "a\0b" is meant.
-    elif name in ("", ".", "..") or "\0" in name:
-        problem = "servers would take it for something else"
-    else:
-        return name
-    raise ConfigurationError(
-        f"{name!r} cannot be the id of a workflow or run: {problem}. Nothing was sent."
-    )
+def require_id(name: object) -> str:
+    """The id of a workflow or run, if it can be one.
+
+    Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether. A NUL
+    ends an id in a server's database: it answers about the run "a" where "a\\0b" is meant.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if not isinstance(name, str) or name in ("", ".", "..") or not is_sendable(name):
+        raise ConfigurationError(
+            f"{quoted(name)} cannot be the id of a workflow or run: it must be a text other than "
+            "'.' and '..', without a NUL or half a character. Nothing was sent."
+        )
+    return name
 
 
 def _is_utf8(text: str) -> bool:
@@ -166,9 +170,10 @@ def workflow_details(workflow_id: str) -> Request:
 
 def create_run(workflow_id: str, run_id: str, resource_id: str | None = None) -> Request:
     """``POST /workflows/{workflow}/create-run``; once more with the same id changes nothing."""
+    require_text(resource_id=resource_id)
     body = {} if resource_id is None else {"resourceId": resource_id}
     path = _path("workflows", workflow_id, "create-run")
-    return Request("POST", path, {"runId": _addressable(run_id)}, body, repeatable=True)
+    return Request("POST", path, {"runId": require_id(run_id)}, body, repeatable=True)
 
 
 class StartArguments(TypedDict, total=False):
@@ -191,13 +196,20 @@ class StartArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What a run starts with; see `StartArguments`."""
+    """What a run starts with; see `StartArguments`.
+
+    Raises:
+        ConfigurationError: ``resource_id`` is no text.
+    """
 
     input_data: JSON = None
     initial_state: JSON = None
     request_context: Mapping[str, JSON] | None = None
     tracing_options: Mapping[str, JSON] | None = None
     resource_id: str | None = None
+
+    def __post_init__(self) -> None:
+        require_text(resource_id=self.resource_id)
 
     def body(self) -> dict[str, JSON]:
         """As both generations take it."""
@@ -271,7 +283,7 @@ def watch(workflow_id: str, run_id: str, generation: Generation, *, offset: int 
     0.24's own `/observe` now and then lacks a run's end, its ``/watch`` does not.
     """
     if generation is Generation.V0:
-        return _get("workflows", workflow_id, "watch", runId=_addressable(run_id))
+        return _get("workflows", workflow_id, "watch", runId=require_id(run_id))
     return observe(workflow_id, run_id, offset=offset)
 
 
@@ -286,7 +298,7 @@ def observe(workflow_id: str, run_id: str, *, offset: int = 0) -> Request:
     1.30), and from the events of the stream that it executes in.
     """
     path = _path("workflows", workflow_id, "observe")
-    query = {"runId": _addressable(run_id)}
+    query = {"runId": require_id(run_id)}
     if offset:
         query["offset"] = str(offset)
     return Request("POST", path, query, {}, repeatable=True)
@@ -320,9 +332,12 @@ def list_runs(workflow_id: str, *, page: int, per_page: int, **which: Unpack[Run
     """``GET .../runs``. All four paging words go together: one alone returns every row.
 
     Raises:
-        ConfigurationError: a page without rows, or a time without a zone.
+        ConfigurationError: a page without rows, a time without a zone, or a filter that is no text.
     """
-    require_positive(page_size=per_page)
+    require_count("page_size", per_page)
+    resource_id, status = which.get("resource_id"), which.get("status")
+    require_text(resource_id=resource_id, status=status)
+    require_aware(from_date=which.get("from_date"), to_date=which.get("to_date"))
     query = {
         "limit": str(per_page),
         "offset": str(page * per_page),
@@ -332,12 +347,10 @@ def list_runs(workflow_id: str, *, page: int, per_page: int, **which: Unpack[Run
     for name, word in (("from_date", "fromDate"), ("to_date", "toDate")):
         moment = which.get(name)
         if isinstance(moment, datetime):
-            if moment.tzinfo is None:
-                raise ConfigurationError(f"{name} is {moment}; it must be an aware datetime.")
             query[word] = moment.isoformat()
-    if (resource_id := which.get("resource_id")) is not None:
+    if resource_id is not None:
         query["resourceId"] = resource_id
-    if (status := which.get("status")) is not None:
+    if status is not None:
         query["status"] = status
     return _get("workflows", workflow_id, "runs", **query)
 
@@ -379,7 +392,7 @@ def _act(
     workflow_id: str, verb: str, run_id: str, body: Mapping[str, JSON], *, waits: bool = False
 ) -> Request:
     path = _path("workflows", workflow_id, verb)
-    return Request("POST", path, {"runId": _addressable(run_id)}, body, waits=waits)
+    return Request("POST", path, {"runId": require_id(run_id)}, body, waits=waits)
 
 
 def _context(values: Mapping[str, JSON] | None) -> dict[str, JSON]:

@@ -17,7 +17,7 @@ from mastra_workflows.errors import (
     UnsupportedError,
 )
 from mastra_workflows.models import RunStatus, WorkflowRun, named
-from mastra_workflows.policy import PollPolicy
+from mastra_workflows.policy import PollPolicy, as_seconds, require_flags
 from mastra_workflows.procedures._effects import (
     Heard,
     Listen,
@@ -94,7 +94,8 @@ def cancel(
         allow_retry: whether a later `attach_or_start` may start another run in its place; see
             `reserved_id`.
     """
-
+    require_flags(allow_retry=allow_retry)
+    policy = PollPolicy(first_wait=0.05, longest_wait=1.0, timeout=as_seconds("look_for", look_for))
     server = server.lasting()
     requested = False
 
@@ -128,7 +129,6 @@ def cancel(
                     yield from send(server, api.cancel(workflow_id, run_id))
         return found
 
-    policy = PollPolicy(first_wait=0.05, longest_wait=1.0, timeout=look_for)
     retrying = policy.retrying(
         lambda state: (
             state.outcome is not None

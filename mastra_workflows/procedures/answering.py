@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+from mastra_workflows._arguments import require_instance
 from mastra_workflows.errors import (
     AnswerLostError,
     InvalidResumeDataError,
@@ -14,6 +15,7 @@ from mastra_workflows.errors import (
     ServerLostError,
 )
 from mastra_workflows.models import JSON, WorkflowRun
+from mastra_workflows.policy import require_flags
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.attaching import attach_or_resume
 from mastra_workflows.procedures.reading import details, read_run
@@ -58,6 +60,8 @@ def answer(
             says whether the answer was delivered.
         As `resume` and `wait`.
     """
+    require_instance("question", question, Question, "a question of a suspended run")
+    require_flags(is_retry=is_retry)
     server = server.patient(max(server.retry.seconds, waiting.outage_timeout))
     server = server.lasting(is_run_known=True)
     suspension = question.suspension

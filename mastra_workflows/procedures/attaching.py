@@ -110,6 +110,7 @@ def attach_or_start(
     """
     require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
     check_choices(on_other_input, started_after)
+    api.require_id(run_id)
     for candidate, following in pairwise(ids_in_line(run_id)):
         found = yield from find_run(server, workflow_id, candidate)
         if found is None or found.is_pending:
@@ -187,6 +188,7 @@ def cancel_work(
     Raises:
         UnknownRunError: there is no run of this work.
     """
+    api.require_id(run_id)
     last: Cancellation | None = None
     for candidate in ids_in_line(run_id):
         if last is not None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
+from mastra_workflows._arguments import require_aware
 from mastra_workflows.api import StartOptions, encode_json
-from mastra_workflows.errors import ApiError, ConfigurationError, RunMismatchError
+from mastra_workflows.errors import ApiError, RunMismatchError
 from mastra_workflows.inputs import differences
 from mastra_workflows.models import JSON, WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import require_choice
@@ -31,10 +32,7 @@ MAX_PLACE = 80
 def check_choices(on_other_input: OnOtherInput, started_after: datetime | None = None) -> None:
     """Raise a `ConfigurationError` for options that cannot work."""
     require_choice("on_other_input", on_other_input, get_args(OnOtherInput))
-    if started_after is not None and started_after.tzinfo is None:
-        raise ConfigurationError(
-            f"started_after is {started_after}; it must be an aware datetime. Nothing was sent."
-        )
+    require_aware(started_after=started_after)
 
 
 def check_input_matches(

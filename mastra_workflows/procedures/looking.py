@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from mastra_workflows._arguments import require_instance
 from mastra_workflows.api import Generation, RunFilter
 from mastra_workflows.inbox import Look, LookOptions, Memory
 from mastra_workflows.models import RunStatus, StepPath, WorkflowRun
@@ -28,6 +29,7 @@ def new_questions(
     Args:
         now: the time, aware; that of `Memory`.
     """
+    require_instance("memory", memory, Memory, "the memory of a look")
     server = server.lasting()
     rows, memory = yield from _suspended_runs(server, workflow_id, memory, options, now)
     by_row = [questions(row) for row in rows]

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from mastra_workflows import api
+from mastra_workflows._arguments import require_count, require_step
 from mastra_workflows._failures import ReadTimeoutError
 from mastra_workflows.api import Feature, Request, Response, ResumeOptions
 from mastra_workflows.errors import (
@@ -30,7 +31,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.inputs import differences
 from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, named
-from mastra_workflows.policy import is_lost
+from mastra_workflows.policy import is_lost, quoted
 from mastra_workflows.procedures import comparing, resumptions
 from mastra_workflows.procedures._effects import (
     Heard,
@@ -83,7 +84,11 @@ class AnswerArguments(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a caller wants to resume; see `AnswerArguments`."""
+    """What a caller wants to resume; see `AnswerArguments`.
+
+    Raises:
+        ConfigurationError: an argument is of a wrong type.
+    """
 
     step: str | Sequence[str] | None = None
     resume_data: JSON = None
@@ -91,20 +96,24 @@ class Answer:
     suspended_at: datetime | str | None = None
     request_context: Mapping[str, JSON] | None = None
 
+    def __post_init__(self) -> None:
+        if self.step is not None:
+            require_step(self.step)
+        if self.for_each_index is not None:
+            require_count("for_each_index", self.for_each_index, least=0)
+        _ = self.asked_at
+
     @property
     def asked_at(self) -> datetime | None:
-        """``suspended_at`` as a time.
-
-        Raises:
-            ConfigurationError: it is a text, but no ISO 8601 time.
-        """
-        if not isinstance(self.suspended_at, str):
+        """``suspended_at`` as a time."""
+        if isinstance(self.suspended_at, datetime | None):
             return self.suspended_at
         try:
             return datetime.fromisoformat(self.suspended_at)
-        except ValueError:
+        except (TypeError, ValueError):
             raise ConfigurationError(
-                f"suspended_at is {self.suspended_at!r}; it must be an ISO 8601 time."
+                f"suspended_at is {quoted(self.suspended_at)}; it must be a datetime, or an ISO "
+                "8601 time as a text. Nothing was sent."
             ) from None
 
     def names(self, path: StepPath) -> bool:

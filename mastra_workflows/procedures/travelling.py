@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from mastra_workflows import api
+from mastra_workflows._arguments import require_step
 from mastra_workflows.errors import (
     ConnectionFailedError,
     NotActiveError,
@@ -38,6 +39,7 @@ def time_travel(
         NotActiveError: the run is still active.
         UnknownStepError, RunNotStartedError: as `send_back`.
     """
+    require_step(step)
     run = yield from read_run(server, workflow_id, run_id)
     if run.is_active:
         raise NotActiveError(

@@ -10,6 +10,7 @@ from typing import Literal, TypedDict, get_args
 
 from tenacity import RetryCallState
 
+from mastra_workflows._arguments import require_callable
 from mastra_workflows.api import Generation
 from mastra_workflows.errors import (
     BodyTooLargeError,
@@ -123,6 +124,7 @@ class WaitOptions:
         require_choice("on_suspend", self.on_suspend, get_args(OnSuspend))
         require_choice("on_stall", self.on_stall, get_args(OnStall))
         require_flags(observe=self.observe, is_known=self.is_known)
+        require_callable(on_look=self.on_look, on_event=self.on_event)
         required = ("poll_interval", "max_poll_interval", "outage_timeout")
         convert_durations(self, *required, optional=["timeout", "stall_timeout"])
         if self.outage_timeout < 0:

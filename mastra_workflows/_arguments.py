@@ -1,0 +1,73 @@
+"""Checks of what a caller gives, before anything is sent: each raises a `ConfigurationError`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.policy import quoted
+
+MAX_COUNT = 2**31 - 1
+
+
+def require_instance(name: str, value: object, kind: type, expected: str) -> None:
+    """Refuse what is not of a type."""
+    if not isinstance(value, kind):
+        raise _unexpected(name, value, expected)
+
+
+def require_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number from ``least`` to `MAX_COUNT`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_COUNT:
+        raise _unexpected(name, value, f"a whole number from {least} to {MAX_COUNT}")
+
+
+def require_text(**settings: object) -> None:
+    """Refuse what is neither None nor a text that servers take as it is."""
+    for name, value in settings.items():
+        if value is None:
+            continue
+        require_instance(name, value, str, "a text")
+        if not is_sendable(str(value)):
+            raise ConfigurationError(
+                f"{name} is {quoted(value)}; it must not hold a NUL or half a character."
+            )
+
+
+def require_aware(**settings: object) -> None:
+    """Refuse what is neither None nor an aware datetime."""
+    for name, value in settings.items():
+        if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+            raise ConfigurationError(
+                f"{name} is {quoted(value)}; it must be an aware datetime. Nothing was sent."
+            )
+
+
+def require_callable(**settings: object) -> None:
+    """Refuse what is neither None nor callable."""
+    for name, value in settings.items():
+        if value is not None and not callable(value):
+            raise _unexpected(name, value, "a function")
+
+
+def require_step(step: object) -> None:
+    """Refuse what is neither a step's name nor its path."""
+    names = step if isinstance(step, list | tuple) else [step]
+    if step == "" or not names or not all(isinstance(name, str) for name in names):
+        raise _unexpected("step", step, "a step's name, or its path as a list of names")
+
+
+def is_sendable(text: str) -> bool:
+    """Whether servers take a text as it is.
+
+    A NUL ends a text in many a database, and a half character has no form in UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _unexpected(name: str, value: object, expected: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}: expected {expected}, got {quoted(value)}.")
