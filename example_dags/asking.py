@@ -1,7 +1,7 @@
-"""A person answers: what a suspended step asks is a form on Airflow's page of required actions.
+"""Human-in-the-loop: a suspended step becomes a form on Airflow's page *Required Actions*.
 
-Until they do, no task holds a worker, a pool slot or a triggerer, and nothing runs on the Mastra
-server. Whoever answers first counts, there or in Mastra Studio.
+While a task waits for a response, it holds no worker, pool slot or triggerer, and nothing executes
+on the Mastra server. A run can also be resumed in Mastra Studio. The first response counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 
 RETRIES = {
     "retries": 2
-}  # a try that dies with an answer in its hands is followed by one that takes it
+}  # If a try dies after it received a response, the next try uses that response.
 
 
 @dag(
@@ -27,7 +27,7 @@ RETRIES = {
     doc_md=__doc__,
 )
 def approval() -> None:
-    """One question: the task asks it itself."""
+    """One pending request: the task shows the form itself."""
     MastraRunWorkflowOperator(
         task_id="refund",
         workflow_id="refundApproval",
@@ -47,7 +47,7 @@ def approval() -> None:
     doc_md=__doc__,
 )
 def revise_loop() -> None:
-    """A question in each round of a loop: a gate for each, up to five."""
+    """A pending request in each round of a loop: one gate for each, up to five."""
     write = MastraRunWorkflowOperator(
         task_id="write",
         workflow_id="reviseLoop",
@@ -58,7 +58,7 @@ def revise_loop() -> None:
 
     @task
     def publish(outcome: dict[str, Any]) -> str:
-        """Here the text would be published."""
+        """Publish the approved text; this example prints it."""
         text: str = outcome["result"]["text"]
         print(text)
         return text
@@ -74,7 +74,7 @@ def revise_loop() -> None:
     doc_md=__doc__,
 )
 def parallel_reviewers() -> None:
-    """Two questions at once: a form for each, answered in any order, by different people."""
+    """Two parallel requests: one form for each, completed in any order, by different people."""
     review = MastraRunWorkflowOperator(
         task_id="review",
         workflow_id="parallelReview",

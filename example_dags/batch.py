@@ -1,6 +1,6 @@
-"""A batch: one run of a workflow for each of many inputs, and a task that collects the results.
+"""Batch: run a workflow once for each of many inputs, and collect the results in one task.
 
-Each mapped task has a run of its own. Those that fail can be cleared one by one.
+Each mapped task instance has its own run. Clear the failed ones individually to repeat them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def batch() -> None:
 
     @task
     def add_up(outcomes: Iterable[dict[str, Any]]) -> dict[str, int]:
-        """Here the totals would be stored."""
+        """Add up the totals; this example prints them."""
         totals = {outcome["result"]["city"]: outcome["result"]["total"] for outcome in outcomes}
         print(totals)
         return {"cities": len(totals), "total": sum(totals.values())}

@@ -1,6 +1,6 @@
-"""A daily report: a workflow is started, a sensor waits for it, a task uses its result.
+"""Daily report: start a workflow, wait for it with a sensor, and use its result in a task.
 
-The sensor holds no worker while it waits, so a run may take hours.
+The sensor reschedules itself and holds no worker between two polls, so a run may take hours.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def daily_report() -> None:
 
     @task
     def publish(outcome: dict[str, Any]) -> str:
-        """Here the report would be sent."""
+        """Send the report; this example prints it."""
         text: str = outcome["result"]["text"]
         print(text)
         return text

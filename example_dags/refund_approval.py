@@ -1,6 +1,6 @@
-"""An approval: a workflow suspends and asks, its question is answered, and it goes on.
+"""Approval by code: a workflow suspends, a task decides, and the workflow resumes.
 
-While the workflow is suspended nothing runs, neither here nor on the Mastra server.
+While the run is suspended, no task holds a worker and nothing executes on the Mastra server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_mastra.operators.workflow import (
 def refund_approval() -> None:
     @task
     def read_request(params: dict[str, Any]) -> dict[str, Any]:
-        """A task, since a template would make a text of the amount."""
+        """Read the DAG run's params in a task: a template would turn the amount into a string."""
         return {name: params[name] for name in ("order", "amount", "reason")}
 
     ask = MastraRunWorkflowOperator(
@@ -37,7 +37,7 @@ def refund_approval() -> None:
 
     @task
     def decide(outcome: dict[str, Any]) -> dict[str, Any]:
-        """Here somebody would be asked; the suspension says what, and what an answer looks like."""
+        """Decide by the suspension's payload; its resume schema describes the response."""
         (suspension,) = outcome["suspensions"]
         refund = suspension["payload"]
         approved = refund["amount"] <= 5000
@@ -55,7 +55,7 @@ def refund_approval() -> None:
 
     @task
     def tell(outcome: dict[str, Any]) -> str:
-        """Here the customer would be told."""
+        """Notify the customer; this example prints the message."""
         refund = outcome["result"]
         text = f"{refund['refunded']} cents are refunded for {refund['order']}: {refund['note']}"
         print(text)

@@ -1,7 +1,7 @@
-"""An inbox: a person is asked about every refund that waits for an approval, whoever began it.
+"""Inbox: show a form for every refund that waits for an approval, from any source.
 
-Start the workflow anywhere, in Mastra Studio or by an application; what it asks shows up on
-Airflow's page of required actions. Each question is a DAG run of this DAG.
+Start the workflow in Mastra Studio or from an application. Its pending request appears on Airflow's
+page *Required Actions*. Each pending request is one DAG run of this DAG.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ with mastra_inbox(
 
     @task
     def tell(outcome: dict[str, Any]) -> str:
-        """Here the customer would be told."""
+        """Notify the customer; this example prints the message."""
         refund = outcome["result"]
         text = f"{refund['refunded']} cents are refunded for {refund['order']}"
         print(text)

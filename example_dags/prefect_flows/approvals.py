@@ -1,12 +1,12 @@
-"""A person answers on the page of the flow run: an approval, a revise loop, several reviewers.
+"""Human-in-the-loop on the page of the flow run: an approval, a revise loop, several reviewers.
 
-Each flow run pauses when its workflow asks something. Press *Resume* on its page, fill in the form,
-and the workflow goes on with the answer; *Cancel* cancels the workflow too. By hand, beside a
-Prefect server and the sample server that `make server` starts:
+Each flow run pauses when its workflow suspends. Press *Resume* on its page and fill in the form:
+the workflow resumes with the response. *Cancel* cancels the flow run and the workflow's run. To try
+it, start a Prefect server, run `make server`, and then:
 
     MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/serve.py
 
-The same flows run without anybody: give them ``answers``.
+Pass ``answers`` to run the same flows without a person.
 """
 
 from typing import Any
@@ -23,16 +23,16 @@ LIMIT = 5000
 def refund_approval(
     server: MastraServer, order: str = "A-1061", amount: int = 19900, reason: str = "broken"
 ) -> int:
-    """Pay a refund back: small ones at once, large ones when a person approves.
+    """Pay a refund: small ones at once, large ones after a person's approval.
 
     Args:
-        server: such as ``MastraServer.load("mastra")``.
-        order: which order.
-        amount: how much, in cents.
-        reason: what the customer said.
+        server: the Mastra server, for example ``MastraServer.load("mastra")``.
+        order: the number of the order.
+        amount: the amount in cents.
+        reason: the customer's reason.
 
     Returns:
-        The cents that were paid back.
+        The refunded amount in cents.
     """
 
     def within_the_limit(question: Question) -> Any:
@@ -51,18 +51,20 @@ def refund_approval(
 def revised_text(
     server: MastraServer, topic: str = "Ada Lovelace", answers: dict[str, Any] | None = None
 ) -> str:
-    """Have a text revised until a person approves it: as many rounds as it takes.
+    """Revise a text until a person approves it, in any number of rounds.
 
-    Deployed, nothing runs while the person thinks: the flow run is suspended, and runs from its top
-    again after each answer. The start of the workflow then finds the run that it has started.
+    In a deployment no process runs while the person decides: the flow run is suspended, and runs
+    from its top again after each response. ``start_workflow`` then attaches to the run that it
+    started before.
 
     Args:
-        server: such as ``MastraServer.load("mastra")``.
-        topic: what the text is about.
-        answers: answers in place of a person's, such as ``{"review": {"verdict": "approve"}}``.
+        server: the Mastra server, for example ``MastraServer.load("mastra")``.
+        topic: the topic of the text.
+        answers: responses in place of a person's, for example
+            ``{"review": {"verdict": "approve"}}``.
 
     Returns:
-        The text.
+        The approved text.
     """
     run = start_workflow(server, "reviseLoop", {"topic": topic})
     outcome = ask_and_resume(server, run, answers=answers, pause="pause" if answers else "suspend")
@@ -73,17 +75,17 @@ def revised_text(
 def reviewed_plan(
     server: MastraServer, document: str = "The plan", answers: dict[str, Any] | None = None
 ) -> list[str]:
-    """Have a document reviewed by two departments, which are asked one after the other.
+    """Let two departments review a document, one form after the other.
 
-    A day without an answer is a no.
+    No response within a day counts as a rejection.
 
     Args:
-        server: such as ``MastraServer.load("mastra")``.
-        document: what is reviewed.
-        answers: answers in place of a person's, by department.
+        server: the Mastra server, for example ``MastraServer.load("mastra")``.
+        document: the document to review.
+        answers: responses in place of a person's, by department.
 
     Returns:
-        Who said what.
+        One line for each department with its decision.
     """
     outcome = run_workflow(
         server,

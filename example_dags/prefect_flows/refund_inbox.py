@@ -1,8 +1,8 @@
-"""An inbox: a person is asked about every refund that waits for an approval, whoever began it.
+"""Inbox: show a form for every refund that waits for an approval, from any source.
 
-Start the workflow anywhere, in Mastra Studio or by an application. Each question becomes a flow run
-of ``refund_question``, which is suspended until somebody resumes it on its page and fills in the
-form; nothing runs meanwhile.
+Start the workflow in Mastra Studio or from an application. Each pending request becomes a flow run
+of ``refund_question``. It is suspended until a person resumes it on its page and fills in the form.
+No process runs meanwhile.
 """
 
 from typing import Any
@@ -15,14 +15,14 @@ from prefect_mastra import MastraServer, ask_and_resume, open_questions
 
 @flow(log_prints=True)
 def refund_inbox(server: MastraServer, deployment: str = "refund-question/playground") -> None:
-    """Give each open question a flow run of its own; to be scheduled, such as once a minute.
+    """Start one flow run for each pending request. Schedule it, for example once a minute.
 
-    Prefect makes one flow run of an idempotency key, so each question is asked once, however often
-    and by however many flow runs it is found here.
+    Prefect creates one flow run for each idempotency key, so each pending request is shown once,
+    even if several runs of this flow find it.
 
     Args:
-        server: such as ``MastraServer.load("mastra")``.
-        deployment: that of ``refund_question``.
+        server: the Mastra server, for example ``MastraServer.load("mastra")``.
+        deployment: the deployment of ``refund_question``.
     """
     for question in open_questions(server, "refundApproval"):
         print(f"Run {question['run_id']} waits at {'.'.join(question['step'])}")
@@ -38,14 +38,14 @@ def refund_inbox(server: MastraServer, deployment: str = "refund-question/playgr
 
 @flow
 def refund_question(server: MastraServer, question: dict[str, Any]) -> int:
-    """Have a person answer one question.
+    """Show one pending request to a person, and resume the run with the response.
 
     Args:
-        server: such as ``MastraServer.load("mastra")``.
-        question: which one, as ``open_questions`` names it.
+        server: the Mastra server, for example ``MastraServer.load("mastra")``.
+        question: the pending request, as ``open_questions`` returns it.
 
     Returns:
-        The cents that were paid back.
+        The refunded amount in cents.
     """
     outcome = ask_and_resume(
         server,

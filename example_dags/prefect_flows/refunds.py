@@ -1,7 +1,7 @@
-"""Refunds: one run of a workflow each; small ones are granted, large ones are left for a person.
+"""Refunds: one run of a workflow for each; approve small ones, leave large ones to a person.
 
-Each run suspends and asks for an approval. While it waits nothing runs, neither here nor on the
-Mastra server. By hand, against the sample server that `make server` starts:
+Each run suspends until it is approved. A suspended run executes nothing on the Mastra server. To
+try it, run `make server`, and then:
 
     MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/refunds.py
 """
@@ -28,14 +28,14 @@ REQUESTS = [
 
 @flow
 def refunds(server: MastraServer, requests: list[dict[str, Any]] = REQUESTS) -> dict[str, int]:
-    """Pay back what was approved.
+    """Pay the approved refunds.
 
     Args:
-        server: such as ``MastraServer.load("mastra")``.
+        server: the Mastra server, for example ``MastraServer.load("mastra")``.
         requests: order, amount in cents and reason of each refund.
 
     Returns:
-        The cents that were paid back, by order.
+        The refunded amounts in cents, by order.
     """
     log = get_run_logger()
     started = start_workflow.map(

@@ -1,8 +1,8 @@
-"""Serves every flow of this folder as a deployment, to be run from Prefect's pages.
+"""Serve every flow of this folder as a deployment, to run it from Prefect's pages.
 
-A block ``MastraServer`` is saved for the server at ``$MASTRA_URL``, and given to each flow that
-takes one. The schedule of the inbox is paused; switch it on at its page. By hand, beside a Prefect
-server and the sample server that `make server` starts:
+The script saves a ``MastraServer`` block for the server at ``$MASTRA_URL`` and passes it to each
+flow with a parameter ``server``. The schedule of the inbox is paused; activate it on its page. To
+try it, start a Prefect server, run `make server`, and then:
 
     MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/serve.py
 """
@@ -21,12 +21,12 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect_mastra import MastraServer
 
 NAME = "playground"
-SCHEDULES = {"refund-inbox": 60.0}  # seconds between two runs
+SCHEDULES = {"refund-inbox": 60.0}  # seconds between two flow runs
 HERE = Path(__file__).resolve()
 
 
 def flows() -> Iterator[tuple[str, Flow[..., Any]]]:
-    """Each flow that a file of this folder defines, with its entrypoint."""
+    """Find the flows that the files of this folder define, each with its entrypoint."""
     for path in sorted(HERE.parent.glob("*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if path == HERE or spec is None or spec.loader is None:
@@ -48,7 +48,7 @@ def main() -> None:
                 name=NAME,
                 parameters={"server": server} if "server" in flow.parameters.properties else None,
                 interval=SCHEDULES.get(flow.name),
-                paused=flow.name in SCHEDULES or None,  # None leaves it as it is
+                paused=flow.name in SCHEDULES or None,  # None keeps the current state
             )
             for entrypoint, flow in flows()
         )
