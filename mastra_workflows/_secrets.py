@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -32,23 +33,30 @@ _secrets: dict[str, frozenset[str]] = {}  # each with its forms, the one used la
 _forms: tuple[str, ...] = ()
 
 
+def _renew_lock() -> None:
+    """Let a forked child not wait for a thread that held the lock and exists in the parent only."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def register(secrets: Iterable[str]) -> None:
     """Mask these from now on, in every form in which an error may hold them."""
-    global _forms
+    global _secrets, _forms
     with _lock:
-        added = False
+        known = dict(_secrets)  # replaced as a whole: a fork in the middle loses nothing
         for secret in secrets:
-            if len(secret) < SHORTEST or not secret.strip("*"):
-                continue
-            forms = _secrets.pop(secret, frozenset())
-            added = added or not forms
-            _secrets[secret] = forms or frozenset(_forms_of(secret))
-        if not added:
-            return
-        while len(_secrets) > MOST:
-            del _secrets[next(iter(_secrets))]
-        every = {form for forms in _secrets.values() for form in forms}
-        _forms = tuple(sorted(every, key=len, reverse=True))  # a form may hold a shorter one
+            if len(secret) >= SHORTEST and secret.strip("*"):
+                known[secret] = known.pop(secret, None) or frozenset(_forms_of(secret))
+        while len(known) > MOST:
+            del known[next(iter(known))]
+        if known.keys() != _secrets.keys():
+            every = {form for forms in known.values() for form in forms}
+            _forms = tuple(sorted(every, key=len, reverse=True))  # a form may hold a shorter one
+        _secrets = known
 
 
 def mask(text: str) -> str:
