@@ -167,7 +167,7 @@ async def test_bad_input(mastra: AsyncMastraClient, key: str) -> None:
         await mastra.get_workflow("orderReport").run(key).ensure_started(input_data={})
     with pytest.raises(UnknownRunError):
         await mastra.get_workflow("orderReport").run(key).read()
-    with pytest.raises(UnknownWorkflowError, match="'orderReport'"):
+    with pytest.raises(UnknownWorkflowError, match=r"'nope'\. It has"):
         await mastra.get_workflow("nope").details()
 
 

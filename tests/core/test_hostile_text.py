@@ -43,7 +43,7 @@ def hostile_run(status: str = "failed") -> WorkflowRun:
         "status": status,
         "error": {"name": HOSTILE, "message": HOSTILE, "stack": HOSTILE},
         "steps": {
-            f"{HOSTILE} {number}": {
+            f"{HOSTILE[:1_900]} {number}": {  # longer names are refused
                 "status": ["failed", "suspended", HOSTILE][number % 3],
                 "startedAt": 1,
                 "error": HOSTILE,
