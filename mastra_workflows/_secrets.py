@@ -50,7 +50,7 @@ def register(secrets: Iterable[str]) -> None:
         known = dict(_secrets)  # replaced as a whole: a fork in the middle loses nothing
         for secret in secrets:
             if len(secret) >= SHORTEST and secret.strip("*"):
-                known[secret] = known.pop(secret, None) or frozenset(_forms_of(secret))
+                known[secret] = known.pop(secret, frozenset()) or frozenset(_forms_of(secret))
         while len(known) > MOST:
             del known[next(iter(known))]
         if known.keys() != _secrets.keys():
