@@ -39,8 +39,9 @@ _HEADER_VALUE = re.compile(r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?")
 _SECRET_HEADER = re.compile(r"auth|cookie|key|pass|secret|session|token", re.IGNORECASE)
 _PLAIN_HEADER = re.compile(r"(accept|content|user-agent)\b", re.IGNORECASE)
 _MOST_SHOWN = 40
-_LONG = 8
-"""From how many characters on the value of any other header is taken for a secret."""
+_LIKE_A_SECRET = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")
+"""Which value of any other header is taken for a secret: not a word, such as a team's name, which
+ids and messages may hold as well."""
 
 _HOST_LABEL = re.compile(r"[\w-]{1,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -231,7 +232,7 @@ class Settings(OfOneProcess):
                 yield value.partition(" ")[2]  # behind a scheme such as "Bearer"
                 if "cookie" in name.lower():
                     yield from (pair.partition("=")[2] for pair in value.split("; "))
-            elif not _PLAIN_HEADER.match(name) and len(value) >= _LONG:
+            elif not _PLAIN_HEADER.match(name) and _LIKE_A_SECRET.fullmatch(value):
                 yield value
 
     def warn_if_exposed(self) -> None:

@@ -311,7 +311,7 @@ def test_a_sensor_with_a_wrong_token_fails_at_once(
     run_dag: RunDag,
     key: str,
 ) -> None:
-    connect(guarded_servers("1").url, password="wrong")
+    connect(guarded_servers("1").url, password="no-t0ken-of-any-server")
     with DAG("wrong_token", schedule=None) as dag:
         MastraWorkflowRunSensor(task_id="wait", workflow_id="countedCharge", run_id=key)
     began = time.monotonic()

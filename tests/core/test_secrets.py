@@ -91,15 +91,15 @@ def test_which_values_are_secrets() -> None:
     headers = {
         "X-Api-Key": "abcd",
         "Cookie": "kind=v; session=s3ss10n",
-        "X-Team": "team",
-        "X-Sealed": "sealed-value",
+        "X-Team": "analytics",
+        "X-Sealed": "sea1ed-value",
         "User-Agent": "pipeline/1.0",
     }
     Settings(base_url=LOCAL, basic_auth=("user", "pa55"), headers=headers)
     Settings(base_url=LOCAL, token="t0ken")
     login = base64.b64encode(b"user:pa55").decode()
-    said = f"abcd|s3ss10n|team|sealed-value|pipeline/1.0|user|pa55|{login}|Bearer t0ken|kind|t0ken"
-    assert safe_text(said) == "***|***|team|***|pipeline/1.0|user|***|***|***|kind|***"
+    said = f"abcd|s3ss10n|analytics|sea1ed-value|pipeline/1.0|user|pa55|{login}|Bearer t0ken|kind"
+    assert safe_text(said) == "***|***|analytics|***|pipeline/1.0|user|***|***|***|kind"
 
 
 LOGINS: dict[str, ClientArguments] = {

@@ -177,7 +177,7 @@ def test_a_server_that_asks_for_a_token() -> None:
         assert run.wait_for_completion()["status"] == "success"
         for unknown in (
             MastraServer(base_url=server.url),
-            MastraServer(base_url=server.url, token=SecretStr("another")),
+            MastraServer(base_url=server.url, token=SecretStr("an0ther-t0ken")),
         ):
             with pytest.raises(AuthenticationError, match="token"):
                 MastraWorkflow(server=unknown, **workflow).trigger()
