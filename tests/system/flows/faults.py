@@ -107,6 +107,10 @@ def unguarded(server: MastraServer, workflow_id: str, input_data: Data) -> Any:
 
 flow_sync = run_workflow.with_options(name="flow-sync")
 flow_async = arun_workflow.with_options(name="flow-async")
+for without_hooks in (flow_sync, flow_async):  # the packaged flows have the hook
+    without_hooks.on_cancellation_hooks = []
+    without_hooks.on_crashed_hooks = []
+del without_hooks
 timed_sync = run_workflow.with_options(name="timed-sync", timeout_seconds=FLOW_TIMEOUT)
 timed_async = arun_workflow.with_options(name="timed-async", timeout_seconds=FLOW_TIMEOUT)
 
