@@ -23,8 +23,8 @@ MAX_MESSAGE = 4_000
 class MastraError(Exception):
     """The base of every error that this package raises on purpose; each can be pickled.
 
-    Its text is one line that is safe to log, whatever remote text went into it. Secrets of the
-    clients of this process are masked in it.
+    Its text is one line that is safe to log, also with remote text in it. Secrets of this process's
+    clients are masked.
     """
 
     def __str__(self) -> str:

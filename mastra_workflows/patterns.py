@@ -1,7 +1,7 @@
 """A server's regular expressions, as JavaScript means them, in linear time.
 
 Python's own engine tries 2ⁿ ways through a text of n characters by an expression such as
-``^(a+)+$``. RE2 needs a time that grows with the text, whatever the expression. What RE2 cannot
+``^(a+)+$``. RE2 needs linear time for every expression. What RE2 cannot
 read, such as a lookahead, and what JavaScript reads otherwise is left to the server.
 """
 

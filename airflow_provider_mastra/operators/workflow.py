@@ -244,9 +244,9 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
     """Resumes a suspended step of a run, waits for the run again, and returns its result.
 
     A retry, or another task, that has the same answer for the same step resumes nothing a second
-    time; it waits for the run. On Airflow 3.3 and later a retry knows for certain what an earlier
-    try has resumed. Before 3.3 it can only look at the run's record, which does not tell the rounds
-    of a loop apart: give ``suspended_at`` there.
+    time; it waits for the run. On Airflow 3.3 and later the task's state stores which suspension an
+    earlier try resumed. Before 3.3 a retry has only the run's record, which cannot distinguish the
+    rounds of a loop: give ``suspended_at`` there.
 
     Args:
         workflow_id: the workflow's registry key. (templated)

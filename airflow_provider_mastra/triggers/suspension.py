@@ -48,7 +48,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
     It is made for an `AssetWatcher`; `mastra_questions` puts the two together. An event's payload
     is `News`. It looks at the server again and again: after ``poll_interval`` seconds, then more
     and more rarely while nothing new is asked. While the server is out of reach, or the connection
-    is wrong, it continues polling, and says so in the triggerer's log.
+    is wrong, it continues polling and logs a warning in the triggerer's log.
 
     Airflow 3.3 keeps what was told in the asset's state, so that a triggerer that starts again
     tells nothing twice, but for what the old one told in its last few seconds. Airflow 3.1 and 3.2
