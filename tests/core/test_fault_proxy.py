@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -146,3 +148,15 @@ def test_it_can_be_left_in_the_middle_of_everything(server: SampleServer) -> Non
         proxy.on("GET", "/workflows$", Delay(3600))
         with pytest.raises(requests.ReadTimeout):
             requests.get(f"{proxy.url}/api/workflows", timeout=0.2)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_it_leaves_no_connection_open(server: SampleServer) -> None:
+    """Not even one that is accepted as it stops: a later test would get its ResourceWarning."""
+    for _ in range(20):
+        with FaultProxy(server.url) as proxy:
+            address = ("127.0.0.1", int(proxy.url.rpartition(":")[2]))
+            clients = [socket.create_connection(address) for _ in range(20)]
+        for client in clients:
+            client.close()
+    gc.collect()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class FaultProxy:
         self._seen: list[Seen] = []
         self._detections: list[Seen] = []
         self._port = 0
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -163,12 +164,9 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(self._refuse(seconds), self._loop).result()
 
     async def _refuse(self, seconds: float) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
+        await self._stop_listening()
         await asyncio.sleep(seconds)
-        self._server = await self._listen()
+        self._listen()
 
     def clear(self) -> None:
         """Forget all rules and requests."""
@@ -202,26 +200,38 @@ class FaultProxy:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._server = await self._listen()
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._listen()
         self._listening.set()
         await self._stop.wait()
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stop_listening()
 
-    async def _listen(self) -> asyncio.Server:
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._handle(reader, writer))
+    def _listen(self) -> None:
+        # asyncio's own server loses connections that it accepts while it is being closed.
+        self._socket = socket.create_server(("127.0.0.1", self._port))
+        self._socket.setblocking(False)
+        self._port = self._socket.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._socket, self._accept, self._socket)
+
+    def _accept(self, listening: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            task = asyncio.create_task(self._handle(listening.accept()[0]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        return await asyncio.start_server(accept, "127.0.0.1", self._port)
+    async def _stop_listening(self) -> None:
+        assert self._socket is not None
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        await asyncio.sleep(0)  # a task that is cancelled before it runs closes no connection
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, connection: socket.socket) -> None:
         # A side that goes away in the middle is what this proxy is for.
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(sock=connection)
             async with _closing(writer):
                 request = await _read_request(reader)
                 await self._pass(request, self._note(request), reader, writer)
