@@ -43,7 +43,7 @@ from mastra_workflows.questions import (
     first_of_each_step,
     questions,
 )
-from mastra_workflows.schemas import problems
+from mastra_workflows.schemas import validation_errors
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier
@@ -192,7 +192,7 @@ class MastraAskingTask(MastraAnsweringTask):
         """What of that which a run asks the task has to answer; one of what one answer is for."""
         url = self.hook.run_url(record.workflow_id, record.run_id)
         mine = [question for question in questions(record, url) if self.is_mine(question)]
-        if len(mine) > 1 and not self.hook.get_conn().chooses_items:
+        if len(mine) > 1 and not self.hook.get_conn().supports_for_each_index():
             mine = first_of_each_step(mine)
         return mine
 
@@ -273,10 +273,11 @@ class MastraAskingTask(MastraAnsweringTask):
 
     def _check_default_answer(self, question: Question) -> None:
         """Say now, and not when everybody has gone, that the default answer does not fit."""
-        wrong = problems(question.suspension.resume_schema or {}, self.default_answer)
+        wrong = validation_errors(question.suspension.resume_schema or {}, self.default_answer)
         if self.default_answer is not None and wrong:
             raise InvalidResumeDataError(
-                f"The default_answer does not fit: {'; '.join(wrong)}. {question}.", problems=wrong
+                f"The default_answer does not fit: {'; '.join(wrong)}. {question}.",
+                validation_errors=wrong,
             )
 
     def _notify(self, question: Question, context: Context, refusal: str = "") -> None:
@@ -329,7 +330,7 @@ class MastraAskingTask(MastraAnsweringTask):
         question = waiting.question
         with self.conducting(context):
             workflow = self.hook.get_conn().get_workflow(question.workflow_id)
-            run = self._under_way = workflow.run(question.run_id)
+            run = self._under_way = workflow.get_run(question.run_id)
             reply = Reply.of(event)
             if reply is None:
                 self._look(run, waiting, context, has_read_form="asked" in event)
@@ -351,7 +352,9 @@ class MastraAskingTask(MastraAnsweringTask):
         run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
         with self.conducting(context):
             self.log.warning("%s has answered a question that is asked no more.", reply)
-            run = self._under_way = self.hook.get_conn().get_workflow(self.workflow_id).run(run_id)
+            run = self._under_way = (
+                self.hook.get_conn().get_workflow(self.workflow_id).get_run(run_id)
+            )
             outcome = self.conclude(run, self.wait(run), context)
             self._under_way = None
             return outcome
@@ -434,7 +437,7 @@ class MastraAskingTask(MastraAnsweringTask):
         refusal = {
             "user": reply.user,
             "at": reply.at,
-            "problems": list(error.problems),
+            "problems": list(error.validation_errors),
             "form_is_outdated": is_outdated,
         }
         context["ti"].xcom_push(key="refused_answer", value=refusal)

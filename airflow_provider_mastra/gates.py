@@ -110,8 +110,10 @@ def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[d
     """
     with MastraHook(mastra_conn_id) as hook:
         client = hook.get_conn()
-        asked = questions(client.get_workflow(outcome["workflow_id"]).run(outcome["run_id"]).read())
-        if not client.chooses_items:
+        asked = questions(
+            client.get_workflow(outcome["workflow_id"]).get_run(outcome["run_id"]).read()
+        )
+        if not client.supports_for_each_index():
             asked = tuple(first_of_each_step(asked))
     return [{"question_key": question.key} for question in asked]
 

@@ -86,7 +86,7 @@ class MastraRunTask(BaseOperator):
         self.check_rendered()
         workflow_id = _given("workflow_id", self.workflow_id)
         run_id = self.choose_run_id(context)
-        run = self.hook.get_conn().get_workflow(workflow_id).run(run_id)
+        run = self.hook.get_conn().get_workflow(workflow_id).get_run(run_id)
         self.tell(run, context)
         return run
 
@@ -99,7 +99,7 @@ class MastraRunTask(BaseOperator):
 
     def current(self, run: Run) -> Run:
         """A run's handle on the connection as it was read last."""
-        return self.hook.get_conn().get_workflow(run.workflow_id).run(run.run_id)
+        return self.hook.get_conn().get_workflow(run.workflow_id).get_run(run.run_id)
 
     def follow(self, run: Run, arguments: WaitArguments) -> WorkflowRun:
         """Wait for a run; in an outage, with the connection as it is then.
@@ -113,7 +113,7 @@ class MastraRunTask(BaseOperator):
             MastraError: as `Run.wait` says.
         """
         outage = Outage(arguments["outage_timeout"])
-        timeout, on_look = arguments.get("timeout"), arguments.get("on_look")
+        timeout, on_record = arguments.get("timeout"), arguments.get("on_record")
         deadline = inf if timeout is None else time.monotonic() + timeout
         is_known = arguments.get("is_known", False)
 
@@ -121,8 +121,8 @@ class MastraRunTask(BaseOperator):
             nonlocal is_known
             is_known = True
             outage.end()
-            if on_look is not None:
-                on_look(record)
+            if on_record is not None:
+                on_record(record)
 
         while True:
             part: WaitArguments = {
@@ -130,7 +130,7 @@ class MastraRunTask(BaseOperator):
                 "timeout": None if timeout is None else max(0.0, deadline - time.monotonic()),
                 "outage_timeout": outage.next_patience,
                 "is_known": is_known,
-                "on_look": look,
+                "on_record": look,
             }
             try:
                 return run.wait(**part)
@@ -183,7 +183,7 @@ class MastraRunTask(BaseOperator):
         """
         why = event["error"] or event["reason"]
         self.log.info("The triggerer's waiting is over (%s)", why)
-        run = self.hook.get_conn().get_workflow(event["workflow_id"]).run(event["run_id"])
+        run = self.hook.get_conn().get_workflow(event["workflow_id"]).get_run(event["run_id"])
         record = run.read() if event["reason"] == "stalled" else None
         return run, record if record is not None and record.is_active else None
 

@@ -37,7 +37,7 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import JSON
 from mastra_workflows.policy import as_seconds, require_flags
 from mastra_workflows.procedures import OnStall
-from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS
+from mastra_workflows.procedures.acting import CONFIRM_SECONDS
 from mastra_workflows.procedures.stalling import fingerprint
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
@@ -297,7 +297,7 @@ class MastraWaitingTask(MastraRunTask):
             **self.wait_arguments,
             "timeout": timeout,
             "is_known": self.has_started_run,
-            "on_look": progress.look,
+            "on_record": progress.look,
             "on_event": progress.hear,
         }
         try:
@@ -346,7 +346,7 @@ class MastraWaitingTask(MastraRunTask):
         try:
             with self.hook:
                 workflow = self.hook.get_conn().get_workflow(self.workflow_id)
-                self.log.warning("%s", self.stop(workflow, run_id, look_for=CANCEL_LOOK_SECONDS))
+                self.log.warning("%s", self.stop(workflow, run_id, confirm_timeout=CONFIRM_SECONDS))
         except MastraError as error:
             self.log.error("%s was not cancelled (%s) and may go on.", which, error)
 
@@ -385,7 +385,7 @@ class MastraWaitingTask(MastraRunTask):
                 text = f"{which} was not cancelled ({error}) and may go on{where}"
             else:
                 text = f"The run is cancelled with the task. {cancellation}"
-                level = logging.WARNING if cancellation.goes_on else logging.INFO
+                level = logging.INFO if cancellation.is_confirmed else logging.WARNING
         killing.decided.set()
         killing.done.set()
         self.log.log(level, "%s", text)
@@ -410,17 +410,17 @@ class MastraWaitingTask(MastraRunTask):
         with self.hook.new_client(
             retry=RetryPolicy(seconds=part), timeout=part, connect_timeout=part
         ) as client:
-            return self.stop(client.get_workflow(run.workflow_id), run.run_id, look_for=part)
+            return self.stop(client.get_workflow(run.workflow_id), run.run_id, confirm_timeout=part)
 
-    def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
+    def stop(self, workflow: Workflow, run_id: str, *, confirm_timeout: float) -> Cancellation:
         """Cancel the run, so that a later try of the task may start another one.
 
         Args:
             workflow: its workflow's handle.
             run_id: its id.
-            look_for: for how many seconds to look for its end.
+            confirm_timeout: for how many seconds to look for its end.
         """
-        return workflow.run(run_id).cancel(look_for=look_for, allow_retry=True)
+        return workflow.get_run(run_id).cancel(confirm_timeout=confirm_timeout, allow_retry=True)
 
 
 class _Killing:

@@ -2,7 +2,7 @@
 
 from mastra_workflows import errors
 from mastra_workflows._transport import EventStream
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.client import MastraClient
 from mastra_workflows.errors import MastraError
 from mastra_workflows.models import (
@@ -25,7 +25,6 @@ __all__ = [
     "Cancellation",
     "Event",
     "EventStream",
-    "Generation",
     "MastraClient",
     "MastraError",
     "OnSuspend",
@@ -35,6 +34,7 @@ __all__ = [
     "Run",
     "RunFailure",
     "RunStatus",
+    "ServerGeneration",
     "Step",
     "StepDetails",
     "Suspension",

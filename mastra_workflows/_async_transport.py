@@ -27,13 +27,13 @@ from mastra_workflows.models import Event
 from mastra_workflows.procedures import (
     Effect,
     Follower,
-    Heard,
     Listen,
     Open,
     Parse,
     Procedure,
     Send,
     Sleep,
+    StreamResult,
 )
 from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
 from mastra_workflows.stream import Decoder
@@ -144,7 +144,7 @@ class AsyncTransport(OfOneProcess):
         except TimeoutError:
             raise _failures.silent(self.settings.base_url) from None
 
-    async def _listen(self, effect: Listen) -> Heard:
+    async def _listen(self, effect: Listen) -> StreamResult:
         head: Response | None = None
         last: Event | None = None
         try:
@@ -154,23 +154,23 @@ class AsyncTransport(OfOneProcess):
                     contextlib.closing(await self._open(effect.request, None)) as answer,
                 ):
                     if not _is_success(answer):
-                        return Heard(await self._read(answer), None, ended=True)
+                        return StreamResult(await self._read(answer), None, ended=True)
                     head = Response(answer.status, _lower(answer.headers), b"")
                     decoder = self._decoder(effect.request.run_id, effect.passes_over)
                     async for chunk in self._chunks(answer):
                         silence.begins_anew()
                         if not effect.affords(len(chunk)):
-                            return Heard(head, last, ended=False)
+                            return StreamResult(head, last, ended=False)
                         for last in await _decoded(decoder, chunk):
                             if effect.enough(last):
-                                return Heard(head, last, ended=False)
+                                return StreamResult(head, last, ended=False)
                     if decoder.is_cut:
                         raise _failures.cut(self.settings.base_url)
-                    return Heard(head, last, ended=True)
+                    return StreamResult(head, last, ended=True)
         except TimeoutError:
             if head is None:
                 raise _failures.silent(self.settings.base_url) from None
-            return Heard(head, last, ended=False)
+            return StreamResult(head, last, ended=False)
 
     async def _open_stream(self, request: Request) -> aiohttp.ClientResponse:
         try:

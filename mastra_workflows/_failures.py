@@ -49,7 +49,7 @@ def insecure(where: str, error: BaseException) -> ConnectionFailedError:
     return ConnectionFailedError(
         f"No secure connection to {where}: {why}. {question}",
         request_sent=False,
-        passing=False,
+        transient=False,
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from mastra_workflows.procedures import Known
+from mastra_workflows.procedures import ServerState
 from mastra_workflows.settings import Settings
 
 P = TypeVar("P")
@@ -163,9 +163,9 @@ class Leases(Generic[P]):
         return [pool for pool in pools if pool is not None]
 
 
-_known: WeakValueDictionary[Hashable, Known] = WeakValueDictionary()
+_known: WeakValueDictionary[Hashable, ServerState] = WeakValueDictionary()
 
 
-def known_of(settings: Settings) -> Known:
+def known_of(settings: Settings) -> ServerState:
     """What has been learnt of a server by the clients that there are of it now."""
-    return _known.setdefault(pool_key(settings), Known())
+    return _known.setdefault(pool_key(settings), ServerState())

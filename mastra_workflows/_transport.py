@@ -20,8 +20,8 @@ from urllib3.exceptions import NewConnectionError
 from mastra_workflows import _failures
 from mastra_workflows._limits import POOLS_BY_SCHEME, Limits, limited, pieces
 from mastra_workflows._pools import Leases, Pools
-from mastra_workflows._pump import Pump
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
+from mastra_workflows._stream_reader import StreamReader
 from mastra_workflows._tls import tls_context
 from mastra_workflows.api import Request, Response, check, is_success
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
@@ -29,13 +29,13 @@ from mastra_workflows.models import Event
 from mastra_workflows.procedures import (
     Effect,
     Follower,
-    Heard,
     Listen,
     Open,
     Parse,
     Procedure,
     Send,
     Sleep,
+    StreamResult,
 )
 from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
 from mastra_workflows.stream import Decoder
@@ -177,7 +177,7 @@ class Transport(OfOneProcess):
                 limits.until = until
                 return self._read(answer)
 
-    def _listen(self, effect: Listen) -> Heard:
+    def _listen(self, effect: Listen) -> StreamResult:
         first_within = effect.seconds if effect.first_within is None else effect.first_within
         began = time.monotonic()
         # On a connection of its own: it is broken off when enough was heard, and must not have
@@ -190,29 +190,29 @@ class Transport(OfOneProcess):
         ):
             if not _is_success(answer):
                 limits.until = time.monotonic() + self.settings.timeout
-                return Heard(self._read(answer), None, ended=True)
+                return StreamResult(self._read(answer), None, ended=True)
             limits.end()
             head = Response(answer.status_code, _lower(answer.headers), b"")
             decoder = self._decoder(effect.request.run_id, effect.passes_over)
             last = None
             spent = time.monotonic() - began
             try:
-                with Pump(answer) as pump:
-                    for chunk in pump.pieces(
+                with StreamReader(answer) as reader:
+                    for chunk in reader.pieces(
                         first_within - spent, effect.seconds - spent, effect.silent_within
                     ):
                         if not effect.affords(len(chunk)):
-                            return Heard(head, last, ended=False)
+                            return StreamResult(head, last, ended=False)
                         for last in decoder.feed(chunk):
                             if effect.enough(last):
-                                return Heard(head, last, ended=False)
+                                return StreamResult(head, last, ended=False)
             except TimeoutError:
-                return Heard(head, last, ended=False)
+                return StreamResult(head, last, ended=False)
             except requests.RequestException as error:
                 raise self._failure(error) from None
             if decoder.is_cut:
                 raise _failures.cut(self.settings.base_url)
-            return Heard(head, last, ended=True)
+            return StreamResult(head, last, ended=True)
 
     def _open_stream(self, request: Request) -> requests.Response:
         with limited(Limits(inf), self.settings.timeout * WHOLE_ANSWER) as limits:

@@ -16,9 +16,9 @@ from mastra_workflows import procedures
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._pools import known_of
 from mastra_workflows.api import (
-    Generation,
     Request,
     RunFilter,
+    ServerGeneration,
     StartArguments,
     StartOptions,
     require_id,
@@ -33,7 +33,7 @@ from mastra_workflows.procedures import (
     Server,
     WaitOptions,
 )
-from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.procedures.acting import CONFIRM_SECONDS, Cancellation
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -45,7 +45,7 @@ class AsyncMastraClient(OfOneProcess):
     """As `MastraClient`, for asyncio; it may be used in several event loops::
 
         async with AsyncMastraClient("http://localhost:4111") as mastra:
-            run = mastra.get_workflow("orderReport").run("report-2026-11-22")
+            run = mastra.get_workflow("orderReport").get_run("report-2026-11-22")
             await run.ensure_started(input_data={"city": "Oslo"})
             report = (await run.wait(timeout=600)).raise_for_status().result
 
@@ -67,13 +67,13 @@ class AsyncMastraClient(OfOneProcess):
         """As `MastraClient.base_url`."""
         return self._transport.settings.base_url
 
-    async def generation(self) -> Generation:
-        """As `MastraClient.generation`, which is a property there."""
+    async def server_generation(self) -> ServerGeneration:
+        """As `MastraClient.server_generation`."""
         return await self._transport.run(procedures.generation(self._server))
 
-    async def chooses_items(self) -> bool:
-        """As `MastraClient.chooses_items`, which is a property there."""
-        return await self._transport.run(procedures.chooses_items(self._server))
+    async def supports_for_each_index(self) -> bool:
+        """As `MastraClient.supports_for_each_index`."""
+        return await self._transport.run(procedures.supports_for_each_index(self._server))
 
     async def list_workflows(self) -> tuple[WorkflowDetails, ...]:
         """As `MastraClient.list_workflows`."""
@@ -118,14 +118,14 @@ class AsyncWorkflow(OfOneProcess):
         self, run_id: str | None = None, resource_id: str | None = None
     ) -> AsyncRun:
         """As `Workflow.create_run`."""
-        run = self.run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
+        run = self.get_run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
         await self._transport.run(
             procedures.create_run(self._server, self.workflow_id, run.run_id, resource_id)
         )
         return run
 
-    def run(self, run_id: str) -> AsyncRun:
-        """As `Workflow.run`; sends nothing."""
+    def get_run(self, run_id: str) -> AsyncRun:
+        """As `Workflow.get_run`; sends nothing."""
         return AsyncRun(self._transport, self._server, self, run_id)
 
     async def attach_or_start(
@@ -152,7 +152,7 @@ class AsyncWorkflow(OfOneProcess):
         )
 
     async def cancel_work(
-        self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+        self, run_id: str, *, confirm_timeout: float = CONFIRM_SECONDS, allow_retry: bool = False
     ) -> Cancellation:
         """As `Workflow.cancel_work`."""
         return await self._transport.run(
@@ -160,14 +160,14 @@ class AsyncWorkflow(OfOneProcess):
                 self._server,
                 self.workflow_id,
                 run_id,
-                look_for=look_for,
+                confirm_timeout=confirm_timeout,
                 allow_retry=allow_retry,
             )
         )
 
     async def run_execution_result(self, run_id: str) -> WorkflowRun:
         """As `Workflow.run_execution_result`."""
-        return await self.run(run_id).read()
+        return await self.get_run(run_id).read()
 
     async def runs(
         self, *, page_size: int = 20, **which: Unpack[RunFilter]
@@ -204,7 +204,7 @@ class AsyncWorkflow(OfOneProcess):
 
 
 class AsyncRun(OfOneProcess):
-    """As `Run`; made by `AsyncWorkflow.run` and `AsyncWorkflow.create_run`."""
+    """As `Run`; made by `AsyncWorkflow.get_run` and `AsyncWorkflow.create_run`."""
 
     def __init__(
         self, transport: AsyncTransport, server: Server, workflow: AsyncWorkflow, run_id: str
@@ -323,7 +323,7 @@ class AsyncRun(OfOneProcess):
         return await self._follow(request, after)
 
     async def cancel(
-        self, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+        self, *, confirm_timeout: float = CONFIRM_SECONDS, allow_retry: bool = False
     ) -> Cancellation:
         """As `Run.cancel`."""
         return await self._transport.run(
@@ -331,7 +331,7 @@ class AsyncRun(OfOneProcess):
                 self._server,
                 self.workflow_id,
                 self.run_id,
-                look_for=look_for,
+                confirm_timeout=confirm_timeout,
                 allow_retry=allow_retry,
             )
         )

@@ -8,7 +8,7 @@ from typing import Self, Unpack
 from mastra_workflows import procedures
 from mastra_workflows._pools import known_of
 from mastra_workflows._transport import Transport
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.models import WorkflowDetails
 from mastra_workflows.procedures import Server
 from mastra_workflows.settings import ClientArguments, OfOneProcess, Settings
@@ -43,18 +43,16 @@ class MastraClient(OfOneProcess):
         """The server's address, without the API prefix."""
         return self._transport.settings.base_url
 
-    @property
-    def generation(self) -> Generation:
-        """The server's generation; asks it at the first time (``GET /system/packages``)."""
+    def server_generation(self) -> ServerGeneration:
+        """Return the server's generation; the first call requests ``GET /system/packages``."""
         return self._transport.run(procedures.generation(self._server))
 
-    @property
-    def chooses_items(self) -> bool:
-        """Whether the server can resume one of several suspended items of a ``foreach`` (>= 1.26).
+    def supports_for_each_index(self) -> bool:
+        """Return whether the server can resume one suspended item of a ``foreach`` (>= 1.26).
 
-        One that cannot gives an answer to all that wait.
+        Other servers resume every suspended item of that step with the same data.
         """
-        return self._transport.run(procedures.chooses_items(self._server))
+        return self._transport.run(procedures.supports_for_each_index(self._server))
 
     def list_workflows(self) -> tuple[WorkflowDetails, ...]:
         """Every workflow of the server (``GET /workflows``)."""

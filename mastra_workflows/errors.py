@@ -56,17 +56,17 @@ class ConnectionFailedError(MastraError):
 
     Attributes:
         request_sent: whether the server may have seen (and obeyed) the request.
-        passing: whether asking again can help. A refused connection may heal; an unknown host
+        transient: whether a retry can help. A refused connection may heal; an unknown host
             name or an untrusted certificate does not within the time a retry takes.
         refused: whether the connection was refused: nothing listens at the address.
     """
 
     def __init__(
-        self, message: str, *, request_sent: bool, passing: bool = True, refused: bool = False
+        self, message: str, *, request_sent: bool, transient: bool = True, refused: bool = False
     ) -> None:
         super().__init__(message)
         self.request_sent = request_sent
-        self.passing = passing
+        self.transient = transient
         self.refused = refused
 
 
@@ -140,12 +140,12 @@ class InvalidDataError(MastraError, ValueError):
     """Data does not fit the workflow's own JSON Schema.
 
     Attributes:
-        problems: one line each, the place first: ``$.city: required``.
+        validation_errors: one line each, the place first: ``$.city: required``.
     """
 
-    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, validation_errors: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.problems = tuple(problems)
+        self.validation_errors = tuple(validation_errors)
 
 
 class InvalidInputError(InvalidDataError):
@@ -163,8 +163,10 @@ class ResumeSchemaChangedError(InvalidResumeDataError):
         question: what the step asks now; its form is the one to answer.
     """
 
-    def __init__(self, message: str, *, problems: Sequence[str], question: Question) -> None:
-        super().__init__(message, problems=problems)
+    def __init__(
+        self, message: str, *, validation_errors: Sequence[str], question: Question
+    ) -> None:
+        super().__init__(message, validation_errors=validation_errors)
         self.question = question
 
 

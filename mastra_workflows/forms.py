@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Self
 
 from mastra_workflows.errors import InvalidResumeDataError
 from mastra_workflows.models import JSON
-from mastra_workflows.schemas import is_readable, problems
+from mastra_workflows.schemas import is_readable, validation_errors
 from mastra_workflows.text import printable
 
 Kind = Literal[
@@ -135,7 +135,7 @@ class Field:
         if is_empty and value not in self.options:
             return self._emptied() if self.default is not NO_DEFAULT else self._empty(value)
         readings = list(_readings(self, value))
-        fitting = (reading for reading in readings if not problems(self.rule, reading))
+        fitting = (reading for reading in readings if not validation_errors(self.rule, reading))
         return next(fitting, readings[0])
 
     def _empty(self, value: JSON) -> JSON:
@@ -152,7 +152,7 @@ class Field:
             return None
         nothing: dict[str, JSON] = {"string": "", "text": "", "strings": []}
         empty = nothing.get(self.kind)
-        return _Nothing.LEFT_OUT if empty is None or problems(self.rule, empty) else empty
+        return _Nothing.LEFT_OUT if empty is None or validation_errors(self.rule, empty) else empty
 
 
 SHOWN_RULES: dict[Kind, tuple[str, ...]] = {
@@ -232,10 +232,11 @@ class Form:
                 inner = inner.setdefault(name, {})
             if value is not _Nothing.LEFT_OUT:
                 inner[field.path[-1]] = value
-        wrong += problems(self.schema or {}, data)
+        wrong += validation_errors(self.schema or {}, data)
         if wrong:
             raise InvalidResumeDataError(
-                f"The answer does not fit: {'; '.join(wrong)}. Nothing was sent.", problems=wrong
+                f"The answer does not fit: {'; '.join(wrong)}. Nothing was sent.",
+                validation_errors=wrong,
             )
         return data
 

@@ -79,7 +79,7 @@ class wait_as_told(wait_base):  # noqa: N801
 def is_transient(error: BaseException) -> bool:
     """Whether the same question, asked again, may well be answered."""
     if isinstance(error, ConnectionFailedError):
-        return error.passing
+        return error.transient
     return isinstance(error, UnavailableError)
 
 

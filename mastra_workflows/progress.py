@@ -33,7 +33,7 @@ SAME_MOMENT = timedelta(milliseconds=100)
 class StepProgress:
     """Turns what is learnt of one run into a line for each change of a step, when it happens.
 
-    Give `look` and `hear` to `Run.wait` as ``on_look`` and ``on_event``. A line that the one has
+    Give `look` and `hear` to `Run.wait` as ``on_record`` and ``on_event``. A line that the one has
     given the other does not repeat, though a stream of 1.x begins with all that has happened. What
     a step was given and returned is not told. Nor is a retry that the server makes by itself, by a
     step's ``retries`` or the workflow's ``retryConfig``: it sends no event for it, and the record

@@ -11,7 +11,7 @@ from mastra_workflows._transport import EventStream, Transport
 from mastra_workflows.api import Request, StartArguments, StartOptions, require_id
 from mastra_workflows.models import JSON, WorkflowRun
 from mastra_workflows.procedures import Follower, Receipt, Server, WaitOptions
-from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.procedures.acting import CONFIRM_SECONDS, Cancellation
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer, AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Run(OfOneProcess):
-    """A handle of one run; made by `Workflow.run` and `Workflow.create_run`.
+    """A handle of one run; made by `Workflow.get_run` and `Workflow.create_run`.
 
     ``_async`` in a name is Mastra's: the call answers when the run is done.
 
@@ -286,12 +286,12 @@ class Run(OfOneProcess):
     # -- the rest -------------------------------------------------------------------------------
 
     def cancel(
-        self, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+        self, *, confirm_timeout: float = CONFIRM_SECONDS, allow_retry: bool = False
     ) -> Cancellation:
         """Cancel the run and look what became of it (``POST .../runs/{run}/cancel``).
 
         Args:
-            look_for: seconds to look for its end.
+            confirm_timeout: seconds to look for its end.
             allow_retry: whether `Workflow.attach_or_start` may start another run in its place, as
                 after a timeout. By default the cancellation is final; see `Workflow.cancel_work`.
 
@@ -303,7 +303,7 @@ class Run(OfOneProcess):
                 self._server,
                 self.workflow_id,
                 self.run_id,
-                look_for=look_for,
+                confirm_timeout=confirm_timeout,
                 allow_retry=allow_retry,
             )
         )

@@ -138,7 +138,7 @@ def check(schema: Mapping[str, Any], data: JSON) -> Findings:
     return Findings(refused, doubtful)
 
 
-def problems(schema: Mapping[str, Any], data: JSON) -> list[str]:
+def validation_errors(schema: Mapping[str, Any], data: JSON) -> list[str]:
     """All that is wrong with ``data`` as the schema is written: one line each, as in `Findings`."""
     return _lines(_errors(schema, data, keep_closed=False))
 

@@ -134,7 +134,7 @@ class Decoder:
         return self._is_passing or (bool(rest) and rest != DONE)
 
 
-class Once:
+class EventDeduplicator:
     """Tells the events that were not there before, over every stream of one run.
 
     `/observe` replays what has happened, often twice, and a stream that is opened again begins

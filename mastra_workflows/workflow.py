@@ -14,7 +14,7 @@ from mastra_workflows.api import RunFilter, StartArguments, StartOptions, requir
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.models import WorkflowDetails, WorkflowRun
 from mastra_workflows.procedures import Attachment, OnFailedRun, Server
-from mastra_workflows.procedures.acting import CANCEL_LOOK_SECONDS, Cancellation
+from mastra_workflows.procedures.acting import CONFIRM_SECONDS, Cancellation
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.run import Run
 from mastra_workflows.settings import OfOneProcess
@@ -47,13 +47,13 @@ class Workflow(OfOneProcess):
         Returns:
             The run's handle.
         """
-        run = self.run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
+        run = self.get_run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
         self._transport.run(
             procedures.create_run(self._server, self.workflow_id, run.run_id, resource_id)
         )
         return run
 
-    def run(self, run_id: str) -> Run:
+    def get_run(self, run_id: str) -> Run:
         """A handle of a run, whether it exists or not; sends nothing."""
         return Run(self._transport, self._server, self, run_id)
 
@@ -107,7 +107,7 @@ class Workflow(OfOneProcess):
         )
 
     def cancel_work(
-        self, run_id: str, *, look_for: float = CANCEL_LOOK_SECONDS, allow_retry: bool = False
+        self, run_id: str, *, confirm_timeout: float = CONFIRM_SECONDS, allow_retry: bool = False
     ) -> Cancellation:
         """Cancel what is active of a piece of work (``POST .../runs/{run}/cancel``).
 
@@ -116,7 +116,7 @@ class Workflow(OfOneProcess):
 
         Args:
             run_id: as it was given to `attach_or_start`.
-            look_for: seconds to look for the run's end.
+            confirm_timeout: seconds to look for the run's end.
             allow_retry: whether `attach_or_start` may start the next run in line later, as after a
                 timeout with retries left. Its id is then reserved by a record on the server
                 (``POST .../create-run``): it is ``pending`` and executes nothing. By default the
@@ -133,7 +133,7 @@ class Workflow(OfOneProcess):
                 self._server,
                 self.workflow_id,
                 run_id,
-                look_for=look_for,
+                confirm_timeout=confirm_timeout,
                 allow_retry=allow_retry,
             )
         )
@@ -144,7 +144,7 @@ class Workflow(OfOneProcess):
         Raises:
             UnknownRunError: there is no such run.
         """
-        return self.run(run_id).read()
+        return self.get_run(run_id).read()
 
     def runs(self, *, page_size: int = 20, **which: Unpack[RunFilter]) -> Iterator[WorkflowRun]:
         """The workflow's runs, page by page as they are iterated (``GET .../runs``).

@@ -103,7 +103,7 @@ class Conversation:
                 data = question.form.answer(entered)
                 yield from self._give(question, data, "person")
             except InvalidResumeDataError as error:
-                wrong = tuple(error.problems)
+                wrong = tuple(error.validation_errors)
                 if isinstance(error, ResumeSchemaChangedError):
                     question = error.question
                 self.run.logger.warning("%s Asking again.", error)

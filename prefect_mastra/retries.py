@@ -28,5 +28,5 @@ def retry_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -
     """
     error = state.result(raise_on_failure=False)
     if isinstance(error, ConnectionFailedError):
-        return error.passing
+        return error.transient
     return not isinstance(error, (*FINAL, *ENDS))

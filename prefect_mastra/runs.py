@@ -145,7 +145,7 @@ class MastraWorkflowRun(JobRun[JSON]):
                 **arguments,
             )
             self.run_id = attachment.run_id
-            record = attachment.record or workflow.run(self.run_id).read()
+            record = attachment.record or workflow.get_run(self.run_id).read()
             return self._say_started(record)
 
     async def astart(
@@ -167,7 +167,7 @@ class MastraWorkflowRun(JobRun[JSON]):
                 **arguments,
             )
             self.run_id = attachment.run_id
-            record = attachment.record or await workflow.run(self.run_id).read()
+            record = attachment.record or await workflow.get_run(self.run_id).read()
             return self._say_started(record)
 
     def _say_started(self, record: WorkflowRun) -> Outcome:
@@ -210,7 +210,7 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     def _waiting_aloud(self) -> WaitArguments:
         progress = StepProgress(self.logger.info)
-        return {**self._waiting, "on_look": progress.look, "on_event": progress.hear}
+        return {**self._waiting, "on_record": progress.look, "on_event": progress.hear}
 
     def _say_over(self, record: WorkflowRun) -> Outcome:
         self.logger.info(summary(record))
@@ -309,7 +309,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             return self._say_cancelled(await run.cancel())
 
     def _say_cancelled(self, cancellation: Cancellation) -> Outcome:
-        log = self.logger.warning if cancellation.goes_on else self.logger.info
+        log = self.logger.info if cancellation.is_confirmed else self.logger.warning
         log("%s", cancellation)
         return cancellation.run.outcome(self.url)
 
@@ -350,12 +350,12 @@ class MastraWorkflowRun(JobRun[JSON]):
     @asynccontextmanager
     async def _aremote(self) -> AsyncIterator[AsyncRun]:
         async with self.server.get_async_client() as client:
-            yield client.get_workflow(self.workflow_id).run(self.run_id)
+            yield client.get_workflow(self.workflow_id).get_run(self.run_id)
 
     @contextmanager
     def _remote(self) -> Iterator[Run]:
         with self.server.get_client() as client:
-            yield client.get_workflow(self.workflow_id).run(self.run_id)
+            yield client.get_workflow(self.workflow_id).get_run(self.run_id)
 
     def give_up(self, interruption: BaseException) -> None:
         """Cancel a run that nobody waits for any more, or say that it continues."""

@@ -89,7 +89,7 @@ class MastraHook(BaseHook):
         """
         try:
             with self.new_client(retry=RetryPolicy(seconds=0)) as client:
-                generation = client.generation
+                generation = client.server_generation()
                 number = len(client.list_workflows())
         except MastraError as error:
             return False, str(error)

@@ -140,7 +140,7 @@ class MastraRunWorkflowOperator(MastraAskingTask):
         note_attached(context, identity)
         if attachment.found is None:
             self.log.info("The run was started.")
-        return workflow.run(attachment.run_id)
+        return workflow.get_run(attachment.run_id)
 
     def _on_other_input(self, identity: Identity) -> OnOtherInput:
         """What to do about a run with other input: between retries, templated input may change."""
@@ -205,16 +205,16 @@ class MastraRunWorkflowOperator(MastraAskingTask):
                         ON_CLEAR_VARIABLE,
                     )
 
-    def stop(self, workflow: Workflow, run_id: str, *, look_for: float) -> Cancellation:
+    def stop(self, workflow: Workflow, run_id: str, *, confirm_timeout: float) -> Cancellation:
         """Cancel the task's run, or the one in line that took its place."""
         work = self.identity.run_id if self.identity else run_id
-        return workflow.cancel_work(work, look_for=look_for, allow_retry=True)
+        return workflow.cancel_work(work, confirm_timeout=confirm_timeout, allow_retry=True)
 
 
 def _record(workflow: Workflow, run_id: str) -> WorkflowRun | None:
     """A run's record; None if it was never started."""
     try:
-        record = workflow.run(run_id).read()
+        record = workflow.get_run(run_id).read()
     except UnknownRunError:
         return None
     return None if record.is_pending else record
@@ -341,7 +341,7 @@ class MastraCancelWorkflowRunOperator(MastraRunTask):
         with without_useless_retries(), self.hook:
             run = self.handle(context)
             cancellation = run.cancel()
-            say = self.log.warning if cancellation.goes_on else self.log.info
+            say = self.log.info if cancellation.is_confirmed else self.log.warning
             say("%s", cancellation)
             return self.whole_outcome(cancellation.run, run)
 

@@ -164,7 +164,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         arguments: WaitArguments = {
             **self.wait_arguments,
             "timeout": min(seconds, left),
-            "on_look": progress.look,
+            "on_record": progress.look,
             "on_event": progress.hear,
         }
         try:
@@ -216,7 +216,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             else:
                 arguments["timeout"] = self.timeout
                 progress = StepProgress(self.log.info)
-                arguments["on_look"], arguments["on_event"] = progress.look, progress.hear
+                arguments["on_record"], arguments["on_event"] = progress.look, progress.hear
             try:
                 record = self.follow(run, arguments)
             except RunError as error:

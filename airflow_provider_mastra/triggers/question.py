@@ -104,7 +104,9 @@ class MastraQuestionTrigger(BaseTrigger):
         question = Asked.from_text(self.asked).question
         try:
             async with await async_client(self.mastra_conn_id) as client:
-                record = await client.get_workflow(question.workflow_id).run(question.run_id).read()
+                record = (
+                    await client.get_workflow(question.workflow_id).get_run(question.run_id).read()
+                )
         except MastraError as error:
             self.log.warning("The question is asked on; the server did not answer: %s", error)
             return False

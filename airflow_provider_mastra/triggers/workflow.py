@@ -68,7 +68,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         mastra_conn_id: the connection to the server.
         workflow_id: the workflow's registry key.
         run_id: the run.
-        wait: how to wait, as `WaitArguments` without ``timeout`` and ``on_look``.
+        wait: how to wait, as `WaitArguments` without ``timeout`` and ``on_record``.
         deadline: when to stop, in seconds since 1970; None for never. The task is woken and
             decides what becomes of the run.
         cancel_on_kill: whether the run is cancelled when a person ends the task.
@@ -153,12 +153,12 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                 "outage_timeout": outage.next_patience,
                 "is_known": True,
                 "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
-                "on_look": look,
+                "on_record": look,
                 "on_event": progress.hear,
             }
             try:
                 async with await async_client(self.mastra_conn_id) as client:
-                    run = client.get_workflow(self.workflow_id).run(self.run_id)
+                    run = client.get_workflow(self.workflow_id).get_run(self.run_id)
                     self.log.info("%s.", await run.wait(**arguments))
                 return "over", None
             except WaitTimeoutError as error:
@@ -201,13 +201,13 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             self.log.info("The task was ended: cancelling run %r", self.run_id)
             retry = RetryPolicy(seconds=KILL_SECONDS)
             async with await async_client(self.mastra_conn_id, retry=retry) as client:
-                handle = client.get_workflow(self.workflow_id).run(self.run_id)
-                cancellation = await handle.cancel(look_for=KILL_SECONDS, allow_retry=True)
+                handle = client.get_workflow(self.workflow_id).get_run(self.run_id)
+                cancellation = await handle.cancel(confirm_timeout=KILL_SECONDS, allow_retry=True)
         except asyncio.CancelledError:
             self.log.error("%s: the triggerer stops.", may_continue)
             raise
         except Exception as error:  # nobody may be left to hear of it
             self.log.error("%s: %s: %s", may_continue, type(error).__name__, safe_text(error))
             return
-        say = self.log.warning if cancellation.goes_on else self.log.info
+        say = self.log.info if cancellation.is_confirmed else self.log.warning
         say("%s", cancellation)

@@ -37,11 +37,11 @@ class Ours:
         self._observe = observe
 
     async def start(self, work: Work) -> None:
-        run = self._client.get_workflow(work.workflow).run(work.run_id)
+        run = self._client.get_workflow(work.workflow).get_run(work.run_id)
         await run.ensure_started(input_data=work.input)
 
     async def wait(self, work: Work) -> float:
-        run = self._client.get_workflow(work.workflow).run(work.run_id)
+        run = self._client.get_workflow(work.workflow).get_run(work.run_id)
         record = (await run.wait(observe=self._observe)).raise_for_status()
         ends = [step.ended_at for step in record.steps if step.ended_at is not None]
         return max(ends).timestamp() * 1000

@@ -25,11 +25,11 @@ from mastra_workflows.api._names import step_paths
 from mastra_workflows.api._records import parse_run, parse_runs, step_of
 from mastra_workflows.api._requests import (
     NO_HISTORY,
-    Generation,
     Request,
     Response,
     ResumeOptions,
     RunFilter,
+    ServerGeneration,
     StartArguments,
     StartOptions,
     cancel,
@@ -56,11 +56,11 @@ from mastra_workflows.api._requests import (
 __all__ = [
     "NO_HISTORY",
     "Feature",
-    "Generation",
     "Request",
     "Response",
     "ResumeOptions",
     "RunFilter",
+    "ServerGeneration",
     "StartArguments",
     "StartOptions",
     "cancel",

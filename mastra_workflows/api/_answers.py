@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from mastra_workflows.api._names import StepNames, check_name
-from mastra_workflows.api._requests import Generation, Response
+from mastra_workflows.api._requests import Response, ServerGeneration
 from mastra_workflows.errors import (
     ApiError,
     AuthenticationError,
@@ -175,17 +175,17 @@ def text_or(value: JSON, other: Other) -> str | Other:
     return value if isinstance(value, str) and value else other
 
 
-def parse_server(response: Response) -> tuple[Generation, tuple[int, ...] | None]:
+def parse_server(response: Response) -> tuple[ServerGeneration, tuple[int, ...] | None]:
     """Which generation answered `system_packages`, and its version where it tells."""
     if response.status_code == 404:
-        return Generation.V0, None
+        return ServerGeneration.V0, None
     packages = parse_object(response).get("packages")
     if not isinstance(packages, list):
         raise NotMastraError("The answer is JSON, but not about Mastra: it lists no packages.")
     for package in packages:
         if isinstance(package, dict) and package.get("name") == "@mastra/core":
-            return Generation.V1, parse_version(package.get("version"))
-    return Generation.V1, None
+            return ServerGeneration.V1, parse_version(package.get("version"))
+    return ServerGeneration.V1, None
 
 
 def parse_version(text: object) -> tuple[int, ...] | None:

@@ -23,7 +23,7 @@ from mastra_workflows.models import (
 from mastra_workflows.policy import quoted
 
 
-class Generation(Enum):
+class ServerGeneration(Enum):
     """Which of the two server generations answers."""
 
     V0 = "0.x"
@@ -277,12 +277,14 @@ def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Requ
     return _act(workflow_id, "resume-stream", run_id, options.body())
 
 
-def watch(workflow_id: str, run_id: str, generation: Generation, *, offset: int = 0) -> Request:
+def watch(
+    workflow_id: str, run_id: str, generation: ServerGeneration, *, offset: int = 0
+) -> Request:
     """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x.
 
     0.24's own `/observe` now and then lacks a run's end, its ``/watch`` does not.
     """
-    if generation is Generation.V0:
+    if generation is ServerGeneration.V0:
         return _get("workflows", workflow_id, "watch", runId=require_id(run_id))
     return observe(workflow_id, run_id, offset=offset)
 
@@ -304,9 +306,9 @@ def observe(workflow_id: str, run_id: str, *, offset: int = 0) -> Request:
     return Request("POST", path, query, {}, repeatable=True)
 
 
-def run_execution_result(workflow_id: str, run_id: str, generation: Generation) -> Request:
+def run_execution_result(workflow_id: str, run_id: str, generation: ServerGeneration) -> Request:
     """``GET .../runs/{run}/execution-result`` on 0.x, ``GET .../runs/{run}`` on 1.x."""
-    tail = ("execution-result",) if generation is Generation.V0 else ()
+    tail = ("execution-result",) if generation is ServerGeneration.V0 else ()
     return _get("workflows", workflow_id, "runs", run_id, *tail)
 
 

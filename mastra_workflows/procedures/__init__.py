@@ -2,15 +2,15 @@
 
 from mastra_workflows.procedures._effects import (
     Effect,
-    Heard,
-    Known,
     Listen,
     Open,
     Parse,
     Procedure,
     Send,
     Server,
+    ServerState,
     Sleep,
+    StreamResult,
 )
 from mastra_workflows.procedures.acting import cancel, delete, restart
 from mastra_workflows.procedures.answering import answer
@@ -34,10 +34,10 @@ from mastra_workflows.procedures.reading import (
     watchable,
 )
 from mastra_workflows.procedures.resuming import (
-    chooses_items,
     resume,
     resume_async,
     resume_request,
+    supports_for_each_index,
 )
 from mastra_workflows.procedures.stalling import OnStall
 from mastra_workflows.procedures.starting import (
@@ -55,8 +55,6 @@ __all__ = [
     "Attachment",
     "Effect",
     "Follower",
-    "Heard",
-    "Known",
     "Listen",
     "OnFailedRun",
     "OnStall",
@@ -68,14 +66,15 @@ __all__ = [
     "RunsPage",
     "Send",
     "Server",
+    "ServerState",
     "Sleep",
+    "StreamResult",
     "WaitOptions",
     "answer",
     "attach_or_resume",
     "attach_or_start",
     "cancel",
     "cancel_work",
-    "chooses_items",
     "create_run",
     "delete",
     "details",
@@ -93,6 +92,7 @@ __all__ = [
     "start",
     "start_async",
     "stream_request",
+    "supports_for_each_index",
     "time_travel",
     "wait",
     "watchable",

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
 
-from mastra_workflows.api import Feature, Generation, Request, Response, check
+from mastra_workflows.api import Feature, Request, Response, ServerGeneration, check
 from mastra_workflows.errors import UnknownRunError, UnknownWorkflowError
 from mastra_workflows.models import Event, WorkflowDetails
 from mastra_workflows.policy import RetryPolicy, is_outage, is_process_gone, is_transient
@@ -74,8 +74,8 @@ class Listen:
         affords: given the size of each piece that arrives, in bytes; drops the stream by saying no.
         passes_over: types of events that nobody wants; they are not even parsed.
 
-    The answer is a `Heard`. The driver raises `ConnectionFailedError` when the stream could not be
-    opened or was cut.
+    The answer is a `StreamResult`. The driver raises `ConnectionFailedError` when the stream
+    cannot be opened or is cut.
     """
 
     request: Request
@@ -99,7 +99,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class StreamResult:
     """What `Listen` heard.
 
     Attributes:
@@ -143,7 +143,7 @@ be over since."""
 
 
 @dataclass(slots=True, weakref_slot=True)
-class Known:
+class ServerState:
     """What has been learnt of a server.
 
     Attributes:
@@ -165,7 +165,7 @@ class Known:
         gone_at: when its process was last seen to be gone, and with it what it executed.
     """
 
-    generation: Generation | None = None
+    generation: ServerGeneration | None = None
     version: tuple[int, ...] | None = None
     features: dict[Feature, tuple[bool | None, float]] = field(default_factory=dict)
     starts_once: bool = False
@@ -212,13 +212,13 @@ class Server:
     start_timeout: float = 30.0
     timeout: float = 30.0
     clock: Callable[[], float] = time.monotonic
-    known: Known = field(default_factory=Known)
+    known: ServerState = field(default_factory=ServerState)
     deadline: float = inf
     is_lasting: bool = False
     is_run_known: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, known: Known) -> Server:
+    def of(cls, settings: Settings, known: ServerState) -> Server:
         """The server that a client with these settings talks to."""
         return cls(
             known=known,

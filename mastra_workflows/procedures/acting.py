@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.errors import (
     ApiError,
     ConnectionFailedError,
@@ -19,10 +19,10 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import RunStatus, WorkflowRun, named
 from mastra_workflows.policy import PollPolicy, as_seconds, require_flags
 from mastra_workflows.procedures._effects import (
-    Heard,
     Listen,
     Procedure,
     Server,
+    StreamResult,
     repeat,
     send,
     through_outage,
@@ -37,8 +37,8 @@ RESTART_SECONDS = 1.0
 RESENDS = 4
 """How often a cancel is sent again for a run whose record shows no end of its steps."""
 
-CANCEL_LOOK_SECONDS = 5.0
-"""How long to look for a cancelled run's end, unless told otherwise."""
+CONFIRM_SECONDS = 5.0
+"""The default `confirm_timeout`: how long to poll for the end of a cancelled run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,10 @@ class Cancellation:
     requested: bool
 
     @property
-    def goes_on(self) -> bool:
-        """Whether something of the run still executes or waits, as far as its record shows."""
-        return self.run.is_active or self.run.is_suspended or bool(self.run.running_steps)
+    def is_confirmed(self) -> bool:
+        """Whether nothing of the run executes or waits any more, according to its record."""
+        run = self.run
+        return not (run.is_active or run.is_suspended or run.running_steps)
 
     def __str__(self) -> str:
         if not self.requested:
@@ -85,17 +86,24 @@ class Cancellation:
 
 
 def cancel(
-    server: Server, workflow_id: str, run_id: str, *, look_for: float, allow_retry: bool = False
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    *,
+    confirm_timeout: float,
+    allow_retry: bool = False,
 ) -> Procedure[Cancellation]:
     """Cancel a run and look what became of it.
 
     Args:
-        look_for: for how many seconds to look for its end.
+        confirm_timeout: how many seconds to poll for the run's end.
         allow_retry: whether a later `attach_or_start` may start another run in its place; see
             `reserved_id`.
     """
     require_flags(allow_retry=allow_retry)
-    policy = PollPolicy(first_wait=0.05, longest_wait=1.0, timeout=as_seconds("look_for", look_for))
+    policy = PollPolicy(
+        first_wait=0.05, longest_wait=1.0, timeout=as_seconds("confirm_timeout", confirm_timeout)
+    )
     server = server.lasting()
     requested = False
 
@@ -133,7 +141,7 @@ def cancel(
         lambda state: (
             state.outcome is not None
             and not state.outcome.failed
-            and state.outcome.result().goes_on
+            and not state.outcome.result().is_confirmed
         )
     )
     return (yield from repeat(server, retrying, look))
@@ -167,7 +175,7 @@ def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
     Raises:
         UnsupportedError: 0.x has no such call.
     """
-    if (yield from generation(server)) is Generation.V0:
+    if (yield from generation(server)) is ServerGeneration.V0:
         raise UnsupportedError("Servers before 1.0 cannot delete a run; nothing was sent.")
     yield from read_run(server, workflow_id, run_id)  # says what is unknown
     with contextlib.suppress(UnknownRunError):  # gone: an answer was lost and it was sent again
@@ -189,7 +197,7 @@ def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
         )
     try:
         # It answers when the run is done. To drop it does not stop the run.
-        heard: Heard = yield Listen(
+        heard: StreamResult = yield Listen(
             api.restart_async(workflow_id, run_id), lambda _: True, RESTART_SECONDS
         )
     except ConnectionFailedError as error:

@@ -19,7 +19,7 @@ from mastra_workflows.policy import require_flags
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.attaching import attach_or_resume
 from mastra_workflows.procedures.reading import details, read_run
-from mastra_workflows.procedures.resuming import Answer, chooses_items
+from mastra_workflows.procedures.resuming import Answer, supports_for_each_index
 from mastra_workflows.procedures.waiting import WaitOptions, wait
 from mastra_workflows.questions import Question, questions
 
@@ -65,7 +65,7 @@ def answer(
     server = server.patient(max(server.retry.seconds, waiting.outage_timeout))
     server = server.lasting(is_run_known=True)
     suspension = question.suspension
-    chooses = suspension.for_each_index is not None and (yield from chooses_items(server))
+    chooses = suspension.for_each_index is not None and (yield from supports_for_each_index(server))
     context = {f"answeredBy.{suspension.name}": answered_by} if answered_by else None
     meant = Answer(
         step=suspension.step,
@@ -102,7 +102,7 @@ def answer(
         raise ResumeSchemaChangedError(
             f"{error} The resume schema of the step has changed since it asked, as by a deploy of "
             "the workflow: ask again, with the form that it has now.",
-            problems=(*error.problems, SCHEMA_CHANGED),
+            validation_errors=(*error.validation_errors, SCHEMA_CHANGED),
             question=now,
         ) from error
     except AnswerLostError:

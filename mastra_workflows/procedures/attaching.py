@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, StartOptions
+from mastra_workflows.api import ServerGeneration, StartOptions
 from mastra_workflows.errors import (
     NotSuspendedError,
     RunCanceledError,
@@ -164,7 +164,7 @@ def _after(
 
 def _unreserve(server: Server, marks: Iterable[WorkflowRun]) -> Procedure[None]:
     """Take reservations back, so that a cancellation from now on is final unless it reserves."""
-    if (yield from generation(server)) is Generation.V0:
+    if (yield from generation(server)) is ServerGeneration.V0:
         return  # cannot delete a run
     for run in marks:
         if run.is_pending:
@@ -173,12 +173,17 @@ def _unreserve(server: Server, marks: Iterable[WorkflowRun]) -> Procedure[None]:
 
 
 def cancel_work(
-    server: Server, workflow_id: str, run_id: str, *, look_for: float, allow_retry: bool = False
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    *,
+    confirm_timeout: float,
+    allow_retry: bool = False,
 ) -> Procedure[Cancellation]:
     """Cancel what is active of a piece of work: its run, or the one in line that took its place.
 
     Args:
-        look_for: for how many seconds to poll for the run's end.
+        confirm_timeout: how many seconds to poll for the run's end.
         allow_retry: whether a later `attach_or_start` may start the next run in line; see
             `reserved_id`.
 
@@ -196,7 +201,7 @@ def cancel_work(
             if found is None or (found.is_pending and allow_retry):
                 break
         last = yield from cancel(
-            server, workflow_id, candidate, look_for=look_for, allow_retry=allow_retry
+            server, workflow_id, candidate, confirm_timeout=confirm_timeout, allow_retry=allow_retry
         )
         if last.requested or last.run.is_success:
             break  # the line continues only after a run that failed or was cancelled

@@ -7,7 +7,7 @@ from functools import partial
 from math import inf
 
 from mastra_workflows import api
-from mastra_workflows.api import Feature, Generation, Response
+from mastra_workflows.api import Feature, Response, ServerGeneration
 from mastra_workflows.errors import ConnectionFailedError, UnsupportedError
 from mastra_workflows.procedures._effects import Parse, Procedure, Server, through_outage
 from mastra_workflows.procedures.reading import generation
@@ -27,7 +27,7 @@ def supports(server: Server, feature: Feature, *, max_age: float = MAX_AGE) -> P
     Args:
         max_age: seconds for which an earlier answer will do.
     """
-    if (yield from generation(server)) is Generation.V0:
+    if (yield from generation(server)) is ServerGeneration.V0:
         return False
     if server.known.version is not None:
         return server.known.version >= feature.value

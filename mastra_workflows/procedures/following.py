@@ -13,7 +13,7 @@ from mastra_workflows.errors import ConnectionFailedError
 from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.procedures._effects import Open, Procedure, Server, Sleep, through_outage
 from mastra_workflows.procedures.reading import check_watchable, read_run
-from mastra_workflows.stream import Once
+from mastra_workflows.stream import EventDeduplicator
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Follower:
         self.run_id = run_id
         self._request = request
         self._is_watch = request.method == "GET"  # of 0.x: all others are POSTs
-        self._once = Once(after)
+        self._once = EventDeduplicator(after)
         self._is_over = False
         self._has_news = False
         self._was_cut = False

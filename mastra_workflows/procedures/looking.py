@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from mastra_workflows._arguments import require_instance
-from mastra_workflows.api import Generation, RunFilter
+from mastra_workflows.api import RunFilter, ServerGeneration
 from mastra_workflows.inbox import Look, LookOptions, Memory
 from mastra_workflows.models import RunStatus, StepPath, WorkflowRun
 from mastra_workflows.procedures._effects import Procedure, Server
 from mastra_workflows.procedures.reading import find_run, generation, runs_page
-from mastra_workflows.procedures.resuming import chooses_items
+from mastra_workflows.procedures.resuming import supports_for_each_index
 from mastra_workflows.questions import Question, first_of_each_step, questions
 
 PAGE_SIZE = 20
@@ -34,7 +34,7 @@ def new_questions(
     rows, memory = yield from _suspended_runs(server, workflow_id, memory, options, now)
     by_row = [questions(row) for row in rows]
     has_items = any(item.suspension.for_each_index is not None for row in by_row for item in row)
-    if has_items and not (yield from chooses_items(server)):
+    if has_items and not (yield from supports_for_each_index(server)):
         by_row = [tuple(first_of_each_step(row)) for row in by_row]
     listed = {item.key: item for row in by_row for item in row}
     memory = memory.keep(listed, now)
@@ -66,7 +66,7 @@ def _suspended_runs(
 ) -> Procedure[tuple[list[WorkflowRun], Memory]]:
     """The rows of a workflow's suspended runs, and the memory with how far they were read."""
     which = yield from generation(server)
-    if which is Generation.V1:
+    if which is ServerGeneration.V1:
         filters = RunFilter(status=RunStatus.SUSPENDED)
     else:
         lookback = timedelta(seconds=options.lookback)
@@ -77,7 +77,7 @@ def _suspended_runs(
         rows += page.runs
         if page.is_last:
             break
-    if which is Generation.V0:
+    if which is ServerGeneration.V0:
         memory = memory.advance(rows)
     return [row for row in rows if row.status == RunStatus.SUSPENDED], memory
 

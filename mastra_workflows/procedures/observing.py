@@ -13,13 +13,13 @@ from collections.abc import Callable
 from math import inf
 
 from mastra_workflows import api
-from mastra_workflows.api import Feature, Generation
+from mastra_workflows.api import Feature, ServerGeneration
 from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, NotMastraError
 from mastra_workflows.models import Event
-from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server, Sleep
+from mastra_workflows.procedures._effects import Listen, Procedure, Server, Sleep, StreamResult
 from mastra_workflows.procedures.features import supports
 from mastra_workflows.procedures.reading import generation
-from mastra_workflows.stream import OUTPUT, Once
+from mastra_workflows.stream import OUTPUT, EventDeduplicator
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Observer:
         self._run_id = run_id
         self._on_event = on_event
         self._on_liveness = on_liveness
-        self._once = Once()
+        self._once = EventDeduplicator()
         self._fruitless = 0
         self._pause = 0
         self._heard_bytes = 0
@@ -147,7 +147,7 @@ class Observer:
         )
         ended = broke = False
         try:
-            heard: Heard = yield effect
+            heard: StreamResult = yield effect
             ended = heard.ended and api.is_success(
                 heard.response.status_code, heard.response.headers
             )
@@ -156,7 +156,7 @@ class Observer:
             broke = True
             self._server.heed(error)
         has_begun = self._heard_bytes > spent
-        if which is Generation.V1 and not stops and (ended or has_begun):
+        if which is ServerGeneration.V1 and not stops and (ended or has_begun):
             self._on_liveness(not ended)
         if stops:
             self._fruitless = 0
@@ -168,7 +168,7 @@ class Observer:
         lasted = self._server.clock() - began >= min(seconds, within) * NEARLY
         # A stream of 1.x begins with what has happened; one of 0.x with what happens next, so that
         # its silence means nothing.
-        if lasted and (which is Generation.V0 or has_begun):
+        if lasted and (which is ServerGeneration.V0 or has_begun):
             self._fruitless = 0
             self._overdue = 0.0
             return True

@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar, Unpack
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Request, Response, RunFilter
+from mastra_workflows.api import Request, Response, RunFilter, ServerGeneration
 from mastra_workflows.errors import (
     ApiError,
     ForeignRunError,
@@ -52,23 +52,23 @@ DETAILS_AGE = 60.0
 """Seconds for which a workflow's details are trusted before they are read again."""
 
 
-def generation(server: Server) -> Procedure[Generation]:
+def generation(server: Server) -> Procedure[ServerGeneration]:
     """Which generation the server is of; asked once, by a GET that changes nothing."""
     which = server.known.generation
     return (yield from _generation_now(server)) if which is None else which
 
 
-def _generation_now(server: Server) -> Procedure[Generation]:
+def _generation_now(server: Server) -> Procedure[ServerGeneration]:
     return (yield from through_outage(server, lambda: _ask_generation(server)))
 
 
-def _ask_generation(server: Server) -> Procedure[Generation]:
+def _ask_generation(server: Server) -> Procedure[ServerGeneration]:
     response: Response = yield server.ask(api.system_packages())
-    which: Generation
+    which: ServerGeneration
     which, server.known.version = yield Parse(response, api.parse_server)
     server.known.generation = which
     server.known.features.clear()
-    server.known.starts_once = which is Generation.V1
+    server.known.starts_once = which is ServerGeneration.V1
     return which
 
 
@@ -180,7 +180,7 @@ def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
     place does not know the way in which it was asked.
     """
 
-    def ask(which: Generation) -> Procedure[WorkflowRun]:
+    def ask(which: ServerGeneration) -> Procedure[WorkflowRun]:
         request = api.run_execution_result(workflow_id, run_id, which)
         response: Response = yield server.ask(request)
         _, known = server.known.details.get(workflow_id, (0.0, None))
@@ -314,7 +314,7 @@ def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Reques
     """
     run = yield from read_run(server, workflow_id, run_id)
     which = yield from generation(server)
-    if which is Generation.V0:
+    if which is ServerGeneration.V0:
         check_watchable(run)
     return api.watch(workflow_id, run_id, which)
 

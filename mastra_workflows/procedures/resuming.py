@@ -34,11 +34,11 @@ from mastra_workflows.models import JSON, StepPath, Suspension, WorkflowRun, nam
 from mastra_workflows.policy import is_lost, quoted
 from mastra_workflows.procedures import comparing, resumptions
 from mastra_workflows.procedures._effects import (
-    Heard,
     Procedure,
     Send,
     Server,
     Sleep,
+    StreamResult,
     send,
     through_outage,
 )
@@ -205,7 +205,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
 
 def _resume_item(
     server: Server, workflow_id: str, run_id: str, options: ResumeOptions
-) -> Procedure[Heard]:
+) -> Procedure[StreamResult]:
     """Resume one of several items of a ``foreach``.
 
     Of a run of the event-driven engine, ``/resume-stream`` ignores ``forEachIndex`` and gives the
@@ -216,7 +216,7 @@ def _resume_item(
         response = yield Send(api.resume_async(workflow_id, run_id, options), SILENT_SECONDS)
     except ReadTimeoutError:
         response = Response(200, {}, b"")
-    return Heard(response, None, ended=False)
+    return StreamResult(response, None, ended=False)
 
 
 def resume_async(
@@ -257,8 +257,8 @@ def _prepare(
     server: Server, run: WorkflowRun, answer: Answer
 ) -> Procedure[tuple[Suspension, ResumeOptions]]:
     has_items = any(item.for_each_index is not None for item in run.suspensions)
-    chooses = has_items and (yield from chooses_items(server))
-    meant = pick(run, answer, chooses_items=chooses)
+    chooses = has_items and (yield from supports_for_each_index(server))
+    meant = pick(run, answer, supports_for_each_index=chooses)
     if server.check_data:
         yield from _check_data(server, run, meant, answer.resume_data)
     if (yield from executing(server, run.workflow_id, run.run_id, meant)) is not None:
@@ -276,19 +276,19 @@ def _prepare(
     )
 
 
-def chooses_items(server: Server) -> Procedure[bool]:
+def supports_for_each_index(server: Server) -> Procedure[bool]:
     """Whether the server can resume one of several items of a ``foreach``."""
     return (yield from supports(server, Feature.FOREACH_INDEX, max_age=FEATURE_AGE))
 
 
-def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension:
+def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> Suspension:
     """Which suspension of a run an answer is for.
 
     Args:
         run: its record.
         answer: what the caller said.
-        chooses_items: whether the server can resume one of several items of a ``foreach``; one
-            that cannot gives the same answer to all of them.
+        supports_for_each_index: whether the server can resume one of several items of a
+            ``foreach``; others resume all of them with the same data.
 
     Raises:
         NotSuspendedError: none, or several; the message names those that wait.
@@ -300,7 +300,7 @@ def pick(run: WorkflowRun, answer: Answer, *, chooses_items: bool) -> Suspension
     at_step = tuple(item for item in run.suspensions if any_item.fits(item))
     meant = tuple(item for item in at_step if answer.fits(item))
     one_step = len({item.step for item in at_step}) == 1
-    if len(at_step) > 1 and one_step and meant and not chooses_items:
+    if len(at_step) > 1 and one_step and meant and not supports_for_each_index:
         return _all_items(at_step, answer)
     if len(meant) == 1:
         return meant[0]
@@ -358,7 +358,7 @@ def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON)
         raise InvalidResumeDataError(
             f"The resume data for step {meant.name!r} of run {run.run_id!r} is invalid: "
             f"{'; '.join(wrong)}. Nothing was sent; the step still waits.",
-            problems=wrong,
+            validation_errors=wrong,
         )
 
 
@@ -441,7 +441,7 @@ def _refusal(
         return InvalidResumeDataError(
             f"The server refused the resume data for step {meant.name!r}: "
             f"{'; '.join(lines) or safe_text(said)}. {run}; the step still waits.",
-            problems=lines,
+            validation_errors=lines,
         )
     if _is_too_late(said) and not waits_at(run, meant):
         return NotSuspendedError(

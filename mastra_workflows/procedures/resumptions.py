@@ -12,10 +12,10 @@ import logging
 from dataclasses import dataclass
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, NotMastraError
 from mastra_workflows.models import JSON, Event, Suspension
-from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server
+from mastra_workflows.procedures._effects import Listen, Procedure, Server, StreamResult
 from mastra_workflows.procedures.reading import generation
 from mastra_workflows.stream import OUTPUT
 
@@ -53,7 +53,7 @@ class Resumption:
 
 def shown_at_once(server: Server) -> Procedure[bool]:
     """Whether a record is known to read ``running`` as soon as a step is resumed."""
-    if (yield from generation(server)) is Generation.V0:
+    if (yield from generation(server)) is ServerGeneration.V0:
         return True
     version = server.known.version
     return version is not None and version >= CLAIMING
@@ -87,7 +87,7 @@ def find_resumption(
         return read_bytes <= MAX_BYTES
 
     try:
-        heard: Heard = yield Listen(
+        heard: StreamResult = yield Listen(
             api.observe(workflow_id, run_id),
             note,
             MAX_SECONDS,

@@ -17,7 +17,7 @@ from math import inf
 from typing import Literal
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.errors import (
     BodyTooLargeError,
     ConnectionFailedError,
@@ -25,7 +25,7 @@ from mastra_workflows.errors import (
     RunStalledError,
 )
 from mastra_workflows.models import StepPath, WorkflowRun
-from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server, Sleep
+from mastra_workflows.procedures._effects import Listen, Procedure, Server, Sleep, StreamResult
 from mastra_workflows.procedures.acting import restart
 from mastra_workflows.procedures.reading import read_run
 
@@ -124,7 +124,7 @@ class StallWatch:
 
     def _asks(self, now: float) -> bool:
         """Whether to ask for a run that stands still not yet; 1.x tells those who observe."""
-        is_told = self._observes and self._server.known.generation is Generation.V1
+        is_told = self._observes and self._server.known.generation is ServerGeneration.V1
         return not is_told and self._timeout < inf and now - self._began >= LIVENESS_AFTER
 
     @property
@@ -213,7 +213,7 @@ def _is_executing(server: Server, run: WorkflowRun) -> Procedure[bool | None]:
     """
     request = api.observe(run.workflow_id, run.run_id)
     try:
-        heard: Heard = yield Listen(request, lambda _: False, OBSERVE_SECONDS)
+        heard: StreamResult = yield Listen(request, lambda _: False, OBSERVE_SECONDS)
     except (ConnectionFailedError, NotMastraError, BodyTooLargeError) as error:
         server.heed(error)
         return None

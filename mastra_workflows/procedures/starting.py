@@ -25,10 +25,10 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import Event, WorkflowRun
 from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import (
-    Heard,
     Listen,
     Procedure,
     Server,
+    StreamResult,
     send,
     through_outage,
 )
@@ -144,14 +144,14 @@ def _start_by_stream(
     return Receipt(run_id, None)
 
 
-def hear_execution(server: Server, request: Request) -> Procedure[Heard]:
+def hear_execution(server: Server, request: Request) -> Procedure[StreamResult]:
     """Start or resume by a stream, and subscribe until that shows that the run executes.
 
     A proxy that buffers its answers shows nothing before the run ends. So a silent stream is
     dropped soon, which does not stop the run; its record then tells.
     """
     try:
-        heard: Heard = yield Listen(
+        heard: StreamResult = yield Listen(
             request,
             shows_execution,
             server.start_timeout,
@@ -159,7 +159,7 @@ def hear_execution(server: Server, request: Request) -> Procedure[Heard]:
             silent_within=SILENT_SECONDS,
         )
     except ReadTimeoutError:  # not even its head has come
-        return Heard(Response(200, {}, b""), None, ended=False)
+        return StreamResult(Response(200, {}, b""), None, ended=False)
     return heard
 
 
@@ -186,7 +186,7 @@ def _not_started(
         return InvalidInputError(
             f"The server refused the input of {who}: {'; '.join(lines) or said}. "
             "Nothing was executed.",
-            problems=lines,
+            validation_errors=lines,
         )
     if said:
         return RunNotStartedError(f"The server did not start {who}: {said}")
@@ -241,7 +241,7 @@ def check_input(server: Server, workflow_id: str, options: StartOptions) -> Proc
         raise InvalidInputError(
             f"The input of workflow {workflow_id!r} is invalid: {'; '.join(wrong)}. "
             "Nothing was started.",
-            problems=wrong,
+            validation_errors=wrong,
         )
     for line in found.doubtful:
         log.warning(

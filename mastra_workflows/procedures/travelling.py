@@ -21,7 +21,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.models import JSON, StepPath, WorkflowRun
 from mastra_workflows.policy import is_lost
-from mastra_workflows.procedures._effects import Heard, Listen, Procedure, Server
+from mastra_workflows.procedures._effects import Listen, Procedure, Server, StreamResult
 from mastra_workflows.procedures.acting import check_supported
 from mastra_workflows.procedures.reading import DETAILS_AGE, details, read_run, until
 from mastra_workflows.procedures.starting import error_text, shows_execution
@@ -67,7 +67,7 @@ def send_back(
     request = api.time_travel_stream(run.workflow_id, run.run_id, path, input_data)
     said = ""
     try:
-        heard: Heard = yield Listen(request, shows_execution, server.start_timeout)
+        heard: StreamResult = yield Listen(request, shows_execution, server.start_timeout)
         check_supported(heard.response, "time travel")
         if heard.last is not None and heard.last.is_end:
             said = error_text(heard.last)

@@ -11,7 +11,7 @@ from typing import Literal, TypedDict, get_args
 from tenacity import RetryCallState
 
 from mastra_workflows._arguments import require_callable
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.errors import (
     BodyTooLargeError,
     ConfigurationError,
@@ -74,7 +74,7 @@ class WaitArguments(TypedDict, total=False):
         is_known: whether the run is known to have been started, by an earlier call or another
             process; False by default. Then even the first answer may be a wrong one. Otherwise a
             wrong token, or an answer that is not Mastra's, fails the wait at once.
-        on_look: given each record that is read; progress is made of it.
+        on_record: given each record that is read; progress is made of it.
         on_event: given each event as it happens, once; outputs of steps are left out.
     """
 
@@ -87,7 +87,7 @@ class WaitArguments(TypedDict, total=False):
     on_stall: OnStall
     observe: bool
     is_known: bool
-    on_look: Callable[[WorkflowRun], None] | None
+    on_record: Callable[[WorkflowRun], None] | None
     on_event: Callable[[Event], None] | None
 
 
@@ -108,7 +108,7 @@ class WaitOptions:
     on_stall: OnStall = "fail"
     observe: bool = True
     is_known: bool = False
-    on_look: Callable[[WorkflowRun], None] | None = None
+    on_record: Callable[[WorkflowRun], None] | None = None
     on_event: Callable[[Event], None] | None = None
 
     @property
@@ -124,7 +124,7 @@ class WaitOptions:
         require_choice("on_suspend", self.on_suspend, get_args(OnSuspend))
         require_choice("on_stall", self.on_stall, get_args(OnStall))
         require_flags(observe=self.observe, is_known=self.is_known)
-        require_callable(on_look=self.on_look, on_event=self.on_event)
+        require_callable(on_record=self.on_record, on_event=self.on_event)
         required = ("poll_interval", "max_poll_interval", "outage_timeout")
         convert_durations(self, *required, optional=["timeout", "stall_timeout"])
         if self.outage_timeout < 0:
@@ -180,7 +180,7 @@ def wait(
         options.observe
         and options.timeout != 0
         and was_started
-        and known.generation is Generation.V1  # 0.x does not tell what has happened already
+        and known.generation is ServerGeneration.V1  # 0.x does not tell what has happened already
     )
 
     def rest(seconds: float) -> Procedure[None]:
@@ -208,8 +208,8 @@ def wait(
         finally:
             observer.looked(in_vain=run is None)
         asked, last = asked.lasting(is_run_known=True), run
-        if options.on_look is not None:
-            options.on_look(run)
+        if options.on_record is not None:
+            options.on_record(run)
         if run.is_pending and server.clock() - began >= server.start_timeout:
             if was_started:
                 raise _not_stored(workflow_id, run_id)
@@ -219,8 +219,8 @@ def wait(
                 "when /start is given input that it does not accept."
             )
         newer = yield from stall.check(run)
-        if newer is not run and options.on_look is not None:
-            options.on_look(newer)
+        if newer is not run and options.on_record is not None:
+            options.on_record(newer)
         executes = newer.is_active
         return newer
 

@@ -139,11 +139,11 @@ def start_run(client: MastraClient, key: str) -> Iterator[StartRun]:
     runs: list[Run] = []
 
     def start(workflow_id: str, **input_data: Any) -> str:
-        run = client.get_workflow(workflow_id).run(f"{key}-{len(runs)}")
+        run = client.get_workflow(workflow_id).get_run(f"{key}-{len(runs)}")
         runs.append(run)
         run.ensure_started(input_data=input_data)
         return run.run_id
 
     yield start
     for run in runs:
-        run.cancel(look_for=0)
+        run.cancel(confirm_timeout=0)

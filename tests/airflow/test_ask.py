@@ -46,20 +46,20 @@ def run_of(client: MastraClient) -> Iterator[Callable[[DagResult], Any]]:
     runs = []
 
     def get(result: DagResult) -> Any:
-        run = client.get_workflow("refundApproval").run(result.xcom("refund", "run_id"))
+        run = client.get_workflow("refundApproval").get_run(result.xcom("refund", "run_id"))
         runs.append(run)
         return run
 
     yield get
     for run in runs:
-        run.cancel(look_for=0)
+        run.cancel(confirm_timeout=0)
 
 
 def run_asked(client: MastraClient, form: Form) -> Any:
     """The run that a form is about."""
     workflow = client.get_workflow("refundApproval")
     [run_id] = [run.run_id for run in workflow.runs() if run.run_id in form.body]
-    return workflow.run(run_id)
+    return workflow.get_run(run_id)
 
 
 def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: People) -> None:

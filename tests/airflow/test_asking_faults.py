@@ -69,7 +69,7 @@ def test_a_redeploy_changes_what_the_step_takes(
     assert refused["form_is_outdated"] is True
     assert any("verdict" in problem for problem in refused["problems"])
     with MastraClient(own.url) as client:
-        run = client.get_workflow("released").run(result.xcom("ask", "run_id"))
+        run = client.get_workflow("released").get_run(result.xcom("ask", "run_id"))
         assert run.read().is_suspended
 
 

@@ -207,7 +207,7 @@ def test_a_connection_of_the_database_is_found(
 
 
 def test_the_event_holds_no_result(connected: SampleServer, client: MastraClient, key: str) -> None:
-    client.get_workflow("orderReport").run(key).start_async(input_data={"city": "Oslo"})
+    client.get_workflow("orderReport").get_run(key).start_async(input_data={"city": "Oslo"})
     event = first_event(trigger(key, "orderReport"))
     assert event == {
         "workflow_id": "orderReport",
@@ -222,7 +222,7 @@ def test_the_event_holds_no_result(connected: SampleServer, client: MastraClient
 def test_the_event_is_held_back_until_the_deferral_has_settled(
     connected: SampleServer, client: MastraClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.get_workflow("orderReport").run(key).start_async(input_data={"city": "Oslo"})
+    client.get_workflow("orderReport").get_run(key).start_async(input_data={"city": "Oslo"})
     monkeypatch.setattr("airflow_provider_mastra.triggers.workflow.SETTLE_SECONDS", 1.0)
     deferred = time.time()
     first_event(trigger(key, "orderReport"))
@@ -232,7 +232,7 @@ def test_the_event_is_held_back_until_the_deferral_has_settled(
 def test_a_trigger_that_is_started_again_waits_again(
     connected: SampleServer, client: MastraClient, key: str
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 1})
     waiting = trigger(key, "countedCharge")
 
@@ -250,7 +250,7 @@ def test_a_trigger_that_is_started_again_waits_again(
 
 
 def test_the_triggers_own_deadline(connected: SampleServer, client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 60})
     event = first_event(trigger(key, deadline=time.time() + 0.5))
     assert event["reason"] == "timeout"
@@ -331,7 +331,7 @@ def test_a_sensor_whose_time_is_over(
     soft_fail: bool,
     state: str,
 ) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 60})
     with DAG("late_sensor", schedule=None) as dag:
         MastraWorkflowRunSensor(
@@ -350,7 +350,7 @@ def test_a_sensor_whose_time_is_over(
 def test_a_sensor_of_a_run_that_fails(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
 ) -> None:
-    client.get_workflow("failingImport").run(key).start_async()
+    client.get_workflow("failingImport").get_run(key).start_async()
     with DAG("failed_sensor", schedule=None) as dag:
         MastraWorkflowRunSensor(
             task_id="wait", workflow_id="failingImport", run_id=key, deferrable=True

@@ -132,7 +132,7 @@ def test_a_task_marked_in_one_deployment_leaves_the_run_of_the_other(
     exports = client.get_workflow("slowExport")
     with production.begin("slowExport", key) as productive, staging.begin("slowExport", key) as own:
         try:
-            theirs, mine = (exports.run(read_until_started(one)) for one in (productive, own))
+            theirs, mine = (exports.get_run(read_until_started(one)) for one in (productive, own))
             staging.mark_failed()
             own.send_signal(signal.SIGTERM)
             assert "is canceled" in own.communicate()[0]

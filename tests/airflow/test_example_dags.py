@@ -98,7 +98,7 @@ def test_refund_inbox(
     key: str,
 ) -> None:
     """The DAG run of a question that somebody has answered in Mastra Studio meanwhile."""
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     run.start_async(input_data={"order": key, "amount": 4200, "reason": "arrived broken"})
     (question,) = questions(run.read())
     run.resume(resume_data={"approved": True})

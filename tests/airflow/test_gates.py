@@ -77,7 +77,7 @@ def test_more_rounds_than_gates(
     assert "this task cannot ask for it" in result.log
     assert "ask_in_turn(task)" in result.log
     run_id = result.xcom("write", "run_id")
-    run = client.get_workflow("reviseLoop").run(run_id)
+    run = client.get_workflow("reviseLoop").get_run(run_id)
     assert run.read().is_suspended
     run.cancel()
 
@@ -106,7 +106,7 @@ def test_an_answer_waits_for_a_branch_that_is_at_work(
     connected: SampleServer, run_dag: RunDag, client: MastraClient
 ) -> None:
     def answer(question: Question) -> Any:
-        run = client.get_workflow("slowReview").run(question.run_id)
+        run = client.get_workflow("slowReview").get_run(question.run_id)
         run.resume(step="first", resume_data={"approved": False})  # and it works on for a while
         return {"approved": True}
 
@@ -157,7 +157,7 @@ def test_a_run_that_is_over_passes_through(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run_id = start_run("orderReport", city="Oslo")
-    client.get_workflow("orderReport").run(run_id).wait(timeout=120)
+    client.get_workflow("orderReport").get_run(run_id).wait(timeout=120)
     with DAG("over", schedule=None) as dag:
         MastraAskAndResumeOperator(task_id="gate", workflow_id="orderReport", run_id=run_id)
     outcome = run_dag(dag).xcom("gate")
@@ -186,4 +186,4 @@ def test_several_questions_and_one_task(
     assert (result.task_state("review"), result.tries("review")) == ("failed", 1)
     assert "asks several questions at once ('legal', 'finance')" in result.log
     assert "ask_each(task)" in result.log
-    client.get_workflow("parallelReview").run(result.xcom("review", "run_id")).cancel()
+    client.get_workflow("parallelReview").get_run(result.xcom("review", "run_id")).cancel()

@@ -219,7 +219,7 @@ def test_a_cancelled_run_is_not_reused(
     result = run_dag(dag)
     assert result.task_state("charge") == "failed"
     # The step does not heed its abort signal on 0.x.
-    client.get_workflow("countedCharge").run(result.xcom("charge", "run_id")).wait(timeout=60)
+    client.get_workflow("countedCharge").get_run(result.xcom("charge", "run_id")).wait(timeout=60)
     patient = charge_dag(key, on_clear="reuse_run", retries=0)
     try_again(patient, result.task("charge"), clear=True)
     assert result.task_state("charge") == "success"
@@ -231,7 +231,7 @@ def test_a_retry_does_not_run_again_what_a_person_has_cancelled(
     dag = charge_dag(key, seconds=60, timeout=1, cancel_on_timeout=False)
     result = run_dag(dag)
     run_id = result.xcom("charge", "run_id")
-    client.get_workflow("countedCharge").run(run_id).cancel()
+    client.get_workflow("countedCharge").get_run(run_id).cancel()
     try_again(dag, result.task("charge"))
     assert result.task_state("charge") == "failed"
     assert connected.executions(key) == 1

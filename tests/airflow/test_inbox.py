@@ -31,7 +31,7 @@ def dag(key: str) -> DAG:
 @pytest.fixture
 def run_id(connected: SampleServer, client: MastraClient, key: str) -> Iterator[str]:
     """A run that asks about its first photo."""
-    run = client.get_workflow("photoReview").run(key)
+    run = client.get_workflow("photoReview").get_run(key)
     run.start_async(input_data={"photos": PHOTOS})
     yield key
     while run.read().is_suspended:
@@ -61,7 +61,7 @@ def of_run(dag: DAG, run_id: str) -> dict[str, Any]:
 def test_each_question_is_handed_out_once(
     dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
 ) -> None:
-    run = client.get_workflow("photoReview").run(run_id)
+    run = client.get_workflow("photoReview").get_run(run_id)
     (first,) = questions(run.read())
     for _ in range(2):
         result = run_dag(dag)

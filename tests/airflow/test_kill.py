@@ -87,7 +87,7 @@ def test_a_process_that_is_told_to_end(
 
     assert said.format(key=key) in after
     with MastraClient(server.url) as client:
-        run = client.get_workflow("slowExport").run(key)
+        run = client.get_workflow("slowExport").get_run(key)
         assert run.read().status == status
         run.cancel()
 
@@ -206,8 +206,8 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
             return run
 
     workflow = client.get_workflow("slowExport")
-    workflow.run(key).ensure_started(input_data={"seconds": 60})
-    workflow.run(key).cancel(allow_retry=True)
+    workflow.get_run(key).ensure_started(input_data={"seconds": 60})
+    workflow.get_run(key).cancel(allow_retry=True)
     with DAG("killed_in_line", schedule=None) as dag:
         StoppedInside(
             task_id="export", workflow_id="slowExport", input_data={"seconds": 60}, run_id=key
@@ -215,7 +215,7 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
     result = run_dag(dag)
 
     assert f"The run is cancelled with the task. Run '{key}-2' of workflow" in result.log
-    assert workflow.run(f"{key}-2").read().status == RunStatus.CANCELED
+    assert workflow.get_run(f"{key}-2").read().status == RunStatus.CANCELED
 
 
 @pytest.mark.parametrize("cancels", [True, False])
@@ -237,7 +237,7 @@ def test_execution_timeout_cancels_the_run(
     assert "AirflowTaskTimeout" in result.log
     assert result.log.count("The run is cancelled with the task.") == cancels
     assert result.log.count("continues, since cancel_on_timeout is off") == (not cancels)
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     assert run.read().status == (RunStatus.CANCELED if cancels else RunStatus.RUNNING)
     run.cancel()
 
@@ -305,7 +305,7 @@ def test_a_resumed_run_is_cancelled_too(
     client: MastraClient,
     start_run: StartRun,
 ) -> None:
-    run = client.get_workflow("twoQuestions").run(start_run("twoQuestions", campaign="spring"))
+    run = client.get_workflow("twoQuestions").get_run(start_run("twoQuestions", campaign="spring"))
     run.wait(timeout=120)
     with DAG("resumed", schedule=None) as dag:
         MastraResumeWorkflowOperator(
@@ -347,5 +347,5 @@ def test_what_is_done_is_not_cancelled(
 
     assert result.task_state("export") == "success"
     assert "is cancelled" not in result.log
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     assert run.wait(timeout=120).status == RunStatus.SUCCESS

@@ -54,7 +54,7 @@ def test_a_step_in_a_nested_workflow(
     start_run: StartRun,
     step: str | list[str] | None,
 ) -> None:
-    run = client.get_workflow("nestedApproval").run(start_run("nestedApproval", document="d"))
+    run = client.get_workflow("nestedApproval").get_run(start_run("nestedApproval", document="d"))
     run.wait(timeout=120)
     with DAG("nested", schedule=None) as dag:
         MastraResumeWorkflowOperator(
@@ -70,7 +70,7 @@ def test_a_step_in_a_nested_workflow(
 def test_one_item_after_the_other_with_an_index_from_a_template(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("photoReview").run(start_run("photoReview", photos=["a", "b"]))
+    run = client.get_workflow("photoReview").get_run(start_run("photoReview", photos=["a", "b"]))
     run.wait(timeout=120)
     with DAG("items", schedule=None) as dag:
         first, second = (
@@ -112,7 +112,7 @@ def test_a_bad_answer_is_refused_without_retries(
     arguments: dict[str, Any],
     message: str,
 ) -> None:
-    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
+    run = client.get_workflow("refundApproval").get_run(start_run("refundApproval", **REFUND))
     run.wait(timeout=120)
     with DAG("bad_answer", schedule=None) as dag:
         MastraResumeWorkflowOperator(
@@ -135,7 +135,7 @@ def test_a_retry_does_not_answer_the_next_round_of_a_loop(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     """A record shows the latest answer alone; that of 0.x none while the step waits again."""
-    run = client.get_workflow("reviseLoop").run(start_run("reviseLoop", topic="cats"))
+    run = client.get_workflow("reviseLoop").get_run(start_run("reviseLoop", topic="cats"))
     run.wait(timeout=120)
     with DAG("next_round", schedule=None) as dag:
         MastraResumeWorkflowOperator(
@@ -175,7 +175,7 @@ def test_a_try_attaches_while_the_resumed_step_executes(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     """As after the worker of an earlier try was killed; 1.71 shows that in the stream alone."""
-    run = client.get_workflow("slowReview").run(start_run("slowReview", seconds=20))
+    run = client.get_workflow("slowReview").get_run(start_run("slowReview", seconds=20))
     run.wait(timeout=120, on_suspend="return")
     run.resume(step="first", resume_data={"approved": True})
     with DAG("attaching", schedule=None) as dag:
@@ -195,7 +195,7 @@ def test_a_try_attaches_while_the_resumed_step_executes(
 def test_resuming_without_waiting(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("twoQuestions").run(start_run("twoQuestions", campaign="spring"))
+    run = client.get_workflow("twoQuestions").get_run(start_run("twoQuestions", campaign="spring"))
     run.wait(timeout=120)
     with DAG("resume_no_wait", schedule=None) as dag:
         MastraResumeWorkflowOperator(
@@ -214,7 +214,7 @@ def test_resuming_without_waiting(
 def test_a_run_that_is_not_suspended(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("orderReport").run(start_run("orderReport", city="Oslo"))
+    run = client.get_workflow("orderReport").get_run(start_run("orderReport", city="Oslo"))
     run.wait(timeout=120)
     with DAG("not_suspended", schedule=None) as dag:
         MastraResumeWorkflowOperator(
@@ -244,7 +244,7 @@ def test_cancelling_a_run_that_is_under_way(
 def test_cancelling_says_when_something_goes_on(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
+    run = client.get_workflow("refundApproval").get_run(start_run("refundApproval", **REFUND))
     run.wait(timeout=120)
     with DAG("cancel_suspended", schedule=None) as dag:
         MastraCancelWorkflowRunOperator(
@@ -261,7 +261,7 @@ def test_cancelling_says_when_something_goes_on(
 def test_cancelling_leaves_a_finished_run_alone(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("orderReport").run(start_run("orderReport", city="Oslo"))
+    run = client.get_workflow("orderReport").get_run(start_run("orderReport", city="Oslo"))
     run.wait(timeout=120)
     with DAG("cancel_finished", schedule=None) as dag:
         MastraCancelWorkflowRunOperator(

@@ -117,7 +117,7 @@ def test_without_waiting_the_outcome_is_that_of_the_moment(
     outcome = run_dag(dag).xcom("export")
 
     assert (outcome["status"], outcome["result"]) == ("running", None)
-    run = client.get_workflow("slowExport").run(outcome["run_id"])
+    run = client.get_workflow("slowExport").get_run(outcome["run_id"])
     assert run.cancel().run.status == RunStatus.CANCELED
 
 
@@ -325,7 +325,7 @@ def test_a_run_that_is_not_over_in_time(
     assert result.task_state("export") == "failed"
     assert ("cancel_on_timeout is on: Run" in result.log) == cancels
     assert result.xcom("export", key="status") == status
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     assert run.read().status == status
     run.cancel()
 

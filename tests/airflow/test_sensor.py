@@ -67,7 +67,7 @@ def test_waits_for_the_end_and_returns_the_outcome(sense: Any, start_run: StartR
 def test_rescheduled_it_holds_no_worker_between_two_looks(
     sense: Any, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("refundApproval").run(
+    run = client.get_workflow("refundApproval").get_run(
         start_run("refundApproval", order="A-1", amount=5, reason="broken")
     )
 
@@ -101,7 +101,7 @@ def test_a_failed_run_fails_it_at_once_and_without_retries(
 
 def test_a_cancelled_run_fails_it(sense: Any, client: MastraClient, start_run: StartRun) -> None:
     run_id = start_run("slowExport", seconds=60)
-    client.get_workflow("slowExport").run(run_id).cancel()
+    client.get_workflow("slowExport").get_run(run_id).cancel()
     result = sense("slowExport", run_id)
     assert result.task_state("wait") == "failed"
     assert "is canceled. It is over; only a new run can do the work." in result.log
@@ -192,7 +192,7 @@ def test_a_suspension_fails_it_by_default(
 def test_it_can_wait_through_a_suspension(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("refundApproval").run(start_run("refundApproval", **REFUND))
+    run = client.get_workflow("refundApproval").get_run(start_run("refundApproval", **REFUND))
     run.wait(timeout=120)
     with DAG("through", schedule=None) as dag:
         sensor = Watched(
@@ -212,7 +212,7 @@ def test_it_survives_an_outage_of_the_server(
 ) -> None:
     connect(own_server.url)
     with MastraClient(own_server.url) as client:
-        run = client.get_workflow("orderReport").run(key)
+        run = client.get_workflow("orderReport").get_run(key)
         run.ensure_started(input_data={"city": "Oslo"})
         run.wait(timeout=120)
     own_server.stop()
@@ -247,7 +247,7 @@ def test_a_run_that_its_server_has_lost_fails_it(
 ) -> None:
     connect(own_server.url)
     with MastraClient(own_server.url) as client:
-        client.get_workflow("slowExport").run(key).ensure_started(input_data={"seconds": 60})
+        client.get_workflow("slowExport").get_run(key).ensure_started(input_data={"seconds": 60})
     own_server.kill()
     own_server.start()
     with DAG("stalled", schedule=None) as dag:

@@ -89,7 +89,7 @@ def test_a_cancellation_in_the_middle_of_on_kill(
     server: SampleServer, client: MastraClient, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
     """Airflow repeats it each second; the run is cancelled nevertheless."""
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     statuses: list[str] = []
 
     async def end(waiting: MastraWorkflowRunTrigger) -> None:
@@ -127,7 +127,7 @@ def test_a_cancellation_that_fails_is_logged(
         connect("http://127.0.0.1:9")
         asyncio.run(waiting.on_kill())
         connect(server.url)
-        statuses.append(client.get_workflow("slowExport").run(key).read().status)
+        statuses.append(client.get_workflow("slowExport").get_run(key).read().status)
 
     connect(server.url)
     log = run_dag(ended_by_person(key, end)).log
@@ -142,7 +142,7 @@ def test_text_of_the_server_is_in_no_event(
 ) -> None:
     connect(odd_server.url)
     with MastraClient(odd_server.url) as client:
-        run = client.get_workflow("oddEnd").run(key)
+        run = client.get_workflow("oddEnd").get_run(key)
         run.ensure_started(input_data={"kind": kind, "how": how})
         event = asyncio.run(first_event(trigger(key, "oddEnd")))
     stored(event)
@@ -161,7 +161,7 @@ def test_text_of_the_server_in_an_asset_event(
 ) -> None:
     connect(odd_server.url)
     with MastraClient(odd_server.url) as client:
-        run = client.get_workflow("oddStep").run(key)
+        run = client.get_workflow("oddStep").get_run(key)
         assert run.start_async(input_data={}).is_suspended
         event = asyncio.run(first_event(MastraSuspensionTrigger(workflow_id="oddStep")))
         run.cancel()
@@ -202,7 +202,7 @@ def test_an_edited_token_is_picked_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with MastraClient(guarded.url, token=TOKEN) as client, FaultProxy(guarded.url) as proxy:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 2})
         connect(proxy.url, password="an-older-token")
 
@@ -218,7 +218,7 @@ def test_an_edited_token_is_picked_up(
 def test_an_edited_address_is_picked_up(
     server: SampleServer, client: MastraClient, connect: Connect, key: str, quick: None
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 1})
     with FaultProxy(server.url) as proxy:
         proxy.on("", "", DropRequest())
@@ -271,7 +271,7 @@ def test_a_worker_picks_up_an_edited_connection(
         ThreadPoolExecutor() as threads,
     ):
         connect(proxy.url, password=TOKEN)
-        run = client.get_workflow("refundApproval").run(key)
+        run = client.get_workflow("refundApproval").get_run(key)
         refund = {"order": "A-1", "amount": 5, "reason": "broken"}
         waits: Any = {"on_suspend": "wait", "observe": False}
         with DAG("edited", schedule=None) as dag:

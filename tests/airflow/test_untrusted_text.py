@@ -114,7 +114,7 @@ def test_questions_in_turn(proxy: FaultProxy, run_dag: RunDag, people: People) -
 def test_an_inbox(
     proxy: FaultProxy, run_dag: RunDag, people: People, client: MastraClient, key: str
 ) -> None:
-    run = client.get_workflow("templates").run(f"{key} {TEMPLATE}")
+    run = client.get_workflow("templates").get_run(f"{key} {TEMPLATE}")
     record = run.start_async(input_data={})
     first = questions(record)[0]
     dag = mastra_inbox(dag_id="odd_inbox", workflow_id="templates")
@@ -132,7 +132,7 @@ def test_outputs_of_another_task(
 ) -> None:
     """What is given as ``task.output[…]`` is a value, however odd."""
     run_id = f"{key} {TEMPLATE}"
-    client.get_workflow("templates").run(run_id).start_async(input_data={})
+    client.get_workflow("templates").get_run(run_id).start_async(input_data={})
     with DAG("outputs", schedule=None) as dag:
 
         @task
@@ -166,7 +166,7 @@ def test_outputs_of_another_task(
     assert result.xcom("wait")["run_id"] == run_id
     nothing_is_rendered(proxy, result)
     for which in (run_id, result.xcom("review", "run_id")):
-        client.get_workflow("templates").run(which).cancel()
+        client.get_workflow("templates").get_run(which).cancel()
 
 
 def test_mapped_inputs(proxy: FaultProxy, run_dag: RunDag, client: MastraClient) -> None:

@@ -79,7 +79,7 @@ def test_odd_results(
     assert result.state == "success"
     used = unescape_keys(result.xcom("use"))
     with MastraClient(odd_server.url) as client:
-        run = client.get_workflow("oddEnd").run(result.xcom("end", "run_id"))
+        run = client.get_workflow("oddEnd").get_run(result.xcom("end", "run_id"))
         assert used == run.read().outcome(None) | {"url": used["url"]}
 
 

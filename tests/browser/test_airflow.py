@@ -197,7 +197,7 @@ def test_the_run_is_cancelled(asking: Asking) -> None:
 
     assert asking.airflow.wait_for_dag_run("ask", run_id) == "failed"
     mastra_run = asking.xcom("ask", run_id, "run", "run_id")
-    status = asking.client.get_workflow("refundApproval").run(mastra_run).read().status
+    status = asking.client.get_workflow("refundApproval").get_run(mastra_run).read().status
     assert status == CANCELLED[asking.server.generation]
 
 
@@ -250,7 +250,7 @@ def test_the_inbox(asking: Asking, picture: Picture) -> None:
     """A run that the application has started, not Airflow."""
     dag_id = f"inbox_of_mastra_{asking.server.generation}"
     asking.airflow.wait_for_dag(dag_id)
-    run = asking.client.get_workflow("refundApproval").run(f"app-{uuid.uuid4().hex}")
+    run = asking.client.get_workflow("refundApproval").get_run(f"app-{uuid.uuid4().hex}")
     run.ensure_started(input_data=REFUND)
 
     run_id = asking.airflow.wait_until(

@@ -49,7 +49,7 @@ class Asking:
 
     def begin(self, workflow: str, data: dict[str, Any]) -> str:
         """Start a flow run that runs a workflow; returns its id."""
-        self._run = self.client.get_workflow(workflow).run(uuid.uuid4().hex)
+        self._run = self.client.get_workflow(workflow).get_run(uuid.uuid4().hex)
         return self.prefect.api.create_flow_run(
             DEPLOYMENT,
             {

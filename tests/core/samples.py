@@ -16,7 +16,7 @@ def charge(key: str, seconds: float = 0) -> dict[str, object]:
 
 def suspended_refund(client: MastraClient, key: str) -> Run:
     """A run that waits for an approval."""
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     assert run.start_async(input_data=REFUND).is_suspended
     return run
 

@@ -49,7 +49,7 @@ def test_an_answer_that_a_deploy_has_made_invalid(
     own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with MastraClient(own_server.url) as client:
-        run = client.get_workflow("released").run(key)
+        run = client.get_workflow("released").get_run(key)
         run.ensure_started(input_data={})
         question = asked(run)
         with pytest.raises(InvalidResumeDataError) as plain:
@@ -62,7 +62,7 @@ def test_an_answer_that_a_deploy_has_made_invalid(
             run.answer(question, APPROVED)
         now = changed.value.question
         assert now.key == question.key
-        assert "the step asks for something else" in changed.value.problems[-1]
+        assert "the step asks for something else" in changed.value.validation_errors[-1]
         assert now.suspension.resume_schema != question.suspension.resume_schema
         run.answer(now, {"verdict": "yes"})
         assert run.wait(timeout=60).is_success
@@ -77,7 +77,7 @@ def test_a_step_that_a_deploy_has_renamed(
         MastraClient(server.url) as client,
     ):
         workflow = client.get_workflow("renamed")
-        run = workflow.run(key)
+        run = workflow.get_run(key)
         run.ensure_started(input_data={})
         assert run.wait(timeout=60).is_suspended
         monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
@@ -105,7 +105,7 @@ async def test_the_other_client_delivers_it_too(own_server: SampleServer, key: s
     with MastraClient(own_server.url) as client:
         question = asked(suspended_refund(client, key))
     async with AsyncMastraClient(own_server.url, retry=IMPATIENT) as client:
-        run = client.get_workflow("refundApproval").run(key)
+        run = client.get_workflow("refundApproval").get_run(key)
         own_server.kill()
         comes_back = threading.Timer(3.0, own_server.start)
         comes_back.start()
@@ -123,7 +123,7 @@ def test_an_answer_that_is_not_delivered(
     proxy.clear()
     proxy.on("", "/", fault)
     with MastraClient(proxy.url, retry=IMPATIENT) as client:
-        mine = client.get_workflow("refundApproval").run(key)
+        mine = client.get_workflow("refundApproval").get_run(key)
         with pytest.raises(ServerLostError, match=f"run '{key}' .* was not delivered") as lost:
             mine.answer(question, APPROVED, outage_timeout=1)
         assert not isinstance(lost.value, (AnswerLostError, *FINAL))

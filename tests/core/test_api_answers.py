@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Response
+from mastra_workflows.api import Response, ServerGeneration
 from mastra_workflows.errors import (
     ApiError,
     AuthenticationError,
@@ -146,8 +146,8 @@ def test_details_of_nested_steps(generation: recorded.Recorded) -> None:
 
 
 def test_which_generation_answers() -> None:
-    assert api.parse_server(recorded.answer("v0", "packages")) == (Generation.V0, None)
-    assert api.parse_server(recorded.answer("v1", "packages"))[0] is Generation.V1
+    assert api.parse_server(recorded.answer("v0", "packages")) == (ServerGeneration.V0, None)
+    assert api.parse_server(recorded.answer("v1", "packages"))[0] is ServerGeneration.V1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_which_generation_answers() -> None:
 def test_the_version_where_a_server_tells_it(version: Any, expected: Any) -> None:
     packages = [{"name": "other", "version": "9"}, {"name": "@mastra/core", "version": version}]
     found = api.parse_server(recorded.json_answer({"packages": packages}))
-    assert found == (Generation.V1, expected)
+    assert found == (ServerGeneration.V1, expected)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import requests
 from hypothesis import given
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation, Request, ResumeOptions, StartOptions
+from mastra_workflows.api import Request, ResumeOptions, ServerGeneration, StartOptions
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, InvalidDataError
 from tests.core.strategies import JSON_OBJECTS, TEXT
 
@@ -28,10 +28,10 @@ BY_RUN: dict[str, ByRun] = {
     "start": lambda workflow, run: api.start(workflow, run, StartOptions()),
     "start_async": lambda workflow, run: api.start_async(workflow, run, StartOptions()),
     "stream": lambda workflow, run: api.stream(workflow, run, StartOptions()),
-    "watch_0": lambda workflow, run: api.watch(workflow, run, Generation.V0),
-    "watch_1": lambda workflow, run: api.watch(workflow, run, Generation.V1),
-    "read_0": lambda workflow, run: api.run_execution_result(workflow, run, Generation.V0),
-    "read_1": lambda workflow, run: api.run_execution_result(workflow, run, Generation.V1),
+    "watch_0": lambda workflow, run: api.watch(workflow, run, ServerGeneration.V0),
+    "watch_1": lambda workflow, run: api.watch(workflow, run, ServerGeneration.V1),
+    "read_0": lambda workflow, run: api.run_execution_result(workflow, run, ServerGeneration.V0),
+    "read_1": lambda workflow, run: api.run_execution_result(workflow, run, ServerGeneration.V1),
     "create_run": api.create_run,
     "cancel": api.cancel,
     "delete": api.delete,
@@ -62,7 +62,7 @@ def test_odd_ids_arrive_as_they_are(make: ByRun, text: str) -> None:
 
 @given(IDS, IDS)
 def test_any_ids_arrive_as_they_are(workflow: str, run: str) -> None:
-    url = sent_url(api.run_execution_result(workflow, run, Generation.V1))
+    url = sent_url(api.run_execution_result(workflow, run, ServerGeneration.V1))
     assert ids_in(url) == ["", "api", "workflows", workflow, "runs", run]
     url = sent_url(api.stream(workflow, run, StartOptions()))
     assert ids_in(url) == ["", "api", "workflows", workflow, "stream", run]

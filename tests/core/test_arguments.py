@@ -28,7 +28,7 @@ NAIVE = [dt.datetime(2026, 1, 1), dt.date(2026, 1, 1)]  # noqa: DTZ001
 Call = Callable[[Any, Any], Any]
 CALLS: dict[str, tuple[Call, list[Any]]] = {
     "get_workflow": (lambda w, v: w.client.get_workflow(v).details(), [*ODD, *HALF, None, [], ""]),
-    "run": (lambda w, v: w.run(v).read(), [*ODD, *HALF, None, ["a"], "", ".."]),
+    "run": (lambda w, v: w.get_run(v).read(), [*ODD, *HALF, None, ["a"], "", ".."]),
     "create_run": (lambda w, v: w.create_run(v), [*ODD, *HALF, ["a"], ".."]),
     "create_run_resource": (lambda w, v: w.create_run("r", v), [*ODD, *HALF, ["a"]]),
     "cancel_work": (lambda w, v: w.cancel_work(v), [*ODD, *HALF, None, ["a"]]),
@@ -37,7 +37,7 @@ CALLS: dict[str, tuple[Call, list[Any]]] = {
         lambda w, v: w.attach_or_start("r", started_after=v),
         [*ODD, *TEXTS, *NAIVE, [1]],
     ),
-    "resource_id": (lambda w, v: w.run("r").start(resource_id=v), [*ODD, *HALF, ["a"]]),
+    "resource_id": (lambda w, v: w.get_run("r").start(resource_id=v), [*ODD, *HALF, ["a"]]),
     "page_size": (lambda w, v: w.runs(page_size=v), [*ODD[1:], *TEXTS, None, 0, [1]]),
     "runs_resource": (lambda w, v: w.runs(resource_id=v), [*ODD, *HALF, ["a"]]),
     "status": (lambda w, v: w.runs(status=v), [*ODD, *HALF, ["a"]]),
@@ -45,16 +45,25 @@ CALLS: dict[str, tuple[Call, list[Any]]] = {
     "to_date": (lambda w, v: w.runs(to_date=v), [*ODD, *TEXTS, *NAIVE]),
     "memory": (lambda w, v: w.new_questions(v), [*ODD, *TEXTS, 0, []]),
     "most": (lambda w, v: w.new_questions(most=v), [*ODD[1:], *TEXTS, 0]),
-    "on_look": (lambda w, v: w.run("r").wait(on_look=v), [*ODD, *TEXTS]),
-    "on_event": (lambda w, v: w.run("r").wait(on_event=v), [*ODD, *TEXTS]),
-    "travel": (lambda w, v: w.run("r").time_travel(step=v), [*ODD, None, "", [], [5], ["a", 5]]),
-    "step": (lambda w, v: w.run("r").resume(step=v), [*ODD, "", [], [5], ["a", None]]),
-    "item": (lambda w, v: w.run("r").resume(for_each_index=v), [*ODD[1:5], *TEXTS, []]),
-    "suspended_at": (lambda w, v: w.run("r").resume(suspended_at=v), [*ODD, *TEXTS]),
-    "question": (lambda w, v: w.run("r").answer(v, {}), [*ODD, *TEXTS, None]),
-    "look_for": (lambda w, v: w.run("r").cancel(look_for=v), [*ODD[6:], *TEXTS, None, True, -1]),
-    "work_look_for": (lambda w, v: w.cancel_work("r", look_for=v), [*ODD[6:], *TEXTS, None, True]),
-    "allow_retry": (lambda w, v: w.run("r").cancel(allow_retry=v), [*TEXTS, None, 1]),
+    "on_record": (lambda w, v: w.get_run("r").wait(on_record=v), [*ODD, *TEXTS]),
+    "on_event": (lambda w, v: w.get_run("r").wait(on_event=v), [*ODD, *TEXTS]),
+    "travel": (
+        lambda w, v: w.get_run("r").time_travel(step=v),
+        [*ODD, None, "", [], [5], ["a", 5]],
+    ),
+    "step": (lambda w, v: w.get_run("r").resume(step=v), [*ODD, "", [], [5], ["a", None]]),
+    "item": (lambda w, v: w.get_run("r").resume(for_each_index=v), [*ODD[1:5], *TEXTS, []]),
+    "suspended_at": (lambda w, v: w.get_run("r").resume(suspended_at=v), [*ODD, *TEXTS]),
+    "question": (lambda w, v: w.get_run("r").answer(v, {}), [*ODD, *TEXTS, None]),
+    "confirm_timeout": (
+        lambda w, v: w.get_run("r").cancel(confirm_timeout=v),
+        [*ODD[6:], *TEXTS, None, True, -1],
+    ),
+    "work_confirm_timeout": (
+        lambda w, v: w.cancel_work("r", confirm_timeout=v),
+        [*ODD[6:], *TEXTS, None, True],
+    ),
+    "allow_retry": (lambda w, v: w.get_run("r").cancel(allow_retry=v), [*TEXTS, None, 1]),
 }
 CASES = pytest.mark.parametrize(("call", "values"), CALLS.values(), ids=list(CALLS))
 ONCE = RetryPolicy(seconds=0)
@@ -111,9 +120,9 @@ async def _first_of(call: Callable[[], Any]) -> None:
 
 def test_an_error_names_the_argument_and_its_value(host: StandIn) -> None:
     with MastraClient(host.url) as client:
-        run = client.get_workflow("w").run("r")
-        with pytest.raises(ConfigurationError, match=r"^on_look: expected a function, got 5\.$"):
-            run.wait(on_look=5)  # type: ignore[arg-type]
+        run = client.get_workflow("w").get_run("r")
+        with pytest.raises(ConfigurationError, match=r"^on_record: expected a function, got 5\.$"):
+            run.wait(on_record=5)  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match=r"^step: expected a step's name.*got None\.$"):
             run.time_travel(step=None)  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match=r"^most: expected a whole number.*got 0\.$"):

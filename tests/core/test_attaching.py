@@ -29,7 +29,7 @@ def test_a_run_that_is_not_there_is_started(
     attachment = workflow.attach_or_start(key, input_data=charge(key))
     assert attachment.run_id == key
     assert attachment.found is None
-    assert workflow.run(key).wait().is_success
+    assert workflow.get_run(key).wait().is_success
     assert server.executions(key) == 1
 
 
@@ -37,7 +37,7 @@ def test_a_pending_run_is_started(client: MastraClient, server: SampleServer, ke
     workflow = client.get_workflow("countedCharge")
     workflow.create_run(key)
     assert workflow.attach_or_start(key, input_data=charge(key)).run_id == key
-    assert workflow.run(key).wait().is_success
+    assert workflow.get_run(key).wait().is_success
     assert server.executions(key) == 1
 
 
@@ -51,7 +51,7 @@ def test_a_run_under_way_is_attached_to_and_a_result_is_taken(
     assert again.found is not None
     assert again.found.is_active
     assert "an earlier try started it" in caplog.text
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     last = workflow.attach_or_start(key, input_data=charge(key, seconds=1))
     assert last.found is not None
     assert last.found.is_success
@@ -64,7 +64,7 @@ def test_a_suspended_run_is_attached_to(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("refundApproval")
     order = {"order": key, "amount": 1, "reason": "broken"}
     workflow.attach_or_start(key, input_data=order)
-    suspended = workflow.run(key).wait()
+    suspended = workflow.get_run(key).wait()
     again = workflow.attach_or_start(key, input_data=order)
     assert again.found is not None
     assert again.found.suspensions == suspended.suspensions
@@ -75,10 +75,10 @@ def test_after_a_failed_run_comes_the_next_in_line(
 ) -> None:
     workflow = client.get_workflow("flakyImport")
     workflow.attach_or_start(key, input_data={"key": key})
-    assert workflow.run(key).wait().status == "failed"
+    assert workflow.get_run(key).wait().status == "failed"
     ids = [workflow.attach_or_start(key, input_data={"key": key}).run_id for _ in range(3)]
     assert ids == [f"{key}-2"] * 3
-    assert workflow.run(f"{key}-2").wait().is_success
+    assert workflow.get_run(f"{key}-2").wait().is_success
     assert server.executions(f"{key}/read-file") == 2
 
 
@@ -87,13 +87,13 @@ def test_from_the_failed_step_on_the_finished_ones_are_kept(
 ) -> None:
     workflow = client.get_workflow("flakyImport")
     workflow.attach_or_start(key, input_data={"key": key})
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     attachment = workflow.attach_or_start(
         key, on_failed_run="from_failed_step", input_data={"key": key}
     )
     assert attachment.travelled
     assert attachment.run_id == key
-    assert workflow.run(key).wait().is_success
+    assert workflow.get_run(key).wait().is_success
     assert server.executions(f"{key}/read-file") == 1
     assert server.executions(key) == 2
 
@@ -101,7 +101,7 @@ def test_from_the_failed_step_on_the_finished_ones_are_kept(
 def test_a_failed_run_can_be_an_error(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("failingImport")
     workflow.attach_or_start(key)
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     with pytest.raises(RunFailedError, match="disk full on import-7"):
         workflow.attach_or_start(key, on_failed_run="fail")
 
@@ -123,7 +123,7 @@ def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
     with ThreadPoolExecutor(10) as pool:
         assert set(pool.map(attempt, range(10))) == {key}
     with MastraClient(server.url) as client:
-        assert client.get_workflow("countedCharge").run(key).wait().is_success
+        assert client.get_workflow("countedCharge").get_run(key).wait().is_success
     assert server.executions(key) == 1
 
 
@@ -151,7 +151,7 @@ def test_ten_processes_at_once_execute_once(server: SampleServer, key: str) -> N
         assert [attempt.communicate(timeout=60)[0] for attempt in tries] == [f"{key}\n"] * 10
         assert [attempt.returncode for attempt in tries] == [0] * 10
     with MastraClient(server.url) as client:
-        outcome = client.get_workflow("countedCharge").run(key).wait()
+        outcome = client.get_workflow("countedCharge").get_run(key).wait()
     assert outcome.result == {"charged": 5}
     assert server.executions(key) == 1
 
@@ -160,7 +160,7 @@ def test_an_answer_is_given_once(
     client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait()
     answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True}}
@@ -174,7 +174,7 @@ def test_an_answer_is_given_once(
 
 def test_an_answer_that_no_database_can_hold_is_given_once(client: MastraClient, key: str) -> None:
     """A record shows NUL as U+FFFD."""
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait()
     answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True, "note": "a\0b"}}
@@ -187,7 +187,7 @@ def test_tries_at_once_that_give_the_same_answer_resume_once(
     client: MastraClient, key: str
 ) -> None:
     """A task that was taken for dead and its retry: neither fails."""
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait(on_suspend="return")
     barrier = threading.Barrier(5)
@@ -206,7 +206,7 @@ def test_tries_at_once_that_give_the_same_answer_resume_once(
 
 def test_the_next_question_is_not_answered_by_a_retry(client: MastraClient, key: str) -> None:
     """A try that died after its resume is tried again while the next item of a foreach waits."""
-    run = client.get_workflow("photoReview").run(key)
+    run = client.get_workflow("photoReview").get_run(key)
     run.ensure_started(input_data={"photos": ["a.png", "b.png"]})
     first = run.wait().suspensions[0]
     answer: dict[str, Any] = {"step": first.step, "resume_data": {"approved": True}}

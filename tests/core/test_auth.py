@@ -28,10 +28,14 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 def test_the_right_token(guarded: SampleServer, key: str) -> None:
     with MastraClient(guarded.url, token=TOKEN) as client:
         assert len(client.list_workflows()) == 24
-        run = client.get_workflow("orderReport").run(key)
+        run = client.get_workflow("orderReport").get_run(key)
         run.ensure_started(input_data=REPORT)
         assert run.wait(timeout=30).is_success
-        with client.get_workflow("orderReport").run(f"{key}-2").stream(input_data=REPORT) as stream:
+        with (
+            client.get_workflow("orderReport")
+            .get_run(f"{key}-2")
+            .stream(input_data=REPORT) as stream
+        ):
             assert list(stream)[-1].is_end
 
 
@@ -45,7 +49,7 @@ def test_the_right_token_as_a_header(guarded: SampleServer) -> None:
 def test_no_token_or_a_wrong_one(guarded: SampleServer, key: str, token: str | None) -> None:
     with MastraClient(guarded.url, token=token) as client:
         workflow = client.get_workflow("orderReport")
-        run = workflow.run(key)
+        run = workflow.get_run(key)
         for call in (
             client.list_workflows,
             workflow.details,
@@ -69,7 +73,7 @@ def test_no_token_or_a_wrong_one(guarded: SampleServer, key: str, token: str | N
 
 def test_nothing_was_started_without_a_token(guarded: SampleServer, key: str) -> None:
     with MastraClient(guarded.url, token=WRONG) as client, pytest.raises(AuthenticationError):
-        client.get_workflow("countedCharge").run(key).ensure_started(input_data={"key": key})
+        client.get_workflow("countedCharge").get_run(key).ensure_started(input_data={"key": key})
     assert guarded.executions(key) == 0
 
 
@@ -89,7 +93,7 @@ def test_the_token_is_in_no_log_text_or_error(
     headers = {"X-Other-Secret": WRONG}
     client = MastraClient(guarded.url, token=TOKEN, headers=headers)
     with caplog.at_level(logging.DEBUG), client:
-        run = client.get_workflow("failingImport").run(key)
+        run = client.get_workflow("failingImport").get_run(key)
         run.ensure_started(input_data={})
         record = run.wait(timeout=30)
         with pytest.raises(RunFailedError, match="disk full") as caught:

@@ -23,23 +23,23 @@ from tests.core.samples import suspended_refund
 from tests.support.fault_proxy import FaultProxy
 
 BY_RUN: dict[str, Callable[[Workflow, str], object]] = {
-    "read": lambda workflow, run: workflow.run(run).read(),
+    "read": lambda workflow, run: workflow.get_run(run).read(),
     "run_execution_result": lambda workflow, run: workflow.run_execution_result(run),
-    "wait": lambda workflow, run: workflow.run(run).wait(),
-    "watch": lambda workflow, run: workflow.run(run).watch(),
-    "cancel": lambda workflow, run: workflow.run(run).cancel(),
-    "resume": lambda workflow, run: workflow.run(run).resume(resume_data={}),
-    "resume_async": lambda workflow, run: workflow.run(run).resume_async(resume_data={}),
-    "resume_stream": lambda workflow, run: workflow.run(run).resume_stream(resume_data={}),
-    "restart": lambda workflow, run: workflow.run(run).restart(),
-    "time_travel": lambda workflow, run: workflow.run(run).time_travel(step="a"),
+    "wait": lambda workflow, run: workflow.get_run(run).wait(),
+    "watch": lambda workflow, run: workflow.get_run(run).watch(),
+    "cancel": lambda workflow, run: workflow.get_run(run).cancel(),
+    "resume": lambda workflow, run: workflow.get_run(run).resume(resume_data={}),
+    "resume_async": lambda workflow, run: workflow.get_run(run).resume_async(resume_data={}),
+    "resume_stream": lambda workflow, run: workflow.get_run(run).resume_stream(resume_data={}),
+    "restart": lambda workflow, run: workflow.get_run(run).restart(),
+    "time_travel": lambda workflow, run: workflow.get_run(run).time_travel(step="a"),
 }
 STARTS: dict[str, Callable[[Workflow, str], object]] = {
     "create_run": lambda workflow, run: workflow.create_run(run),
-    "start": lambda workflow, run: workflow.run(run).start(input_data={}),
-    "start_async": lambda workflow, run: workflow.run(run).start_async(input_data={}),
-    "stream": lambda workflow, run: workflow.run(run).stream(input_data={}),
-    "ensure_started": lambda workflow, run: workflow.run(run).ensure_started(input_data={}),
+    "start": lambda workflow, run: workflow.get_run(run).start(input_data={}),
+    "start_async": lambda workflow, run: workflow.get_run(run).start_async(input_data={}),
+    "stream": lambda workflow, run: workflow.get_run(run).stream(input_data={}),
+    "ensure_started": lambda workflow, run: workflow.get_run(run).ensure_started(input_data={}),
 }
 ALONE: dict[str, Callable[[Workflow, str], object]] = {
     "details": lambda workflow, _: workflow.details(),
@@ -99,7 +99,7 @@ def test_data_that_is_no_json(
 ) -> None:
     for check_data in (True, False):
         with MastraClient(proxy.url, check_data=check_data) as client:
-            run = client.get_workflow("translation").run(key)
+            run = client.get_workflow("translation").get_run(key)
             for start in (run.start, run.start_async, run.stream, run.ensure_started):
                 with pytest.raises(InvalidDataError, match=r"Nothing was (sent|started)"):
                     start(input_data={"words": {"a": value}})
@@ -108,7 +108,7 @@ def test_data_that_is_no_json(
 
 def test_tuples_are_lists(client: MastraClient, key: str) -> None:
     # JSON knows no other kind of list, and the server gets one.
-    run = client.get_workflow("photoReview").run(key)
+    run = client.get_workflow("photoReview").get_run(key)
     assert run.ensure_started(input_data={"photos": ("a.jpg", "b.jpg")}).found is None
 
 
@@ -122,14 +122,14 @@ def test_resume_data_that_is_no_json(client: MastraClient, key: str) -> None:
 
 def test_input_over_our_own_limit(proxy: FaultProxy, key: str) -> None:
     with MastraClient(proxy.url, max_body_bytes=200_000) as client:
-        run = client.get_workflow("translation").run(key)
+        run = client.get_workflow("translation").get_run(key)
         with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
             run.ensure_started(input_data={"words": {"a": "x" * 300_000}})
     assert proxy.count("POST") == 0
 
 
 def test_input_over_the_servers_limit(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("translation").run(key)
+    run = client.get_workflow("translation").get_run(key)
     data = {"words": {"a": "x" * 5_000_000}}
     # 0.x has no limit on /stream.
     start = run.start_async if server.generation == "0" else run.ensure_started
@@ -158,4 +158,4 @@ def test_an_api_prefix_that_is_wrong(server: SampleServer) -> None:
         MastraClient(server.url, api_prefix="/v2") as client,
         pytest.raises(MastraError, match="API prefix"),
     ):
-        client.get_workflow("orderReport").run("r").read()
+        client.get_workflow("orderReport").get_run("r").read()

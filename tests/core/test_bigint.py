@@ -35,7 +35,7 @@ def test_a_run_with_a_bigint_is_executed_once_and_ends(
     workflow = bigint_client.get_workflow(workflow_id)
     for _ in range(2):  # a task and its retry
         workflow.attach_or_start(key, input_data={"key": key})
-        run = workflow.run(key)
+        run = workflow.get_run(key)
         if bigint_server.generation == "1":
             record = run.wait(timeout=60).raise_for_status()
             assert record.result == (
@@ -52,7 +52,7 @@ def test_a_bigint_in_the_answer_of_a_start(
     bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
 ) -> None:
     """Mastra 1.x answers 500, since it cannot write its answer, but the run has succeeded."""
-    run = bigint_client.get_workflow(workflow_id).run(key)
+    run = bigint_client.get_workflow(workflow_id).get_run(key)
     if bigint_server.generation == "1":
         assert run.start_async(input_data={"key": key}).is_success
     else:

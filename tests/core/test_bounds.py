@@ -20,8 +20,8 @@ from mastra_workflows.models import Event
 from mastra_workflows.procedures.acting import Cancellation
 from mastra_workflows.procedures.reading import described
 from mastra_workflows.progress import StepProgress
-from mastra_workflows.schemas import check, parse_schema, problems, unknown_fields
-from mastra_workflows.stream import Once
+from mastra_workflows.schemas import check, parse_schema, unknown_fields, validation_errors
+from mastra_workflows.stream import EventDeduplicator
 from tests.support.bounds import at_most
 
 
@@ -65,7 +65,7 @@ def test_a_graph_that_is_nested_deep() -> None:
 
 
 def test_a_stream_of_many_events() -> None:
-    once = Once()
+    once = EventDeduplicator()
     with at_most(10):
         for number in range(50_000):
             kind = "workflow-finish" if number % 2 else "workflow-paused"
@@ -131,7 +131,7 @@ def test_a_schema_over_the_bound_is_none_and_said_once(caplog: pytest.LogCapture
     assert parse_schema('{"not":' * 3_000 + "{}" + "}" * 3_000) is None
     said = [record for record in caplog.records if "over 5,000 values" in record.message]
     assert len(said) <= 1
-    assert problems(large, {"q1": 5}) == []
+    assert validation_errors(large, {"q1": 5}) == []
 
 
 LONG_ID = "o" * 500_000

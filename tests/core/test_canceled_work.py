@@ -20,7 +20,7 @@ EXPORT = {"seconds": 3600}
 def test_a_run_that_somebody_cancelled_is_not_replaced(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("slowExport")
     workflow.attach_or_start(key, input_data=EXPORT)
-    assert workflow.run(key).cancel().run.status == "canceled"  # as Mastra Studio does
+    assert workflow.get_run(key).cancel().run.status == "canceled"  # as Mastra Studio does
     for _ in range(2):
         with pytest.raises(RunCanceledError, match="no other run is started") as caught:
             workflow.attach_or_start(key, input_data=EXPORT)
@@ -36,7 +36,7 @@ def test_a_run_cancelled_for_a_retry_is_followed_by_the_next_in_line(
     assert workflow.cancel_work(key, allow_retry=True).run.run_id == key
     again = workflow.cancel_work(key, allow_retry=True)  # changes nothing
     assert not again.requested
-    reserved = workflow.run(f"{key}-2").read()
+    reserved = workflow.get_run(f"{key}-2").read()
     assert reserved.is_pending
     assert not reserved.steps
     assert workflow.attach_or_start(key, input_data=EXPORT).run_id == f"{key}-2"
@@ -52,7 +52,7 @@ def test_a_run_in_line_can_be_cancelled_for_a_retry_by_its_own_id(
     workflow = client.get_workflow("slowExport")
     for expected in (key, f"{key}-2", f"{key}-3"):
         assert workflow.attach_or_start(key, input_data=EXPORT).run_id == expected
-        workflow.run(expected).cancel(allow_retry=True)
+        workflow.get_run(expected).cancel(allow_retry=True)
 
 
 def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> None:
@@ -76,8 +76,8 @@ def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
     with MastraClient(server.url) as client:
         workflow = client.get_workflow("refundApproval")
         workflow.attach_or_start(key, input_data=order)
-        workflow.run(key).wait()
-        workflow.run(key).cancel()
+        workflow.get_run(key).wait()
+        workflow.get_run(key).cancel()
         with pytest.raises(RunCanceledError):
             workflow.attach_or_start(key, input_data=order)
 
@@ -91,7 +91,7 @@ def test_from_the_failed_step_the_cancelled_run_itself_continues(
     again = workflow.attach_or_start(key, input_data=EXPORT, on_failed_run="from_failed_step")
     assert again.travelled
     assert again.run_id == key
-    workflow.run(key).cancel()
+    workflow.get_run(key).cancel()
     if server.generation == "1":  # the reservation is taken back: this cancellation is final
         with pytest.raises(RunCanceledError):
             workflow.attach_or_start(key, input_data=EXPORT, on_failed_run="from_failed_step")
@@ -103,7 +103,7 @@ async def test_the_async_client_reserves_as_well(server: SampleServer, key: str)
         await workflow.attach_or_start(key, input_data=EXPORT)
         await workflow.cancel_work(key, allow_retry=True)
         assert (await workflow.attach_or_start(key, input_data=EXPORT)).run_id == f"{key}-2"
-        await workflow.run(f"{key}-2").cancel()
+        await workflow.get_run(f"{key}-2").cancel()
         with pytest.raises(RunCanceledError):
             await workflow.attach_or_start(key, input_data=EXPORT)
 
@@ -113,7 +113,7 @@ def test_a_cancel_whose_answer_was_lost_reserves_too() -> None:
     world.on_run("running", "canceled")
     world.on("POST", "/cancel$", LOST)
     world.on("POST", "/create-run$", "create-run")
-    world.run(cancel_work(world.server, "w", "r", look_for=5.0, allow_retry=True))
+    world.run(cancel_work(world.server, "w", "r", confirm_timeout=5.0, allow_retry=True))
     [reservation] = world.sent("POST", "/create-run$")
     assert reservation.query == {"runId": "r-2"}
 
@@ -121,7 +121,7 @@ def test_a_cancel_whose_answer_was_lost_reserves_too() -> None:
 def test_a_run_that_somebody_else_cancelled_before_is_not_reserved_for() -> None:
     world = World()
     world.on_run("canceled", "unknown-run")
-    world.run(cancel_work(world.server, "w", "r", look_for=5.0, allow_retry=True))
+    world.run(cancel_work(world.server, "w", "r", confirm_timeout=5.0, allow_retry=True))
     assert world.sent("POST") == []
 
 
@@ -131,7 +131,7 @@ def test_a_reservation_that_failed_is_told(caplog: pytest.LogCaptureFixture) -> 
     world.on("POST", "/cancel$", "cancel")
     world.on("POST", "/create-run$", REFUSED)
     caplog.set_level(logging.WARNING)
-    found = world.run(cancel_work(world.server, "w", "r", look_for=5.0, allow_retry=True))
+    found = world.run(cancel_work(world.server, "w", "r", confirm_timeout=5.0, allow_retry=True))
     assert found.run.status == "canceled"
     assert "a retry does not start a new run" in caplog.text
 

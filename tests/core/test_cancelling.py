@@ -12,21 +12,21 @@ from tests.support.fault_proxy import FaultProxy
 
 
 def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     cancellation = run.cancel()
     assert cancellation.requested
-    assert not cancellation.goes_on
+    assert cancellation.is_confirmed
     assert cancellation.run.status == "canceled"
     assert str(cancellation) == f"Run '{key}' of workflow 'slowExport' is canceled."
 
 
 def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("stubbornExport").run(key)
+    run = client.get_workflow("stubbornExport").get_run(key)
     run.ensure_started(input_data={"seconds": 2})
-    cancellation = run.cancel(look_for=0.2)
+    cancellation = run.cancel(confirm_timeout=0.2)
     assert cancellation.requested
-    assert cancellation.goes_on
+    assert not cancellation.is_confirmed
     assert "heed its abort signal" in str(cancellation)
     if server.generation == "1":
         assert "shows no end of step 'export'" in str(cancellation)
@@ -36,10 +36,10 @@ def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: s
 
 
 def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
-    cancellation = run.cancel(look_for=0.2)
-    assert cancellation.goes_on == (server.generation == "0")  # it sleeps to the end first
+    cancellation = run.cancel(confirm_timeout=0.2)
+    assert cancellation.is_confirmed == (server.generation == "1")  # it sleeps to the end first
     record = run.wait(timeout=30, poll_interval=0.2)
     assert record.status == "canceled"
     assert record.step(("second-call",)) is None
@@ -47,18 +47,18 @@ def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str)
 
 def test_a_run_that_is_over(proxied: MastraClient, proxy: FaultProxy, key: str) -> None:
     # 1.x would rewrite its record as canceled.
-    run = proxied.get_workflow("orderReport").run(key)
+    run = proxied.get_workflow("orderReport").get_run(key)
     run.start_async(input_data=REPORT)
     cancellation = run.cancel()
     assert not cancellation.requested
-    assert not cancellation.goes_on
+    assert cancellation.is_confirmed
     assert "is success: it was over already, nothing was cancelled" in str(cancellation)
     assert proxy.count("POST", "/cancel$") == 0
     assert run.read().is_success
 
 
 def test_cancelling_twice(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     assert run.cancel().requested
     assert not run.cancel().requested
@@ -66,12 +66,12 @@ def test_cancelling_twice(client: MastraClient, key: str) -> None:
 
 def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = suspended_refund(client, key)
-    cancellation = run.cancel(look_for=0.2)
+    cancellation = run.cancel(confirm_timeout=0.2)
     if server.generation == "1":
         assert cancellation.run.status == "canceled"
-        assert not cancellation.goes_on
+        assert cancellation.is_confirmed
         return
-    assert cancellation.goes_on
+    assert not cancellation.is_confirmed
     assert "servers before 1.0 leave a suspended run as it is" in str(cancellation)
     record = run.resume_async(resume_data={"approved": True})
     assert record.status == "canceled"
@@ -82,14 +82,14 @@ def test_a_run_that_nobody_started(client: MastraClient, server: SampleServer, k
     run = client.get_workflow("orderReport").create_run(key)
     cancellation = run.cancel()
     assert cancellation.requested
-    assert not cancellation.goes_on
+    assert cancellation.is_confirmed
     if server.generation == "0":
         assert "never started, so nothing executes" in str(cancellation)
 
 
 def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
-        client.get_workflow("orderReport").run(key).cancel()
+        client.get_workflow("orderReport").get_run(key).cancel()
 
 
 def test_a_piece_of_work_is_cancelled_where_it_is_in_its_line(
@@ -109,8 +109,8 @@ def test_a_piece_of_work_is_cancelled_where_it_is_in_its_line(
 def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) -> None:
     """Its id may look like the next in line; the line goes on after a failure only."""
     workflow = client.get_workflow("slowExport")
-    workflow.run(key).start_async(input_data={"seconds": 0})
-    other = workflow.run(f"{key}-2")
+    workflow.get_run(key).start_async(input_data={"seconds": 0})
+    other = workflow.get_run(f"{key}-2")
     other.ensure_started(input_data={"seconds": 3600})
     assert not workflow.cancel_work(key).requested
     assert other.read().is_active

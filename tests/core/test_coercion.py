@@ -16,7 +16,7 @@ from mastra_workflows.errors import (
     RunMismatchError,
     RunNotStartedError,
 )
-from mastra_workflows.schemas import check, problems
+from mastra_workflows.schemas import check, validation_errors
 from scripts.sample_server import Generation, SampleServer
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "coercing_workflows.mjs"
@@ -57,7 +57,7 @@ def test_input(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        run = coercing.get_workflow("coercedInput").run(key)
+        run = coercing.get_workflow("coercedInput").get_run(key)
         run.ensure_started(input_data=GIVEN)
         result = run.wait(timeout=60).result
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
@@ -65,7 +65,7 @@ def test_input(
 
 
 def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key: str) -> None:
-    run = coercing.get_workflow("coercedAnswer").run(key)
+    run = coercing.get_workflow("coercedAnswer").get_run(key)
     assert run.start_async(input_data={}).is_suspended
     result = run.resume_async(resume_data=GIVEN).result
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
@@ -79,12 +79,12 @@ def test_what_the_server_refuses_after_all(
     data = {**GIVEN, "amount": "many"}
     workflow = coercing.get_workflow("coercedInput")
     with pytest.raises(InvalidInputError, match=r"amount: Invalid input.*Nothing was executed"):
-        workflow.run(key).ensure_started(input_data=data)
+        workflow.get_run(key).ensure_started(input_data=data)
     with pytest.raises(InvalidInputError, match="amount: Invalid input"):
-        workflow.run(f"{key}-async").start_async(input_data=data)
+        workflow.get_run(f"{key}-async").start_async(input_data=data)
     with pytest.raises(RunNotStartedError, match=r"its input: .*\$\.amount: string where number"):
-        workflow.run(f"{key}-start").start(input_data=data)
-    run = coercing.get_workflow("coercedAnswer").run(f"{key}-answer")
+        workflow.get_run(f"{key}-start").start(input_data=data)
+    run = coercing.get_workflow("coercedAnswer").get_run(f"{key}-answer")
     assert run.start_async(input_data={}).is_suspended
     for verb in (run.resume, run.resume_async):
         with pytest.raises(InvalidResumeDataError, match=r"amount: .*the step still waits"):
@@ -96,7 +96,7 @@ def test_a_missing_field_is_refused_before_anything_is_sent(
 ) -> None:
     data = {name: value for name, value in GIVEN.items() if name != "amount"}
     with pytest.raises(InvalidInputError, match=r"\$\.amount: required.*Nothing was started"):
-        coercing.get_workflow("coercedInput").run(key).ensure_started(input_data=data)
+        coercing.get_workflow("coercedInput").get_run(key).ensure_started(input_data=data)
 
 
 SCALAR = {"type": "object", "required": ["a"], "properties": {"a": {"type": "number"}}}
@@ -105,7 +105,7 @@ SCALAR = {"type": "object", "required": ["a"], "properties": {"a": {"type": "num
 @pytest.mark.parametrize("value", ["12", True, None, [5], {"a": 1}])
 def test_any_value_may_become_a_scalar(value: Any) -> None:
     assert check(SCALAR, {"a": value}).refused == []
-    assert check(SCALAR, {"a": value}).doubtful == problems(SCALAR, {"a": value}) != []
+    assert check(SCALAR, {"a": value}).doubtful == validation_errors(SCALAR, {"a": value}) != []
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def dotted(request: pytest.FixtureRequest) -> Iterator[MastraClient]:
 
 
 def suspended(client: MastraClient, workflow: str, key: str, data: Any) -> Run:
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.ensure_started(input_data=data)
     assert run.wait(on_suspend="return", timeout=60).is_suspended
     return run
@@ -71,14 +71,14 @@ def test_inside_nested_workflows(dotted: MastraClient, key: str) -> None:
         assert item.description == f"Asks as {path[-1]}"
         assert item.payload == {"asked": path[-1]}
         run.resume(step=path, resume_data={path[-1]: True})
-        record = run.wait(on_suspend="return", timeout=60, on_look=progress.look)
+        record = run.wait(on_suspend="return", timeout=60, on_record=progress.look)
     assert record.is_success
     assert {step.path for step in record.steps} >= {("start.here",), *paths}
     assert any(line.startswith("Step 'inner.check.v2' succeeded") for line in lines)
 
 
 def test_time_travel(dotted: MastraClient, key: str) -> None:
-    run = dotted.get_workflow("dottedTravel").run(key)
+    run = dotted.get_workflow("dottedTravel").get_run(key)
     run.ensure_started(input_data={"x": 1})
     assert run.wait(timeout=60).result == {"x": 1, "load": "passed", "load.v2": "passed"}
     run.time_travel(step="load.v2", input_data={"x": 5})

@@ -42,14 +42,14 @@ def post(server: SampleServer, run: Run, verb: str, **body: Any) -> Any:
 
 
 def started(client: MastraClient, workflow: str, key: str, data: Any) -> tuple[Run, WorkflowRun]:
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.ensure_started(input_data=data)
     return run, run.wait(on_suspend="return", timeout=60)
 
 
 def test_a_result(evented: MastraClient, evented_server: SampleServer, key: str) -> None:
     _, record = started(evented, "eventedPlain", key, {"x": 1})
-    other = evented.get_workflow("eventedPlain").run(f"{key}-other")
+    other = evented.get_workflow("eventedPlain").get_run(f"{key}-other")
     answer = post(evented_server, other, "start-async", inputData={"x": 1})
     assert record.result == answer["result"] == {"x": 2}
 

@@ -86,10 +86,10 @@ def test_a_legacy_server_that_executes_twice_starts_nothing() -> None:
 def test_real_servers_are_asked_once(server: SampleServer, key: str) -> None:
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
         for number in range(2):
-            run = client.get_workflow("orderReport").run(f"{key}-{number}")
+            run = client.get_workflow("orderReport").get_run(f"{key}-{number}")
             run.ensure_started(input_data={"city": "Oslo"})
             run.wait(timeout=60)
-        assert client.chooses_items is (server.generation == "1")
+        assert client.supports_for_each_index() is (server.generation == "1")
         asked = [seen.path.rpartition("/")[2] for seen in proxy.detections]
     # Neither server tells its version.
     assert asked == (["observe", "resume-async"] if server.generation == "1" else ["resume-stream"])

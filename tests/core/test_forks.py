@@ -46,13 +46,13 @@ def succeeded(pid: int) -> bool:
 
 
 def finished_run(client: MastraClient, run_id: str) -> None:
-    client.get_workflow("orderReport").run(run_id).start_async(
+    client.get_workflow("orderReport").get_run(run_id).start_async(
         input_data={"city": run_id, "limit": 1}
     )
 
 
 def read(client: MastraClient, run_id: str) -> None:
-    record = client.get_workflow("orderReport").run(run_id).read()
+    record = client.get_workflow("orderReport").get_run(run_id).read()
     assert record.payload["city"] == run_id
     assert record.run_id == run_id
 
@@ -79,7 +79,7 @@ def test_five_processes_read_their_own_runs(
 
 def test_a_child_closes_its_own_connections_only(client: MastraClient, key: str) -> None:
     finished_run(client, key)
-    stream = client.get_workflow("orderReport").run(f"{key}-2").stream(input_data=REPORT)
+    stream = client.get_workflow("orderReport").get_run(f"{key}-2").stream(input_data=REPORT)
     next(stream)
 
     def work() -> None:
@@ -129,7 +129,7 @@ async def test_an_asyncio_client(server: SampleServer, client: MastraClient, key
 
         async def reads(name: str) -> None:
             for _ in range(READS):
-                record = await mastra.get_workflow("orderReport").run(name).read()
+                record = await mastra.get_workflow("orderReport").get_run(name).read()
                 assert record.payload["city"] == name
 
         await mastra.list_workflows()  # opens the connection that the children inherit

@@ -106,7 +106,7 @@ def test_an_answer_of_every_type(form: Form) -> None:
 
 
 def test_the_server_takes_the_answer(client: MastraClient, form: Form, key: str) -> None:
-    run = client.get_workflow("everyType").run(key)
+    run = client.get_workflow("everyType").get_run(key)
     run.ensure_started(input_data={"topic": "forms"})
     run.wait(timeout=30)
     run.resume(resume_data=form.answer(FILLED_IN))
@@ -126,7 +126,7 @@ def test_a_form_can_be_filled_in_with_an_answer(form: Form) -> None:
 def test_each_place_that_is_wrong_is_named(form: Form) -> None:
     with pytest.raises(InvalidResumeDataError) as caught:
         form.answer({**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"})
-    assert caught.value.problems == (
+    assert caught.value.validation_errors == (
         "phone: no field of this form",
         "$.copies: string where integer is wanted",
         "$.draft: required",

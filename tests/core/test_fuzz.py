@@ -21,8 +21,14 @@ from mastra_workflows.models import Event, RunFailure, Step, Suspension, Workflo
 from mastra_workflows.procedures.starting import error_text, reasons
 from mastra_workflows.progress import StepProgress, summary
 from mastra_workflows.questions import Question, questions
-from mastra_workflows.schemas import check, is_readable, parse_schema, problems, unknown_fields
-from mastra_workflows.stream import Decoder, Once, parse_record
+from mastra_workflows.schemas import (
+    check,
+    is_readable,
+    parse_schema,
+    unknown_fields,
+    validation_errors,
+)
+from mastra_workflows.stream import Decoder, EventDeduplicator, parse_record
 
 TEXTS = st.sampled_from(
     ["a", "input", "suspended", "running", "success", "a.b", "object", "string", "#", "#/allOf/x",
@@ -170,7 +176,7 @@ def use_schema(schema: Any, data: Any) -> None:
         return
     is_readable(schema)
     check(schema, data)
-    problems(schema, data)
+    validation_errors(schema, data)
     unknown_fields(schema, data)
     form = Form(schema)
     for field in form.fields:
@@ -240,7 +246,7 @@ def test_any_bytes(content: bytes) -> None:
 @example([{"type": "watch", "payload": {"workflowState": {"status": []}}}])
 @example([{"type": "watch", "payload": {"currentStep": {"id": "a", "status": []}}}])
 def test_events(data: list[Any]) -> None:
-    once, progress = Once(), StepProgress(str)
+    once, progress = EventDeduplicator(), StepProgress(str)
     for item in data:
         try:
             event = parse_record(json.dumps(item).encode())
@@ -325,7 +331,7 @@ def test_ids_that_are_no_text(name: Any) -> None:
         lambda: api.stream(name, "r", StartOptions()),
         lambda: api.observe("w", name),
         lambda: api.cancel("w", name),
-        lambda: api.run_execution_result(name, "r", api.Generation.V1),
+        lambda: api.run_execution_result(name, "r", api.ServerGeneration.V1),
     ]
     for request in requests:
         with pytest.raises(ConfigurationError, match="Nothing was sent"):

@@ -26,8 +26,8 @@ BOTH = pytest.mark.parametrize("generation", ["1", "0"])
 def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         runs = {
-            "running": client.get_workflow("slowExport").run(key),
-            "waiting": client.get_workflow("coolDown").run(key),
+            "running": client.get_workflow("slowExport").get_run(key),
+            "waiting": client.get_workflow("coolDown").get_run(key),
         }
         for run in runs.values():
             run.ensure_started(input_data={"seconds": 4})
@@ -43,7 +43,7 @@ def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -
 @BOTH
 def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data=charge(key, seconds=1))
         server.kill()
         server.start()
@@ -66,11 +66,11 @@ def test_only_a_run_that_is_under_way_is_restarted(client: MastraClient, key: st
     with pytest.raises(NotActiveError, match="is suspended"):
         suspended_refund(client, key).restart()
     with pytest.raises(UnknownRunError):
-        client.get_workflow("orderReport").run(f"no {key}").restart()
+        client.get_workflow("orderReport").get_run(f"no {key}").restart()
 
 
 def test_time_travel(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("flakyImport").run(key)
+    run = client.get_workflow("flakyImport").get_run(key)
     with pytest.raises(RunFailedError, match="connection lost, try again"):
         run.start_async(input_data={"key": key}).raise_for_status()
     run.time_travel(step="store-rows")
@@ -80,7 +80,7 @@ def test_time_travel(client: MastraClient, server: SampleServer, key: str) -> No
 
 
 def test_time_travel_with_other_input(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.start_async(input_data=charge(key))
     run.time_travel(step="charge", input_data={"key": key, "amount": 7, "seconds": 0})
     assert run.wait(timeout=30).result == {"charged": 7}
@@ -89,7 +89,7 @@ def test_time_travel_with_other_input(client: MastraClient, server: SampleServer
 
 def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, key: str) -> None:
     def travel(number: int) -> dict[str, object]:
-        run = client.get_workflow("countedCharge").run(f"{key}-{number}")
+        run = client.get_workflow("countedCharge").get_run(f"{key}-{number}")
         run.start_async(input_data=charge(key))
         run.time_travel(step="charge", input_data={"key": key, "amount": 9, "seconds": 0.1})
         result: dict[str, object] = run.wait(timeout=30).result
@@ -103,7 +103,7 @@ def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, ke
 def test_a_step_that_the_workflow_does_not_have(generation: Generation, key: str) -> None:
     """`/time-travel` with such a step ends a 0.24 server."""
     with SampleServer(generation) as server, MastraClient(server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.start_async(input_data=charge(key))
         unknown: list[str | list[str]] = ["nope", "charge.x", ["charge", "x"], ["nope"]]
         for step in unknown:
@@ -126,7 +126,7 @@ def test_what_the_server_refuses_is_told_and_does_not_end_it(
 
     monkeypatch.setattr(travelling, "_path", unchecked)
     with SampleServer(generation) as server, MastraClient(server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.start_async(input_data=charge(key))
         with pytest.raises(RunNotStartedError, match=r"'nope'.*The run is as it was"):
             run.time_travel(step="nope")
@@ -137,7 +137,7 @@ def test_what_the_server_refuses_is_told_and_does_not_end_it(
 @BOTH
 def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data=charge(key, seconds=4))
         server.kill()
         server.start()
@@ -146,7 +146,7 @@ def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -
 
 
 def test_no_time_travel_beside_a_run_that_executes(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     with pytest.raises(NotActiveError, match="execute it a second time beside itself"):
         run.time_travel(step="export")

@@ -14,7 +14,7 @@ import requests
 
 from mastra_workflows import MastraClient, RetryPolicy, _async_transport, _transport
 from mastra_workflows._limits import pieces
-from mastra_workflows._pump import MOST_PIECES, Pump
+from mastra_workflows._stream_reader import MOST_PIECES, StreamReader
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import (
     ConnectionFailedError,
@@ -58,7 +58,7 @@ def packages_sync(url: str) -> object:
     with MastraClient(
         url, timeout=TIMEOUT, connect_timeout=1, retry=RetryPolicy(seconds=0)
     ) as client:
-        return client.generation
+        return client.server_generation()
 
 
 def packages_async(url: str) -> object:
@@ -66,7 +66,7 @@ def packages_async(url: str) -> object:
         async with AsyncMastraClient(
             url, timeout=TIMEOUT, connect_timeout=1, retry=RetryPolicy(seconds=0)
         ) as client:
-            return await client.generation()
+            return await client.server_generation()
 
     return asyncio.run(ask())
 
@@ -163,7 +163,7 @@ def test_a_stream_delivers_what_has_come(stream: Answer) -> None:
 def watch_sync(url: str, timeout: float = 30) -> list[str]:
     with (
         MastraClient(url, timeout=timeout, retry=RetryPolicy(seconds=0)) as client,
-        client.get_workflow("w").run("r").watch() as events,
+        client.get_workflow("w").get_run("r").watch() as events,
     ):
         return [next(events).type, next(events).type]
 
@@ -173,7 +173,7 @@ def stream_sync(url: str, timeout: float = 30) -> list[str]:
         MastraClient(
             url, timeout=timeout, retry=RetryPolicy(seconds=0), check_data=False
         ) as client,
-        client.get_workflow("w").run("r").stream(input_data={}) as events,
+        client.get_workflow("w").get_run("r").stream(input_data={}) as events,
     ):
         return [next(events).type, next(events).type]
 
@@ -183,7 +183,7 @@ def watch_async(url: str, timeout: float = 30) -> list[str]:
         async with (
             asyncio.timeout(20),
             AsyncMastraClient(url, timeout=timeout, retry=RetryPolicy(seconds=0)) as client,
-            await client.get_workflow("w").run("r").watch() as events,
+            await client.get_workflow("w").get_run("r").watch() as events,
         ):
             return [(await anext(events)).type, (await anext(events)).type]
 
@@ -197,7 +197,7 @@ def stream_async(url: str, timeout: float = 30) -> list[str]:
             AsyncMastraClient(
                 url, timeout=timeout, retry=RetryPolicy(seconds=0), check_data=False
             ) as client,
-            await client.get_workflow("w").run("r").stream(input_data={}) as events,
+            await client.get_workflow("w").get_run("r").stream(input_data={}) as events,
         ):
             return [(await anext(events)).type, (await anext(events)).type]
 
@@ -275,7 +275,7 @@ def test_an_end_of_another_run_ends_no_wait() -> None:
         MastraClient(host.url) as client,
         pytest.raises(WaitTimeoutError),
     ):
-        client.get_workflow("w").run("r").wait(
+        client.get_workflow("w").get_run("r").wait(
             timeout=1.5, poll_interval=0.1, on_event=lambda event: heard.append(event.type)
         )
     assert "workflow-step-start" in heard
@@ -286,7 +286,7 @@ def test_an_end_of_another_run_ends_no_wait() -> None:
 def test_a_stream_of_malformed_chunks(kind: str) -> None:
     retry = RetryPolicy(seconds=0, first_wait=0.01)
     with StandIn(server_of(MALFORMED[kind])) as host, MastraClient(host.url, retry=retry) as client:
-        events = client.get_workflow("w").run("r").watch()
+        events = client.get_workflow("w").get_run("r").watch()
         with pytest.raises(ConnectionFailedError):
             list(events)
 
@@ -298,11 +298,11 @@ def test_a_flood_of_pieces_ends_in_time() -> None:
     with (
         StandIn(FLOOD) as host,
         requests.get(host.url, stream=True, timeout=10) as answer,
-        Pump(answer) as pump,
+        StreamReader(answer) as reader,
     ):
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            _read_slowly(pump.pieces(first_within=10, within=0.5, silent_within=10), began + MOST)
+            _read_slowly(reader.pieces(first_within=10, within=0.5, silent_within=10), began + MOST)
 
 
 def _read_slowly(flood: Iterator[bytes], until: float) -> None:
@@ -313,16 +313,16 @@ def _read_slowly(flood: Iterator[bytes], until: float) -> None:
 
 def test_a_flood_is_not_read_far_ahead() -> None:
     with StandIn(FLOOD) as host, requests.get(host.url, stream=True, timeout=10) as answer:
-        with Pump(answer) as pump:
-            pieces_of = pump.pieces(first_within=10, within=30, silent_within=10)
+        with StreamReader(answer) as reader:
+            pieces_of = reader.pieces(first_within=10, within=30, silent_within=10)
             assert next(pieces_of)
             until = time.monotonic() + 0.5
             while time.monotonic() < until:
-                assert pump._pieces.qsize() <= MOST_PIECES
+                assert reader._pieces.qsize() <= MOST_PIECES
                 time.sleep(0.01)
             assert next(pieces_of)
-            assert pump._thread.is_alive()
-        assert not pump._thread.is_alive()
+            assert reader._thread.is_alive()
+        assert not reader._thread.is_alive()
 
 
 IMPATIENT: ClientArguments = {
@@ -334,13 +334,13 @@ IMPATIENT: ClientArguments = {
 
 def start_sync(url: str) -> None:
     with MastraClient(url, **IMPATIENT) as client:
-        client.get_workflow("w").run("r").ensure_started(input_data={})
+        client.get_workflow("w").get_run("r").ensure_started(input_data={})
 
 
 def start_async(url: str) -> None:
     async def start() -> None:
         async with AsyncMastraClient(url, **IMPATIENT) as client:
-            await client.get_workflow("w").run("r").ensure_started(input_data={})
+            await client.get_workflow("w").get_run("r").ensure_started(input_data={})
 
     asyncio.run(start())
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastra_workflows import api
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from mastra_workflows.identity import MAX_LENGTH, derive_run_id
 from tests.core.strategies import JSON_VALUES
 
@@ -22,7 +22,7 @@ def test_any_label_gives_a_bounded_id_that_needs_no_encoding(
     run_id = derive_run_id(*labels, identity=identity)
     assert len(run_id) <= MAX_LENGTH
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", run_id)
-    path = api.run_execution_result("w", run_id, Generation.V1).path
+    path = api.run_execution_result("w", run_id, ServerGeneration.V1).path
     assert path.endswith(f"/{run_id}")
 
 

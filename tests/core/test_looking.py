@@ -36,7 +36,7 @@ def inbox(quiet_server: SampleServer) -> Iterator[Inbox]:
             workflow = client.get_workflow(workflow_id)
             while questions := workflow.new_questions().questions:
                 for question in questions:
-                    step, run = question.suspension.step, workflow.run(question.run_id)
+                    step, run = question.suspension.step, workflow.get_run(question.run_id)
                     run.resume(step=step, resume_data={"approved": True})
 
 
@@ -58,7 +58,7 @@ class Inbox:
         return [name(question) for question in self.look(workflow_id, **options).questions]
 
     def begin(self, workflow_id: str, run_id: str, **input_data: object) -> Run:
-        run = self.client.get_workflow(workflow_id).run(run_id)
+        run = self.client.get_workflow(workflow_id).get_run(run_id)
         run.start_async(input_data=input_data or REFUND)
         return run
 
@@ -91,7 +91,7 @@ def test_each_round_is_a_new_question(inbox: Inbox, key: str) -> None:
 def test_items_at_once_are_as_many_questions_as_answers(inbox: Inbox, key: str) -> None:
     """0.x gives one answer to all of them."""
     run = inbox.begin("photoReviewAtOnce", key, photos=["a.jpg", "b.jpg"])
-    chooses = inbox.client.chooses_items
+    chooses = inbox.client.supports_for_each_index()
     wanted = [f"{key}: review[0]", f"{key}: review[1]"] if chooses else [f"{key}: review[0]"]
     assert sorted(inbox.names("photoReviewAtOnce")) == wanted
     assert inbox.names("photoReviewAtOnce") == []

@@ -42,7 +42,7 @@ def test_ensure_started_looks_and_finds_its_run(
 ) -> None:
     proxy.on("POST", "/stream$", fault, nth=1)
     # Over so soon that 0.x would execute it anew if it were sent again.
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     assert run.ensure_started(input_data=charge(key)).found is None
     assert run.wait(timeout=30, poll_interval=0.1).is_success
     assert server.executions(key) == 1
@@ -55,7 +55,7 @@ def test_ensure_started_tries_again(
 ) -> None:
     proxy.on("POST", "/stream$", fault, nth=1)
     proxy.on("POST", "/stream$", fault, nth=1)  # counted from the first that is left: the second
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data=charge(key))
     assert run.wait(timeout=30).is_success
     assert proxy.count("POST", "/stream$") == 3
@@ -67,7 +67,7 @@ def test_ensure_started_with_the_stream_cut_in_a_record(
 ) -> None:
     for after in (1, 60):
         proxy.on("POST", "/stream$", CutAnswer(after), nth=1)
-        run = proxied.get_workflow("countedCharge").run(f"{key}-{after}")
+        run = proxied.get_workflow("countedCharge").get_run(f"{key}-{after}")
         run.ensure_started(input_data=charge(f"{key}-{after}", seconds=0.2))
         assert run.wait(timeout=30, poll_interval=0.1).is_success
         assert server.executions(f"{key}-{after}") == 1
@@ -78,7 +78,7 @@ def test_reads_fail_in_every_way(proxy: FaultProxy, key: str) -> None:
         proxy.on("GET", "", fault, nth=1)
     retry = RetryPolicy(first_wait=0.01, longest_wait=0.02)
     with MastraClient(proxy.url, retry=retry) as client:
-        run = client.get_workflow("orderReport").run(key)
+        run = client.get_workflow("orderReport").get_run(key)
         run.ensure_started(input_data=REPORT)
         assert run.wait(timeout=60, poll_interval=0.1).is_success
     assert sum(seen.fault is not None for seen in proxy.seen) == len(NEVER_ARRIVED + LOST)
@@ -95,7 +95,7 @@ def test_a_lost_start_is_not_sent_again(
     verb: str,
 ) -> None:
     proxy.on("POST", f"/{verb}$", fault)
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     if verb == "start":
         run.start(input_data=charge(key, seconds=0.2))
         assert run.wait(timeout=30, poll_interval=0.1).is_success
@@ -111,7 +111,7 @@ def test_a_start_that_never_arrived_says_so(
 ) -> None:
     proxy.on("POST", f"/{verb}$", DropRequest())
     with MastraClient(proxy.url, start_timeout=0.5) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         start = run.start if verb == "start" else run.start_async
         with pytest.raises((RunNotStartedError, ConnectionFailedError)):
             start(input_data=charge(key))
@@ -150,12 +150,12 @@ def test_a_resume_that_never_arrived_is_sent_again(
 def test_a_cancel_is_looked_up_or_sent_again(
     proxied: MastraClient, proxy: FaultProxy, key: str, fault: Fault
 ) -> None:
-    run = proxied.get_workflow("slowExport").run(key)
+    run = proxied.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     proxy.on("POST", "/cancel$", fault, nth=1)
     cancellation = run.cancel()
     assert cancellation.run.status == "canceled"
-    assert not cancellation.goes_on
+    assert cancellation.is_confirmed
     assert proxy.count("POST", "/cancel$") == (2 if fault in NEVER_ARRIVED else 1)
 
 
@@ -206,7 +206,7 @@ def test_a_gateway_that_lets_reads_through_and_starts_not(
     kind: type[Exception],
 ) -> None:
     proxy.on("POST", "/stream$", answer)
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
 
     def start() -> None:
         if verb == "ensure_started":
@@ -226,7 +226,7 @@ def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
 ) -> None:
     proxy.on("POST", "/stream$", CutAnswer(after))
     proxy.on("POST", "/observe$", CutAnswer(after + 200), nth=1)
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     # Long enough that the run outlasts both cuts on a busy machine: 0.x replays no finished run.
     with run.stream(input_data=charge(key, seconds=3)) as stream:
         events = list(stream)
@@ -240,7 +240,7 @@ def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
 def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
     proxied: MastraClient, proxy: FaultProxy, key: str, after: int
 ) -> None:
-    run = proxied.get_workflow("slowReview").run(key)
+    run = proxied.get_workflow("slowReview").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     run.wait(timeout=30, observe=False)
     proxy.on("POST", "/resume-stream$", CutAnswer(after))
@@ -254,7 +254,7 @@ def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
 def test_a_resumed_stream_that_is_cut_when_the_run_is_over(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
-    run = proxied.get_workflow("twoQuestions").run(key)
+    run = proxied.get_workflow("twoQuestions").get_run(key)
     run.ensure_started(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     run.resume(resume_data={"budget": 5})
@@ -272,7 +272,7 @@ def test_what_a_step_says_is_given_once_though_the_stream_is_cut(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
     proxy.on("POST", "/stream$", CutAnswer(5_000))
-    run = proxied.get_workflow("chattyAgent").run(key)
+    run = proxied.get_workflow("chattyAgent").get_run(key)
     with run.stream(input_data={"steps": 3, "chunks": 40}) as stream:
         said = [
             event.payload["output"]["text"]
@@ -306,7 +306,7 @@ def test_a_watch_of_0x_that_is_cut_ends_with_the_run(
 ) -> None:
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("GET", "/watch$", CutAnswer(after), nth=1)
-        run = client.get_workflow("slowExport").run(key)
+        run = client.get_workflow("slowExport").get_run(key)
         run.ensure_started(input_data={"seconds": 2})
         with run.watch() as stream:
             assert [event.type for event in listed(stream)][-1:] == told
@@ -318,7 +318,7 @@ def test_a_run_that_ends_while_a_watch_of_0x_is_opened_again(old: SampleServer, 
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("GET", "/watch$", CutAnswer(0), nth=1)
         proxy.on("GET", "/watch$", held)
-        run = client.get_workflow("slowExport").run(key)
+        run = client.get_workflow("slowExport").get_run(key)
         run.ensure_started(input_data={"seconds": 1})
         ends = threading.Thread(target=let_go_at_the_end, args=(run, held))
         ends.start()
@@ -331,7 +331,7 @@ def test_a_run_that_ends_while_a_watch_of_0x_is_opened(old: SampleServer, key: s
     held = Hold()
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("GET", "/watch$", held)
-        run = client.get_workflow("slowExport").run(key)
+        run = client.get_workflow("slowExport").get_run(key)
         run.ensure_started(input_data={"seconds": 1})
         ends = threading.Thread(target=let_go_at_the_end, args=(run, held))
         ends.start()
@@ -353,7 +353,7 @@ def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
     """Another replica answers the second time, and has nothing to tell."""
     if (server.generation, verb) == ("0", "watch"):
         pytest.skip("a /watch of 0.x stays open though it has nothing to tell")
-    run = proxied.get_workflow("slowExport").run(key)
+    run = proxied.get_workflow("slowExport").get_run(key)
     if verb == "watch":
         run.ensure_started(input_data={"seconds": 3600})
     proxy.on("POST", f"/({'observe' if verb == 'watch' else verb})$", CutAnswer(250), nth=1)
@@ -370,7 +370,7 @@ def test_a_stream_that_was_cut_may_be_mute_for_a_moment(
 ) -> None:
     proxy.on("POST", "/stream$", CutAnswer(250))
     proxy.on("POST", "/observe$", Respond(200), nth=1)
-    run = proxied.get_workflow("slowExport").run(key)
+    run = proxied.get_workflow("slowExport").get_run(key)
     with run.stream(input_data={"seconds": 1}) as stream:
         assert list(stream)[-1].is_end
     assert proxy.count("POST", "/observe$") == 2
@@ -381,7 +381,7 @@ def test_a_stream_that_is_cut_again_and_again(
 ) -> None:
     proxy.on("POST", "/stream$", CutAnswer(200))
     proxy.on("POST", "/observe$", CutAnswer(20))
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     with (
         run.stream(input_data=charge(key, seconds=8)) as stream,
         pytest.raises(ConnectionFailedError, match=r"broke|cut") as caught,

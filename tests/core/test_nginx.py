@@ -72,7 +72,7 @@ def test_client_certificates(ask: Ask, server: SampleServer, tmp_path: Path) -> 
             assert ask(proxy.url, verify=False, client_cert=certificate)
         with pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
             ask(proxy.url, client_cert=str(both))
-        assert not caught.value.passing
+        assert not caught.value.transient
         with pytest.raises(ApiError, match="No required SSL certificate was sent") as missing:
             ask(proxy.url, verify=str(ours))
         assert missing.value.status_code == 400
@@ -96,7 +96,7 @@ def test_a_certificate_that_is_not_accepted(
     with Nginx(server.url, certificate=authority.issue("server", **issued)) as proxy:
         with pytest.raises(ConnectionFailedError, match=reason) as caught:
             ask(proxy.url, verify=str(authority.certificate))
-        assert not caught.value.passing
+        assert not caught.value.transient
         assert not caught.value.request_sent
         assert ask(proxy.url, verify=False)
 
@@ -160,7 +160,9 @@ async def test_tls_files_that_are_removed(
 def start_sync(url: str, **input_data: Any) -> object:
     with MastraClient(url, retry=ONCE) as client:
         return (
-            client.get_workflow("orderReport").run("too-large").start_async(input_data=input_data)
+            client.get_workflow("orderReport")
+            .get_run("too-large")
+            .start_async(input_data=input_data)
         )
 
 
@@ -169,7 +171,7 @@ def start_async(url: str, **input_data: Any) -> object:
         async with AsyncMastraClient(url, retry=ONCE) as client:
             return (
                 await client.get_workflow("orderReport")
-                .run("too-large")
+                .get_run("too-large")
                 .start_async(input_data=input_data)
             )
 

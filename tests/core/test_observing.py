@@ -38,7 +38,7 @@ async def test_four_requests_for_a_run_of_any_length(
     proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     async with AsyncMastraClient(proxy.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         await run.ensure_started(input_data=charge(key, seconds=3))
         assert (await run.wait(poll_interval=0.5)).is_success
     if server.generation == "1":
@@ -50,7 +50,7 @@ async def test_four_requests_for_a_run_of_any_length(
 def test_the_same_with_the_other_client(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data=charge(key, seconds=3))
     assert run.wait(poll_interval=0.5).is_success
     if server.generation == "1":
@@ -74,7 +74,7 @@ async def test_four_requests_for_each_run_of_a_burst(
             all_spoke.set()
 
     async with AsyncMastraClient(proxy.url) as client:
-        runs = [client.get_workflow("slowExport").run(f"{key}-{n}") for n in range(number)]
+        runs = [client.get_workflow("slowExport").get_run(f"{key}-{n}") for n in range(number)]
         await asyncio.gather(*(run.ensure_started(input_data={"seconds": 3}) for run in runs))
         proxy.clear()
         streams, looks = Hold(), Hold()
@@ -94,7 +94,7 @@ async def test_four_requests_for_each_run_of_a_burst(
 def test_each_step_is_told_of_when_it_happens(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     events: list[Event] = []
     run.wait(on_event=events.append)
@@ -111,16 +111,16 @@ def test_each_step_is_told_of_when_it_happens(
 def test_who_comes_later_is_told_of_each_step_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    client.get_workflow("coolDown").run(key).ensure_started(input_data={"seconds": 2})
+    client.get_workflow("coolDown").get_run(key).ensure_started(input_data={"seconds": 2})
     lines: list[str] = []
     progress = StepProgress(lines.append)
     # A client that shares nothing with the first one, like that of another process.
     with MastraClient(server.url, headers={"x-process": key}) as late:
-        run = late.get_workflow("coolDown").run(key)
+        run = late.get_workflow("coolDown").get_run(key)
         Retrying(wait=wait_fixed(0.05), retry=retry_if_result(lambda n: n < 2))(
             lambda: len(run.read().steps)
         )
-        run.wait(on_look=progress.look, on_event=progress.hear)
+        run.wait(on_record=progress.look, on_event=progress.hear)
     told = [line.split("after")[0].split("at")[0] for line in lines if "sleep" not in line]
     assert [line.strip() for line in told] == [
         "Step 'first-call' started", "Step 'first-call' succeeded",
@@ -130,7 +130,7 @@ def test_who_comes_later_is_told_of_each_step_once(
 
 def test_a_retry_by_the_server_itself_is_not_to_be_seen(client: MastraClient, key: str) -> None:
     """Neither generation tells of a step's own ``retries``; were it to, it should be logged."""
-    run = client.get_workflow("retriedImport").run(key)
+    run = client.get_workflow("retriedImport").get_run(key)
     events = [event for event in run.stream(input_data={"key": key}) if event.type != "watch"]
     assert [mark for mark in marks(events) if "store-rows" in mark] == [
         "start store-rows", "result store-rows",
@@ -157,7 +157,7 @@ def test_without_a_stream_the_run_is_polled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     proxy.on("", "/(observe|watch)$", fault)
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data=charge(key, seconds=2))
     with caplog.at_level(logging.INFO):
         assert run.wait(poll_interval=0.1, max_poll_interval=0.2).is_success
@@ -169,7 +169,7 @@ def test_without_a_stream_the_run_is_polled(
 
 
 def test_a_run_that_was_begun_without_a_stream(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.start(input_data=charge(key, seconds=1))
     assert run.wait(poll_interval=0.1).result == {"charged": 5}
 
@@ -180,7 +180,7 @@ def test_a_run_that_was_begun_without_a_stream(client: MastraClient, key: str) -
 def test_a_run_that_somebody_else_cancels(
     client: MastraClient, key: str, workflow_id: str, seconds: int
 ) -> None:
-    run = client.get_workflow(workflow_id).run(key)
+    run = client.get_workflow(workflow_id).get_run(key)
     run.ensure_started(input_data={"seconds": seconds})
     canceller = threading.Timer(0.5, run.cancel)
     canceller.start()
@@ -203,7 +203,7 @@ def hangs_when(server: SampleServer) -> Iterator[Callable[[Event], None]]:
 def test_a_server_that_hangs(servers: Callable[[Generation], SampleServer], key: str) -> None:
     server = servers("1")
     with MastraClient(server.url, timeout=0.5) as client:
-        run = client.get_workflow("coolDown").run(key)
+        run = client.get_workflow("coolDown").get_run(key)
         run.ensure_started(input_data={"seconds": 1})
         with hangs_when(server) as hang:
             run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
@@ -215,7 +215,7 @@ async def test_a_server_that_hangs_under_the_other_client(
 ) -> None:
     server = servers("1")
     async with AsyncMastraClient(server.url, timeout=0.5) as client:
-        run = client.get_workflow("coolDown").run(key)
+        run = client.get_workflow("coolDown").get_run(key)
         await run.ensure_started(input_data={"seconds": 1})
         with hangs_when(server) as hang:
             await run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
@@ -230,7 +230,7 @@ def test_a_stream_that_speaks_is_listened_to_for_longer(
     servers: Callable[[Generation], SampleServer], key: str
 ) -> None:
     with FaultProxy(servers("1").url) as proxy, MastraClient(proxy.url) as client:
-        run = client.get_workflow("chattyAgent").run(key)
+        run = client.get_workflow("chattyAgent").get_run(key)
         run.ensure_started(input_data=SPEAKS)
         assert run.wait(**LOOKS_OFTEN).is_success
         assert proxy.count("POST", "/observe$") == 1
@@ -241,14 +241,14 @@ async def test_a_stream_that_speaks_to_the_other_client(
 ) -> None:
     with FaultProxy(servers("1").url) as proxy:
         async with AsyncMastraClient(proxy.url) as client:
-            run = client.get_workflow("chattyAgent").run(key)
+            run = client.get_workflow("chattyAgent").get_run(key)
             await run.ensure_started(input_data=SPEAKS)
             assert (await run.wait(**LOOKS_OFTEN)).is_success
         assert proxy.count("POST", "/observe$") == 1
 
 
 def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
     assert run.wait().is_suspended
     run.resume(resume_data={"approved": True})
@@ -260,13 +260,13 @@ async def test_clients_of_one_server_share_what_they_know_and_their_connections(
 ) -> None:
     async def one(number: int) -> None:
         async with AsyncMastraClient(proxy.url) as client:
-            run = client.get_workflow("slowExport").run(f"{key}-{number}")
+            run = client.get_workflow("slowExport").get_run(f"{key}-{number}")
             await run.ensure_started(input_data={"seconds": 0.5})
             assert (await run.wait()).is_success
 
     async with AsyncMastraClient(proxy.url) as first:
         await first.get_workflow("slowExport").details()
-        await first.generation()
+        await first.server_generation()
         await asyncio.gather(*(one(number) for number in range(20)))
     assert proxy.count("GET", "/packages$") == 1
     assert proxy.count("GET", "/slowExport$") == 1

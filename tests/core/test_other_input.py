@@ -29,7 +29,7 @@ def test_other_input_under_the_same_id_is_an_error(
 ) -> None:
     workflow = client.get_workflow("orderReport")
     workflow.attach_or_start(key, input_data={"city": "Oslo", "limit": 2})
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     other = {"city": SECRET, "limit": 3}
     with pytest.raises(RunMismatchError) as caught:
         workflow.attach_or_start(key, input_data=other)
@@ -42,7 +42,7 @@ def test_other_input_under_the_same_id_is_an_error(
     assert "Oslo" not in text + caplog.text
     assert isinstance(caught.value, FINAL)
     with pytest.raises(RunMismatchError, match=r"\$\.city"):
-        workflow.run(key).ensure_started(input_data=other)
+        workflow.get_run(key).ensure_started(input_data=other)
 
 
 def test_other_input_can_be_attached_to(
@@ -50,10 +50,10 @@ def test_other_input_can_be_attached_to(
 ) -> None:
     workflow = client.get_workflow("orderReport")
     workflow.attach_or_start(key, input_data={"city": "Oslo", "limit": 2})
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     other: dict[str, Any] = {"input_data": {"city": SECRET, "limit": 2}, "on_other_input": "attach"}
     assert workflow.attach_or_start(key, **other).run_id == key
-    assert workflow.run(key).ensure_started(**other).found is not None
+    assert workflow.get_run(key).ensure_started(**other).found is not None
     assert caplog.text.count("The inputs differ at $.city") == 2
     assert SECRET not in caplog.text
     assert "Oslo" not in caplog.text
@@ -67,7 +67,7 @@ async def test_the_async_client_compares_as_well(server: SampleServer, key: str)
         with pytest.raises(RunMismatchError, match=r"differ at \$\.amount"):
             await workflow.attach_or_start(key, input_data=other)
         with pytest.raises(RunMismatchError, match=r"differ at \$\.amount"):
-            await workflow.run(key).ensure_started(input_data=other)
+            await workflow.get_run(key).ensure_started(input_data=other)
         later = datetime.now(UTC) + timedelta(seconds=90)
         with pytest.raises(RunMismatchError, match="the run of other work"):
             await workflow.attach_or_start(key, input_data=charge(key), started_after=later)
@@ -81,7 +81,7 @@ def test_what_the_server_filled_in_and_dropped_is_no_difference(
     workflow = client.get_workflow("orderReport")
     given = {"city": "Oslo", "unknown": [1]}
     workflow.attach_or_start(key, input_data=given)
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     assert workflow.attach_or_start(key, input_data=given).found is not None
     assert workflow.attach_or_start(key, input_data={"city": "Oslo"}).found is not None
 
@@ -92,7 +92,7 @@ def test_after_a_failed_run_the_next_one_takes_the_new_input(
     """As after a correction of the input: nothing is used of the run that failed."""
     workflow = client.get_workflow("failingImport")
     workflow.attach_or_start(key, input_data={"file": "a.csv"})
-    assert workflow.run(key).wait().status == "failed"
+    assert workflow.get_run(key).wait().status == "failed"
     assert workflow.attach_or_start(key, input_data={"file": "b.csv"}).run_id == f"{key}-2"
     with pytest.raises(RunMismatchError, match=r"differ at \$\.file"):
         workflow.attach_or_start(
@@ -106,7 +106,7 @@ def test_a_run_from_before_the_work_is_the_run_of_other_work(
     workflow = client.get_workflow("countedCharge")
     began = datetime.now(UTC)
     workflow.attach_or_start(key, input_data=charge(key), started_after=began)
-    workflow.run(key).wait()
+    workflow.get_run(key).wait()
     found = workflow.attach_or_start(key, input_data=charge(key), started_after=began).found
     assert found is not None
     skewed = began + timedelta(seconds=45)  # clocks differ

@@ -61,7 +61,7 @@ async def test_a_large_record_is_not_parsed_on_the_event_loop() -> None:
     with StandIn(server_of(b"", http(200, RECORD, Connection="close"))) as host:
         async with AsyncMastraClient(host.url) as client:
             began = time.thread_time()
-            record = await client.get_workflow("w").run("r").read()
+            record = await client.get_workflow("w").get_run("r").read()
             spent = time.thread_time() - began
     assert len(record.result) == 100_000
     began = time.thread_time()
@@ -74,7 +74,7 @@ async def test_a_large_event_is_not_parsed_on_the_event_loop() -> None:
     with StandIn(server_of(stream, SMALL_RECORD)) as host:
         async with (
             AsyncMastraClient(host.url) as client,
-            await client.get_workflow("w").run("r").watch() as events,
+            await client.get_workflow("w").get_run("r").watch() as events,
         ):
             began = time.thread_time()
             event = await anext(events)
@@ -89,13 +89,13 @@ async def test_half_a_large_document_is_an_error_as_a_small_one_is() -> None:
     with StandIn(server_of(b"", http(200, RECORD[:-1], Connection="close"))) as host:
         async with AsyncMastraClient(host.url) as client:
             with pytest.raises(NotMastraError, match="no whole JSON document"):
-                await client.get_workflow("w").run("r").read()
+                await client.get_workflow("w").get_run("r").read()
 
 
 async def test_a_read_of_a_large_record_can_be_cancelled() -> None:
     with StandIn(server_of(b"", http(200, RECORD, Connection="close"))) as host:
         async with AsyncMastraClient(host.url) as client:
-            read = asyncio.create_task(client.get_workflow("w").run("r").read())
+            read = asyncio.create_task(client.get_workflow("w").get_run("r").read())
             while "/runs/r" not in "".join(host.requests):
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.2)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastra_workflows.forms import Form
-from mastra_workflows.schemas import check, parse_schema, problems
+from mastra_workflows.schemas import check, parse_schema, validation_errors
 from tests.support.bounds import at_most
 
 LONGEST_TRIED = 1_000
@@ -48,8 +48,8 @@ ZOD_UUID = (
 )
 def test_a_pattern_is_read_as_javascript_reads_it(pattern: str, fitting: str, other: str) -> None:
     schema = {"type": "string", "pattern": pattern}
-    assert problems(schema, fitting) == []
-    (problem,) = problems(schema, other)
+    assert validation_errors(schema, fitting) == []
+    (problem,) = validation_errors(schema, other)
     assert problem.startswith("$: breaks the rule pattern")
 
 
@@ -78,7 +78,7 @@ def test_a_pattern_is_read_as_javascript_reads_it(pattern: str, fitting: str, ot
 def test_a_pattern_that_may_mean_something_else_is_left_to_the_server(
     pattern: str, text: str
 ) -> None:
-    assert problems({"pattern": pattern}, text) == []
+    assert validation_errors({"pattern": pattern}, text) == []
 
 
 EMPTY = [r"\b", "^", "", "(?=a)", "(?!b)", "$", "a*", "(?:)"]
@@ -100,14 +100,14 @@ EMPTY = [r"\b", "^", "", "(?=a)", "(?!b)", "$", "a*", "(?:)"]
 def test_no_pattern_takes_long(pattern: str) -> None:
     for text in ("a", "a" * (LONGEST_TRIED - 1) + "!", "é" * LONGEST_TRIED):
         with at_most(2):
-            problems({"pattern": pattern}, text)
+            validation_errors({"pattern": pattern}, text)
 
 
 @given(st.text("ab(|)*+?{1,}^$[].\\b", max_size=20))
 def test_no_text_as_a_pattern_takes_long_or_raises(pattern: str) -> None:
     for text in ("a" * (LONGEST_TRIED - 1) + "!", "ab" * (LONGEST_TRIED // 2), "a" * 99_999):
         with at_most(2):
-            problems({"pattern": pattern}, text)
+            validation_errors({"pattern": pattern}, text)
 
 
 def test_many_patterns_are_bounded_together() -> None:
@@ -131,8 +131,8 @@ def test_many_patterns_are_bounded_together() -> None:
 def test_many_small_texts_are_checked() -> None:
     schema = {"type": "array", "items": {"type": "string", "pattern": ZOD_UUID}}
     good = "0b0e2a4c-5f0e-4d3a-8a51-0f7f6b3d2c11"
-    assert problems(schema, [good] * 2_000) == []
-    assert problems(schema, [*[good] * 2_000, "x"])
+    assert validation_errors(schema, [good] * 2_000) == []
+    assert validation_errors(schema, [*[good] * 2_000, "x"])
 
 
 def patterns_in(value: Any) -> list[str]:

@@ -123,7 +123,7 @@ def test_what_the_server_says_is_for_its_own_error() -> None:
     [
         (ConnectionFailedError("refused", request_sent=False), True),
         (ConnectionFailedError("cut", request_sent=True), True),
-        (ConnectionFailedError("certificate", request_sent=False, passing=False), False),
+        (ConnectionFailedError("certificate", request_sent=False, transient=False), False),
         (unavailable(None), True),
         (AuthenticationError("401", status_code=401), False),
         (NotMastraError("html"), False),

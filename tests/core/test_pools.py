@@ -10,7 +10,7 @@ import pytest
 from mastra_workflows import MastraClient, _async_transport
 from mastra_workflows._pools import Pools
 from mastra_workflows.aio import AsyncMastraClient
-from mastra_workflows.api import Generation
+from mastra_workflows.api import ServerGeneration
 from scripts.sample_server import SampleServer
 from tests.core.test_sockets import open_sockets, opened_since
 
@@ -59,14 +59,14 @@ def test_a_server_that_was_upgraded_beneath_its_clients(key: str) -> None:
     with SampleServer("0") as before:
         port = int(before.url.rpartition(":")[2])
         with MastraClient(before.url) as first:
-            generations = [first.generation]
+            generations = [first.server_generation()]
             before.stop()
             with SampleServer("1", port=port) as after, MastraClient(after.url) as second:
-                run = second.get_workflow("orderReport").run(key)
+                run = second.get_workflow("orderReport").get_run(key)
                 run.ensure_started(input_data={"city": "Oslo"})
                 assert run.wait().is_success
-                generations.append(first.generation)
-    assert generations == [Generation.V0, Generation.V1]
+                generations.append(first.server_generation())
+    assert generations == [ServerGeneration.V0, ServerGeneration.V1]
 
 
 def test_a_pool_of_users_that_went_without_a_word() -> None:
@@ -108,7 +108,7 @@ def test_unclosed_clients_of_a_hundred_event_loops(server: SampleServer) -> None
 
     async def use() -> None:
         client = AsyncMastraClient(server.url)
-        await client.generation()
+        await client.server_generation()
 
     for _ in range(100):
         asyncio.run(use())

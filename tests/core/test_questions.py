@@ -73,7 +73,7 @@ def test_a_run_that_goes_on_asks_nothing(client: MastraClient, key: str) -> None
 
 
 def test_each_round_is_a_question_of_its_own(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("reviseLoop").run(key)
+    run = client.get_workflow("reviseLoop").get_run(key)
     run.ensure_started(input_data={"topic": "forms"})
     asked = []
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_each_round_is_a_question_of_its_own(client: MastraClient, key: str) -> 
 
 
 def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("hostileQuestion").run(key)
+    run = client.get_workflow("hostileQuestion").get_run(key)
     run.ensure_started(input_data={"kilobytes": 1000})
     [question] = questions(run.wait(timeout=30))
     assert kinds(question.body) <= OURS
@@ -220,7 +220,7 @@ def test_options_that_cannot_work(options: dict[str, Any]) -> None:
 
 
 def parallel(client: MastraClient, key: str, seconds: float) -> tuple[WorkflowRun, list[Question]]:
-    run = client.get_workflow("slowReview").run(key)
+    run = client.get_workflow("slowReview").get_run(key)
     run.ensure_started(input_data={"seconds": seconds})
     record = run.wait(timeout=30)
     return record, list(questions(record))
@@ -228,7 +228,7 @@ def parallel(client: MastraClient, key: str, seconds: float) -> tuple[WorkflowRu
 
 def test_an_answer_waits_for_a_branch_that_is_at_work(client: MastraClient, key: str) -> None:
     _, [first, second] = parallel(client, key, 1.0)
-    run = client.get_workflow("slowReview").run(key)
+    run = client.get_workflow("slowReview").get_run(key)
     assert run.answer(first, {"approved": True}).is_active
     run.answer(second, {"approved": False})
     result = run.wait(timeout=30).raise_for_status().result
@@ -238,7 +238,7 @@ def test_an_answer_waits_for_a_branch_that_is_at_work(client: MastraClient, key:
 def test_who_answered_is_kept_with_the_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("twoQuestions").run(key)
+    run = client.get_workflow("twoQuestions").get_run(key)
     run.ensure_started(input_data={"campaign": "x"}, request_context={"tenant": "acme"})
     for answer, who in (({"budget": 5}, "ada"), ({"deadline": "2026-01-31"}, "bo")):
         [question] = questions(run.wait(timeout=30))
@@ -265,7 +265,7 @@ def test_the_same_answer_twice_is_one(client: MastraClient, key: str) -> None:
 def test_a_question_is_open_until_it_is_answered(client: MastraClient, key: str) -> None:
     record, [first, second] = parallel(client, key, 1.0)
     assert first.is_open(record)
-    run = client.get_workflow("slowReview").run(key)
+    run = client.get_workflow("slowReview").get_run(key)
     at_work = run.answer(first, {"approved": True})
     assert at_work.is_active
     assert second.is_open(at_work)  # though the record names nothing that waits

@@ -19,7 +19,7 @@ AWKWARD_IDS = [
 
 def test_the_fields_of_a_result(client: MastraClient, key: str) -> None:
     before = datetime.now(UTC) - timedelta(seconds=5)
-    record = client.get_workflow("orderReport").run(key).start_async(input_data=REPORT)
+    record = client.get_workflow("orderReport").get_run(key).start_async(input_data=REPORT)
     assert (record.workflow_id, record.run_id, record.status) == ("orderReport", key, "success")
     assert record.payload["city"] == "Köln"
     assert record.error is None
@@ -36,13 +36,15 @@ def test_the_fields_of_a_result(client: MastraClient, key: str) -> None:
 
 def test_run_execution_result(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("orderReport")
-    record = workflow.run(key).start_async(input_data=REPORT)
+    record = workflow.get_run(key).start_async(input_data=REPORT)
     assert workflow.run_execution_result(key) == record
-    assert workflow.run(key).read() == record
+    assert workflow.get_run(key).read() == record
 
 
 def test_a_failure(client: MastraClient, key: str) -> None:
-    record = client.get_workflow("failingImport").run(key).start_async(input_data={"file": "a.csv"})
+    record = (
+        client.get_workflow("failingImport").get_run(key).start_async(input_data={"file": "a.csv"})
+    )
     assert record.status == "failed"
     assert record.error is not None
     assert str(record.error) == "Error: disk full on import-7"
@@ -55,30 +57,32 @@ def test_a_failure(client: MastraClient, key: str) -> None:
 
 @pytest.mark.parametrize(("stock", "ordered"), [(3, 0), (0, 100)])
 def test_a_bail(client: MastraClient, key: str, stock: int, ordered: int) -> None:
-    record = client.get_workflow("earlyExit").run(key).start_async(input_data={"stock": stock})
+    record = client.get_workflow("earlyExit").get_run(key).start_async(input_data={"stock": stock})
     assert record.is_success
     assert record.result["ordered"] == ordered
     assert len(record.steps) == (1 if stock else 2)
 
 
 def test_a_result_of_several_megabytes(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("bigReport").run(key)
+    run = client.get_workflow("bigReport").get_run(key)
     record = run.start_async(input_data={"megabytes": 5})
     assert len(record.result["rows"]) == 5000
     assert WorkflowRun.from_dict(record.to_dict()) == record
 
 
 def test_a_result_over_the_limit(server: SampleServer, client: MastraClient, key: str) -> None:
-    client.get_workflow("bigReport").run(key).start_async(input_data={"megabytes": 2})
+    client.get_workflow("bigReport").get_run(key).start_async(input_data={"megabytes": 2})
     with MastraClient(server.url, max_body_bytes=1_000_000) as small:
-        run = small.get_workflow("bigReport").run(key)
+        run = small.get_workflow("bigReport").get_run(key)
         with pytest.raises(BodyTooLargeError, match="over the limit of 1000000 bytes"):
             run.wait()
 
 
 def test_any_script(client: MastraClient, key: str) -> None:
     words = {"grüße": "日本語", "🎈": "\u202eright to left", "tab\t": "line\nend", "": "\u0000"}
-    record = client.get_workflow("translation").run(key).start_async(input_data={"words": words})
+    record = (
+        client.get_workflow("translation").get_run(key).start_async(input_data={"words": words})
+    )
     stored = {**words, "": "\ufffd"}  # no PostgreSQL takes NUL
     assert record.result == {"words": stored}
     assert record.payload == {"words": stored}
@@ -87,7 +91,7 @@ def test_any_script(client: MastraClient, key: str) -> None:
 @pytest.mark.parametrize("name", AWKWARD_IDS, ids=range(len(AWKWARD_IDS)))
 def test_awkward_ids(client: MastraClient, key: str, name: str) -> None:
     workflow = client.get_workflow(ODD_WORKFLOW)
-    run = workflow.run(f"{name} {key}")
+    run = workflow.get_run(f"{name} {key}")
     assert run.ensure_started(input_data={"text": name}).found is None
     assert run.wait(timeout=30).result == {"text": name}
     assert run.ensure_started(input_data={"text": name}).found is not None

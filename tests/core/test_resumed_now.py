@@ -39,11 +39,11 @@ def slow(slow_server: SampleServer) -> Iterator[MastraClient]:
 @contextmanager
 def suspended(client: MastraClient, workflow: str, key: str, **data: Any) -> Iterator[Run]:
     """A run that waits for an answer; cancelled at the end."""
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.ensure_started(input_data={"key": key, "seconds": LONG, **data})
     assert run.wait(on_suspend="return", timeout=60).is_suspended
     yield run
-    run.cancel(look_for=0.1)
+    run.cancel(confirm_timeout=0.1)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_the_async_client_attaches(
 ) -> None:
     with suspended(slow, "slowStep", key):
         async with AsyncMastraClient(slow_server.url) as client:
-            run = client.get_workflow("slowStep").run(key)
+            run = client.get_workflow("slowStep").get_run(key)
             for _ in range(3):
                 assert (await run.attach_or_resume(step="ask", resume_data=YES)).is_active
             with pytest.raises(NotSuspendedError):

@@ -24,7 +24,7 @@ def own_proxy(request: pytest.FixtureRequest) -> Iterator[FaultProxy]:
     with SampleServer(generation) as server, FaultProxy(server.url) as proxy:
         with MastraClient(server.url) as client:
             for run_id in SEVEN:
-                client.get_workflow("orderReport").run(run_id).start_async(input_data=REPORT)
+                client.get_workflow("orderReport").get_run(run_id).start_async(input_data=REPORT)
         yield proxy
 
 
@@ -100,8 +100,8 @@ def test_of_one_status(client: MastraClient, key: str, size: int) -> None:
     """A 0.x server sends them all; a page without any of these is not the last one for that."""
     waiting = client.get_workflow("refundApproval")
     for number in range(3):
-        waiting.run(f"{key}-{number}").start_async(input_data=REFUND)
-    answered = waiting.run(f"{key}-1")
+        waiting.get_run(f"{key}-{number}").start_async(input_data=REFUND)
+    answered = waiting.get_run(f"{key}-1")
     answered.resume(step="approve", resume_data={"approved": True})
 
     def ids(status: str) -> list[str]:
@@ -120,7 +120,7 @@ def test_runs_of_a_workflow_without_any(own_proxy: FaultProxy) -> None:
 
 
 def test_deleting(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     record: WorkflowRun = run.start_async(input_data=REPORT)
     if server.generation == "0":
         with pytest.raises(UnsupportedError, match=r"before 1.0 cannot delete"):

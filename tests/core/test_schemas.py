@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastra_workflows import api
-from mastra_workflows.schemas import parse_schema, problems, unknown_fields
+from mastra_workflows.schemas import parse_schema, unknown_fields, validation_errors
 from tests.core import recorded
 from tests.core.strategies import JSON_OBJECTS, JSON_VALUES
 from tests.support.stand_in import StandIn, http
@@ -61,12 +61,12 @@ def order_schema(request: pytest.FixtureRequest) -> Any:
     ],
 )  # fmt: skip
 def test_the_schema_of_a_real_workflow(order_schema: Any, data: Any, expected: list[str]) -> None:
-    assert problems(order_schema, data) == expected
+    assert validation_errors(order_schema, data) == expected
 
 
 def test_fields_that_the_schema_does_not_know_are_worth_a_warning(order_schema: Any) -> None:
     data = {"city": "Oslo", "town": "Oslo", "odd name": 1}
-    assert problems(order_schema, data) == []
+    assert validation_errors(order_schema, data) == []
     assert unknown_fields(order_schema, data) == [
         "$.town: not in the schema",
         '$["odd name"]: not in the schema',
@@ -83,7 +83,7 @@ def test_fields_that_the_schema_does_not_know_are_worth_a_warning(order_schema: 
     ],
 )
 def test_places_in_lists(data: Any, expected: list[str]) -> None:
-    assert problems(ITEMS, data) == expected
+    assert validation_errors(ITEMS, data) == expected
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_places_in_lists(data: Any, expected: list[str]) -> None:
     ],
 )
 def test_odd_property_names(name: str, place: str) -> None:
-    assert problems(object_of(**{name: {"type": "string"}}), {}) == [f"{place}: required"]
+    assert validation_errors(object_of(**{name: {"type": "string"}}), {}) == [f"{place}: required"]
 
 
 def test_a_default_makes_no_field_required_at_any_depth() -> None:
     inner = object_of(limit={"type": "number", "default": 3}, city={"type": "string"})
     schema = object_of(place=inner, places={"type": "array", "items": inner})
-    assert problems(schema, {"place": {}, "places": [{}]}) == [
+    assert validation_errors(schema, {"place": {}, "places": [{}]}) == [
         "$.place.city: required",
         "$.places[0].city: required",
     ]
@@ -114,8 +114,8 @@ def test_properties_that_are_named_like_rules() -> None:
     schema = object_of(
         required={"type": "string"}, default={"type": "string"}, properties={"type": "string"}
     )
-    assert problems(schema, {"required": "a", "default": "b", "properties": "c"}) == []
-    assert problems(schema, {}) == [
+    assert validation_errors(schema, {"required": "a", "default": "b", "properties": "c"}) == []
+    assert validation_errors(schema, {}) == [
         "$.default: required",
         "$.properties: required",
         "$.required: required",
@@ -124,7 +124,7 @@ def test_properties_that_are_named_like_rules() -> None:
 
 def test_the_nearest_of_several_variants() -> None:
     schema = {"anyOf": [object_of(card={"type": "string"}), {"type": "null"}]}
-    [line] = problems(schema, {"card": 7})
+    [line] = validation_errors(schema, {"card": 7})
     assert line.startswith("$: fits no variant; the nearest fails: $.card: integer")
 
 
@@ -133,8 +133,8 @@ def test_a_reference_inside_the_schema() -> None:
         "$ref": "#/$defs/node",
         "$defs": {"node": object_of(children={"type": "array", "items": {"$ref": "#/$defs/node"}})},
     }
-    assert problems(schema, {"children": [{"children": []}]}) == []
-    assert problems(schema, {"children": [{}]}) == ["$.children[0].children: required"]
+    assert validation_errors(schema, {"children": [{"children": []}]}) == []
+    assert validation_errors(schema, {"children": [{}]}) == ["$.children[0].children: required"]
 
 
 @pytest.mark.parametrize(
@@ -147,20 +147,20 @@ def test_a_reference_inside_the_schema() -> None:
     ],
 )
 def test_a_schema_that_cannot_be_used_refuses_nothing(schema: Any) -> None:
-    assert problems(schema, {"a": "b"}) in ([], ["$: object where string is wanted"])
-    assert problems(schema, "x") == []
+    assert validation_errors(schema, {"a": "b"}) in ([], ["$: object where string is wanted"])
+    assert validation_errors(schema, "x") == []
     assert unknown_fields(schema, {"a": "b"}) == []
 
 
 def test_nothing_that_a_schema_refers_to_elsewhere_is_fetched() -> None:
     with StandIn(http(200, b'{"type": "integer"}')) as host:
-        assert problems({"$ref": f"{host.url}/schema.json"}, "text") == []
+        assert validation_errors({"$ref": f"{host.url}/schema.json"}, "text") == []
         assert host.requests == []
 
 
 def test_a_pattern_only_javascript_understands_leaves_the_rest_of_the_schema() -> None:
     schema = object_of(mood={"type": "string", "pattern": "^\\p{Emoji}+$"}, city={"type": "string"})
-    assert problems(schema, {"mood": "🎈"}) == ["$.city: required"]
+    assert validation_errors(schema, {"mood": "🎈"}) == ["$.city: required"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_pattern_only_javascript_understands_leaves_the_rest_of_the_schema() -
     ],
 )
 def test_the_data_itself_is_never_shown(schema: Any) -> None:
-    lines = problems(schema, {"card": "4111-SECRET"})
+    lines = validation_errors(schema, {"card": "4111-SECRET"})
     assert lines
     assert "SECRET" not in " ".join(lines)
 
@@ -205,7 +205,7 @@ def test_schemas_as_servers_send_them(text: object, schema: Any) -> None:
 @given(JSON_OBJECTS, JSON_VALUES)
 def test_any_schema_and_any_data_end_in_lines(schema: dict[str, Any], data: Any) -> None:
     before = copy.deepcopy((schema, data))
-    lines = [*problems(schema, data), *unknown_fields(schema, data)]
+    lines = [*validation_errors(schema, data), *unknown_fields(schema, data)]
     assert all(line.startswith("$") for line in lines)
     assert (schema, data) == before
 
@@ -215,7 +215,7 @@ def test_what_a_real_schema_says_of_any_data(data: st.DataObject, value: Any) ->
     generation = data.draw(st.sampled_from(recorded.GENERATIONS))
     details = api.parse_details("w", recorded.answer(generation, "details-orderReport"))
     assert details.input_schema is not None
-    lines = problems(details.input_schema, value)
+    lines = validation_errors(details.input_schema, value)
     assert bool(lines) == (
         not isinstance(value, dict) or not isinstance(value.get("city"), str) or not value["city"]
     ) or {"day", "limit"} & set(value)

@@ -126,14 +126,14 @@ ANSWERS = {
 
 def ask_sync(url: str, arguments: ClientArguments) -> MastraError:
     with MastraClient(url, **arguments) as client, pytest.raises(MastraError) as caught:
-        client.get_workflow("w").run("r").wait(timeout=0.1, is_known=True, outage_timeout=0.1)
+        client.get_workflow("w").get_run("r").wait(timeout=0.1, is_known=True, outage_timeout=0.1)
     return caught.value
 
 
 def ask_async(url: str, arguments: ClientArguments) -> MastraError:
     async def ask() -> MastraError:
         async with AsyncMastraClient(url, **arguments) as client:
-            run = client.get_workflow("w").run("r")
+            run = client.get_workflow("w").get_run("r")
             with pytest.raises(MastraError) as caught:
                 await run.wait(timeout=0.1, is_known=True, outage_timeout=0.1)
         return caught.value

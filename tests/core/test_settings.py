@@ -163,7 +163,7 @@ def test_no_secret_in_any_text_of_a_client() -> None:
     headers = {"X-Api-Key": SECRET}
     settings = Settings(base_url=LOCAL, token=SECRET, headers=headers)
     with MastraClient(LOCAL, token=SECRET, headers=headers) as client:
-        run = client.get_workflow("report").run("run-1")
+        run = client.get_workflow("report").get_run("run-1")
         texts = [repr(thing) for thing in (settings, client, run, client.get_workflow("report"))]
     assert SECRET not in " ".join([*texts, str(settings), str(client), str(run)])
     assert LOCAL in repr(client)
@@ -262,9 +262,9 @@ def test_durations() -> None:
 def test_a_client_is_neither_pickled_nor_copied() -> None:
     with MastraClient(LOCAL, token=SECRET) as client:
         workflow = client.get_workflow("report")
-        mine = [client, workflow, workflow.run("r"), client._transport.settings]
+        mine = [client, workflow, workflow.get_run("r"), client._transport.settings]
         mastra = AsyncMastraClient(LOCAL, token=SECRET)
-        mine += [mastra, mastra.get_workflow("report"), mastra.get_workflow("report").run("r")]
+        mine += [mastra, mastra.get_workflow("report"), mastra.get_workflow("report").get_run("r")]
         for thing in mine:
             for copied in (pickle.dumps, copy.copy, copy.deepcopy):
                 with pytest.raises(TypeError, match="Make a client in each process") as caught:

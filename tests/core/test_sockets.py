@@ -97,7 +97,7 @@ def test_connections_are_used_again_or_closed(
     before = open_sockets()
     with MastraClient(server.url) as client:
         for number in range(10):
-            use(client.get_workflow("orderReport").run(f"{key}-{number}"))
+            use(client.get_workflow("orderReport").get_run(f"{key}-{number}"))
             assert len(opened_since(before)) <= 1
     assert opened_since(before) == {}
     gc.collect()
@@ -110,7 +110,7 @@ def test_a_stream_that_was_closed_before_it_was_read(server: SampleServer, key: 
         for number in range(3):
             with (
                 client.get_workflow("orderReport")
-                .run(f"{key}-{number}")
+                .get_run(f"{key}-{number}")
                 .stream(input_data=REPORT) as stream
             ):
                 kept.append(stream)
@@ -158,7 +158,7 @@ def test_failures(answer: bytes) -> None:
         with MastraClient(host.url, timeout=1, max_body_bytes=1000, retry=retry) as client:
             for _ in range(3):
                 with pytest.raises(MastraError):
-                    client.get_workflow("w").run("r").cancel()
+                    client.get_workflow("w").get_run("r").cancel()
         assert len(opened_since(before)) <= 3  # the host's own ends of them
     gc.collect()
 
@@ -181,14 +181,14 @@ def test_many_threads_on_one_client(server: SampleServer, key: str) -> None:
         def work(number: int) -> tuple[str, str, int]:
             barrier.wait()
             city = f"Ort {number}"
-            report = client.get_workflow("orderReport").run(f"{key}-{number}")
+            report = client.get_workflow("orderReport").get_run(f"{key}-{number}")
             report.ensure_started(input_data={"city": city, "limit": number + 1})
-            refund = client.get_workflow("refundApproval").run(f"{key}-{number}")
+            refund = client.get_workflow("refundApproval").get_run(f"{key}-{number}")
             refund.start_async(input_data={**REFUND, "order": city})
             refund.resume(resume_data={"approved": True})
             with (
                 client.get_workflow("earlyExit")
-                .run(f"{key}-{number}")
+                .get_run(f"{key}-{number}")
                 .stream(input_data={"stock": number}) as stream
             ):
                 events = len(list(stream))

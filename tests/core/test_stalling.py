@@ -26,19 +26,19 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 
 def test_a_slow_step_is_no_stall(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3 * STALL})
     assert run.wait(stall_timeout=STALL, max_poll_interval=0.5).is_success
 
 
 def test_a_sleeping_run_is_no_stall(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 3 * STALL})
     assert run.wait(stall_timeout=STALL, max_poll_interval=0.5).is_success
 
 
 def test_a_suspended_run_is_no_stall(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("refundApproval").run(key)
+    run = client.get_workflow("refundApproval").get_run(key)
     run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
     with pytest.raises(WaitTimeoutError, match="until somebody resumes it"):
         run.wait(stall_timeout=STALL, on_suspend="wait", timeout=2 * STALL, max_poll_interval=0.5)
@@ -47,7 +47,7 @@ def test_a_suspended_run_is_no_stall(client: MastraClient, key: str) -> None:
 @pytest.mark.parametrize("workflow_id", ["countedCharge", "coolDown"])
 def test_a_lost_run_fails_the_wait(own_server: SampleServer, workflow_id: str, key: str) -> None:
     with MastraClient(own_server.url) as client:
-        run = client.get_workflow(workflow_id).run(key)
+        run = client.get_workflow(workflow_id).get_run(key)
         run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 60})
         own_server.kill()
         own_server.start()
@@ -60,7 +60,7 @@ def test_a_lost_run_is_restarted_once(
     own_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with MastraClient(own_server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 2})
         own_server.kill()
         own_server.start()
@@ -74,7 +74,7 @@ def test_waiting_on_is_said(
     own_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with MastraClient(own_server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 60})
         own_server.kill()
         own_server.start()
@@ -87,7 +87,7 @@ def test_waiting_on_is_said(
 @pytest.mark.parametrize("options", [{"stall_timeout": 0}, {"on_stall": "pray"}])
 def test_bad_options_are_refused(options: dict[str, object]) -> None:
     with MastraClient("http://127.0.0.1:9") as client, pytest.raises(ConfigurationError):
-        client.get_workflow("w").run("r").wait(**options)  # type: ignore[arg-type]
+        client.get_workflow("w").get_run("r").wait(**options)  # type: ignore[arg-type]
 
 
 class Absence:
@@ -118,7 +118,7 @@ def test_a_lost_run_is_noticed_when_its_server_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with MastraClient(own_server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 600})
         with (
             Absence(own_server, monkeypatch),
@@ -133,7 +133,7 @@ async def test_the_other_client_notices_a_lost_run_and_restarts_it(
     own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with AsyncMastraClient(own_server.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         await run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 8})
         with Absence(own_server, monkeypatch):
             record = await run.wait(timeout=120, max_poll_interval=1, on_stall="restart")
@@ -149,7 +149,7 @@ def test_a_run_is_not_lost_because_its_server_was_unreachable(
     for name, value in {"LOST_PAUSE": 0.1, "OBSERVE_SECONDS": 0.3, "LIVENESS_AFTER": 0.0}.items():
         monkeypatch.setattr(stalling, name, value)
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         getattr(run, begin)(input_data={"key": key, "amount": 1, "seconds": 12})
         timer = threading.Timer(2.0, lambda: proxy.refuse(1.0))
         timer.start()

@@ -32,11 +32,11 @@ def test_a_run_gets_an_id_of_its_own(client: MastraClient) -> None:
     workflow = client.get_workflow("orderReport")
     ids = {workflow.create_run().run_id for _ in range(3)}
     assert len(ids) == 3
-    assert all(workflow.run(run_id).read().is_pending for run_id in ids)
+    assert all(workflow.get_run(run_id).read().is_pending for run_id in ids)
 
 
 def test_create_run_leaves_a_run_that_was_started_alone(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     run.start_async(input_data=REPORT)
     client.get_workflow("orderReport").create_run(key)
     assert run.read().is_success
@@ -58,7 +58,7 @@ def test_start_and_wait(client: MastraClient, key: str) -> None:
 
 
 def test_start_async_waits(client: MastraClient, key: str) -> None:
-    record = client.get_workflow("orderReport").run(key).start_async(input_data=REPORT)
+    record = client.get_workflow("orderReport").get_run(key).start_async(input_data=REPORT)
     assert record.is_success
     assert record.run_id == key
     assert record.payload["city"] == "Köln"
@@ -70,7 +70,7 @@ def test_start_async_ends_at_a_suspension(client: MastraClient, key: str) -> Non
 
 def test_what_a_run_was_started_with(client: MastraClient, server: SampleServer, key: str) -> None:
     workflow = client.get_workflow("orderReport")
-    run = workflow.run(key)
+    run = workflow.get_run(key)
     receipt = run.ensure_started(
         input_data=REPORT,
         initial_state={},
@@ -90,7 +90,7 @@ def test_what_a_run_was_started_with(client: MastraClient, server: SampleServer,
 def test_ensure_started_twice_executes_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     assert run.ensure_started(input_data=charge(key)).found is None
     run.wait(timeout=30)
     found = run.ensure_started(input_data=charge(key)).found
@@ -102,12 +102,12 @@ def test_ensure_started_twice_executes_once(
 def test_ensure_started_while_the_run_executes(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data=charge(key, seconds=3600))
     found = run.ensure_started(input_data=charge(key, seconds=3600)).found
     assert found is not None
     assert found.is_active
-    run.cancel(look_for=0)
+    run.cancel(confirm_timeout=0)
     assert server.executions(key) == 1
 
 
@@ -123,7 +123,7 @@ def test_ensure_started_leaves_a_suspended_run_alone(client: MastraClient, key: 
 
 def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, key: str) -> None:
     def ensure(_: int) -> WorkflowRun:
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         run.ensure_started(input_data=charge(key, seconds=0.2))
         return run.wait(timeout=30)
 
@@ -136,7 +136,7 @@ def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, ke
 def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> None:
     def ensure(_: int) -> str:
         with MastraClient(server.url) as client:
-            run = client.get_workflow("countedCharge").run(key)
+            run = client.get_workflow("countedCharge").get_run(key)
             run.ensure_started(input_data=charge(key, seconds=0.2))
             return run.wait(timeout=30).status
 
@@ -148,7 +148,7 @@ def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> Non
 def test_ensure_started_drops_the_stream_and_the_run_goes_on(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
-    run = proxied.get_workflow("countedCharge").run(key)
+    run = proxied.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data=charge(key, seconds=0.5))
     assert run.read().is_active
     assert run.wait(timeout=30, poll_interval=0.1, observe=False).is_success
@@ -160,7 +160,7 @@ def test_ensure_started_drops_the_stream_and_the_run_goes_on(
 def test_a_run_that_was_started_is_not_started_again(
     client: MastraClient, server: SampleServer, key: str, start: Callable[..., object]
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.start_async(input_data=charge(key))
     with pytest.raises(RunAlreadyStartedError, match=f"Run '{key}' .* is success") as caught:
         start(run, input_data=charge(key))
@@ -172,7 +172,7 @@ def test_a_run_that_was_started_is_not_started_again(
 def test_invalid_input_starts_nothing(
     proxied: MastraClient, proxy: FaultProxy, key: str, start: Callable[..., object]
 ) -> None:
-    run = proxied.get_workflow("orderReport").run(key)
+    run = proxied.get_workflow("orderReport").get_run(key)
     for data, problems in (
         ({"day": 3}, ("$.city: required", "$.day: integer where string is wanted")),
         (None, ("$.city: required",)),
@@ -180,7 +180,7 @@ def test_invalid_input_starts_nothing(
     ):
         with pytest.raises(InvalidInputError, match="Nothing was started") as caught:
             start(run, input_data=data)
-        assert caught.value.problems == problems
+        assert caught.value.validation_errors == problems
     assert proxy.count("POST") == 0
 
 
@@ -191,19 +191,19 @@ def test_a_server_that_refuses_the_input_says_so(server: SampleServer, key: str)
         workflow = client.get_workflow("orderReport")
         for verb in (Run.ensure_started, Run.start_async):
             with pytest.raises(InvalidInputError, match=r"city: .*Nothing was executed"):
-                verb(workflow.run(f"{key}-{verb.__name__}"), input_data={"day": 3})
+                verb(workflow.get_run(f"{key}-{verb.__name__}"), input_data={"day": 3})
         # /start says nothing and leaves the run pending for ever.
         with pytest.raises(RunNotStartedError, match="still pending after 2 s"):
-            workflow.run(key).start(input_data={"day": 3})
+            workflow.get_run(key).start(input_data={"day": 3})
         with pytest.raises(RunNotStartedError, match="not started within 2 s"):
-            workflow.run(key).wait(poll_interval=0.5)
-        assert workflow.run(key).read().is_pending
+            workflow.get_run(key).wait(poll_interval=0.5)
+        assert workflow.get_run(key).read().is_pending
 
 
 def test_fields_that_the_schema_does_not_know(
     client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     assert run.start_async(input_data={**REPORT, "town": "s3cret"}).is_success
     assert "$.town: not in the schema; the server may drop it" in caplog.text
     assert "s3cret" not in caplog.text

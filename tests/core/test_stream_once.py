@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 
 from mastra_workflows.models import Event
-from mastra_workflows.stream import Decoder, Once
+from mastra_workflows.stream import Decoder, EventDeduplicator
 from tests.core import recorded
 from tests.core.strategies import JSON_VALUES
 
@@ -18,8 +18,8 @@ def events_of(generation: recorded.Recorded, name: str) -> list[Event]:
 
 
 def once(*streams: list[Event]) -> list[Event]:
-    """What one `Once` gives of streams that are opened one after the other."""
-    one = Once()
+    """What one `EventDeduplicator` gives of streams that are opened one after the other."""
+    one = EventDeduplicator()
     return [new for events in streams for event in events for new in one.feed(event)]
 
 
@@ -94,7 +94,7 @@ def test_the_rounds_before_are_dropped_from_a_replay() -> None:
     third = replay[-4:]
     before = max(event.event_timestamp for event in replay[:-4] if event.event_timestamp)
     for cut in range(len(third)):
-        one = Once(after=before)
+        one = EventDeduplicator(after=before)
         given = [new for event in third[:cut] for new in one.feed(event)]
         one.expect_replay()
         given += [new for event in replay for new in one.feed(event)]

@@ -23,7 +23,7 @@ PHOTOS = {"photos": ["a.jpg", "b.jpg", "c.jpg"]}
 
 
 def suspended(client: MastraClient, workflow: str, key: str, data: object) -> Run:
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     assert run.start_async(input_data=data).is_suspended
     return run
 
@@ -117,7 +117,7 @@ def test_invalid_resume_data(proxied: MastraClient, proxy: FaultProxy, key: str)
     for verb in (run.resume, run.resume_async, run.resume_stream):
         with pytest.raises(InvalidResumeDataError, match="the step still waits") as caught:
             verb(resume_data={"note": "s3cret"})
-        assert caught.value.problems == ("$.approved: required",)
+        assert caught.value.validation_errors == ("$.approved: required",)
         assert "s3cret" not in str(caught.value)
     assert proxy.count("POST") == 0
     assert run.read().is_suspended
@@ -179,4 +179,4 @@ def test_a_suspension_outlives_the_server(key: str) -> None:
 def test_whether_one_item_of_a_foreach_can_be_chosen(
     server: SampleServer, client: MastraClient
 ) -> None:
-    assert client.chooses_items == (server.generation == "1")
+    assert client.supports_for_each_index() == (server.generation == "1")

@@ -20,11 +20,11 @@ def test_a_run_without_a_record_is_an_error_that_no_retry_helps(
         workflow = client.get_workflow("unstored")
         workflow.attach_or_start(key, input_data={"seconds": seconds})
         with pytest.raises(RunNotStoredError, match="shouldPersistSnapshot") as caught:
-            workflow.run(key).wait(max_poll_interval=0.5, outage_timeout=2)
+            workflow.get_run(key).wait(max_poll_interval=0.5, outage_timeout=2)
         assert isinstance(caught.value, FINAL)
         assert f"Run '{key}' of workflow 'unstored' was started" in str(caught.value)
         with pytest.raises(UnknownRunError, match="shouldPersistSnapshot"):
-            workflow.run(key).wait()
+            workflow.get_run(key).wait()
 
 
 async def test_the_async_client_says_the_same(odd_server: SampleServer, key: str) -> None:
@@ -32,7 +32,7 @@ async def test_the_async_client_says_the_same(odd_server: SampleServer, key: str
         workflow = client.get_workflow("unstored")
         await workflow.attach_or_start(key, input_data={"seconds": 0})
         with pytest.raises(RunNotStoredError):
-            await workflow.run(key).wait()
+            await workflow.get_run(key).wait()
 
 
 def test_a_long_run_without_a_record_is_not_taken_for_one_that_was_not_started(
@@ -46,5 +46,5 @@ def test_a_long_run_without_a_record_is_not_taken_for_one_that_was_not_started(
         workflow.attach_or_start(key, input_data={"seconds": 30})
         began = time.monotonic()
         with pytest.raises(RunNotStoredError, match="would execute it again"):
-            workflow.run(key).wait(observe=False)
+            workflow.get_run(key).wait(observe=False)
         assert time.monotonic() - began < 25

@@ -35,7 +35,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def canceled(world: World) -> Cancellation:
-    return world.run(cancel(world.server, "w", "r", look_for=5.0))
+    return world.run(cancel(world.server, "w", "r", confirm_timeout=5.0))
 
 
 def test_a_run_is_cancelled(world: World) -> None:
@@ -43,7 +43,7 @@ def test_a_run_is_cancelled(world: World) -> None:
     world.on("POST", "/cancel$", "cancel")
     found = canceled(world)
     assert found.requested
-    assert not found.goes_on
+    assert found.is_confirmed
     assert found.run.status == "canceled"
     assert str(found) == "Run 'r' of workflow 'w' is canceled."
 
@@ -53,7 +53,7 @@ def test_a_run_that_is_over_is_left_alone(world: World, name: str) -> None:
     world.on_run(name)
     found = canceled(world)
     assert not found.requested
-    assert not found.goes_on
+    assert found.is_confirmed
     assert "over already, nothing was cancelled" in str(found)
     assert world.sent("POST") == []
 
@@ -63,7 +63,7 @@ def test_a_run_that_does_not_heed(world: World) -> None:
     world.on("POST", "/cancel$", "cancel")
     began = world.now
     found = canceled(world)
-    assert found.goes_on
+    assert not found.is_confirmed
     assert "the run continues" in str(found)
     assert world.now - began == pytest.approx(5.0, abs=0.01)
 
@@ -89,7 +89,7 @@ def test_a_run_that_nobody_started_does_not_go_on() -> None:
     world.on_run("pending")
     world.on("POST", "/cancel$", "cancel")
     found = canceled(world)
-    assert not found.goes_on
+    assert found.is_confirmed
     assert "nothing executes" in str(found)
 
 
@@ -99,7 +99,7 @@ def test_a_suspended_run_on_an_old_server() -> None:
     world.on_run("suspended")
     world.on("POST", "/cancel$", "cancel")
     found = canceled(world)
-    assert found.goes_on
+    assert not found.is_confirmed
     assert "it executes nothing unless somebody resumes it" in str(found)
 
 

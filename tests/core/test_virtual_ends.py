@@ -130,7 +130,7 @@ def test_a_wait_without_a_timeout_ends_with_the_patience_for_outages(
         outage_timeout=outage,
         observe=observe,
         is_known=is_known,
-        on_look=look,
+        on_record=look,
         on_suspend="wait",
         stall_timeout=None,
     )

@@ -175,7 +175,7 @@ def test_somebody_elses_look_is_not_relied_on_for_long(world: World) -> None:
     began = world.now
     world.server.known.looks_since = began
     times: list[float] = []
-    waiting(world, on_look=lambda _run: times.append(world.now - began))
+    waiting(world, on_record=lambda _run: times.append(world.now - began))
     assert looks.count == 5
     assert times[1] <= LOOK_SECONDS * 1.1
     assert times[-1] <= 0.5 + 1 + 2 + 4

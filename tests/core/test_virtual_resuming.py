@@ -123,7 +123,7 @@ def test_invalid_resume_data(world: World, procedure: Any, verb: str) -> None:
     answer = Answer(step="approve", resume_data={"note": "yes"})
     with pytest.raises(InvalidResumeDataError, match=r"\$\.approved: required") as caught:
         resumed(world, procedure, answer)
-    assert caught.value.problems == ("$.approved: required",)
+    assert caught.value.validation_errors == ("$.approved: required",)
     assert world.sent("POST", "/resume") == []
 
 
@@ -163,7 +163,7 @@ def test_what_stops_a_task_goes_through(world: World, procedure: Any, verb: str)
 
 def chosen(name: str, generation: recorded.Recorded = "v1", **answer: Any) -> str:
     run = recorded.run(generation, name)
-    return pick(run, Answer(**answer), chooses_items=generation == "v1").name
+    return pick(run, Answer(**answer), supports_for_each_index=generation == "v1").name
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_items_that_were_suspended_at_different_times_are_answered_at_once_too(
         for number, item in enumerate(run.suspensions)
     )
     run = dataclasses.replace(run, suspensions=items)
-    pick(run, Answer(suspended_at=items[1].suspended_at), chooses_items=False)
+    pick(run, Answer(suspended_at=items[1].suspended_at), supports_for_each_index=False)
     assert "'review[0]', 'review[1]', 'review[2]'" in caplog.text
 
 
 def test_a_paused_run_names_no_step() -> None:
     paused = dataclasses.replace(recorded.run("v1", "success"), status="paused")
     with pytest.raises(NotSuspendedError, match="none that can be named"):
-        pick(paused, YES, chooses_items=True)
+        pick(paused, YES, supports_for_each_index=True)
 
 
 def starts(suspended_at: int, **payload: Any) -> Response:

@@ -65,7 +65,7 @@ def test_a_lost_run_is_restarted_once_it_has_stood_still_for_long_enough(
     world.on_run("running")
     world.on("POST", "/observe$", stream)
     began = world.now
-    assert waiting(world, on_look=after_restarts(world, "success")).is_success
+    assert waiting(world, on_record=after_restarts(world, "success")).is_success
     assert restarts(world) == 1
     assert STALL <= world.now - began < 2 * STALL
 
@@ -80,7 +80,7 @@ def test_a_restart_without_effect_is_not_repeated(world: World) -> None:
 def test_a_run_that_was_lost_again_is_restarted_again(world: World) -> None:
     world.on_run("running")
     look = after_restarts(world, moved(world), "success")
-    assert waiting(world, on_look=look).is_success
+    assert waiting(world, on_record=look).is_success
     assert restarts(world) == 2
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_moves_in_the_last_moment_is_left_alone(world: World) -> None
             looks.answers = [moved(world), world.recorded("success")]
             looks.count = 0
 
-    assert waiting(world, on_look=look, observe=False).is_success
+    assert waiting(world, on_record=look, observe=False).is_success
     assert restarts(world) == 0
 
 
@@ -153,7 +153,7 @@ def with_absence(
             world.on("POST", "/observe$", gone, *(after if isinstance(after, tuple) else (after,)))
 
     arguments = {"stall_timeout": 3600.0, "timeout": 1800.0, "outage_timeout": 20.0, **options}
-    waiting(world, on_look=look, **arguments)
+    waiting(world, on_record=look, **arguments)
     return looks
 
 

@@ -114,7 +114,10 @@ def test_invalid_input_starts_nothing(world: World) -> None:
     world.on_run("unknown-run")
     with pytest.raises(InvalidInputError, match=r"\$\.city: required.*Nothing was") as caught:
         ensure(world, StartOptions(input_data={"day": 3}))
-    assert caught.value.problems == ("$.city: required", "$.day: integer where string is wanted")
+    assert caught.value.validation_errors == (
+        "$.city: required",
+        "$.day: integer where string is wanted",
+    )
     assert world.sent("POST") == []
 
 

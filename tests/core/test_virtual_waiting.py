@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Generation, Response
+from mastra_workflows.api import Response, ServerGeneration
 from mastra_workflows.errors import (
     FINAL,
     ApiError,
@@ -53,7 +53,7 @@ def test_the_waits_grow_to_their_cap(world: World) -> None:
 
 
 def test_a_server_of_another_generation_takes_the_place(world: World) -> None:
-    other = Generation.V0 if world.generation == "v1" else Generation.V1
+    other = ServerGeneration.V0 if world.generation == "v1" else ServerGeneration.V1
     world.server.known.generation, world.server.known.version = other, (9, 9)
     looks = world.on_run("running", "success")
     new = "/execution-result$" if world.generation == "v0" else "/runs/[^/]+$"
@@ -138,7 +138,7 @@ def test_what_a_suspension_means(world: World) -> None:
 def test_every_look_is_shown(world: World) -> None:
     world.on_run("running", "waiting", "success")
     seen: list[str] = []
-    waiting(world, on_look=lambda run: seen.append(run.status))
+    waiting(world, on_record=lambda run: seen.append(run.status))
     assert seen == ["running", "waiting", "success"]
 
 
@@ -280,7 +280,7 @@ def test_a_token_that_was_right_before_counts_for_the_server(world: World) -> No
 
 
 def test_a_certificate_that_expires_in_the_middle(world: World) -> None:
-    insecure = ConnectionFailedError("certificate", request_sent=False, passing=False)
+    insecure = ConnectionFailedError("certificate", request_sent=False, transient=False)
     world.on_run("running", insecure, insecure, "success")
     assert waiting(world).is_success
 
@@ -339,7 +339,7 @@ def test_what_stops_a_task_while_it_sleeps(world: World, error: BaseException) -
         raise error
 
     with pytest.raises(type(error)) as caught:
-        waiting(world, on_look=look)
+        waiting(world, on_record=look)
     assert caught.value is error
 
 
@@ -408,7 +408,7 @@ def test_no_request_outlives_the_wait_or_the_outage(
     polled: list[float] = []
     began = world.now
     with pytest.raises(ServerLostError):
-        waiting(world, **options, observe=False, on_look=lambda _: polled.append(world.now))
+        waiting(world, **options, observe=False, on_record=lambda _: polled.append(world.now))
     since = began if "timeout" in options else max(polled, default=began)
     assert len(polled) == polls
     assert world.now - since <= most + 1

@@ -25,17 +25,17 @@ from tests.core.samples import REFUND, charge, suspended_refund
 
 
 def test_to_the_end(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     seen: list[WorkflowRun] = []
-    record = run.wait(timeout=30, poll_interval=0.2, observe=False, on_look=seen.append)
+    record = run.wait(timeout=30, poll_interval=0.2, observe=False, on_record=seen.append)
     assert record.result == {"called": 2}
     assert seen[0].status == "waiting"
     assert seen[-1] == record
 
 
 def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     with pytest.raises(
         WaitTimeoutError, match=r"is running after 0\.3 s .* It continues"
@@ -64,14 +64,14 @@ def test_until_somebody_resumes_it(client: MastraClient, key: str) -> None:
     person = threading.Thread(target=resume)
     person.start()
     record = run.wait(
-        timeout=30, on_suspend="wait", poll_interval=0.1, on_look=lambda _: asked.set()
+        timeout=30, on_suspend="wait", poll_interval=0.1, on_record=lambda _: asked.set()
     )
     person.join()
     assert record.result["refunded"] == 2500
 
 
 def test_a_run_that_failed(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("failingImport").run(key)
+    run = client.get_workflow("failingImport").get_run(key)
     run.ensure_started(input_data={})
     record = run.wait(timeout=30)
     assert record.error is not None
@@ -88,7 +88,7 @@ def test_an_exception_that_is_thrown_into_a_thread_ends_it_soon(
     client: MastraClient, key: str
 ) -> None:
     """So orchestrators stop a task that is not in the main thread."""
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     listening = threading.Event()
     ended: list[BaseException] = []
@@ -117,7 +117,7 @@ def test_a_signal_ends_it_at_once(client: MastraClient, key: str, verb: str) -> 
     def stop(number: int, frame: object) -> NoReturn:
         raise Termination
 
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     if verb != "start_async":
         run.ensure_started(input_data={"seconds": 3600})
     calls: dict[str, Callable[[], object]] = {
@@ -141,14 +141,14 @@ def test_a_signal_ends_it_at_once(client: MastraClient, key: str, verb: str) -> 
 
 def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}' of workflow 'orderReport'"):
-        client.get_workflow("orderReport").run(key).wait()
+        client.get_workflow("orderReport").get_run(key).wait()
 
 
 def test_the_steps_as_lines_of_a_log(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("failingImport").run(key)
+    run = client.get_workflow("failingImport").get_run(key)
     run.ensure_started(input_data={})
     lines: list[str] = []
-    record = run.wait(timeout=30, on_look=StepProgress(lines.append).look)
+    record = run.wait(timeout=30, on_record=StepProgress(lines.append).look)
     text = "\n".join(lines)
     assert "Step 'read-file' started at" in text
     assert "Step 'read-file' succeeded after" in text
@@ -169,7 +169,7 @@ def test_a_start_that_the_server_cuts(
     hasty_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with MastraClient(hasty_server.url) as client, caplog.at_level(logging.INFO):
-        run = client.get_workflow("countedCharge").run(key)
+        run = client.get_workflow("countedCharge").get_run(key)
         assert run.start_async(input_data=charge(key, seconds=2)).result == {"charged": 5}
     assert "was cut (The server answered 504" in caplog.text
     assert hasty_server.executions(key) == 1
@@ -203,7 +203,7 @@ def test_a_wait_outlives_a_restart_of_the_server(
             on_suspend="wait",
             poll_interval=0.05,
             max_poll_interval=0.2,
-            on_look=lambda _: looked.set(),
+            on_record=lambda _: looked.set(),
         )
         operator.join()
     assert record.is_success

@@ -26,7 +26,7 @@ REPORT_MARKS = [
 
 
 def test_a_run_and_all_its_events(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     with run.stream(input_data=REPORT) as stream:
         events = list(stream)
     assert marks(events) == REPORT_MARKS
@@ -37,7 +37,7 @@ def test_a_run_and_all_its_events(client: MastraClient, key: str) -> None:
 
 
 def test_what_an_event_tells(client: MastraClient, key: str) -> None:
-    with client.get_workflow("orderReport").run(key).stream(input_data=REPORT) as stream:
+    with client.get_workflow("orderReport").get_run(key).stream(input_data=REPORT) as stream:
         result = next(event for event in stream if event.type == "workflow-step-result")
     assert result.current_step is not None
     assert result.current_step["id"] == "fetch-orders"
@@ -49,7 +49,7 @@ def test_what_an_event_tells(client: MastraClient, key: str) -> None:
 
 
 def test_events_come_as_they_happen(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     with run.stream(input_data={"seconds": 1}) as stream:
         for event in stream:
             if event.type == "workflow-step-waiting":
@@ -61,7 +61,7 @@ def test_events_come_as_they_happen(client: MastraClient, key: str) -> None:
 def test_leaving_a_stream_does_not_stop_the_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     with run.stream(input_data=charge(key, seconds=0.5)) as stream:
         assert next(stream).type == "workflow-start"
     assert run.wait(timeout=30, poll_interval=0.1).result == {"charged": 5}
@@ -69,7 +69,7 @@ def test_leaving_a_stream_does_not_stop_the_run(
 
 
 def test_a_loop_repeats_its_steps(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("chattyAgent").run(key)
+    run = client.get_workflow("chattyAgent").get_run(key)
     with run.stream(input_data={"steps": 20, "chunks": 3}) as stream:
         kinds = [event.type for event in stream]
     assert kinds.count("workflow-step-start") == kinds.count("workflow-step-result") == 20
@@ -78,14 +78,14 @@ def test_a_loop_repeats_its_steps(client: MastraClient, key: str) -> None:
 
 def test_large_and_foreign_records(client: MastraClient, key: str) -> None:
     words = {f"wort {number} 日本": "grüße 🎈" * 50 for number in range(300)}
-    run = client.get_workflow("translation").run(key)
+    run = client.get_workflow("translation").get_run(key)
     with run.stream(input_data={"words": words}) as stream:
         results = [event for event in stream if event.type == "workflow-step-result"]
     assert results[0].payload["output"] == {"words": words}
 
 
 def test_watching_a_run_that_is_under_way(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     with run.watch() as stream:
         events = list(stream)
@@ -101,7 +101,7 @@ def test_watching_gives_each_event_once(
 ) -> None:
     if server.generation == "0":
         pytest.skip("0.x does not replay")
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     with run.watch() as stream:
         kinds = marks(list(stream))
@@ -112,7 +112,7 @@ def test_watching_gives_each_event_once(
 
 
 def test_several_can_watch(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     with run.watch() as one, run.watch() as other:
         assert list(one)[-1].is_end
@@ -122,7 +122,7 @@ def test_several_can_watch(client: MastraClient, key: str) -> None:
 def test_watching_a_run_that_was_suspended_and_resumed(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("twoQuestions").run(key)
+    run = client.get_workflow("twoQuestions").get_run(key)
     run.ensure_started(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     run.resume(resume_data={"budget": 5})
@@ -139,7 +139,7 @@ def test_watching_a_run_that_was_suspended_and_resumed(
 
 
 def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("twoQuestions").run(key)
+    run = client.get_workflow("twoQuestions").get_run(key)
     run.ensure_started(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     with run.watch() as stream:
@@ -151,7 +151,7 @@ def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, ke
 
 def test_watching_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
-        client.get_workflow("orderReport").run(key).watch()
+        client.get_workflow("orderReport").get_run(key).watch()
 
 
 def test_resuming_and_watching(client: MastraClient, key: str) -> None:

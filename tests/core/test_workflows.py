@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mastra_workflows import Generation, MastraClient, WorkflowDetails
+from mastra_workflows import MastraClient, ServerGeneration, WorkflowDetails
 from mastra_workflows.errors import UnknownWorkflowError
 from scripts.sample_server import SampleServer
 from tests.core.samples import ODD_WORKFLOW
@@ -21,7 +21,7 @@ def test_all_workflows(client: MastraClient) -> None:
 
 
 def test_a_handle_costs_no_request(proxied: MastraClient, proxy: FaultProxy) -> None:
-    proxied.get_workflow("orderReport").run("run-1")
+    proxied.get_workflow("orderReport").get_run("run-1")
     assert proxy.count() == 0
 
 
@@ -64,14 +64,17 @@ def test_an_awkward_key(client: MastraClient) -> None:
 
 
 def test_the_generation(client: MastraClient, server: SampleServer) -> None:
-    assert client.generation is {"0": Generation.V0, "1": Generation.V1}[server.generation]
+    assert (
+        client.server_generation()
+        is {"0": ServerGeneration.V0, "1": ServerGeneration.V1}[server.generation]
+    )
 
 
 def test_the_generation_is_found_out_once_and_changes_nothing(
     proxied: MastraClient, proxy: FaultProxy
 ) -> None:
     for _ in range(3):
-        assert proxied.generation in Generation
+        assert proxied.server_generation() in ServerGeneration
     assert [(seen.method, seen.path) for seen in proxy.seen] == [("GET", "/api/system/packages")]
 
 

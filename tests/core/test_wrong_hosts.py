@@ -25,23 +25,23 @@ ONCE = RetryPolicy(seconds=0)
 READS: dict[str, Callable[[MastraClient], object]] = {
     "list": lambda client: client.list_workflows(),
     "details": lambda client: client.get_workflow("report").details(),
-    "read": lambda client: client.get_workflow("report").run("r").read(),
-    "wait": lambda client: client.get_workflow("report").run("r").wait(outage_timeout=0),
-    "watch": lambda client: client.get_workflow("report").run("r").watch(),
+    "read": lambda client: client.get_workflow("report").get_run("r").read(),
+    "wait": lambda client: client.get_workflow("report").get_run("r").wait(outage_timeout=0),
+    "watch": lambda client: client.get_workflow("report").get_run("r").watch(),
     "runs": lambda client: next(client.get_workflow("report").runs()),
 }
 ACTS: dict[str, Callable[[MastraClient], object]] = {
-    "start": lambda client: client.get_workflow("report").run("r").start(),
-    "start_async": lambda client: client.get_workflow("report").run("r").start_async(),
-    "ensure_started": lambda client: client.get_workflow("report").run("r").ensure_started(),
-    "stream": lambda client: client.get_workflow("report").run("r").stream(),
-    "resume": lambda client: client.get_workflow("report").run("r").resume(),
-    "resume_async": lambda client: client.get_workflow("report").run("r").resume_async(),
-    "resume_stream": lambda client: client.get_workflow("report").run("r").resume_stream(),
-    "cancel": lambda client: client.get_workflow("report").run("r").cancel(),
-    "delete": lambda client: client.get_workflow("report").run("r").delete(),
-    "restart": lambda client: client.get_workflow("report").run("r").restart(),
-    "time_travel": lambda client: client.get_workflow("report").run("r").time_travel(step="a"),
+    "start": lambda client: client.get_workflow("report").get_run("r").start(),
+    "start_async": lambda client: client.get_workflow("report").get_run("r").start_async(),
+    "ensure_started": lambda client: client.get_workflow("report").get_run("r").ensure_started(),
+    "stream": lambda client: client.get_workflow("report").get_run("r").stream(),
+    "resume": lambda client: client.get_workflow("report").get_run("r").resume(),
+    "resume_async": lambda client: client.get_workflow("report").get_run("r").resume_async(),
+    "resume_stream": lambda client: client.get_workflow("report").get_run("r").resume_stream(),
+    "cancel": lambda client: client.get_workflow("report").get_run("r").cancel(),
+    "delete": lambda client: client.get_workflow("report").get_run("r").delete(),
+    "restart": lambda client: client.get_workflow("report").get_run("r").restart(),
+    "time_travel": lambda client: client.get_workflow("report").get_run("r").time_travel(step="a"),
 }
 EVERY_CALL = pytest.mark.parametrize("call", [*READS, *ACTS])
 
@@ -196,7 +196,7 @@ def test_https_where_http_is_spoken() -> None:
         secure = MastraClient(host.url.replace("http:", "https:"), timeout=1)
         with secure, pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
             secure.list_workflows()
-    assert not caught.value.passing  # trying again would not mend it
+    assert not caught.value.transient  # trying again would not mend it
     assert not caught.value.request_sent
 
 

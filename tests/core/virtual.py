@@ -14,7 +14,7 @@ from mastra_workflows.api import Request, Response
 from mastra_workflows.api._features import NO_WORKFLOW
 from mastra_workflows.errors import ConnectionFailedError
 from mastra_workflows.policy import RetryPolicy
-from mastra_workflows.procedures import Heard, Listen, Parse, Procedure, Send, Server, Sleep
+from mastra_workflows.procedures import Listen, Parse, Procedure, Send, Server, Sleep, StreamResult
 from mastra_workflows.stream import Decoder
 from tests.core import recorded
 
@@ -189,28 +189,28 @@ class World:
                 return route.next()
         raise AssertionError(f"Nothing is said of {request.method} {request.path}")
 
-    def _listen(self, effect: Listen) -> Heard:
+    def _listen(self, effect: Listen) -> StreamResult:
         scripted = self._answer(effect.request)
         if isinstance(scripted, Late):
             if not self._waits_for(scripted, effect):
-                return Heard(NOTHING, None, ended=False)
+                return StreamResult(NOTHING, None, ended=False)
             scripted = scripted.answer
         answer = scripted.answer if isinstance(scripted, Silent) else scripted
         if answer.status_code != 200:
-            return Heard(answer, None, ended=True)
+            return StreamResult(answer, None, ended=True)
         last = None
         if answer.content and not effect.affords(len(answer.content)):
-            return Heard(answer, None, ended=False)
+            return StreamResult(answer, None, ended=False)
         for last in _events(answer, effect):
             if effect.enough(last):
-                return Heard(answer, last, ended=False)
+                return StreamResult(answer, last, ended=False)
         if isinstance(scripted, Silent):
             is_mute = not answer.content
             if not is_mute or effect.first_within is None:
                 self.now += min(effect.seconds, effect.silent_within)
             else:
                 self._waits_for(Late(answer, inf), effect)
-        return Heard(answer, last, ended=not isinstance(scripted, Silent))
+        return StreamResult(answer, last, ended=not isinstance(scripted, Silent))
 
     def _waits_for(self, stream: Late, effect: Listen) -> bool:
         """Whether the stream is waited for until it speaks."""

@@ -89,7 +89,7 @@ def has_run(client: MastraClient) -> Callable[[str, str], bool]:
 
     def look(workflow_id: str, run_id: str) -> bool:
         try:
-            client.get_workflow(workflow_id).run(run_id).read()
+            client.get_workflow(workflow_id).get_run(run_id).read()
         except UnknownRunError:
             return False
         return True

@@ -78,7 +78,7 @@ async def test_a_flow_retry_executes_nothing_again(
 async def test_a_cancelled_coroutine_cancels_its_run(
     mastra: MastraServer, client: MastraClient, key: str
 ) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     waiting = asyncio.create_task(
         arun_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key, max_poll_interval=0.5)
     )
@@ -104,7 +104,7 @@ def until_active(run: Run) -> None:
 async def test_the_end_of_the_waiting(mastra: MastraServer, client: MastraClient, key: str) -> None:
     with pytest.raises(WaitTimeoutError, match="cancel_on_timeout is on"):
         await arun_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key, timeout=0.2)
-    assert client.get_workflow("slowExport").run(key).read().status == "canceled"
+    assert client.get_workflow("slowExport").get_run(key).read().status == "canceled"
 
 
 async def test_a_run_is_cancelled(mastra: MastraServer, key: str) -> None:

@@ -42,7 +42,7 @@ APPROVED = {"approved": True}
 @pytest.fixture
 def refund(client: MastraClient, key: str) -> Run:
     """A run that waits for an approval, as soon as a flow starts it by this id."""
-    return client.get_workflow("refundApproval").run(key)
+    return client.get_workflow("refundApproval").get_run(key)
 
 
 def test_a_person_approves(mastra: MastraServer, person: Person, logs_of: LogsOf) -> None:
@@ -234,7 +234,7 @@ def test_a_question_that_nobody_answers_cancels_the_run(mastra_1: MastraServer, 
             on_response_timeout="cancel",
         )
     with mastra_1.get_client() as client:
-        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
+        assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
 def test_an_answer_from_elsewhere_lets_the_flow_go_on(
@@ -281,7 +281,7 @@ def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
 def test_what_a_run_asks_that_others_have_begun(
     mastra: MastraServer, client: MastraClient, key: str
 ) -> None:
-    run = client.get_workflow("parallelReview").run(key)
+    run = client.get_workflow("parallelReview").get_run(key)
     run.start_async(input_data={"document": "plan"})
 
     @flow
@@ -375,6 +375,6 @@ def test_what_cannot_ask_starts_nothing(mastra_1: MastraServer, key: str) -> Non
 
     confused()
     with mastra_1.get_client() as client, pytest.raises(UnknownRunError):
-        client.get_workflow("refundApproval").run(key).read()
+        client.get_workflow("refundApproval").get_run(key).read()
     with pytest.raises(ConfigurationError, match="in a flow"):
         ask_and_resume(mastra_1, {"workflow_id": "refundApproval", "run_id": key})

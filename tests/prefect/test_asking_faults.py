@@ -87,7 +87,7 @@ def test_a_run_that_is_cancelled_meanwhile_ends_the_flow(
     )
     person.read()
     with mastra_1.get_client() as client:
-        client.get_workflow("refundApproval").run(key).cancel()
+        client.get_workflow("refundApproval").get_run(key).cancel()
     with pytest.raises(RunCanceledError):
         running.result()
     assert person.state().is_failed()
@@ -105,7 +105,7 @@ def test_a_paused_flow_run_is_cancelled_with_its_run(
     with pytest.raises(Abort, match="cancelled while it waited"):
         running.result()
     with mastra_1.get_client() as client:
-        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
+        assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
     assert person.state().is_cancelled()
 
 
@@ -127,7 +127,7 @@ def test_a_paused_subflow_run_is_cancelled(
     assert state.result() == "went on"
     assert "Resume the subflow run to answer" in logs_of(state)
     with mastra_1.get_client() as client:
-        assert client.get_workflow("refundApproval").run(key).read().status == "canceled"
+        assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
 def test_a_flow_run_that_is_set_going_without_an_answer_asks_again(

@@ -28,7 +28,7 @@ REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
 def cancel(client: MastraClient, workflow_id: str, run_id: str) -> None:
     """Cancel a run that works already, as a person does in Studio."""
-    run = client.get_workflow(workflow_id).run(run_id)
+    run = client.get_workflow(workflow_id).get_run(run_id)
 
     def is_at_work() -> bool:
         try:
@@ -42,7 +42,7 @@ def cancel(client: MastraClient, workflow_id: str, run_id: str) -> None:
 
 def is_next_in_line_known(client: MastraClient, workflow_id: str, run_id: str) -> bool:
     try:
-        client.get_workflow(workflow_id).run(f"{run_id}-2").read()
+        client.get_workflow(workflow_id).get_run(f"{run_id}-2").read()
     except UnknownRunError:
         return False
     return True
@@ -121,7 +121,7 @@ def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
     running = person.watch(in_flow)
     person.read()
     with mastra_1.get_client() as client:
-        client.get_workflow("refundApproval").run(key).cancel()
+        client.get_workflow("refundApproval").get_run(key).cancel()
         with pytest.raises(RunCanceledError, match=key):
             running.result().result()
         assert not is_next_in_line_known(client, "refundApproval", key)

@@ -52,7 +52,7 @@ def test_a_killed_process_leaves_a_run_that_the_hook_finds(
 ) -> None:
     code, output = interrupt(mastra, "tasks", "slowExport", key, then, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     assert run.read().is_active
     hook(api, output)
     assert run.read().status == status
@@ -84,7 +84,7 @@ def test_a_hook_of_the_users_own_cancels_what_a_failed_flow_has_left(
     else:
         state: Any = asyncio.run(cast(Any, afailing(return_state=True)))
         assert state.is_failed()
-    assert client.get_workflow("slowExport").run(key).read().status == "canceled"
+    assert client.get_workflow("slowExport").get_run(key).read().status == "canceled"
 
 
 @pytest.mark.parametrize("packaged", [run_workflow, arun_workflow])
@@ -108,7 +108,7 @@ def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
     assert "s3cret" not in str(note)
     cancel_mastra_runs(anything, flow_run, flow_run.state)  # the run is over: left alone
     with server.get_client() as client:
-        assert client.get_workflow("orderReport").run(key).read().is_success
+        assert client.get_workflow("orderReport").get_run(key).read().is_success
 
 
 def test_every_run_is_noted_once_among_a_users_own_artifacts(

@@ -73,7 +73,7 @@ def test_an_interruption_cancels_the_run(
 ) -> None:
     code, output = interrupt(mastra, what, "slowExport", key, "cancel", signal_number)
     assert code == -signal_number, output
-    assert client.get_workflow("slowExport").run(key).read().status == "canceled", output
+    assert client.get_workflow("slowExport").get_run(key).read().status == "canceled", output
     (flow_run_id,) = re.findall(r"/flow-run/([0-9a-f-]{36})", output)
     for log in (output, logs_of(UUID(flow_run_id))):
         assert log.count(f"cancelling run '{key}' of workflow 'slowExport'") == 1
@@ -88,7 +88,7 @@ def test_a_run_that_goes_on_is_told_of(mastra_1: MastraServer, key: str) -> None
     _, output = interrupt(mastra_1, "tasks", "slowExport", key, "leave", signal.SIGTERM)
     assert f"run '{key}' of workflow 'slowExport' continues (cancel_on_kill is off)" in output
     with mastra_1.get_client() as client:
-        left_alone = client.get_workflow("slowExport").run(key)
+        left_alone = client.get_workflow("slowExport").get_run(key)
         assert left_alone.read().status == "running"
         left_alone.cancel()
 
@@ -111,7 +111,7 @@ def test_a_process_whose_runner_was_killed_leaves_its_run(
     with pytest.raises(SystemExit), run.cancelling_on_kill():
         print_a_line()
     os.close(writing)
-    handle = client.get_workflow("slowExport").run(key)
+    handle = client.get_workflow("slowExport").get_run(key)
     assert handle.read().is_active
     handle.cancel()
 
@@ -126,4 +126,4 @@ def test_a_task_timeout_of_prefects_cancels_the_run(
 
     with pytest.raises(TimeoutError):
         hurried()
-    assert client.get_workflow("slowExport").run(key).read().status == "canceled"
+    assert client.get_workflow("slowExport").get_run(key).read().status == "canceled"

@@ -44,7 +44,7 @@ def test_a_client_in_a_flow_of_ones_own(mastra_1: MastraServer, logs_of: Any, ke
     @flow
     def export() -> None:
         with mastra_1.get_client() as client:
-            run = client.get_workflow(WORK[0]).run(key)
+            run = client.get_workflow(WORK[0]).get_run(key)
             run.ensure_started(input_data=WORK[1])
             run.wait()
 

@@ -148,7 +148,7 @@ def test_a_first_answer_that_is_wrong_is_an_outage(
 
 
 def test_waiting_has_an_end(mastra: MastraServer, client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     slow: dict[str, Any] = {"seconds": 60}
     with pytest.raises(WaitTimeoutError, match="continues"):
         run_workflow(mastra, "slowExport", slow, run_id=key, timeout=0.2, cancel_on_timeout=False)
@@ -234,7 +234,7 @@ def test_no_retry_for_a_run_that_somebody_has_cancelled(
     def waits() -> None:
         run = start_workflow(mastra_1, "slowExport", {"seconds": 60}, run_id=key)
         with mastra_1.get_client() as client:
-            client.get_workflow("slowExport").run(key).cancel()
+            client.get_workflow("slowExport").get_run(key).cancel()
         wait_for_workflow_run.with_options(retries=3)(mastra_1, run)
 
     state = waits(return_state=True)
@@ -264,7 +264,7 @@ def test_a_duration_that_is_none_is_named(mastra_1: MastraServer, key: str, name
     with pytest.raises(ConfigurationError, match=f"{name}.*'3m'"):
         wait_for_workflow_run.fn(mastra_1, {"workflow_id": "orderReport", "run_id": key}, **wrong)
     with mastra_1.get_client() as client, pytest.raises(UnknownRunError):
-        client.get_workflow("orderReport").run(key).read()  # nothing was started
+        client.get_workflow("orderReport").get_run(key).read()  # nothing was started
 
 
 def test_a_retry_goes_on_waiting(mastra_1: MastraServer, api: SyncPrefectClient, key: str) -> None:

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mastra_workflows import MastraClient
+from mastra_workflows import MastraClient, ServerGeneration
 from mastra_workflows.aio import AsyncMastraClient
-from mastra_workflows.api import Generation
 from mastra_workflows.errors import (
     ApiError,
     NotSuspendedError,
@@ -50,20 +49,20 @@ def test_create_run(client: MastraClient, key: str) -> None:
 
 @feature("start")
 def test_start(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     run.start(input_data=REPORT)
     assert run.wait(timeout=60).raise_for_status().result["orders"] == 2
 
 
 @feature("start_async")
 def test_start_async(client: MastraClient, key: str) -> None:
-    record = client.get_workflow("orderReport").run(key).start_async(input_data=REPORT)
+    record = client.get_workflow("orderReport").get_run(key).start_async(input_data=REPORT)
     assert record.raise_for_status().result["orders"] == 2
 
 
 @feature("stream")
 def test_stream(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     with run.stream(input_data=REPORT) as stream:
         events = list(stream)
     seen = [event.current_step["id"] for event in events if event.current_step]
@@ -74,7 +73,7 @@ def test_stream(client: MastraClient, key: str) -> None:
 
 @feature("watch")
 def test_watch(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 3})
     with run.watch() as stream:
         events = list(stream)
@@ -107,7 +106,7 @@ def test_resume_stream(client: MastraClient, key: str) -> None:
 @feature("run_execution_result, read")
 def test_read(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("orderReport")
-    workflow.run(key).start_async(input_data=REPORT)
+    workflow.get_run(key).start_async(input_data=REPORT)
     record = workflow.run_execution_result(key)
     assert record.payload == REPORT
     assert [step.name for step in record.steps] == ["fetch-orders", "summarise", "render"]
@@ -118,7 +117,7 @@ def test_read(client: MastraClient, key: str) -> None:
 def test_runs(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("orderReport")
     for number in range(3):
-        workflow.run(f"{key}-{number}").start_async(input_data=REPORT)
+        workflow.get_run(f"{key}-{number}").start_async(input_data=REPORT)
     found = [run.run_id for run in workflow.runs(page_size=2)]
     assert len(found) == len(set(found))
     assert {f"{key}-{number}" for number in range(3)} <= set(found)
@@ -126,7 +125,7 @@ def test_runs(client: MastraClient, key: str) -> None:
 
 @feature("a failed run and its error")
 def test_failed(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("failingImport").run(key)
+    run = client.get_workflow("failingImport").get_run(key)
     run.ensure_started(input_data={"file": "orders.csv"})
     with pytest.raises(RunFailedError, match=r"'store-rows'.*disk full on import-7"):
         run.wait(timeout=60).raise_for_status()
@@ -134,17 +133,17 @@ def test_failed(client: MastraClient, key: str) -> None:
 
 @feature("cancel a run at work")
 def test_cancel(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
-    assert not run.cancel().goes_on
+    assert run.cancel().is_confirmed
     assert run.read().status == "canceled"
 
 
 @feature("cancel a suspended run")
 def test_cancel_suspended(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
-    cancellation = run.cancel(look_for=1)
-    if client.generation is Generation.V0:
+    cancellation = run.cancel(confirm_timeout=1)
+    if client.server_generation() is ServerGeneration.V0:
         assert cancellation.run.is_suspended
         assert "servers before 1.0 leave a suspended run as it is" in str(cancellation)
         unsupported("cancel")
@@ -153,7 +152,7 @@ def test_cancel_suspended(client: MastraClient, key: str) -> None:
 
 @feature("delete")
 def test_delete(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("orderReport").run(key)
+    run = client.get_workflow("orderReport").get_run(key)
     run.start_async(input_data=REPORT)
     try:
         run.delete()
@@ -164,7 +163,7 @@ def test_delete(client: MastraClient, key: str) -> None:
 
 @feature("time_travel")
 def test_time_travel(endpoint: Endpoint, client: MastraClient, key: str, version: str) -> None:
-    run = client.get_workflow("flakyImport").run(key)
+    run = client.get_workflow("flakyImport").get_run(key)
     assert run.start_async(input_data={"key": key}).status == "failed"
     try:
         run.time_travel(step="store-rows")
@@ -177,7 +176,7 @@ def test_time_travel(endpoint: Endpoint, client: MastraClient, key: str, version
 
 @feature("restart, after a crash")
 def test_restart(endpoint: Endpoint, client: MastraClient, key: str, version: str) -> None:
-    run = client.get_workflow("countedCharge").run(key)
+    run = client.get_workflow("countedCharge").get_run(key)
     run.ensure_started(input_data=charge(key, seconds=5))
     endpoint.lose_runs()
     assert run.read().status == "running"  # for ever, if nobody does something
@@ -202,7 +201,7 @@ def test_starts_at_once(endpoint: Endpoint, key: str, count: int) -> None:
 
     def start(_: int) -> str:
         with endpoint.client() as client:
-            run = client.get_workflow("countedCharge").run(key)
+            run = client.get_workflow("countedCharge").get_run(key)
             barrier.wait()
             run.ensure_started(input_data=charge(key, seconds=LONG))
             return run.wait(timeout=120).status
@@ -217,14 +216,14 @@ def test_starts_at_once(endpoint: Endpoint, key: str, count: int) -> None:
 def test_starts_in_a_row(endpoint: Endpoint, key: str, count: int) -> None:
     for _ in range(count):
         with endpoint.client() as client:
-            client.get_workflow("countedCharge").run(key).ensure_started(
+            client.get_workflow("countedCharge").get_run(key).ensure_started(
                 input_data=charge(key, seconds=1)
             )
     with endpoint.client() as client:
-        assert client.get_workflow("countedCharge").run(key).wait(timeout=60).is_success
+        assert client.get_workflow("countedCharge").get_run(key).wait(timeout=60).is_success
         found = (
             client.get_workflow("countedCharge")
-            .run(key)
+            .get_run(key)
             .ensure_started(input_data=charge(key, seconds=1))
         )
         assert found.found is not None
@@ -238,7 +237,7 @@ def test_attach_or_start(endpoint: Endpoint, client: MastraClient, key: str) -> 
     for _ in range(3):
         attachment = workflow.attach_or_start(key, input_data={"key": key})
         ids.append(attachment.run_id)
-        workflow.run(attachment.run_id).wait(timeout=60)
+        workflow.get_run(attachment.run_id).wait(timeout=60)
     assert ids == [key, f"{key}-2", f"{key}-2"]
     assert endpoint.executions(key) == 2
 
@@ -253,7 +252,7 @@ def test_attach_or_resume(client: MastraClient, key: str) -> None:
 
 @feature("attach_or_resume, while the resumed step works")
 def test_attach_or_resume_at_work(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowReview").run(key)
+    run = client.get_workflow("slowReview").get_run(key)
     run.start_async(input_data={"seconds": LONG})
     for _ in range(3):
         run.attach_or_resume(step="first", resume_data={"approved": True})
@@ -262,12 +261,12 @@ def test_attach_or_resume_at_work(client: MastraClient, key: str) -> None:
     record = run.wait(timeout=60, on_suspend="return")
     [first] = [step for step in record.steps if step.path == ("first",)]
     assert first.output == {"approved": True}
-    run.cancel(look_for=1)
+    run.cancel(confirm_timeout=1)
 
 
 @feature("answer, beside a branch at work")
 def test_answer(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowReview").run(key)
+    run = client.get_workflow("slowReview").get_run(key)
     first, second = questions(run.start_async(input_data={"seconds": 1}))
     run.answer(first, {"approved": True})
     run.answer(second, {"approved": False})
@@ -290,7 +289,7 @@ def test_new_questions(client: MastraClient, key: str) -> None:
 @feature("wait, by events")
 def test_wait(endpoint: Endpoint, client: MastraClient, key: str) -> None:
     told: list[str] = []
-    run = client.get_workflow("coolDown").run(key)
+    run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 3})
     record = run.wait(timeout=60, poll_interval=20, on_event=lambda event: told.append(event.type))
     assert record.result == {"called": 2}
@@ -301,7 +300,7 @@ def test_wait(endpoint: Endpoint, client: MastraClient, key: str) -> None:
 
 @feature("wait, by polling")
 def test_wait_polling(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("slowExport").run(key)
+    run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
     assert run.wait(timeout=60, observe=False).result == {"exported": True}
 
@@ -310,7 +309,7 @@ def test_wait_polling(client: MastraClient, key: str) -> None:
 async def test_asyncio(endpoint: Endpoint, key: str) -> None:
     async with AsyncMastraClient(endpoint.url, **endpoint.arguments) as client:
         asking, slow = (
-            client.get_workflow(workflow).run(f"{key}-{workflow}")
+            client.get_workflow(workflow).get_run(f"{key}-{workflow}")
             for workflow in ("refundApproval", "slowExport")
         )
         await asking.ensure_started(input_data=REFUND)
@@ -324,7 +323,7 @@ async def test_asyncio(endpoint: Endpoint, key: str) -> None:
 
 @feature("a suspension: a step id with a dot")
 def test_dotted(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("dottedReview").run(key)
+    run = client.get_workflow("dottedReview").get_run(key)
     [question] = questions(run.start_async(input_data={"document": "plan"}))
     assert question.suspension.step == ("review.v2",)
     assert question.suspension.resume_schema is not None
@@ -334,7 +333,7 @@ def test_dotted(client: MastraClient, key: str) -> None:
 
 def _question(client: MastraClient, workflow: str, key: str, data: object) -> list[Question]:
     """A started run's questions, each with a form."""
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.ensure_started(input_data=data)
     found = list(questions(run.wait(timeout=PATIENCE)))
     assert found
@@ -352,7 +351,7 @@ def _key(engine: str, workflow: str) -> str:
 @ENGINES
 @feature("{engine} engine: a run and its result")
 def test_engine_run(client: MastraClient, key: str, engine: str) -> None:
-    run = client.get_workflow(_key(engine, "orderReport")).run(key)
+    run = client.get_workflow(_key(engine, "orderReport")).get_run(key)
     run.ensure_started(input_data=REPORT)
     record = run.wait(timeout=PATIENCE).raise_for_status()
     assert record.result["orders"] == 2
@@ -367,7 +366,7 @@ def test_engine_starts_at_once(endpoint: Endpoint, key: str, engine: str, count:
 
     def start(_: int) -> str:
         with endpoint.client() as client:
-            run = client.get_workflow(_key(engine, "countedCharge")).run(key)
+            run = client.get_workflow(_key(engine, "countedCharge")).get_run(key)
             barrier.wait()
             run.ensure_started(input_data=charge(key, seconds=LONG))
             return run.wait(timeout=120).status
@@ -380,7 +379,7 @@ def test_engine_starts_at_once(endpoint: Endpoint, key: str, engine: str, count:
 @ENGINES
 @feature("{engine} engine: cancel")
 def test_engine_cancel(client: MastraClient, key: str, engine: str) -> None:
-    run = client.get_workflow(_key(engine, "slowExport")).run(key)
+    run = client.get_workflow(_key(engine, "slowExport")).get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
     assert run.cancel().run.status == "canceled"
 
@@ -392,7 +391,7 @@ def test_engine_plain(client: MastraClient, key: str, engine: str) -> None:
     [question] = _question(client, workflow, key, REFUND)
     assert question.suspension.name == "approve"
     assert question.suspension.payload == REFUND
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.answer(question, {"approved": True})
     assert run.wait(timeout=PATIENCE).raise_for_status().result["refunded"] == 2500
 
@@ -403,7 +402,7 @@ def test_engine_nested(client: MastraClient, key: str, engine: str) -> None:
     workflow = _key(engine, "nestedApproval")
     [question] = _question(client, workflow, key, {"document": "plan"})
     assert question.suspension.step == ("inner", "approve")
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.answer(question, {"approved": True})
     assert run.wait(timeout=PATIENCE).result == {"document": "plan", "published": True}
 
@@ -414,7 +413,7 @@ def test_engine_parallel(client: MastraClient, key: str, engine: str) -> None:
     workflow = _key(engine, "parallelReview")
     found = _question(client, workflow, key, {"document": "plan"})
     assert sorted(question.suspension.name for question in found) == ["finance", "legal"]
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     for question in found:
         run.answer(question, {"approved": True})
         record = run.wait(timeout=PATIENCE)
@@ -425,7 +424,7 @@ def test_engine_parallel(client: MastraClient, key: str, engine: str) -> None:
 @feature("{engine} engine: one foreach item after the other")
 def test_engine_items(client: MastraClient, key: str, engine: str, version: str) -> None:
     workflow = _key(engine, "photoReview")
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.ensure_started(input_data={"photos": ["a", "b"]})
     for number, photo in enumerate("ab"):
         found = questions(run.wait(timeout=PATIENCE))
@@ -446,7 +445,7 @@ def test_engine_items(client: MastraClient, key: str, engine: str, version: str)
 @feature("{engine} engine: foreach items at once, each its own answer")
 def test_engine_items_at_once(client: MastraClient, key: str, engine: str, version: str) -> None:
     workflow = _key(engine, "photoReviewAtOnce")
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     run.ensure_started(input_data={"photos": ["a", "b", "c"]})
     found = names(run.wait(timeout=PATIENCE))
     if found == ["review"] and version.startswith("0.18."):
@@ -466,7 +465,7 @@ def test_engine_items_at_once(client: MastraClient, key: str, engine: str, versi
 @ENGINES
 @feature("{engine} engine: suspended in a loop, again and again")
 def test_engine_loop(client: MastraClient, key: str, engine: str) -> None:
-    run = client.get_workflow(_key(engine, "reviseLoop")).run(key)
+    run = client.get_workflow(_key(engine, "reviseLoop")).get_run(key)
     run.ensure_started(input_data={"topic": key})
     for number, verdict in enumerate(("revise", "revise", "approve"), start=1):
         [question] = questions(run.wait(timeout=PATIENCE))

@@ -78,7 +78,7 @@ def test_the_same(
         workflow = f"evented{workflow[0].upper()}{workflow[1:]}"
     job = {"workflow": workflow, "runId": f"{key}-js", "inputData": data, "resumes": resumes}
     theirs = javascript(endpoint, job)
-    run = client.get_workflow(workflow).run(key)
+    run = client.get_workflow(workflow).get_run(key)
     ours = [run.start_async(input_data=data)]
     for resume in resumes:
         ours.append(run.resume_async(step=resume["step"], resume_data=resume["resumeData"]))

@@ -26,10 +26,10 @@ def replicas() -> Iterator[Endpoint]:
 def test_a_cancel_reaches_the_replica_that_executes_the_run(replicas: Endpoint, key: str) -> None:
     """The other one only writes the status, which the run's end then overwrites."""
     with replicas.client() as client:
-        runs = [client.get_workflow("slowExport").run(f"{key}-{number}") for number in range(8)]
+        runs = [client.get_workflow("slowExport").get_run(f"{key}-{number}") for number in range(8)]
         for run in runs:
             run.ensure_started(input_data={"seconds": 10})
-            assert not run.cancel(look_for=30).goes_on
+            assert run.cancel(confirm_timeout=30).is_confirmed
         time.sleep(11)  # after which none of them can still be executed
         assert {run.read().status for run in runs} == {"canceled"}
 
@@ -47,7 +47,7 @@ def test_a_response_that_loses_against_another_one_is_reported(
             resumes = [pool.submit(_resume, replicas, run_id, note, barrier) for note in "abcdefgh"]
         returned = {note for note, is_resumed in (each.result() for each in resumes) if is_resumed}
         with replicas.client() as client:
-            run = client.get_workflow("refundApproval").run(run_id)
+            run = client.get_workflow("refundApproval").get_run(run_id)
             winner = run.wait(timeout=60).raise_for_status().result["note"]
         assert winner in returned
         lost += len(returned) - 1
@@ -58,7 +58,7 @@ def _resume(
     replicas: Endpoint, run_id: str, note: str, barrier: threading.Barrier
 ) -> tuple[str, bool]:
     with replicas.client() as client:
-        run = client.get_workflow("refundApproval").run(run_id)
+        run = client.get_workflow("refundApproval").get_run(run_id)
         barrier.wait()
         try:
             run.resume(resume_data={"approved": True, "note": note})

@@ -92,7 +92,7 @@ class Work:
             if self._begun and self.state == "running":
                 self.airflow.api.set_dag_run_state(self.dag_id, self.run_id, "failed")
             for run in left:
-                self.client.get_workflow(run.workflow_id).run(run.run_id).cancel()
+                self.client.get_workflow(run.workflow_id).get_run(run.run_id).cancel()
         finally:
             self.airflow.api.request("DELETE", f"/connections/{self._conf['server']}")
             self.proxy.__exit__(None, None, None)
@@ -219,7 +219,7 @@ class Work:
     def approve(self, run: WorkflowRun) -> None:
         """Resume the suspended run of the variant "approval"."""
         answer = {"approved": True, "note": self.key}
-        handle = self.client.get_workflow(run.workflow_id).run(run.run_id)
+        handle = self.client.get_workflow(run.workflow_id).get_run(run.run_id)
         handle.resume(step="approve", resume_data=answer)
 
     def check_approved(self) -> None:

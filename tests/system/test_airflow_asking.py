@@ -68,7 +68,7 @@ def approved(work: Work) -> dict[str, Any]:
 
 def end(work: Work, run: WorkflowRun) -> None:
     """End a suspended run, which a 0.x server does not by cancelling it."""
-    handle = work.client.get_workflow(run.workflow_id).run(run.run_id)
+    handle = work.client.get_workflow(run.workflow_id).get_run(run.run_id)
     handle.resume(step="approve", resume_data={"approved": False, "note": "the end"})
     work.until("the end of the run", lambda: handle.read().is_finished)
 

@@ -163,7 +163,7 @@ def approve(client: MastraClient, run: WorkflowRun) -> None:
     [suspension] = run.suspensions
     is_loop = run.workflow_id == "reviseLoop"
     answer = {"verdict": "approve"} if is_loop else {"approved": True, "note": "by code"}
-    handle = client.get_workflow(run.workflow_id).run(run.run_id)
+    handle = client.get_workflow(run.workflow_id).get_run(run.run_id)
     handle.resume(step=suspension.step, resume_data=answer)
 
 

@@ -54,7 +54,7 @@ class Inbox:
 
     def begin(self, **input_data: Any) -> Run:
         """Start a run as an application does, which knows nothing of Airflow."""
-        run = self.client.get_workflow(self.workflow_id).run(f"app-{uuid.uuid4().hex}")
+        run = self.client.get_workflow(self.workflow_id).get_run(f"app-{uuid.uuid4().hex}")
         self.begun.append(run)
         assert run.start_async(input_data=input_data).is_suspended
         return run

@@ -55,7 +55,7 @@ def test_tasks_that_are_killed_together_leak_no_run(
     )
     airflow_stack.api.set_dag_run_state("killed_together", run_id, "failed")
     with MastraClient(server.url) as client:
-        runs = [client.get_workflow("slowExport").run(one) for one in ids]
+        runs = [client.get_workflow("slowExport").get_run(one) for one in ids]
         try:
             airflow_stack.wait_until(
                 "the end of every run",
@@ -64,7 +64,7 @@ def test_tasks_that_are_killed_together_leak_no_run(
             )
         finally:
             for run in runs:
-                run.cancel(look_for=0)
+                run.cancel(confirm_timeout=0)
 
     def is_said(index: int) -> bool:
         said = f"Run '{ids[index]}' of workflow 'slowExport' is canceled"

@@ -76,7 +76,7 @@ def test_a_run_that_was_cancelled_meanwhile_is_not_started_again(
     )
     wait_for_question(prefect_stack, flow_run_id)
     with MastraClient(server.url) as client:
-        client.get_workflow("reviseLoop").run(key).cancel()
+        client.get_workflow("reviseLoop").get_run(key).cancel()
     assert prefect_stack.api.resume_flow_run(flow_run_id, {"verdict": "approve"}) == ""
     assert prefect_stack.wait_for_flow_run(flow_run_id) == "FAILED"
     assert server.executions(key) == 1
@@ -98,7 +98,7 @@ def test_a_paused_flow_run_of_a_deployment_is_cancelled_with_its_run(
     prefect_stack.api.cancel_flow_run(flow_run_id)
     assert prefect_stack.wait_for_flow_run(flow_run_id) == "CANCELLED"
     with MastraClient(server.url) as client:
-        assert client.get_workflow("reviseLoop").run(key).read().status == "canceled"
+        assert client.get_workflow("reviseLoop").get_run(key).read().status == "canceled"
 
 
 class Inbox:
@@ -132,7 +132,7 @@ def inbox(
     prefect_stack: PrefectStack, server: SampleServer, client: MastraClient, key: str
 ) -> Inbox:
     """One with a question, of a run that an application has started."""
-    return Inbox(prefect_stack, server, client.get_workflow("refundApproval").run(key))
+    return Inbox(prefect_stack, server, client.get_workflow("refundApproval").get_run(key))
 
 
 def test_an_inbox_asks_once_whoever_has_begun_the_run(inbox: Inbox) -> None:

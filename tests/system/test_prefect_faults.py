@@ -320,7 +320,7 @@ def test_the_server_restarts_while_the_run_is_suspended(begin: Begin) -> None:
 
     def scenario(work: Work) -> None:
         (run,) = work.runs()
-        approval = work.client.get_workflow(run.workflow_id).run(run.run_id)
+        approval = work.client.get_workflow(run.workflow_id).get_run(run.run_id)
         approval.resume(resume_data={"approved": True})
         work.until_over()
         assert work.result()["result"]["refunded"] == 500

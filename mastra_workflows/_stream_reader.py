@@ -30,7 +30,7 @@ MOST_PIECES = 16
 """How many pieces are read ahead, each of at most `PIECE_BYTES`."""
 
 
-class Pump:
+class StreamReader:
     """The pieces of an answer, read in another thread; enter it as a context manager.
 
     Args:
