@@ -3,21 +3,21 @@
 from prefect_mastra import _logs
 from prefect_mastra.aio import (
     acancel_workflow_run,
-    aopen_questions,
+    alist_pending_requests,
     aresume_workflow,
     arun_workflow,
     astart_workflow,
     await_for_workflow_run,
 )
-from prefect_mastra.asking import aask_and_resume, ask_and_resume
 from prefect_mastra.blocks import MastraServer, MastraWorkflow
 from prefect_mastra.flows import run_workflow
+from prefect_mastra.hitl._ask import aask_and_resume, ask_and_resume
 from prefect_mastra.hooks import cancel_mastra_runs
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun
 from prefect_mastra.tasks import (
     cancel_workflow_run,
-    open_questions,
+    list_pending_requests,
     resume_workflow,
     start_workflow,
     wait_for_workflow_run,
@@ -29,7 +29,7 @@ __all__ = [
     "MastraWorkflowRun",
     "aask_and_resume",
     "acancel_workflow_run",
-    "aopen_questions",
+    "alist_pending_requests",
     "aresume_workflow",
     "arun_workflow",
     "ask_and_resume",
@@ -37,7 +37,7 @@ __all__ = [
     "await_for_workflow_run",
     "cancel_mastra_runs",
     "cancel_workflow_run",
-    "open_questions",
+    "list_pending_requests",
     "resume_workflow",
     "retry_may_help",
     "run_workflow",
@@ -45,4 +45,4 @@ __all__ = [
     "wait_for_workflow_run",
 ]
 
-_logs.show_in_runs()
+_logs.attach_handler()

@@ -7,10 +7,10 @@ import logging
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
-SHARED = logging.getLogger("mastra_workflows")
+CLIENT_LOGGER = logging.getLogger("mastra_workflows")
 
 
-def show_in_runs() -> None:
+def attach_handler() -> None:
     """Send the log of ``mastra_workflows`` to the run that it comes from.
 
     This is what naming it in ``PREFECT_LOGGING_EXTRA_LOGGERS`` would do, without having to.
@@ -18,18 +18,21 @@ def show_in_runs() -> None:
     handler = APILogHandler()
     # Elsewhere Prefect's handler would complain about each line.
     handler.addFilter(lambda record: _is_in_a_flow_run())
-    SHARED.addHandler(handler)
+    CLIENT_LOGGER.addHandler(handler)
 
 
-def tell_as_much_as_runs() -> None:
+def match_run_log_level() -> None:
     """Let ``mastra_workflows`` log what a flow run logs, so INFO too unless Prefect is told else.
 
     Prefect lets libraries log warnings only. A level that somebody has set stays, and where no flow
     runs nothing more is logged than before.
     """
     level = logging.getLogger("prefect.flow_runs").getEffectiveLevel()
-    if _is_in_a_flow_run() and SHARED.level == logging.NOTSET < level < SHARED.getEffectiveLevel():
-        SHARED.setLevel(level)
+    if (
+        _is_in_a_flow_run()
+        and CLIENT_LOGGER.level == logging.NOTSET < level < CLIENT_LOGGER.getEffectiveLevel()
+    ):
+        CLIENT_LOGGER.setLevel(level)
 
 
 def _is_in_a_flow_run() -> bool:

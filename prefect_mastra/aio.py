@@ -19,13 +19,13 @@ from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
-from prefect_mastra.asking import aconverse
+from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
+from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.conversation import conversation
+from prefect_mastra.hitl._ask import adrive
+from prefect_mastra.hitl._pause import PauseMode
+from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.hooks import cancel_mastra_runs
-from prefect_mastra.identity import on_other_input, run_id_for_call
-from prefect_mastra.pausing import Pause
-from prefect_mastra.results import PERSISTS, SERIALIZER
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
@@ -119,10 +119,10 @@ async def acancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> 
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
-async def aopen_questions(
+async def alist_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
 ) -> list[Asked]:
-    """As `open_questions`."""
+    """As `list_pending_requests`."""
     async with server.get_async_client() as client:
         workflow = client.get_workflow(workflow_id)
         look = await workflow.new_questions(lookback=lookback, most=None)
@@ -132,7 +132,7 @@ async def aopen_questions(
 @flow(
     name="mastra-arun-workflow",
     result_serializer=SERIALIZER,
-    persist_result=PERSISTS,
+    persist_result=PERSIST_RESULT,
     on_cancellation=[cancel_mastra_runs],
     on_crashed=[cancel_mastra_runs],
 )
@@ -150,7 +150,7 @@ async def arun_workflow(
     timeout: float | None = None,
     on_suspend: OnSuspend | Literal["ask"] = "fail",
     answers: Answers | None = None,
-    pause: Pause = "pause",
+    pause: PauseMode = "pause",
     response_timeout: float | timedelta | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
@@ -187,9 +187,9 @@ async def arun_workflow(
         on_stall=on_stall,
         observe=observe,
     )
-    talk = None
+    loop = None
     if on_suspend == "ask":
-        talk = conversation(
+        loop = response_loop(
             run,
             answers=answers,
             pause=pause,
@@ -201,6 +201,6 @@ async def arun_workflow(
         await run.astart(
             on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
         )
-        if talk is not None:
-            return await aconverse(run, talk)
+        if loop is not None:
+            return await adrive(run, loop)
         return await run.await_for_completion()

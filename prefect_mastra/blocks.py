@@ -18,7 +18,7 @@ from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.settings import ClientCertificate, Settings
 from mastra_workflows.studio import check_studio_url, run_url
 from prefect_mastra import _logs
-from prefect_mastra.identity import on_other_input, run_id_for_call
+from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun
 
 LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
@@ -132,12 +132,12 @@ class MastraServer(Block):
         Raises:
             ConfigurationError: the CA bundle or the client certificate is not there.
         """
-        _logs.tell_as_much_as_runs()
+        _logs.match_run_log_level()
         return MastraClient(**self._client_arguments())
 
     def get_async_client(self) -> AsyncMastraClient:
         """As `get_client`, for ``async with``."""
-        _logs.tell_as_much_as_runs()
+        _logs.match_run_log_level()
         return AsyncMastraClient(**self._client_arguments())
 
     def run_url(self, workflow_id: str, run_id: str) -> str | None:

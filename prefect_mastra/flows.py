@@ -13,20 +13,20 @@ from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
-from prefect_mastra.asking import converse
+from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
+from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.conversation import conversation
+from prefect_mastra.hitl._ask import drive
+from prefect_mastra.hitl._pause import PauseMode
+from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.hooks import cancel_mastra_runs
-from prefect_mastra.identity import on_other_input, run_id_for_call
-from prefect_mastra.pausing import Pause
-from prefect_mastra.results import PERSISTS, SERIALIZER
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
 @flow(
     name="mastra-run-workflow",
     result_serializer=SERIALIZER,
-    persist_result=PERSISTS,
+    persist_result=PERSIST_RESULT,
     on_cancellation=[cancel_mastra_runs],
     on_crashed=[cancel_mastra_runs],
 )
@@ -44,7 +44,7 @@ def run_workflow(
     timeout: float | None = None,
     on_suspend: OnSuspend | Literal["ask"] = "fail",
     answers: Answers | None = None,
-    pause: Pause = "pause",
+    pause: PauseMode = "pause",
     response_timeout: float | timedelta | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
@@ -95,9 +95,9 @@ def run_workflow(
         on_stall=on_stall,
         observe=observe,
     )
-    talk = None
+    loop = None
     if on_suspend == "ask":
-        talk = conversation(
+        loop = response_loop(
             run,
             answers=answers,
             pause=pause,
@@ -107,4 +107,4 @@ def run_workflow(
         )
     with run.cancelling_on_kill():
         run.start(on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments)
-        return converse(run, talk) if talk else run.wait_for_completion()
+        return drive(run, loop) if loop else run.wait_for_completion()

@@ -9,7 +9,7 @@ from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 
 from mastra_workflows.errors import MastraError, UnknownRunError
-from prefect_mastra import memory
+from prefect_mastra import _started_runs
 from prefect_mastra.blocks import MastraServer
 
 
@@ -28,7 +28,7 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
     it leaves alone. What it does is told in the flow run's log.
     """
     log = flow_run_logger(flow_run, flow)
-    for note in memory.recall(flow_run.id):
+    for note in _started_runs.recorded_runs(flow_run.id):
         which = f"Run {note['run_id']!r} of workflow {note['workflow_id']!r}"
         if not note["cancel"]:
             log.warning("%s continues, since cancel_on_kill is off.", which)

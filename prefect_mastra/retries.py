@@ -16,7 +16,7 @@ from mastra_workflows.errors import (
     RunSuspendedError,
 )
 
-ENDS = (NotSuspendedError, RunCanceledError, RunFailedError, RunSuspendedError)
+RUN_ENDS = (NotSuspendedError, RunCanceledError, RunFailedError, RunSuspendedError)
 """What became of a run, for a task that works on that one run; a flow's retry may start another."""
 
 
@@ -29,4 +29,4 @@ def retry_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -
     error = state.result(raise_on_failure=False)
     if isinstance(error, ConnectionFailedError):
         return error.transient
-    return not isinstance(error, (*FINAL, *ENDS))
+    return not isinstance(error, (*FINAL, *RUN_ENDS))

@@ -30,8 +30,8 @@ from mastra_workflows.procedures.resuming import AnswerArguments
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
 from mastra_workflows.questions import Question
-from prefect_mastra import memory
-from prefect_mastra.identity import is_resumed, is_retry
+from prefect_mastra import _started_runs
+from prefect_mastra._run_ids import is_resumed, is_retry
 
 if TYPE_CHECKING:
     from prefect_mastra.blocks import MastraServer
@@ -134,7 +134,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             UnknownWorkflowError: naming the workflows that exist.
             RunNotStartedError: the server refused.
         """
-        memory.remember(self)
+        _started_runs.record_run(self)
         on_failed_run = _on_failed_run(on_failed_run)
         with self.cancelling_on_kill(), self._remote() as run:
             workflow = run.workflow
@@ -146,7 +146,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             )
             self.run_id = attachment.run_id
             record = attachment.record or workflow.get_run(self.run_id).read()
-            return self._say_started(record)
+            return self._log_start(record)
 
     async def astart(
         self,
@@ -156,7 +156,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         **arguments: Unpack[StartArguments],
     ) -> Outcome:
         """As `start`."""
-        await memory.aremember(self)
+        await _started_runs.arecord_run(self)
         on_failed_run = _on_failed_run(on_failed_run)
         async with self.acancelling_on_kill(), self._aremote() as run:
             workflow = run.workflow
@@ -168,9 +168,9 @@ class MastraWorkflowRun(JobRun[JSON]):
             )
             self.run_id = attachment.run_id
             record = attachment.record or await workflow.get_run(self.run_id).read()
-            return self._say_started(record)
+            return self._log_start(record)
 
-    def _say_started(self, record: WorkflowRun) -> Outcome:
+    def _log_start(self, record: WorkflowRun) -> Outcome:
         self._waiting["is_known"] = True  # so that a wait takes a wrong answer for an outage
         self.logger.info("%s.%s", record, f" See {self.url}" if self.url else "")
         return record.outcome(self.url)
@@ -190,29 +190,29 @@ class MastraWorkflowRun(JobRun[JSON]):
         """
         with self.cancelling_on_kill(), self._remote() as run:
             try:
-                record = run.wait(**self._waiting_aloud())
+                record = run.wait(**self._wait_arguments())
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
                 raise _timed_out(run.cancel(allow_retry=True)) from error
-            return self._say_over(record)
+            return self._log_end(record)
 
     async def await_for_completion(self) -> Outcome:
         """As `wait_for_completion`."""
         async with self.acancelling_on_kill(), self._aremote() as run:
             try:
-                record = await run.wait(**self._waiting_aloud())
+                record = await run.wait(**self._wait_arguments())
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
                 raise _timed_out(await run.cancel(allow_retry=True)) from error
-            return self._say_over(record)
+            return self._log_end(record)
 
-    def _waiting_aloud(self) -> WaitArguments:
+    def _wait_arguments(self) -> WaitArguments:
         progress = StepProgress(self.logger.info)
         return {**self._waiting, "on_record": progress.look, "on_event": progress.hear}
 
-    def _say_over(self, record: WorkflowRun) -> Outcome:
+    def _log_end(self, record: WorkflowRun) -> Outcome:
         self.logger.info(summary(record))
         self._record = record
         return record.raise_for_status().outcome(self.url)
@@ -238,7 +238,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         assert self._record is not None
         return self._record
 
-    def look(self) -> WorkflowRun | None:
+    def poll(self) -> WorkflowRun | None:
         """Read the run's record; None where its server is out of reach."""
         with self._remote() as run:
             try:
@@ -249,8 +249,8 @@ class MastraWorkflowRun(JobRun[JSON]):
                 return None
         return self._record
 
-    async def alook(self) -> WorkflowRun | None:
-        """As `look`."""
+    async def apoll(self) -> WorkflowRun | None:
+        """As `poll`."""
         async with self._aremote() as run:
             try:
                 self._record = await run.read()
@@ -269,13 +269,13 @@ class MastraWorkflowRun(JobRun[JSON]):
         """
         with self._remote() as run:
             record = run.answer(question, resume_data, is_retry=is_retry(), **self._waiting)
-            return self._say_resumed(record)
+            return self._log_resume(record)
 
     async def aanswer(self, question: Question, resume_data: JSON) -> Outcome:
         """As `answer`."""
         async with self._aremote() as run:
             record = await run.answer(question, resume_data, is_retry=is_retry(), **self._waiting)
-            return self._say_resumed(record)
+            return self._log_resume(record)
 
     def resume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
         """Resume a suspended step, without waiting for the run; see `Run.resume`.
@@ -286,29 +286,29 @@ class MastraWorkflowRun(JobRun[JSON]):
         """
         with self._remote() as run:
             record = run.attach_or_resume(is_retry=is_retry(), **arguments)
-        return self._say_resumed(record)
+        return self._log_resume(record)
 
     async def aresume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
         """As `resume`."""
         async with self._aremote() as run:
             record = await run.attach_or_resume(is_retry=is_retry(), **arguments)
-        return self._say_resumed(record)
+        return self._log_resume(record)
 
-    def _say_resumed(self, record: WorkflowRun) -> Outcome:
+    def _log_resume(self, record: WorkflowRun) -> Outcome:
         self.logger.info("The resume was taken. %s.", record)
         return record.outcome(self.url)
 
     def cancel(self) -> Outcome:
         """Cancel the run, look what became of it, and say so in the log; see `Run.cancel`."""
         with self._remote() as run:
-            return self._say_cancelled(run.cancel())
+            return self._log_cancellation(run.cancel())
 
     async def acancel(self) -> Outcome:
         """As `cancel`."""
         async with self._aremote() as run:
-            return self._say_cancelled(await run.cancel())
+            return self._log_cancellation(await run.cancel())
 
-    def _say_cancelled(self, cancellation: Cancellation) -> Outcome:
+    def _log_cancellation(self, cancellation: Cancellation) -> Outcome:
         log = self.logger.info if cancellation.is_confirmed else self.logger.warning
         log("%s", cancellation)
         return cancellation.run.outcome(self.url)
@@ -326,7 +326,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         except BaseException as interruption:
             if self._interruption is not interruption:  # it passes here once for each level
                 self._interruption = interruption
-                self.give_up(interruption)
+                self.abandon(interruption)
             raise
 
     @asynccontextmanager
@@ -339,13 +339,13 @@ class MastraWorkflowRun(JobRun[JSON]):
         except BaseException as interruption:
             if self._interruption is not interruption:
                 self._interruption = interruption
-                await self.agive_up(interruption)
+                await self.aabandon(interruption)
             raise
 
-    async def agive_up(self, interruption: BaseException) -> None:
-        """As `give_up`, in a thread, so that no other cancellation stops it half-way."""
+    async def aabandon(self, interruption: BaseException) -> None:
+        """As `abandon`, in a thread, so that no other cancellation stops it half-way."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self.give_up, interruption)
+            await anyio.to_thread.run_sync(self.abandon, interruption)
 
     @asynccontextmanager
     async def _aremote(self) -> AsyncIterator[AsyncRun]:
@@ -357,7 +357,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         with self.server.get_client() as client:
             yield client.get_workflow(self.workflow_id).get_run(self.run_id)
 
-    def give_up(self, interruption: BaseException) -> None:
+    def abandon(self, interruption: BaseException) -> None:
         """Cancel a run that nobody waits for any more, or say that it continues."""
         log = self.logger
         what = type(interruption).__name__
@@ -371,7 +371,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             try:
                 with self._remote() as run:
                     # While a try starts the next run in line, this handle has the first one's id.
-                    self._say_cancelled(run.workflow.cancel_work(self.run_id, allow_retry=True))
+                    self._log_cancellation(run.workflow.cancel_work(self.run_id, allow_retry=True))
             except UnknownRunError:
                 log.info("The run had not been started; nothing was cancelled.")
             except MastraError as error:

@@ -21,8 +21,8 @@ from mastra_workflows.api import StartArguments
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
+from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.identity import on_other_input, run_id_for_call
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
@@ -205,7 +205,7 @@ def cancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
-def open_questions(
+def list_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
 ) -> list[Asked]:
     """What the suspended runs of a workflow ask now, whoever started them.

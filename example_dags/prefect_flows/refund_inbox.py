@@ -10,7 +10,7 @@ from typing import Any
 from prefect import flow
 from prefect.deployments import run_deployment
 
-from prefect_mastra import MastraServer, ask_and_resume, open_questions
+from prefect_mastra import MastraServer, ask_and_resume, list_pending_requests
 
 
 @flow(log_prints=True)
@@ -24,7 +24,7 @@ def refund_inbox(server: MastraServer, deployment: str = "refund-question/playgr
         server: the Mastra server, for example ``MastraServer.load("mastra")``.
         deployment: the deployment of ``refund_question``.
     """
-    for question in open_questions(server, "refundApproval"):
+    for question in list_pending_requests(server, "refundApproval"):
         print(f"Run {question['run_id']} waits at {'.'.join(question['step'])}")
         run_deployment(
             deployment,
@@ -42,7 +42,7 @@ def refund_question(server: MastraServer, question: dict[str, Any]) -> int:
 
     Args:
         server: the Mastra server, for example ``MastraServer.load("mastra")``.
-        question: the pending request, as ``open_questions`` returns it.
+        question: the pending request, as ``list_pending_requests`` returns it.
 
     Returns:
         The refunded amount in cents.

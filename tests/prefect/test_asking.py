@@ -22,11 +22,11 @@ from mastra_workflows.questions import ASK, Question
 from prefect_mastra import (
     MastraServer,
     aask_and_resume,
-    aopen_questions,
+    alist_pending_requests,
     arun_workflow,
     ask_and_resume,
     astart_workflow,
-    open_questions,
+    list_pending_requests,
     run_workflow,
     start_workflow,
 )
@@ -286,11 +286,11 @@ def test_what_a_run_asks_that_others_have_begun(
 
     @flow
     async def look() -> list[Asked]:
-        return await aopen_questions(mastra, "parallelReview")
+        return await alist_pending_requests(mastra, "parallelReview")
 
     @flow
     def answer() -> list[Asked]:
-        asked = open_questions(mastra, "parallelReview")
+        asked = list_pending_requests(mastra, "parallelReview")
         for question in asked:
             ask_and_resume(
                 mastra,

@@ -6,7 +6,7 @@ from prefect.utilities.schema_tools.validation import validate
 
 from mastra_workflows.models import Suspension
 from mastra_workflows.questions import Question
-from prefect_mastra.conversation import _form
+from prefect_mastra.hitl._response_loop import _form
 
 
 def test_a_time_of_day_needs_no_zone() -> None:

@@ -19,10 +19,10 @@ from prefect.futures import wait
 from mastra_workflows import MastraClient
 from prefect_mastra import (
     MastraServer,
+    _started_runs,
     arun_workflow,
     astart_workflow,
     cancel_mastra_runs,
-    memory,
     run_workflow,
     start_workflow,
 )
@@ -103,7 +103,7 @@ def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
     state = hooked(server, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
     assert state.state_details.flow_run_id is not None
     flow_run: Any = api.read_flow_run(state.state_details.flow_run_id)
-    (note,) = memory.recall(flow_run.id)
+    (note,) = _started_runs.recorded_runs(flow_run.id)
     assert note["server"] == str(server._block_document_id)
     assert "s3cret" not in str(note)
     cancel_mastra_runs(anything, flow_run, flow_run.state)  # the run is over: left alone
@@ -115,7 +115,7 @@ def test_every_run_is_noted_once_among_a_users_own_artifacts(
     mastra_1: MastraServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs that are started at once, in more pages than one, and a call that is tried again."""
-    monkeypatch.setattr(memory, "PAGE", 3)
+    monkeypatch.setattr(_started_runs, "PAGE_SIZE", 3)
     run_ids = [f"{key}-{number}" for number in range(10)]
 
     @flow(on_crashed=[cancel_mastra_runs])
@@ -130,7 +130,7 @@ def test_every_run_is_noted_once_among_a_users_own_artifacts(
     state = many(return_state=True)
     assert state.is_completed()
     assert state.state_details.flow_run_id is not None
-    notes = memory.recall(state.state_details.flow_run_id)
+    notes = _started_runs.recorded_runs(state.state_details.flow_run_id)
     assert sorted(note["run_id"] for note in notes) == run_ids
 
 
@@ -146,7 +146,7 @@ def test_a_note_that_cannot_be_taken_is_no_reason_not_to_start(
     def get_nobody(sync_client: Literal[True]) -> SyncPrefectClient:
         return SyncPrefectClient(nobody)
 
-    monkeypatch.setattr(memory, "get_client", get_nobody)
+    monkeypatch.setattr(_started_runs, "get_client", get_nobody)
     hooked = run_workflow.with_options(on_crashed=[cancel_mastra_runs])
     state = hooked(mastra_1, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
     assert state.is_completed()

@@ -16,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from mastra_workflows.errors import RunFailedError, RunSuspendedError
 from prefect_mastra import (
     MastraServer,
+    _started_runs,
     cancel_mastra_runs,
-    memory,
     run_workflow,
     start_workflow,
     wait_for_workflow_run,
@@ -130,7 +130,7 @@ def test_logs_states_and_names(
     check_log(str(flow_run.state.message))
     check_log(flow_run.name)
     check_log(logs_of(state))
-    (note,) = memory.recall(flow_run_id)
+    (note,) = _started_runs.recorded_runs(flow_run_id)
     check_log(json.dumps(note))
 
 

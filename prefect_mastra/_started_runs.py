@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import Artifact
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
-from prefect_mastra.identity import enclosing_runs
+from prefect_mastra._run_ids import enclosing_runs
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,52 +29,52 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mastra_workflows.prefect")
 
-KIND = "table"
+ARTIFACT_TYPE = "table"
 """The artifact's type: a table of one row, which Prefect's page of the flow run shows."""
 
-MARK = {"mastra": "run"}
+METADATA = {"mastra": "run"}
 """The artifact's metadata: what tells it from tables of the user's own."""
 
-PAGE = 200
+PAGE_SIZE = 200
 UNREACHABLE = (PrefectException, HTTPError, OSError)
 """What Prefect's client raises when its server does not answer, or not well."""
 
 
-def remember(run: MastraWorkflowRun) -> None:
+def record_run(run: MastraWorkflowRun) -> None:
     """Note a run that is about to be started; a note that cannot be taken is no reason not to."""
     for flow_run_id in _flow_runs_with_a_hook():
         try:
             with get_client(sync_client=True) as client:
-                client.create_artifact(_note(run, flow_run_id))
+                client.create_artifact(_artifact(run, flow_run_id))
         except UNREACHABLE as error:
-            _say_not_noted(run, error)
+            _log_not_recorded(run, error)
 
 
-async def aremember(run: MastraWorkflowRun) -> None:
-    """As `remember`."""
+async def arecord_run(run: MastraWorkflowRun) -> None:
+    """As `record_run`."""
     for flow_run_id in _flow_runs_with_a_hook():
         try:
             async with get_client() as client:
-                await client.create_artifact(_note(run, flow_run_id))
+                await client.create_artifact(_artifact(run, flow_run_id))
         except UNREACHABLE as error:
-            _say_not_noted(run, error)
+            _log_not_recorded(run, error)
 
 
-def recall(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
-    """The runs of a flow run, each once, as `remember` noted them last."""
-    wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": [KIND]}}
-    known: set[tuple[str, str]] = set()
+def recorded_runs(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
+    """The runs of a flow run, each once, as `record_run` noted them last."""
+    wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": [ARTIFACT_TYPE]}}
+    seen: set[tuple[str, str]] = set()
     offset = 0
     with get_client(sync_client=True) as client:
         while page := _read_artifacts(client, wanted, offset):
             offset += len(page)
             for artifact in page:
-                if artifact.metadata_ != MARK:
+                if artifact.metadata_ != METADATA:
                     continue
                 (note,) = json.loads(str(artifact.data))
                 which = (note["workflow_id"], note["run_id"])
-                if which not in known:
-                    known.add(which)
+                if which not in seen:
+                    seen.add(which)
                     yield note
 
 
@@ -83,7 +83,7 @@ def _read_artifacts(
 ) -> list[Artifact]:
     """A page of artifacts, the newest first. (The client's own method for it, in Prefect 3.8, works
     only for artifacts of task runs: its server refuses the null in the place of their filter.)"""
-    body = {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE, "offset": offset}
+    body = {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE_SIZE, "offset": offset}
     response = client.request("POST", "/artifacts/filter", json=body)
     return Artifact.model_validate_list(response.json())
 
@@ -102,7 +102,7 @@ def _flow_runs_with_a_hook() -> Iterator[UUID]:
                 yield context.flow_run.id
 
 
-def _note(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:
+def _artifact(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:
     block = run.server._block_document_id
     note = {
         "workflow_id": run.workflow_id,
@@ -112,15 +112,15 @@ def _note(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:
         "cancel": run.cancels_on_kill,
     }
     return ArtifactCreate(
-        type=KIND,
+        type=ARTIFACT_TYPE,
         description="A Mastra run of this flow run, noted for its hook `cancel_mastra_runs`.",
         data=json.dumps([note], ensure_ascii=False),
-        metadata_=MARK,
+        metadata_=METADATA,
         flow_run_id=flow_run_id,
     )
 
 
-def _say_not_noted(run: MastraWorkflowRun, error: Exception) -> None:
+def _log_not_recorded(run: MastraWorkflowRun, error: Exception) -> None:
     log.warning(
         "Run %r could not be noted with the flow run (%s): if this process is killed, no "
         "hook will find it.",

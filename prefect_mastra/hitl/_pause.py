@@ -28,23 +28,23 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import Sleep
 
-Pause = Literal["pause", "suspend"]
+PauseMode = Literal["pause", "suspend"]
 """What a flow run does while it waits for a person: its process waits (``"pause"``), or ends
 (``"suspend"``), and the flow is run again from its top when the answer is there."""
 
-FIRST_WAIT = 0.3
-LONGEST_WAIT = 5.0
+FIRST_POLL_SECONDS = 0.3
+MAX_POLL_SECONDS = 5.0
 """Seconds between two looks at a paused flow run; Prefect's own default is 10."""
 
-CONFLICT = 409
+HTTP_CONFLICT = 409
 """The status that Prefect's server answers to an input that is there already."""
 
-MOST_INPUTS = 200
+MAX_INPUTS = 200
 """How many inputs of a flow run Prefect's server gives at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class OnPrefect:
+class PrefectCall:
     """Call a method of Prefect's client."""
 
     method: str
@@ -53,7 +53,7 @@ class OnPrefect:
 
 
 @dataclass(frozen=True, slots=True)
-class OnRun:
+class RunCall:
     """Call a method of the `MastraWorkflowRun`, or its twin for asyncio."""
 
     method: str
@@ -61,13 +61,13 @@ class OnRun:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-Procedure = Generator[OnPrefect | OnRun | Sleep, Any, Any]
+Procedure = Generator[PrefectCall | RunCall | Sleep, Any, Any]
 """What takes several calls: it yields each and is sent what came of it, so that one text does for
 flows of either kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class PauseForm:
     """What a person is shown.
 
     Attributes:
@@ -81,33 +81,33 @@ class Form:
     schema: Mapping[str, Any]
 
 
-class UnansweredError(Exception):
+class NoResponseError(Exception):
     """A pause is over without an answer.
 
     Attributes:
-        reason: ``"closed"``: there was no more to wait for; ``"late"``: the time was over;
-            ``"released"``: the flow run was set going without one.
+        reason: ``"closed"``: there was no more to wait for; ``"timed_out"``: the time was over;
+            ``"resumed"``: the flow run was set going without one.
     """
 
-    def __init__(self, reason: Literal["closed", "late", "released"]) -> None:
+    def __init__(self, reason: Literal["closed", "timed_out", "resumed"]) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class PausableFlowRun:
     """The flow run that is paused: the innermost one that runs here.
 
     Args:
         flow_run: the flow run as its process knows it.
-        how: see `Pause`.
+        mode: see `PauseMode`.
     """
 
     flow_run: FlowRun
-    how: Pause
+    mode: PauseMode
 
     @classmethod
-    def here(cls, how: Pause) -> Asker:
+    def here(cls, mode: PauseMode) -> PausableFlowRun:
         """The one of this flow run.
 
         Raises:
@@ -119,15 +119,15 @@ class Asker:
                 "A person is asked by a pause of the flow run, so call this in a flow."
             )
         flow_run = context.flow_run
-        if how == "suspend" and (flow_run.parent_task_run_id or not flow_run.deployment_id):
+        if mode == "suspend" and (flow_run.parent_task_run_id or not flow_run.deployment_id):
             raise ConfigurationError(
                 'pause="suspend" ends the process, so Prefect allows it in a flow run of a '
                 "deployment only, not in a subflow: call ask_and_resume in that flow itself, or "
                 'use pause="pause".'
             )
-        return cls(flow_run, how)
+        return cls(flow_run, mode)
 
-    def find(self, form: Form) -> Procedure:
+    def find_response(self, form: PauseForm) -> Procedure:
         """What an earlier try of the flow was answered, or this one before it was suspended.
 
         Returns:
@@ -135,8 +135,8 @@ class Asker:
         """
         return (yield from self._read_answer(self._state(form)))
 
-    def ask(
-        self, form: Form, *, deadline: float, is_open: Callable[[], Generator[Any, Any, bool]]
+    def request(
+        self, form: PauseForm, *, deadline: float, is_open: Callable[[], Generator[Any, Any, bool]]
     ) -> Procedure:
         """Pause until the form is filled in.
 
@@ -149,34 +149,34 @@ class Asker:
             What was entered.
 
         Raises:
-            UnansweredError: there will be no answer.
+            NoResponseError: there will be no answer.
             prefect.exceptions.Pause: the flow run is suspended; its process is to end.
             CancelledRun, Abort: the flow run was cancelled meanwhile.
         """
         paused = self._state(form)
         yield from self._keep_retries()
         if not (yield from self._pause(paused)):
-            return (yield from self._answer_or("released", paused))
+            return (yield from self._answer_or("resumed", paused))
         # Not before: Prefect 3.9.1 deletes what is stored under a pause's keys when it accepts it.
-        yield from self._store(form, paused)
-        if self.how == "suspend":
+        yield from self._store_form(form, paused)
+        if self.mode == "suspend":
             raise SuspendSignal(state=paused)
-        for seconds in _waits():
+        for seconds in _poll_intervals():
             yield Sleep(max(0.0, min(seconds, deadline - time.monotonic())))
             if not (yield from self._is_paused(form.key)):
-                return (yield from self._answer_or("released", paused))
+                return (yield from self._answer_or("resumed", paused))
             if not (yield from is_open()):
                 return (yield from self._end(paused, "closed"))
             if time.monotonic() >= deadline:
-                return (yield from self._end(paused, "late"))
+                return (yield from self._end(paused, "timed_out"))
 
-    def _state(self, form: Form) -> State[Any]:
-        state: State[Any] = (Suspended if self.how == "suspend" else Paused)(pause_key=form.key)
+    def _state(self, form: PauseForm) -> State[Any]:
+        state: State[Any] = (Suspended if self.mode == "suspend" else Paused)(pause_key=form.key)
         keyset = keyset_from_paused_state(state)
         state.state_details.run_input_keyset = {name: keyset[name] for name in keyset}
         return state
 
-    def _store(self, form: Form, state: State[Any]) -> Procedure:
+    def _store_form(self, form: PauseForm, state: State[Any]) -> Procedure:
         """Store what a person is shown, in place of what an earlier try has stored.
 
         Nobody can answer without it, so an outage of Prefect's server is waited for.
@@ -187,7 +187,7 @@ class Asker:
             (keys["description"], form.description),
             (keys["schema"], dict(form.schema)),
         ):
-            for seconds in _waits():
+            for seconds in _poll_intervals():
                 try:
                     yield from self._replace_input(key, value)
                 except TransportError:
@@ -199,7 +199,7 @@ class Asker:
         try:
             yield self._call("create_flow_run_input", key, json.dumps(value))
         except HTTPStatusError as error:
-            if error.response.status_code != CONFLICT:
+            if error.response.status_code != HTTP_CONFLICT:
                 raise
             yield self._call("delete_flow_run_input", key)
             yield self._call("create_flow_run_input", key, json.dumps(value))
@@ -211,15 +211,15 @@ class Asker:
             Whether it is paused; it is not if it has been, for this form, and was set going.
         """
         key = state.state_details.pause_key
-        for seconds in _waits():
+        for seconds in _poll_intervals():
             result: OrchestrationResult[Any] = yield self._call("set_flow_run_state", state)
             if result.status == SetStateStatus.ACCEPT:
                 return True
             if result.status == SetStateStatus.ABORT:
                 raise ConfigurationError(f"This flow run cannot be paused: {result.details}")
             flow_run: FlowRun = yield self._call("read_flow_run")
-            if self._is_over(flow_run):
-                yield from self._give_up()
+            if self._is_finished(flow_run):
+                yield from self._abandon()
             if key in (flow_run.empirical_policy.pause_keys or ()):
                 return False
             yield Sleep(seconds)
@@ -230,26 +230,26 @@ class Asker:
             flow_run: FlowRun = yield self._call("read_flow_run")
         except TransportError:
             return True  # Prefect's server is out of reach for a while
-        if self._is_over(flow_run):
-            yield from self._give_up()
+        if self._is_finished(flow_run):
+            yield from self._abandon()
         state = flow_run.state
         assert state is not None
         return state.is_paused() and state.state_details.pause_key == key
 
-    def _end(self, state: State[Any], reason: Literal["closed", "late"]) -> Procedure:
+    def _end(self, state: State[Any], reason: Literal["closed", "timed_out"]) -> Procedure:
         """Set the flow run going."""
         yield self._call("set_flow_run_state", Running())
         flow_run: FlowRun = yield self._call("read_flow_run")
-        if self._is_over(flow_run):
-            yield from self._give_up()
+        if self._is_finished(flow_run):
+            yield from self._abandon()
         if reason == "closed":
-            raise UnansweredError(reason)
+            raise NoResponseError(reason)
         return (yield from self._answer_or(reason, state))  # it may have come at the last moment
 
-    def _answer_or(self, reason: Literal["late", "released"], state: State[Any]) -> Procedure:
+    def _answer_or(self, reason: Literal["timed_out", "resumed"], state: State[Any]) -> Procedure:
         answer = yield from self._read_answer(state)
         if answer is None:
-            raise UnansweredError(reason)
+            raise NoResponseError(reason)
         return answer
 
     def _read_answer(self, state: State[Any]) -> Procedure:
@@ -258,21 +258,21 @@ class Asker:
         found = yield from self._inputs(keys["response"])
         return found[0] if found else None
 
-    def note(self, kind: str, key: str, value: JSON) -> Procedure:
-        """Keep something with the flow run, until `noted` in a process that comes later."""
+    def store(self, kind: str, key: str, value: JSON) -> Procedure:
+        """Keep something with the flow run, until `stored` in a process that comes later."""
         try:
             yield self._call("create_flow_run_input", f"{kind}-{key}", json.dumps(value))
         except HTTPStatusError as error:
-            if error.response.status_code != CONFLICT:  # an earlier try has kept it
+            if error.response.status_code != HTTP_CONFLICT:  # an earlier try has kept it
                 raise
 
-    def noted(self, kind: str) -> Procedure:
+    def stored(self, kind: str) -> Procedure:
         """All of a kind that was kept with the flow run, the first one first."""
         return (yield from self._inputs(f"{kind}-"))
 
     def _inputs(self, prefix: str) -> Procedure:
         found = yield self._call(
-            "filter_flow_run_input", key_prefix=prefix, limit=MOST_INPUTS, exclude_keys=set()
+            "filter_flow_run_input", key_prefix=prefix, limit=MAX_INPUTS, exclude_keys=set()
         )
         return [item.decoded_value for item in found]
 
@@ -281,36 +281,36 @@ class Asker:
 
         Prefect means it so (``resuming``), but sets the mark only once it has counted.
         """
-        if self.how == "suspend":
+        if self.mode == "suspend":
             return
         flow_run: FlowRun = yield self._call("read_flow_run")
         if flow_run.empirical_policy.retries:
             policy = flow_run.empirical_policy.model_copy(update={"resuming": True})
             yield self._call("update_flow_run", empirical_policy=policy)
 
-    def _is_over(self, flow_run: FlowRun) -> bool:
+    def _is_finished(self, flow_run: FlowRun) -> bool:
         """Whether the flow run was cancelled, or ended in another way, from outside."""
         state = flow_run.state
         if state is not None and state.is_cancelling():
             return not flow_run.deployment_id  # its runner is about to end this process
         return state is None or state.is_final()
 
-    def _give_up(self) -> Procedure:
+    def _abandon(self) -> Procedure:
         """End a flow run that was cancelled while it was paused."""
         message = "The flow run was cancelled while it waited for an answer."
         if self.flow_run.parent_task_run_id:
             error = CancelledRun(message)
-            yield OnRun("give_up", (error,))
+            yield RunCall("abandon", (error,))
             raise error
         yield self._call("set_flow_run_state", Cancelled(message=message))
         raise Abort(message)
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> OnPrefect:
-        return OnPrefect(method, (self.flow_run.id, *arguments), options)
+    def _call(self, method: str, *arguments: Any, **options: Any) -> PrefectCall:
+        return PrefectCall(method, (self.flow_run.id, *arguments), options)
 
 
-def _waits() -> Iterator[float]:
-    seconds = FIRST_WAIT
+def _poll_intervals() -> Iterator[float]:
+    seconds = FIRST_POLL_SECONDS
     while True:
         yield seconds
-        seconds = min(seconds * 1.5, LONGEST_WAIT)
+        seconds = min(seconds * 1.5, MAX_POLL_SECONDS)

@@ -41,12 +41,19 @@ from mastra_workflows.questions import (
     Question,
     questions,
 )
-from prefect_mastra.identity import enclosing_runs
-from prefect_mastra.pausing import Asker, Form, OnRun, Pause, Procedure, UnansweredError
+from prefect_mastra._run_ids import enclosing_runs
+from prefect_mastra.hitl._pause import (
+    NoResponseError,
+    PausableFlowRun,
+    PauseForm,
+    PauseMode,
+    Procedure,
+    RunCall,
+)
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
-class AnswerOptions(TypedDict, total=False):
+class ResponseOptions(TypedDict, total=False):
     """A part of `AskOptions`."""
 
     answers: Answers | None
@@ -55,61 +62,61 @@ class AnswerOptions(TypedDict, total=False):
 
 
 @dataclass(slots=True)
-class Conversation:
+class ResponseLoop:
     """All that is asked and answered until a run is over.
 
     Args:
         run: the run; it is waited for with ``on_suspend="return"``.
         options: how its questions are answered.
-        asker: the flow run that a person is asked in.
+        pausable: the flow run that a person is asked in.
         which: what of it is asked; by default all.
     """
 
     run: MastraWorkflowRun
     options: AskOptions
-    asker: Asker
+    pausable: PausableFlowRun
     which: Answer = field(default_factory=Answer)
-    given: list[dict[str, Any]] = field(default_factory=list)
+    responses: list[dict[str, Any]] = field(default_factory=list)
 
-    def hold(self) -> Procedure:
+    def steps(self) -> Procedure:
         """Wait, ask and resume, for as long as the run asks.
 
         Returns:
             The run's outcome, with ``answers``.
         """
         while True:
-            outcome: Outcome = yield OnRun("wait_for_completion")
+            outcome: Outcome = yield RunCall("wait_for_completion")
             asked = [
                 question
                 for question in questions(self.run.record, self.run.url)
                 if self.which.fits(question.suspension)
             ]
             if not asked:
-                answers = yield from self._all_given()
+                answers = yield from self._all_responses()
                 return {**outcome, "answers": answers}
-            yield from self._settle(asked[0])
+            yield from self._respond(asked[0])
 
-    def _settle(self, question: Question) -> Procedure:
+    def _respond(self, question: Question) -> Procedure:
         """Have a question answered by code, by a person, or by somebody else meanwhile."""
         data = self.options.by_code(question)
         if data is not ASK:
-            yield from self._give(question, data, "code")
+            yield from self._resume(question, data, "code")
             return
         deadline = time.monotonic() + (self.options.response_timeout or inf)
         wrong: tuple[str, ...] = ()
         for number in count(1):
             try:
-                entered = yield from self._ask(question, number, wrong, deadline)
+                entered = yield from self._request(question, number, wrong, deadline)
                 data = question.form.answer(entered)
-                yield from self._give(question, data, "person")
+                yield from self._resume(question, data, "person")
             except InvalidResumeDataError as error:
                 wrong = tuple(error.validation_errors)
                 if isinstance(error, ResumeSchemaChangedError):
                     question = error.question
                 self.run.logger.warning("%s Asking again.", error)
-            except UnansweredError as pause:
-                if pause.reason == "late":
-                    yield from self._answer_late(question)
+            except NoResponseError as pause:
+                if pause.reason == "timed_out":
+                    yield from self._handle_timeout(question)
                     return
                 if pause.reason == "closed":
                     self.run.logger.info(
@@ -124,25 +131,25 @@ class Conversation:
             else:
                 return
 
-    def _ask(
+    def _request(
         self, question: Question, number: int, wrong: Sequence[str], deadline: float
     ) -> Procedure:
         form = _form(question, number, wrong)
-        entered = yield from self.asker.find(form)
+        entered = yield from self.pausable.find_response(form)
         if entered is not None:
             return entered
-        self._say_asked(question)
+        self._log_request(question)
 
         def is_open() -> Procedure:
-            record: WorkflowRun | None = yield OnRun("look")
+            record: WorkflowRun | None = yield RunCall("poll")
             return record is None or question.is_open(record)
 
-        return (yield from self.asker.ask(form, deadline=deadline, is_open=is_open))
+        return (yield from self.pausable.request(form, deadline=deadline, is_open=is_open))
 
-    def _give(self, question: Question, data: JSON, by: str) -> Procedure:
+    def _resume(self, question: Question, data: JSON, by: str) -> Procedure:
         """Resume the step, and note who has answered."""
         try:
-            yield OnRun("answer", (question, data))
+            yield RunCall("answer", (question, data))
         except NotSuspendedError as error:
             self.run.logger.warning("%s The answer was not needed any more.", error)
             return
@@ -151,29 +158,29 @@ class Conversation:
         self.run.logger.info("Step %r is answered (by: %s).", step, by)
         at = datetime.now(UTC).isoformat()
         given = {"step": step, "answer": data, "by": by, "user": None, "at": at}
-        self.given.append(given)
-        if self.asker.how == "suspend":  # this process may be gone before the run is over
-            yield from self.asker.note(self._notes, question.key, given)
+        self.responses.append(given)
+        if self.pausable.mode == "suspend":  # this process may be gone before the run is over
+            yield from self.pausable.store(self._notes_prefix, question.key, given)
 
-    def _all_given(self) -> Procedure:
-        if self.asker.how == "suspend":
-            return (yield from self.asker.noted(self._notes))
-        return self.given
+    def _all_responses(self) -> Procedure:
+        if self.pausable.mode == "suspend":
+            return (yield from self.pausable.stored(self._notes_prefix))
+        return self.responses
 
     @property
-    def _notes(self) -> str:
+    def _notes_prefix(self) -> str:
         """What the answers of this run are kept under."""
         digest = hashlib.sha256(f"{self.run.workflow_id} {self.run.run_id}".encode()).hexdigest()
         return f"mastra-answers-{digest[:20]}"
 
-    def _answer_late(self, question: Question) -> Procedure:
+    def _handle_timeout(self, question: Question) -> Procedure:
         late = f"{question}; nobody has answered in {self.options.response_timeout:g} s"
         if self.options.on_response_timeout == "answer":
             self.run.logger.warning("%s. The default answer stands for it.", late)
-            yield from self._give(question, self.options.default_answer, "default")
+            yield from self._resume(question, self.options.default_answer, "default")
             return
         if self.options.on_response_timeout == "cancel":
-            outcome = yield OnRun("cancel")
+            outcome = yield RunCall("cancel")
             raise WaitTimeoutError(
                 f"{late}, and on_response_timeout is 'cancel': the run is {outcome['status']}.",
                 self.run.record,
@@ -184,31 +191,31 @@ class Conversation:
             self.run.record,
         )
 
-    def _say_asked(self, question: Question) -> None:
+    def _log_request(self, question: Question) -> None:
         """Say where the form is, in the log of each flow run around it too."""
-        page = url_for(self.asker.flow_run) or f"flow run {self.asker.flow_run.name!r}"
+        page = url_for(self.pausable.flow_run) or f"flow run {self.pausable.flow_run.name!r}"
         self.run.logger.info("%s. Resume this flow run to answer: %s", question, page)
         for context in enclosing_runs():
             flow_run = context.flow_run if isinstance(context, FlowRunContext) else None
-            if flow_run is not None and flow_run.id != self.asker.flow_run.id:
+            if flow_run is not None and flow_run.id != self.pausable.flow_run.id:
                 log = flow_run_logger(flow_run)
                 log.info("%s. Resume the subflow run to answer: %s", question, page)
 
 
-def conversation(
+def response_loop(
     run: MastraWorkflowRun,
     which: Answer | None = None,
     *,
-    pause: Pause = "pause",
+    pause: PauseMode = "pause",
     response_timeout: float | timedelta | None = None,
-    **options: Unpack[AnswerOptions],
-) -> Conversation:
+    **options: Unpack[ResponseOptions],
+) -> ResponseLoop:
     """What is needed to ask, checked before anything is started.
 
     Raises:
         ConfigurationError: the options do not fit together, or nobody can be asked here.
     """
-    require_choice("pause", pause, get_args(Pause))
+    require_choice("pause", pause, get_args(PauseMode))
     if response_timeout is not None:
         response_timeout = as_seconds("response_timeout", response_timeout)
     if pause == "suspend" and response_timeout is not None:
@@ -217,10 +224,10 @@ def conversation(
             'pause="pause".'
         )
     asking = AskOptions(response_timeout=response_timeout, **options)
-    return Conversation(run, asking, Asker.here(pause), which or Answer())
+    return ResponseLoop(run, asking, PausableFlowRun.here(pause), which or Answer())
 
 
-def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
+def _form(question: Question, number: int, wrong: Sequence[str]) -> PauseForm:
     """What a person is shown: the question, after what was wrong with the last answer to it.
 
     Prefect gives an answer again to whoever asks by the same key, so each time has its own.
@@ -235,7 +242,7 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> Form:
             properties[item.key]["description"] = item.description
         if item.default is not NO_DEFAULT and not _has_directive(item.default):
             properties[item.key]["default"] = item.default
-    return Form(
+    return PauseForm(
         key=question.key if number == 1 else f"{question.key}-{number}",
         description="\n".join([*lines, "", question.body]) if wrong else question.body,
         schema={

@@ -13,5 +13,5 @@ from prefect.settings import get_current_settings
 
 SERIALIZER: Final = "compressed/json"
 
-PERSISTS: Final = get_current_settings().results.persist_by_default
+PERSIST_RESULT: Final = get_current_settings().results.persist_by_default
 """As the settings say: a flow that names a serializer would else store its results always."""

@@ -17,20 +17,20 @@ from mastra_workflows.procedures.resuming import Answer
 from mastra_workflows.procedures.stalling import OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.conversation import Conversation, conversation
-from prefect_mastra.pausing import OnPrefect, OnRun, Pause
+from prefect_mastra.hitl._pause import PauseMode, PrefectCall, RunCall
+from prefect_mastra.hitl._response_loop import ResponseLoop, response_loop
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
-def converse(run: MastraWorkflowRun, talk: Conversation) -> Outcome:
+def drive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
     """Carry a conversation out, here."""
-    with get_client(sync_client=True) as prefect, contextlib.closing(talk.hold()) as procedure:
+    with get_client(sync_client=True) as prefect, contextlib.closing(loop.steps()) as procedure:
 
-        def perform(effect: OnPrefect | OnRun | Sleep) -> Any:
+        def perform(effect: PrefectCall | RunCall | Sleep) -> Any:
             match effect:
-                case OnPrefect(method, arguments, options):
+                case PrefectCall(method, arguments, options):
                     return getattr(prefect, method)(*arguments, **options)
-                case OnRun(method, arguments, options):
+                case RunCall(method, arguments, options):
                     return getattr(run, method)(*arguments, **options)
                 case Sleep(seconds):
                     time.sleep(seconds)
@@ -49,16 +49,16 @@ def converse(run: MastraWorkflowRun, talk: Conversation) -> Outcome:
                 step, value = procedure.throw, error
 
 
-async def aconverse(run: MastraWorkflowRun, talk: Conversation) -> Outcome:
-    """As `converse`, in asyncio."""
+async def adrive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
+    """As `drive`, in asyncio."""
     async with get_client() as prefect:
-        with contextlib.closing(talk.hold()) as procedure:
+        with contextlib.closing(loop.steps()) as procedure:
 
-            async def perform(effect: OnPrefect | OnRun | Sleep) -> Any:
+            async def perform(effect: PrefectCall | RunCall | Sleep) -> Any:
                 match effect:
-                    case OnPrefect(method, arguments, options):
+                    case PrefectCall(method, arguments, options):
                         return await getattr(prefect, method)(*arguments, **options)
-                    case OnRun(method, arguments, options):
+                    case RunCall(method, arguments, options):
                         return await getattr(run, f"a{method}")(*arguments, **options)
                     case Sleep(seconds):
                         await anyio.sleep(seconds)
@@ -85,7 +85,7 @@ def ask_and_resume(
     for_each_index: int | None = None,
     suspended_at: str | None = None,
     answers: Answers | None = None,
-    pause: Pause = "pause",
+    pause: PauseMode = "pause",
     response_timeout: float | timedelta | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
@@ -159,7 +159,7 @@ def ask_and_resume(
         on_stall=on_stall,
         observe=observe,
     )
-    talk = conversation(
+    loop = response_loop(
         handle,
         Answer(step=step, for_each_index=for_each_index, suspended_at=suspended_at),
         answers=answers,
@@ -169,7 +169,7 @@ def ask_and_resume(
         default_answer=default_answer,
     )
     with handle.cancelling_on_kill():
-        return converse(handle, talk)
+        return drive(handle, loop)
 
 
 async def aask_and_resume(
@@ -180,7 +180,7 @@ async def aask_and_resume(
     for_each_index: int | None = None,
     suspended_at: str | None = None,
     answers: Answers | None = None,
-    pause: Pause = "pause",
+    pause: PauseMode = "pause",
     response_timeout: float | timedelta | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
@@ -209,7 +209,7 @@ async def aask_and_resume(
         on_stall=on_stall,
         observe=observe,
     )
-    talk = conversation(
+    loop = response_loop(
         handle,
         Answer(step=step, for_each_index=for_each_index, suspended_at=suspended_at),
         answers=answers,
@@ -219,4 +219,4 @@ async def aask_and_resume(
         default_answer=default_answer,
     )
     async with handle.acancelling_on_kill():
-        return await aconverse(handle, talk)
+        return await adrive(handle, loop)
