@@ -66,13 +66,13 @@ STARTING = [
 REQUESTS: dict[str, list[Request]] = {
     "sync": [
         *STARTING,
-        Request(EVENTS, 1),
+        Request(EVENTS, 1, seconds=15),
         Request(RECORD, 5, variant="approval"),
         Request(RECORD, 1, when=clients(1)),
     ],
     "deferrable": [
         *STARTING,
-        Request(EVENTS, 1),
+        Request(EVENTS, 1, seconds=15),
         Request(EVENTS, 1, when=lambda work: work.proxy.count(*GENERATION) == 2, seconds=15),
         Request(GENERATION, 2),  # in the triggerer
         Request(RECORD, 4),
