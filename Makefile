@@ -15,6 +15,13 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 	&& echo "$$python" && break; done)
 # More arguments for pytest (make test-core ARGS="-k suspend") or for `make lock`.
 ARGS ?=
+# EVERYTHING=1 makes test-core, test-airflow and test-prefect run all of their tests, as
+# `make test-all` does. Without it they run each behaviour once: on Mastra 1.x, and on 0.x what
+# depends on the server version.
+EVERYTHING ?=
+SELECTED = $(if $(EVERYTHING),,-m "not thorough and (version_specific or not legacy_server)")
+# Generated inputs for each property-based test; the default of hypothesis is 100.
+EXAMPLES = $(if $(EVERYTHING),,--hypothesis-profile=quick)
 # How many processes of pytest share a suite: most tests wait for a server, so more than processors.
 WORKERS ?= 3
 PARALLEL = --numprocesses $(WORKERS) --dist worksteal
@@ -51,8 +58,8 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo playground playground-prefect server test test-core test-airflow \
-	test-prefect test-faults test-system test-system-airflow test-system-prefect test-compat \
+.PHONY: help setup demo playground playground-prefect server test test-all test-core test-airflow \
+	test-prefect test-faults test-faults-airflow test-faults-prefect test-system test-system-airflow test-system-prefect test-compat \
 	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
 	bench-import docs lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
@@ -80,30 +87,40 @@ playground = PYTHONPYCACHEPREFIX=$(CURDIR)/.build/cache/bytecode \
 server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
 
-test: setup ## Every test, each suite in its own environment
-	@$(call each,test,test-core test-airflow test-prefect test-faults test-browser)
+test: setup ## Test every behaviour once; at most 10 minutes on 2 cores
+	@$(call each,test,test-core test-airflow test-prefect)
 
-test-core: $(CORE) $(SERVER) $(SERVER_0) ## The tests of the shared part
-	@echo "==> Tests of the shared part"
-	@.build/core/bin/python -m pytest -W error $(PARALLEL) tests/core $(ARGS)
+test-all: export EVERYTHING := 1
+test-all: setup ## Run every test: both server versions, whole systems, a browser (CI runs this)
+	@$(call each,test-all,test-core test-airflow test-prefect test-faults test-browser)
 
-test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## The tests of the Airflow provider
+test-core: $(CORE) $(SERVER) $(SERVER_0) ## Test the client (EVERYTHING=1: on both server versions)
+	@echo "==> Tests of the client"
+	@.build/core/bin/python -m pytest -W error $(PARALLEL) $(EXAMPLES) $(SELECTED) tests/core $(ARGS)
+
+test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## Test the Airflow provider (EVERYTHING=1: on both server versions)
 	@echo "==> Tests of the Airflow provider"
-	@.build/airflow/bin/python -m pytest $(PARALLEL) tests/airflow $(ARGS)
+	@.build/airflow/bin/python -m pytest $(PARALLEL) $(SELECTED) tests/airflow $(ARGS)
 
-test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The tests of the Prefect integration
+test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## Test the Prefect integration (EVERYTHING=1: on both server versions)
 	@echo "==> Tests of the Prefect integration"
-	@.build/prefect/bin/python -m pytest $(PARALLEL) tests/prefect $(ARGS)
+	@.build/prefect/bin/python -m pytest $(PARALLEL) $(SELECTED) tests/prefect $(ARGS)
 
-test-faults: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The most usual deaths of test-system
-	@echo "==> A whole Airflow and a whole Prefect, broken on purpose"
-	@.build/airflow/bin/python -m pytest tests/system -m everyday $(ARGS)
+test-faults: ## Break a whole Airflow and a whole Prefect: the most common faults
+	@$(call each,test-faults,test-faults-airflow test-faults-prefect)
+
+test-faults-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
+	@echo "==> Faults of a whole Airflow"
+	@.build/airflow/bin/python -m pytest tests/system -m essential $(ARGS)
+
+test-faults-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
+	@echo "==> Faults of a whole Prefect"
 	@.build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py \
-		tests/system/test_playground.py -m everyday $(ARGS)
+		tests/system/test_playground.py -m essential $(ARGS)
 
-test-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The shortest way through proof-browser
-	@echo "==> People answer in a browser"
-	@.build/browser/bin/python -m pytest tests/browser -m everyday $(ARGS)
+test-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Submit forms in a browser: the most common cases
+	@echo "==> Tests in a browser"
+	@.build/browser/bin/python -m pytest tests/browser -m essential $(ARGS)
 
 proof-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## All that a person is asked and answers, in Chromium
 	@.build/browser/bin/python -m pytest tests/browser $(ARGS)

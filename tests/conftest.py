@@ -17,6 +17,14 @@ from scripts.sample_server import Generation, SampleServer
 SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
 ODD_WORKFLOWS = Path(__file__).parent / "support" / "odd_workflows.mjs"
 """Workflows with hostile names, and with the text that real programs produce."""
+EVERY_SERVER = [
+    pytest.param("1", id=SERVERS["1"]),
+    pytest.param("0", id=SERVERS["0"], marks=pytest.mark.legacy_server),
+]
+"""Parameters of a fixture or a test that runs on both server versions.
+
+`make test` deselects the second one unless the test is marked as `version_specific`.
+"""
 
 
 @contextmanager
@@ -57,7 +65,7 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))
+@pytest.fixture(params=EVERY_SERVER)
 def server(
     request: pytest.FixtureRequest, servers: Callable[[Generation], SampleServer]
 ) -> SampleServer:
@@ -73,7 +81,7 @@ def odd_servers() -> Iterator[Callable[[Generation], SampleServer]]:
         yield get
 
 
-@pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))
+@pytest.fixture(params=EVERY_SERVER)
 def odd_server(
     request: pytest.FixtureRequest, odd_servers: Callable[[Generation], SampleServer]
 ) -> SampleServer:

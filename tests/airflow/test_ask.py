@@ -62,6 +62,7 @@ def run_asked(client: MastraClient, form: Form) -> Any:
     return workflow.get_run(run_id)
 
 
+@pytest.mark.version_specific
 def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: People) -> None:
     with people({"approved": True, "note": "ok"}) as ann:
         result = run_dag(asking())
@@ -151,6 +152,7 @@ def test_every_kind_of_field_and_a_bad_answer_before_the_good_one(
     assert "zip" in told[1]
 
 
+@pytest.mark.version_specific
 def test_the_cancel_button(
     connected: SampleServer, run_dag: RunDag, people: People, run_of: Any
 ) -> None:
@@ -162,6 +164,7 @@ def test_the_cancel_button(
         assert run_of(result).read().status == "canceled"
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize(
     ("options", "state", "status", "said"),
     [
@@ -205,6 +208,7 @@ def test_answered_elsewhere(
     assert "The question needs no answer any more" in result.log
 
 
+@pytest.mark.version_specific
 def test_the_run_is_cancelled_meanwhile(
     connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
 ) -> None:

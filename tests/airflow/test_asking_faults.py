@@ -17,14 +17,14 @@ from scripts.processes import free_port
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, Connect, RunDag, try_again
 from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Form, Person
-from tests.conftest import ODD_WORKFLOWS
+from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
 
 pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
 People = Callable[..., Person]
 RELEASE = "ODD_WORKFLOWS_RELEASE"
 
 
-@pytest.fixture(params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(params=EVERY_SERVER)
 def own(
     request: pytest.FixtureRequest, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SampleServer]:

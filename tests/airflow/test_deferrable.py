@@ -23,6 +23,7 @@ from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, RunStatus
 from scripts.sample_server import ROOT, SampleServer
 from tests.airflow.harness import Connect, RunDag
+from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest
 
@@ -108,6 +109,7 @@ def test_a_short_run_is_not_deferred(connected: SampleServer, run_dag: RunDag) -
     assert IN_TRIGGERER not in result.log
 
 
+@pytest.mark.version_specific
 def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
     server: SampleServer, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
@@ -264,7 +266,7 @@ def test_errors_wake_the_task(connected: SampleServer, key: str) -> None:
     assert event["error"] == "UnknownRunError"
 
 
-@pytest.fixture(params=["1", "0"])
+@pytest.fixture(params=EVERY_SERVER)
 def mortal(request: pytest.FixtureRequest, connect: Connect) -> Iterator[SampleServer]:
     """A server that a test may kill."""
     with SampleServer(request.param) as server:

@@ -131,6 +131,7 @@ def test_an_answer_waits_for_a_branch_that_is_at_work(
     assert "waiting until it rests" in result.log
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize("workflow", ["photoReview", "photoReviewAtOnce"])
 def test_items_of_a_foreach(
     connected: SampleServer, run_dag: RunDag, people: People, workflow: str

@@ -299,6 +299,7 @@ def test_a_server_that_is_gone_does_not_disturb_the_tasks_end(
     assert "ServerLostError" in result.log
 
 
+@pytest.mark.version_specific
 def test_a_resumed_run_is_cancelled_too(
     connected: SampleServer,
     run_dag: RunDag,

@@ -241,6 +241,7 @@ def test_cancelling_a_run_that_is_under_way(
     assert read.status == RunStatus.CANCELED
 
 
+@pytest.mark.version_specific
 def test_cancelling_says_when_something_goes_on(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:

@@ -22,6 +22,7 @@ from scripts.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag
 
 
+@pytest.mark.version_specific
 def test_returns_the_runs_outcome_and_tells_each_step(
     connected: SampleServer, run_dag: RunDag
 ) -> None:

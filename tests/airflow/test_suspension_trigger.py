@@ -19,6 +19,7 @@ from mastra_workflows.models import from_iso
 from mastra_workflows.questions import questions
 from scripts.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect
+from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, DropRequest, Fault, Respond
 
@@ -27,7 +28,7 @@ APPROVED = {"approved": True}
 WORKFLOWS = ("refundApproval", "parallelReview", "photoReview")
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server of this module's own, where nobody else asks anything."""
     generation: Generation = request.param
@@ -212,6 +213,7 @@ async def test_an_open_question_is_told_again_if_that_is_wanted(inbox: Inbox, ke
     await events.aclose()
 
 
+@pytest.mark.version_specific
 async def test_it_says_how_far_to_look_back_on_an_old_server(inbox: Inbox, key: str) -> None:
     record = inbox.begin("refundApproval", key).read()
     events: Any = made_again("refundApproval").run()

@@ -201,7 +201,7 @@ def test_the_run_is_cancelled(asking: Asking) -> None:
     assert status == CANCELLED[asking.server.generation]
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 @pytest.mark.pictured
 def test_two_rounds(asking: Asking, picture: Picture) -> None:
     dag_id = "ask_in_turn"

@@ -176,7 +176,7 @@ def test_the_run_is_cancelled(asking: Asking) -> None:
     assert asking.status == CANCELLED[asking.server.generation]
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 def test_two_rounds(asking: Asking) -> None:
     flow_run_id = asking.begin("reviseLoop", {"topic": "the harbour"})
     page = asking.look(flow_run_id)

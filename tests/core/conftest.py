@@ -14,6 +14,7 @@ from tests.support.fault_proxy import FaultProxy
 # No deadline: this machine may be busy. No database: a folder of it in every place that pytest is
 # called from.
 settings.register_profile("core", deadline=None, database=None)
+settings.register_profile("quick", settings.get_profile("core"), max_examples=20)
 settings.load_profile("core")
 
 

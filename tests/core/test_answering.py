@@ -20,7 +20,7 @@ from mastra_workflows.errors import (
 from mastra_workflows.questions import Question, questions
 from mastra_workflows.run import Run
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import ODD_WORKFLOWS
+from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
 from tests.core.samples import suspended_refund
 from tests.core.test_buffering import WAITING_WORKFLOWS
 from tests.support.fault_proxy import FaultProxy
@@ -32,7 +32,7 @@ IMPATIENT = RetryPolicy(seconds=0.5, first_wait=0.05)
 APPROVED = {"approved": True}
 
 
-@pytest.fixture(params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(params=EVERY_SERVER)
 def own_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server that a test may kill."""
     generation: Generation = request.param
@@ -68,7 +68,8 @@ def test_an_answer_that_a_deploy_has_made_invalid(
         assert run.wait(timeout=60).is_success
 
 
-@pytest.mark.parametrize("generation", ["1", "0"])
+@pytest.mark.version_specific
+@pytest.mark.parametrize("generation", EVERY_SERVER)
 def test_a_step_that_a_deploy_has_renamed(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

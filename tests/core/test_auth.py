@@ -11,13 +11,14 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import AuthenticationError, RunFailedError
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.core.samples import REPORT
 
 TOKEN = "the-right-t0ken"
 WRONG = "a-wr0ng-token"
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def guarded(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server of each generation with authentication on."""
     generation: Generation = request.param

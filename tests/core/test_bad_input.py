@@ -61,6 +61,7 @@ def test_an_unknown_workflow_names_those_that_exist(
     assert caught.value.status_code == 404
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize("call", [*BY_RUN, *(call for call in STARTS if call != "create_run")])
 def test_an_id_where_a_key_belongs(
     client: MastraClient, server: SampleServer, key: str, call: str
@@ -128,6 +129,7 @@ def test_input_over_our_own_limit(proxy: FaultProxy, key: str) -> None:
     assert proxy.count("POST") == 0
 
 
+@pytest.mark.version_specific
 def test_input_over_the_servers_limit(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("translation").get_run(key)
     data = {"words": {"a": "x" * 5_000_000}}

@@ -10,12 +10,13 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ApiError, RunStalledError
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "bigint_workflows.mjs"
 KEYS = ["bigResult", "bigStep"]
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def bigint_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     generation: Generation = request.param
     with SampleServer(generation, workflows=WORKFLOWS) as server:
@@ -28,6 +29,7 @@ def bigint_client(bigint_server: SampleServer) -> Iterator[MastraClient]:
         yield client
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize("workflow_id", KEYS)
 def test_a_run_with_a_bigint_is_executed_once_and_ends(
     bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
@@ -47,6 +49,7 @@ def test_a_run_with_a_bigint_is_executed_once_and_ends(
     assert bigint_server.executions(key) == 1
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize("workflow_id", KEYS)
 def test_a_bigint_in_the_answer_of_a_start(
     bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str

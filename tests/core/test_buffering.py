@@ -15,6 +15,7 @@ from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Delay
 from tests.support.nginx import GZIP, Nginx, ensure_nginx
@@ -25,7 +26,7 @@ SECONDS = 20.0
 """For how long the run executes. A stream that was buffered took as long."""
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server of each generation with `WAITING_WORKFLOWS`."""
     generation: Generation = request.param

@@ -55,6 +55,7 @@ def test_a_run_in_line_can_be_cancelled_for_a_retry_by_its_own_id(
         workflow.get_run(expected).cancel(allow_retry=True)
 
 
+@pytest.mark.version_specific
 def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("Servers before 1.0 leave a pending run as it is")
@@ -67,6 +68,7 @@ def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> 
             workflow.attach_or_start(key, input_data=EXPORT)
 
 
+@pytest.mark.version_specific
 def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
     server: SampleServer, key: str
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
             workflow.attach_or_start(key, input_data=order)
 
 
+@pytest.mark.version_specific
 def test_from_the_failed_step_the_cancelled_run_itself_continues(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:

@@ -11,6 +11,7 @@ from tests.core.samples import REPORT, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 
 
+@pytest.mark.version_specific
 def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.ensure_started(input_data={"seconds": 3600})
@@ -21,6 +22,7 @@ def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) ->
     assert str(cancellation) == f"Run '{key}' of workflow 'slowExport' is canceled."
 
 
+@pytest.mark.version_specific
 def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("stubbornExport").get_run(key)
     run.ensure_started(input_data={"seconds": 2})
@@ -35,6 +37,7 @@ def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: s
     assert run.wait(timeout=30, poll_interval=0.2).status == "canceled"
 
 
+@pytest.mark.version_specific
 def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
@@ -64,6 +67,7 @@ def test_cancelling_twice(client: MastraClient, key: str) -> None:
     assert not run.cancel().requested
 
 
+@pytest.mark.version_specific
 def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = suspended_refund(client, key)
     cancellation = run.cancel(confirm_timeout=0.2)
@@ -78,6 +82,7 @@ def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -
     assert record.step(("pay-back",)) is None
 
 
+@pytest.mark.version_specific
 def test_a_run_that_nobody_started(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("orderReport").create_run(key)
     cancellation = run.cancel()

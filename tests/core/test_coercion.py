@@ -18,6 +18,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.schemas import check, validation_errors
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "coercing_workflows.mjs"
 GIVEN = {
@@ -32,7 +33,7 @@ GIVEN = {
 CONVERTED = {"amount": 12, "urgent": True, "places": ["Oslo"], "kind": "large", "name": "abc"}
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def coercing_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     generation: Generation = request.param
     with SampleServer(generation, workflows=WORKFLOWS) as server:
@@ -50,6 +51,7 @@ def expected(server: SampleServer) -> dict[str, Any]:
     return CONVERTED if server.generation == "1" else {key: GIVEN[key] for key in CONVERTED}
 
 
+@pytest.mark.version_specific
 def test_input(
     coercing: MastraClient,
     coercing_server: SampleServer,
@@ -64,6 +66,7 @@ def test_input(
     assert "$.amount: string where number is wanted; the server refuses it unless" in caplog.text
 
 
+@pytest.mark.version_specific
 def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key: str) -> None:
     run = coercing.get_workflow("coercedAnswer").get_run(key)
     assert run.start_async(input_data={}).is_suspended
@@ -71,6 +74,7 @@ def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key:
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
 
 
+@pytest.mark.version_specific
 def test_what_the_server_refuses_after_all(
     coercing: MastraClient, coercing_server: SampleServer, key: str
 ) -> None:

@@ -12,11 +12,12 @@ import pytest
 from mastra_workflows import MastraClient, Run, api
 from mastra_workflows.progress import StepProgress
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "dotted_workflows.mjs"
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def dotted(request: pytest.FixtureRequest) -> Iterator[MastraClient]:
     generation: Generation = request.param
     with (

@@ -83,6 +83,7 @@ def test_a_legacy_server_that_executes_twice_starts_nothing() -> None:
     assert not world.sent("POST")
 
 
+@pytest.mark.version_specific
 def test_real_servers_are_asked_once(server: SampleServer, key: str) -> None:
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
         for number in range(2):

@@ -17,11 +17,13 @@ from mastra_workflows.errors import (
 from mastra_workflows.models import StepPath
 from mastra_workflows.procedures import Procedure, travelling
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.core.samples import REPORT, charge, suspended_refund
 
-BOTH = pytest.mark.parametrize("generation", ["1", "0"])
+BOTH = pytest.mark.parametrize("generation", EVERY_SERVER)
 
 
+@pytest.mark.version_specific
 @BOTH
 def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
@@ -40,6 +42,7 @@ def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -
         assert runs["waiting"].wait(timeout=30).result == {"called": 2}
 
 
+@pytest.mark.version_specific
 @BOTH
 def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
@@ -69,6 +72,7 @@ def test_only_a_run_that_is_under_way_is_restarted(client: MastraClient, key: st
         client.get_workflow("orderReport").get_run(f"no {key}").restart()
 
 
+@pytest.mark.version_specific
 def test_time_travel(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("flakyImport").get_run(key)
     with pytest.raises(RunFailedError, match="connection lost, try again"):
@@ -99,6 +103,7 @@ def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, ke
         assert list(pool.map(travel, range(20))) == [{"charged": 9}] * 20
 
 
+@pytest.mark.version_specific
 @BOTH
 def test_a_step_that_the_workflow_does_not_have(generation: Generation, key: str) -> None:
     """`/time-travel` with such a step ends a 0.24 server."""
@@ -114,6 +119,7 @@ def test_a_step_that_the_workflow_does_not_have(generation: Generation, key: str
         assert server.executions(key) == 1
 
 
+@pytest.mark.version_specific
 @BOTH
 def test_what_the_server_refuses_is_told_and_does_not_end_it(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +140,7 @@ def test_what_the_server_refuses_is_told_and_does_not_end_it(
         assert run.read().is_success
 
 
+@pytest.mark.version_specific
 @BOTH
 def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:

@@ -15,11 +15,12 @@ from mastra_workflows.errors import UnknownWorkflowError
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.questions import Question
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND
 from tests.support.fault_proxy import FaultProxy
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server of this module's own, where nobody else asks anything."""
     generation: Generation = request.param
@@ -88,6 +89,7 @@ def test_each_round_is_a_new_question(inbox: Inbox, key: str) -> None:
     assert inbox.names("photoReview") == []
 
 
+@pytest.mark.version_specific
 def test_items_at_once_are_as_many_questions_as_answers(inbox: Inbox, key: str) -> None:
     """0.x gives one answer to all of them."""
     run = inbox.begin("photoReviewAtOnce", key, photos=["a.jpg", "b.jpg"])
@@ -136,6 +138,7 @@ def test_all_at_once(inbox: Inbox, key: str) -> None:
     assert not look.has_more
 
 
+@pytest.mark.version_specific
 def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
     for number in range(3):
         inbox.begin("refundApproval", f"{key}-{number}")
@@ -145,6 +148,7 @@ def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
     assert inbox.proxy.count() == 1
 
 
+@pytest.mark.version_specific
 def test_finished_runs_are_not_read_again(
     inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +180,7 @@ def test_an_open_question_is_repeated_if_that_is_wanted(inbox: Inbox, key: str) 
     assert inbox.names("refundApproval", repeat_after=3600) == []
 
 
+@pytest.mark.version_specific
 def test_runs_of_an_old_server_that_are_older_than_the_lookback(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     if inbox.generation == "1":

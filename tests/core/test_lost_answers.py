@@ -346,6 +346,7 @@ def let_go_at_the_end(run: Run, held: Hold) -> None:
     held.let_go()
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize("verb", ["stream", "watch"])
 def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, verb: str

@@ -34,6 +34,7 @@ def requests_of(proxy: FaultProxy, key: str) -> list[str]:
     ]
 
 
+@pytest.mark.version_specific
 async def test_four_requests_for_a_run_of_any_length(
     proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
@@ -47,6 +48,7 @@ async def test_four_requests_for_a_run_of_any_length(
         assert proxy.count("GET", "/watch$") <= proxy.count("GET", "/execution-result$")
 
 
+@pytest.mark.version_specific
 def test_the_same_with_the_other_client(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
@@ -57,6 +59,7 @@ def test_the_same_with_the_other_client(
         assert requests_of(proxy, key) == ["GET run", "POST stream", "POST observe", "GET run"]
 
 
+@pytest.mark.version_specific
 async def test_four_requests_for_each_run_of_a_burst(
     proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
@@ -91,6 +94,7 @@ async def test_four_requests_for_each_run_of_a_burst(
     assert proxy.count("GET", "/runs/") == number + 1
 
 
+@pytest.mark.version_specific
 def test_each_step_is_told_of_when_it_happens(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
@@ -128,6 +132,7 @@ def test_who_comes_later_is_told_of_each_step_once(
     ]  # fmt: skip
 
 
+@pytest.mark.version_specific
 def test_a_retry_by_the_server_itself_is_not_to_be_seen(client: MastraClient, key: str) -> None:
     """Neither generation tells of a step's own ``retries``; were it to, it should be logged."""
     run = client.get_workflow("retriedImport").get_run(key)

@@ -17,13 +17,14 @@ from mastra_workflows import MastraClient, Run
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import NotSuspendedError
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "slow_workflows.mjs"
 LONG = 3600
 YES: dict[str, Any] = {"ok": True}
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def slow_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     generation: Generation = request.param
     with SampleServer(generation, workflows=WORKFLOWS) as server:
@@ -96,6 +97,7 @@ def test_a_retry_attaches_on_the_event_driven_engine(
     assert slow_server.executions(key) == 1
 
 
+@pytest.mark.version_specific
 def test_a_retry_attaches_where_nothing_shows_the_answer(
     slow: MastraClient, slow_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_retry_for_the_other_branch_waits_and_resumes(
     assert slow_server.executions(key) == 2
 
 
+@pytest.mark.version_specific
 def test_each_item_gets_its_own_answer(
     slow: MastraClient, slow_server: SampleServer, key: str
 ) -> None:

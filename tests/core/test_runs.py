@@ -11,13 +11,14 @@ import pytest
 from mastra_workflows import MastraClient, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError, UnsupportedError
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND, REPORT
 from tests.support.fault_proxy import FaultProxy
 
 SEVEN = [f"run-{number}" for number in range(7)]
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def own_proxy(request: pytest.FixtureRequest) -> Iterator[FaultProxy]:
     """A server of this module's own, with seven runs of one workflow, behind a proxy."""
     generation: Generation = request.param
@@ -119,6 +120,7 @@ def test_runs_of_a_workflow_without_any(own_proxy: FaultProxy) -> None:
         assert list(client.get_workflow("earlyExit").runs()) == []
 
 
+@pytest.mark.version_specific
 def test_deleting(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("orderReport").get_run(key)
     record: WorkflowRun = run.start_async(input_data=REPORT)

@@ -11,13 +11,14 @@ from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ConfigurationError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures import stalling
-from scripts.sample_server import SERVER_FOLDERS, Generation, SampleServer
+from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 
 STALL: float = 1.0
 
 
-@pytest.fixture(params=list(SERVER_FOLDERS))
+@pytest.fixture(params=EVERY_SERVER)
 def own_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server that a test may kill."""
     generation: Generation = request.param

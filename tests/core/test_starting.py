@@ -68,6 +68,7 @@ def test_start_async_ends_at_a_suspension(client: MastraClient, key: str) -> Non
     assert names(suspended_refund(client, key).read()) == ["approve"]
 
 
+@pytest.mark.version_specific
 def test_what_a_run_was_started_with(client: MastraClient, server: SampleServer, key: str) -> None:
     workflow = client.get_workflow("orderReport")
     run = workflow.get_run(key)
@@ -133,6 +134,7 @@ def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, ke
     assert server.executions(key) == 1
 
 
+@pytest.mark.version_specific
 def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> None:
     def ensure(_: int) -> str:
         with MastraClient(server.url) as client:
@@ -184,6 +186,7 @@ def test_invalid_input_starts_nothing(
     assert proxy.count("POST") == 0
 
 
+@pytest.mark.version_specific
 def test_a_server_that_refuses_the_input_says_so(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("0.x takes any input")

@@ -28,6 +28,7 @@ def suspended(client: MastraClient, workflow: str, key: str, data: object) -> Ru
     return run
 
 
+@pytest.mark.version_specific
 def test_an_approval(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     [suspension] = run.read().suspensions
@@ -43,6 +44,7 @@ def test_an_approval(client: MastraClient, key: str) -> None:
     assert run.wait(timeout=30).result == {"order": "A-17", "refunded": 2500, "note": "Grüße"}
 
 
+@pytest.mark.version_specific
 @pytest.mark.parametrize("step", ["inner.approve", ["inner", "approve"], None])
 def test_inside_a_nested_workflow(client: MastraClient, key: str, step: str | None) -> None:
     run = suspended(client, "nestedApproval", key, {"document": "plan"})
@@ -66,6 +68,7 @@ def test_one_item_of_a_foreach_after_the_other(client: MastraClient, key: str) -
     assert [item["approved"] for item in run.read().result] == [True, False, True]
 
 
+@pytest.mark.version_specific
 def test_the_items_of_a_foreach_in_any_order(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
@@ -123,6 +126,7 @@ def test_invalid_resume_data(proxied: MastraClient, proxy: FaultProxy, key: str)
     assert run.read().is_suspended
 
 
+@pytest.mark.version_specific
 def test_a_server_that_refuses_the_resume_data(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("0.x takes any resume data")
@@ -176,6 +180,7 @@ def test_a_suspension_outlives_the_server(key: str) -> None:
         assert run.resume_async(resume_data={"approved": True}).is_success
 
 
+@pytest.mark.version_specific
 def test_whether_one_item_of_a_foreach_can_be_chosen(
     server: SampleServer, client: MastraClient
 ) -> None:

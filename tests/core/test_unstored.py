@@ -35,6 +35,7 @@ async def test_the_async_client_says_the_same(odd_server: SampleServer, key: str
             await workflow.get_run(key).wait()
 
 
+@pytest.mark.version_specific
 def test_a_long_run_without_a_record_is_not_taken_for_one_that_was_not_started(
     odd_server: SampleServer, key: str
 ) -> None:

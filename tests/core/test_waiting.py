@@ -21,9 +21,11 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.progress import StepProgress, summary
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND, charge, suspended_refund
 
 
+@pytest.mark.version_specific
 def test_to_the_end(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.ensure_started(input_data={"seconds": 1})
@@ -157,7 +159,7 @@ def test_the_steps_as_lines_of_a_log(client: MastraClient, key: str) -> None:
     assert "Steps: read-file" in summary(record)
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def hasty_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server that cuts every request after a second, as real ones do after three minutes."""
     generation: Generation = request.param
@@ -182,7 +184,7 @@ def test_a_resume_that_the_server_cuts(hasty_server: SampleServer, key: str) -> 
         assert run.resume_async(resume_data={"approved": True}).is_success
 
 
-@pytest.mark.parametrize("generation", ["1", "0"])
+@pytest.mark.parametrize("generation", EVERY_SERVER)
 def test_a_wait_outlives_a_restart_of_the_server(
     generation: Generation, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -96,6 +96,7 @@ def test_watching_a_run_that_is_under_way(client: MastraClient, key: str) -> Non
     assert run.read().is_success
 
 
+@pytest.mark.version_specific
 def test_watching_gives_each_event_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
@@ -119,6 +120,7 @@ def test_several_can_watch(client: MastraClient, key: str) -> None:
         assert list(other)[-1].is_end
 
 
+@pytest.mark.version_specific
 def test_watching_a_run_that_was_suspended_and_resumed(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
@@ -138,6 +140,7 @@ def test_watching_a_run_that_was_suspended_and_resumed(
     assert ends == ["suspended", "suspended", "success"]
 
 
+@pytest.mark.version_specific
 def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("twoQuestions").get_run(key)
     run.ensure_started(input_data={"campaign": "spring"})

@@ -63,6 +63,7 @@ def test_an_awkward_key(client: MastraClient) -> None:
     assert run.start_async(input_data={"text": "hi"}).result == {"text": "hi"}
 
 
+@pytest.mark.version_specific
 def test_the_generation(client: MastraClient, server: SampleServer) -> None:
     assert (
         client.server_generation()
@@ -70,6 +71,7 @@ def test_the_generation(client: MastraClient, server: SampleServer) -> None:
     )
 
 
+@pytest.mark.version_specific
 def test_the_generation_is_found_out_once_and_changes_nothing(
     proxied: MastraClient, proxy: FaultProxy
 ) -> None:
@@ -78,6 +80,7 @@ def test_the_generation_is_found_out_once_and_changes_nothing(
     assert [(seen.method, seen.path) for seen in proxy.seen] == [("GET", "/api/system/packages")]
 
 
+@pytest.mark.version_specific
 def test_an_id_where_a_key_belongs(client: MastraClient, server: SampleServer) -> None:
     workflow = client.get_workflow("order-report")
     if server.generation == "1":

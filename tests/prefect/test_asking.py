@@ -45,6 +45,7 @@ def refund(client: MastraClient, key: str) -> Run:
     return client.get_workflow("refundApproval").get_run(key)
 
 
+@pytest.mark.version_specific
 def test_a_person_approves(mastra: MastraServer, person: Person, logs_of: LogsOf) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(

@@ -24,7 +24,7 @@ from prefect_mastra import (
     start_workflow,
 )
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import ODD_WORKFLOWS, SERVERS
+from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
 from tests.prefect.person import Person
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Respond
@@ -59,7 +59,8 @@ def test_an_answer_reaches_a_server_that_was_away(
     assert "Mastra server unavailable" in logs_of(state)
 
 
-@pytest.mark.parametrize("generation", list(SERVERS), ids=list(SERVERS.values()))
+@pytest.mark.version_specific
+@pytest.mark.parametrize("generation", EVERY_SERVER)
 def test_a_deploy_changes_what_is_asked(
     person: Person, monkeypatch: pytest.MonkeyPatch, packaged: Packaged, generation: Generation
 ) -> None:

@@ -45,6 +45,7 @@ Outcome = dict[str, Any]
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
 
+@pytest.mark.version_specific
 def test_run_workflow_gives_the_outcome(mastra: MastraServer, logs_of: Any) -> None:
     state = run_workflow(mastra, "orderReport", {"city": "Oslo"}, return_state=True)
     outcome = state.result()
@@ -158,6 +159,7 @@ def test_waiting_has_an_end(mastra: MastraServer, client: MastraClient, key: str
     assert run.read().status == "canceled"
 
 
+@pytest.mark.version_specific
 def test_a_run_is_cancelled(mastra: MastraServer, logs_of: Any) -> None:
     @flow
     def short_lived() -> Outcome:

@@ -18,7 +18,7 @@ from scripts.airflow_stack import AirflowStack
 from scripts.postgres import PostgresServer
 from scripts.prefect_stack import PrefectStack
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import SERVERS, new_servers
+from tests.conftest import EVERY_SERVER, SERVERS, new_servers
 from tests.support.reliability import ReliabilityTable
 from tests.system.airflow_work import Plan, PlanBoth, Work
 
@@ -105,7 +105,7 @@ def plan_on(
             stack.callback(work.close)
 
 
-@pytest.fixture(params=list(SERVERS), ids=list(SERVERS.values()))
+@pytest.fixture(params=EVERY_SERVER)
 def plan(request: pytest.FixtureRequest, plan_on: Callable[..., Work]) -> Plan:
     """Makes pieces of work; each test that asks for it runs on both generations."""
     return partial(plan_on, request.param)

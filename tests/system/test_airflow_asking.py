@@ -73,7 +73,7 @@ def end(work: Work, run: WorkflowRun) -> None:
     work.until("the end of the run", lambda: handle.read().is_finished)
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 @pytest.mark.parametrize("mode", WAITING)
 def test_a_parked_task_is_answered(plan: Plan, mode: str) -> None:
     work = plan(mode, ASKED, variant="asking").begin()
@@ -158,7 +158,7 @@ def test_who_answers_at_once_is_heard(plan: Plan) -> None:
         assert len(forms(work).shown) == 1
 
 
-@pytest.mark.parametrize("what", [pytest.param("branches", marks=pytest.mark.everyday), "items"])
+@pytest.mark.parametrize("what", [pytest.param("branches", marks=pytest.mark.essential), "items"])
 def test_gates_are_answered_in_the_same_moment(plan: Plan, what: str) -> None:
     """Each answer reaches its own question, once, though the run is at work on another one."""
     work = plan(what, ASKED, variant="asking").begin()

@@ -19,7 +19,7 @@ LONG: dict[str, Any] = {"workflow": "slowExport", "seconds": 120}
 
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
-@pytest.mark.parametrize("state", [pytest.param("failed", marks=pytest.mark.everyday), "success"])
+@pytest.mark.parametrize("state", [pytest.param("failed", marks=pytest.mark.essential), "success"])
 def test_a_marked_task_cancels_its_run(
     plan: Plan, mode: str, state: Literal["failed", "success"]
 ) -> None:
@@ -38,7 +38,7 @@ def test_a_failed_dag_run_cancels_the_run(plan: Plan, mode: str) -> None:
     work.check_cancelled()
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 @pytest.mark.parametrize("mode", WAITING_MODES)
 def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str) -> None:
     work = plan(mode, "task cleared", held=True).begin()

@@ -54,7 +54,7 @@ def test_nothing_dies(plan: Plan, mode: str) -> None:
 @pytest.mark.parametrize(
     "when",
     [
-        pytest.param(when, marks=pytest.mark.everyday) if "between" in when else when
+        pytest.param(when, marks=pytest.mark.essential) if "between" in when else when
         for when in STARTING
     ],
 )
@@ -89,7 +89,7 @@ def test_a_dead_tasks_start_arrives_after_that_of_the_next_try(plan: Plan, mode:
     assert work.proxy.count("POST", "/stream$") == 2
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 @pytest.mark.parametrize("mode", ["sync", "sensor"])
 def test_the_task_is_killed_while_it_waits(plan: Plan, mode: str) -> None:
     work = plan(mode, "task SIGKILLed while it waits", held=True).begin()
@@ -137,7 +137,7 @@ def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) 
 
 
 @pytest.mark.parametrize(
-    "how", [pytest.param("SIGKILLed", marks=pytest.mark.everyday), "SIGTERMed"]
+    "how", [pytest.param("SIGKILLed", marks=pytest.mark.essential), "SIGTERMed"]
 )
 def test_the_triggerer_ends(plan: Plan, how: str) -> None:
     work = plan("deferrable", f"triggerer {how}", held=True).begin()
@@ -215,7 +215,7 @@ def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
     work.check()
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, its task goes on", held=True).begin()
     work.until_waited_for()

@@ -11,7 +11,7 @@ import pytest
 from mastra_workflows import MastraClient, Run
 from scripts.airflow_stack import AirflowStack
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import SERVERS
+from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.system.airflow_forms import Forms
 
@@ -137,7 +137,7 @@ class Inbox:
         self.until_looked()
 
 
-@pytest.fixture(scope="module", params=list(SERVERS), ids=list(SERVERS.values()))
+@pytest.fixture(scope="module", params=EVERY_SERVER)
 def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
     """A server of this module's own, where nobody else asks anything."""
     generation: Generation = request.param
@@ -171,7 +171,7 @@ def open_inbox(
 REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 def test_a_run_of_somebody_else_is_answered_and_nothing_is_asked_twice(
     open_inbox: Callable[[str], Inbox],
 ) -> None:

@@ -31,7 +31,7 @@ def playground(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]
         process.kill()
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 def test_it_boots_and_leaves_nothing(playground: subprocess.Popen[str]) -> None:
     assert playground.stdout is not None
     said = []

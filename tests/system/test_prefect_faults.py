@@ -12,6 +12,7 @@ import pytest
 from scripts.postgres import PostgresServer
 from scripts.prefect_stack import PrefectStack
 from scripts.sample_server import Generation, SampleServer
+from tests.conftest import EVERY_SERVER
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
 from tests.system.prefect_work import TABLE, Begin, Work, at_once
 
@@ -56,7 +57,7 @@ def _table() -> Iterator[None]:
     TABLE.write()
 
 
-@pytest.fixture(params=GENERATIONS, ids=lambda generation: f"mastra-{generation}.x")
+@pytest.fixture(params=EVERY_SERVER)
 def begin(
     request: pytest.FixtureRequest,
     prefect: PrefectStack,
@@ -135,7 +136,7 @@ MOMENTS = (
 
 
 EVERYDAY_MOMENTS = [
-    pytest.param(moment, marks=pytest.mark.everyday) if moment is while_it_waits else moment
+    pytest.param(moment, marks=pytest.mark.essential) if moment is while_it_waits else moment
     for moment in MOMENTS
 ]
 
@@ -194,7 +195,7 @@ def test_without_the_derived_id_a_retried_flow_run_executes_again(begin: Begin) 
 # -- what cancels ---------------------------------------------------------------------------------
 
 
-@pytest.mark.everyday
+@pytest.mark.essential
 def test_a_cancelled_flow_run_cancels_its_run(begin: Begin) -> None:
     """Tasks that were submitted are told nothing; the runner kills them after half a minute."""
 
