@@ -31,7 +31,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": NAME,
                 "python-modules": [
-                    f"{PACKAGE}.operators.ask",
+                    f"{PACKAGE}.operators.hitl",
                     f"{PACKAGE}.operators.inbox",
                     f"{PACKAGE}.operators.workflow",
                 ],
@@ -42,7 +42,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": NAME,
                 "python-modules": [
-                    f"{PACKAGE}.triggers.question",
+                    f"{PACKAGE}.triggers.hitl",
                     f"{PACKAGE}.triggers.suspension",
                     f"{PACKAGE}.triggers.workflow",
                 ],

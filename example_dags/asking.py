@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_mastra.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.hitl.gates import ask_each, ask_in_turn
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 
 RETRIES = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import task
 
-from airflow_provider_mastra.inbox import mastra_inbox
+from airflow_provider_mastra.hitl.inbox import mastra_inbox
 
 with mastra_inbox(
     dag_id="mastra_refund_inbox",

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Self, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_mastra.connection import (
+from airflow_provider_mastra.get_provider_info import CONNECTION_TYPE
+from airflow_provider_mastra.hooks._connection import (
     ClientArguments,
     ConnectionLike,
     client_arguments,
     secrets,
     studio_url,
 )
-from airflow_provider_mastra.get_provider_info import CONNECTION_TYPE
 from mastra_workflows import MastraClient, MastraError, RetryPolicy
 from mastra_workflows.studio import run_url
 

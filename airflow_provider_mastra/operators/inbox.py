@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context, DownstreamTasksSkipped
 
-from airflow_provider_mastra.failures import without_useless_retries
 from airflow_provider_mastra.hooks.mastra import MastraHook
+from airflow_provider_mastra.utils._errors import without_useless_retries
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
 from mastra_workflows.models import from_iso
 from mastra_workflows.policy import as_seconds, require_positive

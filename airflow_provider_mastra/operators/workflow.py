@@ -9,11 +9,11 @@ from typing import Any, Literal, cast, get_args
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mastra.asking_task import MastraAskingTask
-from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.identity import Identity, adopt, identify, note_attached
-from airflow_provider_mastra.resume_memory import ResumeMemory
-from airflow_provider_mastra.run_task import MastraRunTask
+from airflow_provider_mastra.operators._base import MastraRunTask
+from airflow_provider_mastra.operators._hitl import MastraAskingTask
+from airflow_provider_mastra.utils._errors import without_useless_retries
+from airflow_provider_mastra.utils._identity import Identity, adopt, identify, note_attached
+from airflow_provider_mastra.utils._resume_state import ResumeMemory
 from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON, to_iso

@@ -18,9 +18,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.run_task import STALLED, MastraRunTask
+from airflow_provider_mastra.operators._base import STALLED, MastraRunTask
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
+from airflow_provider_mastra.utils._errors import without_useless_retries
 from mastra_workflows import OnSuspend, Run
 from mastra_workflows.errors import (
     RunCanceledError,

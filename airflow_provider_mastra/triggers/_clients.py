@@ -8,7 +8,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.connection import ConnectionLike, client_arguments, secrets
+from airflow_provider_mastra.hooks._connection import ConnectionLike, client_arguments, secrets
 from mastra_workflows import RetryPolicy
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any, Literal, TypedDict
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.outages import Outage
-from airflow_provider_mastra.task_state import TRIGGER_IS_UNWANTED, task_state
 from airflow_provider_mastra.triggers._background import finish
 from airflow_provider_mastra.triggers._clients import async_client
+from airflow_provider_mastra.utils._outages import Outage
+from airflow_provider_mastra.utils._task_state import TRIGGER_IS_UNWANTED, task_state
 from mastra_workflows import RetryPolicy, WorkflowRun
 from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions

@@ -74,7 +74,7 @@ def api(airflow_database: None) -> Any:
 @pytest.fixture
 def people(api: Any) -> Callable[..., Person]:
     """Makes people who answer forms, each a context manager."""
-    from airflow_provider_mastra.required_action import CAN_PARK
+    from airflow_provider_mastra.hitl._required_action import CAN_PARK
 
     if not CAN_PARK:
         pytest.skip(NOBODY_IS_ASKED)

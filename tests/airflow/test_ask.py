@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import pytest
 from airflow.sdk import DAG, BaseNotifier, Context, task
 
-from airflow_provider_mastra.asking_task import in_words
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.operators._hitl import in_words
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import ASK, Question

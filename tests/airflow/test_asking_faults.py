@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra import answering_task, outages
-from airflow_provider_mastra.gates import ask_in_turn
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl.gates import ask_in_turn
+from airflow_provider_mastra.operators import _responding
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from airflow_provider_mastra.required_action import CAN_PARK
+from airflow_provider_mastra.utils import _outages
 from mastra_workflows import MastraClient
 from scripts.processes import free_port
 from scripts.sample_server import SampleServer
@@ -90,8 +91,8 @@ def test_an_answer_waits_for_the_server(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is away until an attempt to deliver the answer has failed."""
-    monkeypatch.setattr(outages, "RECONNECT_SECONDS", 2.0)
-    monkeypatch.setattr(answering_task, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(_outages, "RECONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(_responding, "PAUSE_SECONDS", 0.2)
 
     class Delivers(MastraRunWorkflowOperator):
         def reload_connection(self) -> None:
@@ -117,7 +118,7 @@ def test_an_answer_that_is_not_delivered(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log says so; and a retry, which finds the server again, delivers it."""
-    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(_outages, "PAUSE_SECONDS", 0.5)
 
     class Watched(MastraRunWorkflowOperator):
         def execute(self, context: Any) -> Any:

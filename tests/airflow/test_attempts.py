@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mastra.attempts import Attempt, Kind, classify
+from airflow_provider_mastra.utils._attempts import Attempt, Kind, classify
 
 
 def attempt(

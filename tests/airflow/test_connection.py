@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
-from airflow_provider_mastra.connection import client_arguments, secrets, studio_url
+from airflow_provider_mastra.hooks._connection import client_arguments, secrets, studio_url
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.gates import ask_each, ask_in_turn
-from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from airflow_provider_mastra.hitl.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError

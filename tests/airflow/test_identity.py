@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import RunDag, store, try_again

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.inbox import mastra_inbox, mastra_questions
+from airflow_provider_mastra.hitl.inbox import mastra_inbox, mastra_questions
 from airflow_provider_mastra.operators.inbox import QUESTION
 from mastra_workflows import MastraClient
 from mastra_workflows.questions import questions
@@ -106,7 +106,7 @@ def test_a_file_with_an_inbox_is_one_that_airflow_reads(airflow_database: None) 
     """Without its safe mode switched off, and without the DAG being given a name there."""
     path = harness.ad_hoc_dags() / "inbox_only.py"
     path.write_text(
-        "from airflow_provider_mastra.inbox import mastra_inbox\n"
+        "from airflow_provider_mastra.hitl.inbox import mastra_inbox\n"
         'mastra_inbox(dag_id="only", workflow_id="refundApproval")\n'
     )
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
 from airflow_provider_mastra.operators.inbox import MastraHandOutQuestionsOperator
 from airflow_provider_mastra.operators.workflow import (
     MastraCancelWorkflowRunOperator,

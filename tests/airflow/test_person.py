@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from airflow_provider_mastra.required_action import CAN_PARK
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import RunDag
 from tests.airflow.person import NOBODY_IS_ASKED, Person

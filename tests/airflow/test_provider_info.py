@@ -17,8 +17,8 @@ from airflow.providers_manager import ProvidersManager
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_mastra.connection import EXTRAS
 from airflow_provider_mastra.get_provider_info import get_provider_info
+from airflow_provider_mastra.hooks._connection import EXTRAS
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator

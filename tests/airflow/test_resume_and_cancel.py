@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
 from airflow_provider_mastra.operators.workflow import (
     MastraCancelWorkflowRunOperator,
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
 )
-from airflow_provider_mastra.required_action import CAN_PARK
 from mastra_workflows import MastraClient, RunStatus
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, RunDag, StartRun, try_again

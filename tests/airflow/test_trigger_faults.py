@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from airflow.sdk import DAG, Context
 
-from airflow_provider_mastra import outages
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.triggers import workflow as module
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
+from airflow_provider_mastra.utils import _outages
 from mastra_workflows import MastraClient, Run, RunStatus
 from scripts.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect, RunDag, mark
@@ -190,8 +190,8 @@ def guarded(
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outages, "RECONNECT_SECONDS", 1.0)
-    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(_outages, "RECONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(_outages, "PAUSE_SECONDS", 0.2)
 
 
 def test_an_edited_token_is_picked_up(

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from airflow.sdk import DAG, BaseNotifier, Context, task
 
-from airflow_provider_mastra.gates import ask_each, ask_in_turn
-from airflow_provider_mastra.inbox import mastra_inbox
+from airflow_provider_mastra.hitl.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.hitl.inbox import mastra_inbox
 from airflow_provider_mastra.operators.inbox import QUESTION
 from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,

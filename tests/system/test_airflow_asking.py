@@ -18,7 +18,7 @@ from tests.system.airflow_work import Plan, Work
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
-from airflow_provider_mastra.required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
 
 PARKED = {"awaiting_input"} if CAN_PARK else {"deferred"}
 ASKED = "a person is asked"

@@ -18,7 +18,7 @@ from tests.system.airflow_forms import Forms
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
-from airflow_provider_mastra.required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import CAN_PARK
 
 DAG_FILE = Path(__file__).with_name("edited_retries.py")
 EDITS = [(0, 2), (1, 3), (3, 1)]  # as in that file

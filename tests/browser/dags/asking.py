@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.gates import ask_each, ask_in_turn
-from airflow_provider_mastra.inbox import mastra_inbox
+from airflow_provider_mastra.hitl.gates import ask_each, ask_in_turn
+from airflow_provider_mastra.hitl.inbox import mastra_inbox
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 
 CONF: dict[str, Any] = {"server": "", "workflow": "", "input": {}}

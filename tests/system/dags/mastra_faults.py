@@ -15,7 +15,7 @@ from typing import Any
 import requests
 from airflow.sdk import DAG, BaseHook, Context
 
-from airflow_provider_mastra.gates import ask_each
+from airflow_provider_mastra.hitl.gates import ask_each
 from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_mastra.inbox import mastra_inbox
+from airflow_provider_mastra.hitl.inbox import mastra_inbox
 
 for generation in ("0", "1"):
     for workflow in ("refundApproval", "reviseLoop", "parallelReview"):

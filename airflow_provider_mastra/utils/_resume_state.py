@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mastra.identity import Identity
+    from airflow_provider_mastra.utils._identity import Identity
 
 KEY = "mastra_resumed"
 """Where in a task's state (Airflow 3.3 and later) it is."""

@@ -20,9 +20,9 @@ from typing import Any, cast
 
 from airflow.sdk import TaskGroup, task
 
-from airflow_provider_mastra.asking_task import MastraAskingTask
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators._hitl import MastraAskingTask
+from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import first_of_each_step, questions
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mastra.identity import generation
-from airflow_provider_mastra.required_action import Notice, Reply
-from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
+from airflow_provider_mastra.hitl._required_action import Notice, Reply
+from airflow_provider_mastra.utils._identity import generation
+from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
 from mastra_workflows.models import JSON
 from mastra_workflows.questions import Question
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.required_action import Asked
+from airflow_provider_mastra.hitl._required_action import Asked
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.triggers.workflow import SETTLE_SECONDS
 from mastra_workflows.errors import MastraError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_mastra.xcoms import escape_keys, unescape_keys
+from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.forms import NO_DEFAULT, Field, Form
 from mastra_workflows.models import JSON

@@ -9,8 +9,8 @@ from airflow.providers.common.compat.sdk import XComArg
 
 ADVICE = (
     "Put a gate after it, such as ask_in_turn(task) for questions one after the other or "
-    "ask_each(task) for several at once, of airflow_provider_mastra.gates; or answer it by code "
-    "(answers=…). The run waits, and executes nothing until it is resumed or cancelled."
+    "ask_each(task) for several at once, of airflow_provider_mastra.hitl.gates; or answer it by "
+    "code (answers=…). The run waits, and executes nothing until it is resumed or cancelled."
 )
 
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mastra.asking_task import MastraAskingTask
-from airflow_provider_mastra.following_gates import tasks_behind
+from airflow_provider_mastra.hitl._downstream_gates import tasks_behind
+from airflow_provider_mastra.operators._hitl import MastraAskingTask
 from airflow_provider_mastra.operators.workflow import as_index
 from mastra_workflows import Run
 from mastra_workflows.errors import ConfigurationError

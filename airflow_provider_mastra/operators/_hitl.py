@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
-from airflow_provider_mastra.answering_task import MastraAnsweringTask
-from airflow_provider_mastra.asking_memory import Memory
-from airflow_provider_mastra.following_gates import ADVICE, gate_follows
-from airflow_provider_mastra.required_action import (
+from airflow_provider_mastra.hitl._downstream_gates import ADVICE, gate_follows
+from airflow_provider_mastra.hitl._required_action import (
     CANCEL,
     Asked,
     Notice,
@@ -23,8 +21,10 @@ from airflow_provider_mastra.required_action import (
     park,
     put_up,
 )
-from airflow_provider_mastra.triggers.question import MastraQuestionTrigger
-from airflow_provider_mastra.xcoms import escape_keys
+from airflow_provider_mastra.hitl._state import Memory
+from airflow_provider_mastra.operators._responding import MastraAnsweringTask
+from airflow_provider_mastra.triggers.hitl import MastraQuestionTrigger
+from airflow_provider_mastra.utils.xcoms import escape_keys
 from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
     ConfigurationError,
@@ -62,7 +62,7 @@ class MastraAskingTask(MastraAnsweringTask):
 
     Airflow keeps one form for a task instance, the first one, through retries and clears. So a task
     asks one question, in whatever number of rounds that look the same. For the others put gates
-    after it: `airflow_provider_mastra.gates` has them.
+    after it: `airflow_provider_mastra.hitl.gates` has them.
 
     A person's time counts neither towards ``timeout`` nor towards ``execution_timeout``; both begin
     anew when the run goes on. A task that is killed or marked while it waits for a person has no

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_mastra.attempts import Attempt, Kind, classify
-from airflow_provider_mastra.deployment import deployment
+from airflow_provider_mastra.utils._attempts import Attempt, Kind, classify
+from airflow_provider_mastra.utils._deployment import deployment
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.identity import derive_run_id
 from mastra_workflows.models import JSON

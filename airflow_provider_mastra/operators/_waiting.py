@@ -20,11 +20,11 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_mastra.failures import without_useless_retries
-from airflow_provider_mastra.identity import Identity, current, identify, note_end
-from airflow_provider_mastra.run_task import STALLED, MastraRunTask
-from airflow_provider_mastra.task_state import PROCESS_IS_UNWANTED, task_state
+from airflow_provider_mastra.operators._base import STALLED, MastraRunTask
 from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
+from airflow_provider_mastra.utils._errors import without_useless_retries
+from airflow_provider_mastra.utils._identity import Identity, current, identify, note_end
+from airflow_provider_mastra.utils._task_state import PROCESS_IS_UNWANTED, task_state
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import (
     MastraError,

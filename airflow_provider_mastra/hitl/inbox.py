@@ -15,7 +15,7 @@ from urllib.parse import quote
 from airflow.sdk import DAG, Asset, AssetWatcher
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators.ask import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
 from airflow_provider_mastra.operators.inbox import MastraHandOutQuestionsOperator
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from mastra_workflows.inbox import LOOKBACK_SECONDS

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
-from airflow_provider_mastra.asking_memory import Memory
-from airflow_provider_mastra.outages import PAUSE_SECONDS, Outage
-from airflow_provider_mastra.required_action import Reply
-from airflow_provider_mastra.waiting_task import MastraWaitingTask
+from airflow_provider_mastra.hitl._required_action import Reply
+from airflow_provider_mastra.hitl._state import Memory
+from airflow_provider_mastra.operators._waiting import MastraWaitingTask
+from airflow_provider_mastra.utils._outages import PAUSE_SECONDS, Outage
 from mastra_workflows import Run
 from mastra_workflows.errors import (
     ApiError,

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
-from airflow_provider_mastra.outages import RECONNECT_SECONDS, Outage
 from airflow_provider_mastra.triggers.workflow import Ended
-from airflow_provider_mastra.xcoms import escape_keys
+from airflow_provider_mastra.utils._outages import RECONNECT_SECONDS, Outage
+from airflow_provider_mastra.utils.xcoms import escape_keys
 from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
 from mastra_workflows.models import JSON
@@ -202,7 +202,7 @@ class MastraRunTask(BaseOperator):
         return outcome
 
     def whole_outcome(self, record: WorkflowRun, run: Run) -> dict[str, JSON]:
-        """The outcome as Airflow stores it; see `airflow_provider_mastra.xcoms`."""
+        """The outcome as Airflow stores it; see `airflow_provider_mastra.utils.xcoms`."""
         outcome: dict[str, JSON] = escape_keys(record.outcome(self.url(run)))
         return outcome
 

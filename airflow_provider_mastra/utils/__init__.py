@@ -1,0 +1,1 @@
+"""What the hook, operators, sensor and triggers share."""
