@@ -7,37 +7,37 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
-ADVICE = (
+GATE_HINT = (
     "Put a gate after it, such as ask_in_turn(task) for questions one after the other or "
     "ask_each(task) for several at once, of airflow_provider_mastra.hitl.gates; or answer it by "
     "code (answers=…). The run waits, and executes nothing until it is resumed or cancelled."
 )
 
 
-def tasks_behind(value: object) -> frozenset[str]:
+def source_task_ids(value: object) -> frozenset[str]:
     """The tasks whose output an argument is made of; none if it is just a value or a template."""
     if not isinstance(value, XComArg):
         return frozenset()
     return frozenset(operator.task_id for operator, _ in value.iter_references())
 
 
-def gate_follows(task: Any) -> bool:
+def has_downstream_gate(task: Any) -> bool:
     """Whether a gate after this task is for the same run, as far as the DAG tells."""
     followers = [one for one in task.get_flat_relatives(upstream=False) if _is_gate(one)]
-    mine = {task.task_id, *_asked_of(task)}
-    if _is_gate(task) and not _asked_of(task):
+    mine = {task.task_id, *_gated_task_ids(task)}
+    if _is_gate(task) and not _gated_task_ids(task):
         return bool(followers)
-    return any(mine & _asked_of(one) or not _asked_of(one) for one in followers)
+    return any(mine & _gated_task_ids(one) or not _gated_task_ids(one) for one in followers)
 
 
 def _is_gate(task: Any) -> bool:
     return bool(getattr(getattr(task, "operator_class", type(task)), "is_gate", False))
 
 
-def _asked_of(task: Any) -> frozenset[str]:
+def _gated_task_ids(task: Any) -> frozenset[str]:
     """The tasks whose run a gate asks of; none if it was told of the run in another way."""
     partial: Mapping[str, Any] | None = getattr(task, "partial_kwargs", None)
     if partial is not None:
-        return tasks_behind(partial.get("run_id"))
-    asked_of: frozenset[str] = getattr(task, "asked_of", frozenset())
-    return asked_of
+        return source_task_ids(partial.get("run_id"))
+    gated_task_ids: frozenset[str] = getattr(task, "gated_task_ids", frozenset())
+    return gated_task_ids

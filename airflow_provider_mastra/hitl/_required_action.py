@@ -29,7 +29,7 @@ try:
 except ImportError:  # Airflow 3.1 and 3.2: the task is deferred to a trigger instead
     TaskAwaitingInput = None  # type: ignore[assignment, misc]
 
-CAN_PARK = TaskAwaitingInput is not None
+SUPPORTS_AWAITING_INPUT = TaskAwaitingInput is not None
 """Whether this Airflow waits for a person without a triggerer."""
 
 RESUME = "Resume"
@@ -84,7 +84,7 @@ def as_notifiers(value: object) -> Sequence[BaseNotifier]:
 
 
 @dataclass(frozen=True)
-class Notice:
+class RequiredAction:
     """A form as the page shows it.
 
     Attributes:
@@ -119,7 +119,7 @@ class Notice:
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
-def park(method_name: str, kwargs: dict[str, Any], seconds: float) -> None:
+def await_input(method_name: str, kwargs: dict[str, Any], seconds: float) -> None:
     """End a task's process until a person has answered its form; holds nothing meanwhile.
 
     Args:
@@ -130,20 +130,22 @@ def park(method_name: str, kwargs: dict[str, Any], seconds: float) -> None:
     Returns:
         On Airflow 3.1 and 3.2, which have no such thing; the task has to be deferred.
     """
-    if CAN_PARK:
+    if SUPPORTS_AWAITING_INPUT:
         raise TaskAwaitingInput(
             method_name=method_name, kwargs=kwargs, timeout=timedelta(seconds=seconds)
         )
 
 
-def put_up(ti_id: Any, notice: Notice, assigned_users: Sequence[HITLUser] | None) -> Notice:
+def show_form(
+    ti_id: Any, action: RequiredAction, assigned_users: Sequence[HITLUser] | None
+) -> RequiredAction:
     """Show a form for a task instance, and drop the answer that was given to it before.
 
     A task instance keeps the first form that it showed, through every retry and clear.
 
     Args:
         ti_id: the task instance's id.
-        notice: the form.
+        action: the form.
         assigned_users: who may answer, by ``id`` and ``name``; None for everybody who may.
 
     Returns:
@@ -159,17 +161,17 @@ def put_up(ti_id: Any, notice: Notice, assigned_users: Sequence[HITLUser] | None
         msg=CreateHITLDetailPayload(
             ti_id=ti_id,
             options=[RESUME, CANCEL],
-            subject=notice.subject,
-            body=notice.body,
-            params=dict(notice.params),
+            subject=action.subject,
+            body=action.body,
+            params=dict(action.params),
             assigned_users=[User(**user) for user in assigned_users or ()],
         )
     )
-    return Notice(shown.subject, shown.body or "", shown.params or {})
+    return RequiredAction(shown.subject, shown.body or "", shown.params or {})
 
 
 @dataclass(frozen=True)
-class Asked:
+class AwaitedResponse:
     """A question that a task waits with.
 
     Attributes:
@@ -192,7 +194,7 @@ class Asked:
         return cls(bare, None if timeout is None else time.time() + timeout)
 
     @property
-    def is_late(self) -> bool:
+    def is_expired(self) -> bool:
         """Whether the time for an answer is over."""
         return self.deadline is not None and time.time() >= self.deadline
 
@@ -208,7 +210,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Reply:
+class HumanResponse:
     """What a person sent.
 
     Attributes:
@@ -225,7 +227,7 @@ class Reply:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Self | None:
-        """What woke a task: a person's reply, or None if it was only time to look."""
+        """What woke a task: a person's response, or None if it was only time to look."""
         options = event.get("chosen_options")
         if not options:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mastra.hitl._required_action import Notice, Reply
+from airflow_provider_mastra.hitl._required_action import HumanResponse, RequiredAction
 from airflow_provider_mastra.utils._identity import generation
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
 from mastra_workflows.models import JSON
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class Memory:
+class HITLState:
     """What a task instance knows about its questions, whatever happens to its process.
 
     On Airflow 3.3 and later it survives retries and clears, before that only the waiting.
@@ -35,24 +35,24 @@ class Memory:
         """Whether this very question is on the page, and may have been answered by now."""
         return bool(self._asked.get("key") == self._name(question))
 
-    def may_ask(self, notice: Notice) -> bool:
+    def may_ask(self, action: RequiredAction) -> bool:
         """Whether the task instance has shown no form yet, or one that looks just like this."""
-        return self._asked.get("look") in (None, notice.look(self._run_id))
+        return self._asked.get("look") in (None, action.look(self._run_id))
 
-    def has_other_form(self, notice: Notice) -> bool:
+    def has_other_form(self, action: RequiredAction) -> bool:
         """Whether the form on the page has other fields than this one."""
-        return self._asked.get("fields") not in (None, notice.fields)
+        return self._asked.get("fields") not in (None, action.fields)
 
-    def is_shown(self, notice: Notice, shown: Notice) -> bool:
+    def is_shown(self, action: RequiredAction, shown: RequiredAction) -> bool:
         """Whether the page shows a form, or the one of a run before a clear that looks like it."""
-        return shown.look(self._shown_run_id) == notice.look(self._run_id)
+        return shown.look(self._shown_run_id) == action.look(self._run_id)
 
-    def note_asked(self, question: Question, notice: Notice) -> None:
+    def save_shown_form(self, question: Question, action: RequiredAction) -> None:
         """Keep that a question is on the page."""
         asked = {
             "key": self._name(question),
-            "look": notice.look(self._run_id),
-            "fields": notice.fields,
+            "look": action.look(self._run_id),
+            "fields": action.fields,
             "run_id": self._shown_run_id,
         }
         self._set("mastra_asked", asked)
@@ -63,31 +63,37 @@ class Memory:
         kept = self._get("mastra_answers") or {}
         return list(kept["answers"]) if kept.get("run_id") == self._run_id else []
 
-    def note_answer(self, answer: dict[str, JSON]) -> None:
+    def save_answer(self, answer: dict[str, JSON]) -> None:
         """Keep an answer that was given."""
         answers = [*self.answers, answer]
         self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
 
-    def note_undelivered(self, question: Question, reply: Reply) -> None:
+    def save_undelivered(self, question: Question, response: HumanResponse) -> None:
         """Keep what somebody has answered, until the server has got it."""
-        kept = {"run_id": self._run_id, "key": self._name(question), "reply": asdict(reply)}
+        kept = {"run_id": self._run_id, "key": self._name(question), "response": asdict(response)}
         self._set("mastra_undelivered", kept)
 
-    def forget_undelivered(self) -> None:
+    def clear_undelivered(self) -> None:
         """Note that no answer waits any more."""
         if self._get("mastra_undelivered"):
             self._set("mastra_undelivered", {})
 
-    def undelivered_to(self, question: Question) -> Reply | None:
-        """What somebody has answered to a question, and no try could deliver yet."""
+    def undelivered_to(self, question: Question) -> HumanResponse | None:
+        """What somebody has answered to a question, and no try could retry_delivery yet."""
         kept = self._get("mastra_undelivered") or {}
-        return Reply(**kept["reply"]) if kept.get("key") == self._name(question) else None
+        return (
+            HumanResponse(**kept["response"]) if kept.get("key") == self._name(question) else None
+        )
 
     @property
-    def undelivered_before(self) -> Reply | None:
+    def undelivered_before(self) -> HumanResponse | None:
         """What somebody answered to the task's run before a clear, and never arrived."""
         kept = self._get("mastra_undelivered") or {}
-        return None if kept.get("run_id") in (None, self._run_id) else Reply(**kept["reply"])
+        return (
+            None
+            if kept.get("run_id") in (None, self._run_id)
+            else HumanResponse(**kept["response"])
+        )
 
     @property
     def _shown_run_id(self) -> str:

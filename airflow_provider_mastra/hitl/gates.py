@@ -21,15 +21,15 @@ from typing import Any, cast
 from airflow.sdk import TaskGroup, task
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators._hitl import MastraAskingTask
-from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import first_of_each_step, questions
 
 
 def ask_in_turn(
-    run: MastraAskingTask, *, most: int = 5, group_id: str | None = None, **options: Any
-) -> MastraAskAndResumeOperator:
+    run: MastraHITLBaseOperator, *, most: int = 5, group_id: str | None = None, **options: Any
+) -> MastraHITLOperator:
     """Gates for whatever a run asks, one question after the other.
 
     A gate that has nothing to ask passes the run through. If the last one has answered its question
@@ -40,7 +40,7 @@ def ask_in_turn(
             first question itself).
         most: how many gates there are, and so how many questions.
         group_id: the name of the task group that they are in; None for one made of the task's.
-        **options: as for `MastraAskAndResumeOperator`; by default those about the connection and
+        **options: as for `MastraHITLOperator`; by default those about the connection and
             about ``deferrable`` are the task's.
 
     Returns:
@@ -55,7 +55,7 @@ def ask_in_turn(
     arguments = _arguments(run, options)
     with TaskGroup(group_id=group_id or _group_of(run)):
         gates = [
-            MastraAskAndResumeOperator(task_id=f"question_{number}", **arguments)
+            MastraHITLOperator(task_id=f"question_{number}", **arguments)
             for number in range(1, most + 1)
         ]
     for earlier, later in zip([run, *gates], gates, strict=False):
@@ -64,8 +64,8 @@ def ask_in_turn(
 
 
 def ask_each(
-    run: MastraAskingTask, *, group_id: str | None = None, **options: Any
-) -> MastraAskAndResumeOperator:
+    run: MastraHITLBaseOperator, *, group_id: str | None = None, **options: Any
+) -> MastraHITLOperator:
     """Gates for all that a run asks at once: a mapped one with a form for each, then one for all.
 
     The last one waits for the run after those; if it asks anything then, that gate asks it.
@@ -85,18 +85,16 @@ def ask_each(
     which: Any = task(task_id="list_questions")(list_questions)
     with TaskGroup(group_id=group_id or _group_of(run)):
         listed = which(run.output, mastra_conn_id=arguments["mastra_conn_id"])
-        each = MastraAskAndResumeOperator.partial(
+        each = MastraHITLOperator.partial(
             task_id="question", map_index_template="{{ task.place }}", **arguments
         ).expand_kwargs(listed)
-        last = MastraAskAndResumeOperator(
-            task_id="outcome", trigger_rule="none_failed", **arguments
-        )
+        last = MastraHITLOperator(task_id="outcome", trigger_rule="none_failed", **arguments)
         each >> last
     return last
 
 
 def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[dict[str, str]]:
-    """List what a run asks now, as arguments of a `MastraAskAndResumeOperator` for each question.
+    """List what a run asks now, as arguments of a `MastraHITLOperator` for each question.
 
     Airflow renders what ``expand_kwargs`` takes from an XCom as templates. So a question is named
     by its key, of ``a-z``, ``0-9`` and ``-``; no text of the server is among the arguments.
@@ -118,7 +116,7 @@ def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[d
     return [{"question_key": question.key} for question in asked]
 
 
-def _arguments(run: MastraAskingTask, options: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(run: MastraHITLBaseOperator, options: Mapping[str, Any]) -> dict[str, Any]:
     if not run.asks and run.wait_arguments["on_suspend"] != "return":
         raise ConfigurationError(
             f"The task {run.task_id!r} gives no question on to a gate: set its on_suspend to "
@@ -133,5 +131,5 @@ def _arguments(run: MastraAskingTask, options: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _group_of(run: MastraAskingTask) -> str:
+def _group_of(run: MastraHITLBaseOperator) -> str:
     return f"{run.task_id.rpartition('.')[2]}_questions"

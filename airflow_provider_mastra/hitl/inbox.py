@@ -15,8 +15,8 @@ from urllib.parse import quote
 from airflow.sdk import DAG, Asset, AssetWatcher
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
-from airflow_provider_mastra.operators.inbox import MastraHandOutQuestionsOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
+from airflow_provider_mastra.operators.inbox import MastraInboxOperator
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from mastra_workflows.inbox import LOOKBACK_SECONDS
 
@@ -83,7 +83,7 @@ def mastra_inbox(
         dag_arguments: more arguments of the DAG. By default it has up to 100 active runs, that is
             open questions; further ones wait until one of those is answered.
         **asking: ``assigned_users``, ``response_timeout``, ``answers`` and more: see
-            `MastraAskAndResumeOperator`. A retry asks nothing anew; there are 3 by default.
+            `MastraHITLOperator`. A retry asks nothing anew; there are 3 by default.
 
     Returns:
         The DAG. Airflow finds it in the DAG file by itself.
@@ -103,7 +103,7 @@ def mastra_inbox(
         **(dag_arguments or {}),
     }
     with DAG(dag_id, schedule=asset, **arguments) as dag:
-        hand_out = MastraHandOutQuestionsOperator(
+        hand_out = MastraInboxOperator(
             task_id="hand_out",
             workflow_id=workflow_id,
             mastra_conn_id=mastra_conn_id,
@@ -112,7 +112,7 @@ def mastra_inbox(
             retry_delay=RETRY_DELAY,
         )
         question: Any = hand_out.output
-        MastraAskAndResumeOperator(
+        MastraHITLOperator(
             task_id="ask",
             workflow_id=workflow_id,
             mastra_conn_id=mastra_conn_id,

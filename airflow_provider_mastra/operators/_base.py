@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
-from airflow_provider_mastra.triggers.workflow import Ended
+from airflow_provider_mastra.triggers.workflow import WaitEvent
 from airflow_provider_mastra.utils._outages import RECONNECT_SECONDS, Outage
 from airflow_provider_mastra.utils.xcoms import escape_keys
 from mastra_workflows import Run, WorkflowRun
@@ -29,13 +29,13 @@ STALLED = (
 )
 """About a run's record."""
 
-NOTHING_TO_TELL: dict[str, JSON] = {"error": None, "suspensions": []}
+EMPTY_OUTPUTS: dict[str, JSON] = {"error": None, "suspensions": []}
 """Of a run that is under way or succeeded."""
 
-FORETOLD = frozenset({"run_id", "workflow_id", "url"})
+KNOWN_OUTPUTS = frozenset({"run_id", "workflow_id", "url"})
 
 
-class MastraRunTask(BaseOperator):
+class MastraBaseOperator(BaseOperator):
     """The base of the operators and the sensor: the run's ids, the hook and the link.
 
     Args:
@@ -87,7 +87,7 @@ class MastraRunTask(BaseOperator):
         workflow_id = _given("workflow_id", self.workflow_id)
         run_id = self.choose_run_id(context)
         run = self.hook.get_conn().get_workflow(workflow_id).get_run(run_id)
-        self.tell(run, context)
+        self.announce_run(run, context)
         return run
 
     def check_rendered(self) -> None:
@@ -97,7 +97,7 @@ class MastraRunTask(BaseOperator):
             ConfigurationError: an option is out of its range.
         """
 
-    def current(self, run: Run) -> Run:
+    def current_handle(self, run: Run) -> Run:
         """A run's handle on the connection as it was read last."""
         return self.hook.get_conn().get_workflow(run.workflow_id).get_run(run.run_id)
 
@@ -105,7 +105,7 @@ class MastraRunTask(BaseOperator):
         """Wait for a run; in an outage, with the connection as it is then.
 
         Args:
-            run: its handle; afterwards `current` gives one that works.
+            run: its handle; afterwards `current_handle` gives one that works.
             arguments: as those of `Run.wait`, with an ``outage_timeout``.
 
         Raises:
@@ -128,7 +128,7 @@ class MastraRunTask(BaseOperator):
             part: WaitArguments = {
                 **arguments,
                 "timeout": None if timeout is None else max(0.0, deadline - time.monotonic()),
-                "outage_timeout": outage.next_patience,
+                "outage_timeout": outage.next_timeout,
                 "is_known": is_known,
                 "on_record": look,
             }
@@ -146,7 +146,7 @@ class MastraRunTask(BaseOperator):
                 self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
             time.sleep(pause)
             self.reload_connection()
-            run = self.current(run)
+            run = self.current_handle(run)
 
     def reload_connection(self) -> None:
         """Read the connection again, for the next client; a failure is logged only."""
@@ -156,7 +156,7 @@ class MastraRunTask(BaseOperator):
         except Exception as error:  # Airflow is unavailable, too, or it is not yet edited right
             self.log.warning("The connection was not read (%s).", safe_text(error))
 
-    def tell(self, run: Run, context: Context) -> None:
+    def announce_run(self, run: Run, context: Context) -> None:
         """Say which run it is, in the log and as XComs."""
         url = self.url(run)
         where = f": {url}" if url else ""
@@ -165,17 +165,17 @@ class MastraRunTask(BaseOperator):
         # Without a Studio too: Airflow logs an error for an XCom that is looked for in vain.
         context["ti"].xcom_push(key=MastraRunLink.xcom_key, value=url or "")
 
-    def foretell(self, run: Run, context: Context) -> None:
+    def push_known_outputs(self, run: Run, context: Context) -> None:
         """Store the parts of the outcome that are known before the wait.
 
         Each is a request to Airflow, and after the wait it is what keeps the task from its success.
         """
         if self.multiple_outputs and self.do_xcom_push:
-            parts = {"workflow_id": run.workflow_id, "url": self.url(run), **NOTHING_TO_TELL}
+            parts = {"workflow_id": run.workflow_id, "url": self.url(run), **EMPTY_OUTPUTS}
             for key, value in parts.items():
                 context["ti"].xcom_push(key=key, value=value)
 
-    def take_back(self, event: Ended) -> tuple[Run, WorkflowRun | None]:
+    def resume_from_trigger(self, event: WaitEvent) -> tuple[Run, WorkflowRun | None]:
         """Take a run over from the triggerer, and say in the log why the waiting there is over.
 
         Returns:
@@ -196,7 +196,7 @@ class MastraRunTask(BaseOperator):
         outcome = self.whole_outcome(record, run)
         if self.multiple_outputs and self.do_xcom_push:
             for key, value in outcome.items():
-                if key not in FORETOLD and (key, value) not in NOTHING_TO_TELL.items():
+                if key not in KNOWN_OUTPUTS and (key, value) not in EMPTY_OUTPUTS.items():
                     context["ti"].xcom_push(key=key, value=value)
             self.multiple_outputs = False  # in this process: Airflow would store all of them again
         return outcome

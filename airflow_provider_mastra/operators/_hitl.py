@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
-from airflow_provider_mastra.hitl._downstream_gates import ADVICE, gate_follows
+from airflow_provider_mastra.hitl._downstream_gates import GATE_HINT, has_downstream_gate
 from airflow_provider_mastra.hitl._required_action import (
     CANCEL,
-    Asked,
-    Notice,
-    Reply,
+    AwaitedResponse,
+    HumanResponse,
+    RequiredAction,
     as_notifiers,
     as_users,
-    park,
-    put_up,
+    await_input,
+    show_form,
 )
-from airflow_provider_mastra.hitl._state import Memory
-from airflow_provider_mastra.operators._responding import MastraAnsweringTask
-from airflow_provider_mastra.triggers.hitl import MastraQuestionTrigger
+from airflow_provider_mastra.hitl._state import HITLState
+from airflow_provider_mastra.operators._responding import MastraRespondingOperator
+from airflow_provider_mastra.triggers.hitl import MastraHITLTrigger
 from airflow_provider_mastra.utils.xcoms import escape_keys
 from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
 
 
-class MastraAskingTask(MastraAnsweringTask):
+class MastraHITLBaseOperator(MastraRespondingOperator):
     """The base of the operators that can ask a person what a suspended step wants to know.
 
     With ``on_suspend="ask"`` the task shows a form on Airflow's page of required actions, made of
@@ -70,7 +70,7 @@ class MastraAskingTask(MastraAnsweringTask):
 
     Args:
         on_suspend: what a suspension is while waiting: ``"ask"`` asks; the others are those of
-            `MastraWaitingTask`.
+            `MastraWaitingOperator`.
         answers: answers by code, so that a person is asked only for what is left. Resume data, or a
             callable that is given the `Question` and returns it, by the step's name (``approve``,
             ``inner.approve``, ``review[2]``); or one callable for all. A callable that returns
@@ -87,9 +87,9 @@ class MastraAskingTask(MastraAnsweringTask):
             suspended, ``"cancel"`` cancels the run and fails, ``"answer"`` gives the
             ``default_answer``.
         default_answer: the resume data for that. (templated)
-        look_interval: seconds between two looks at the run while a person is asked: whether
-            somebody has answered elsewhere, or the run is over.
-        **kwargs: see `MastraWaitingTask`.
+        response_poll_interval: seconds between two polls of the run while the task waits for a
+            response: whether the step was resumed elsewhere, or the run has finished.
+        **kwargs: see `MastraWaitingOperator`.
 
     Raises:
         ConfigurationError: an option is out of its range, or two do not fit together.
@@ -108,7 +108,7 @@ class MastraAskingTask(MastraAnsweringTask):
         response_timeout: float | timedelta | None = None,
         on_response_timeout: OnResponseTimeout = "fail",
         default_answer: JSON = None,
-        look_interval: float = 300.0,
+        response_poll_interval: float = 300.0,
         **kwargs: Any,
     ) -> None:
         self.asks = on_suspend == "ask"
@@ -123,8 +123,8 @@ class MastraAskingTask(MastraAnsweringTask):
         )
         self.on_response_timeout = on_response_timeout
         self.default_answer = default_answer
-        self.look_interval = as_seconds("look_interval", look_interval)
-        require_positive(look_interval=self.look_interval)
+        self.response_poll_interval = as_seconds("response_poll_interval", response_poll_interval)
+        require_positive(response_poll_interval=self.response_poll_interval)
         # So that a DAG with a bad value is not even imported. A template is checked when it is
         # rendered.
         options = self._ask_options(answers if isinstance(answers, Mapping) else None)
@@ -147,7 +147,7 @@ class MastraAskingTask(MastraAnsweringTask):
             default_answer=self.default_answer,
         )
 
-    def is_mine(self, question: Question) -> bool:
+    def should_answer(self, question: Question) -> bool:
         """Whether the task answers a question of its run."""
         return True
 
@@ -160,21 +160,23 @@ class MastraAskingTask(MastraAnsweringTask):
 
         Raises:
             AirflowFailException: a question is left, and no gate is there to ask it.
-            TaskAwaitingInput: Airflow's own way to wait for a person; then `on_answer` goes on.
+            TaskAwaitingInput: Airflow's own way to wait for a person; then `on_response` goes on.
         """
-        memory = Memory(context, run.run_id)
+        state = HITLState(context, run.run_id)
         options = self._ask_options(self.answers)
-        while self.asks and (mine := self._mine(record)):
+        while self.asks and (mine := self._questions_to_answer(record)):
             by_code = ((question, options.by_code(question)) for question in mine)
             found = next((pair for pair in by_code if pair[1] is not ASK), None)
             if found is not None:
-                self.give_answer(self.current(run), *found, memory, by="code")
-            elif (kept := self._kept_reply(mine, memory)) is not None:
-                question, reply = kept
+                self.send_answer(self.current_handle(run), *found, state, by="code")
+            elif (kept := self._undelivered_response(mine, state)) is not None:
+                question, response = kept
                 self.log.info("Delivering an answer that an earlier try could not deliver.")
-                self._take(run, Asked.of(question, self.response_timeout), reply, context)
+                self._handle_response(
+                    run, AwaitedResponse.of(question, self.response_timeout), response, context
+                )
             else:
-                self._ask_person(mine, memory, context)
+                self._ask_person(mine, state, context)
                 break
             record = self.wait(run)
         return self.outcome(record, run, context)
@@ -183,83 +185,85 @@ class MastraAskingTask(MastraAnsweringTask):
         """The outcome of a wait; with ``on_suspend="ask"`` it has ``answers`` too."""
         if not self.asks:
             return super().outcome(record, run, context)
-        answers = escape_keys(Memory(context, run.run_id).answers)
+        answers = escape_keys(HITLState(context, run.run_id).answers)
         if self.multiple_outputs and self.do_xcom_push:
             context["ti"].xcom_push(key="answers", value=answers)
         return {**super().outcome(record, run, context), "answers": answers}
 
-    def _mine(self, record: WorkflowRun) -> list[Question]:
+    def _questions_to_answer(self, record: WorkflowRun) -> list[Question]:
         """What of that which a run asks the task has to answer; one of what one answer is for."""
         url = self.hook.run_url(record.workflow_id, record.run_id)
-        mine = [question for question in questions(record, url) if self.is_mine(question)]
+        mine = [question for question in questions(record, url) if self.should_answer(question)]
         if len(mine) > 1 and not self.hook.get_conn().supports_for_each_index():
             mine = first_of_each_step(mine)
         return mine
 
-    def _ask_person(self, left: Sequence[Question], memory: Memory, context: Context) -> None:
+    def _ask_person(self, left: Sequence[Question], state: HITLState, context: Context) -> None:
         """Ask the first question that is left; return if a gate after this task is to ask it."""
-        has_gate = gate_follows(context["task"])
+        has_gate = has_downstream_gate(context["task"])
         if len(left) > 1 and not has_gate:
             names = named([question.suspension for question in left])
             raise AirflowFailException(
                 f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks several "
-                f"questions at once ({names}), and a task can ask only one. {ADVICE}"
+                f"questions at once ({names}), and a task can ask only one. {GATE_HINT}"
             )
-        waiting = next((one for one in left if self._is_on_the_page(one, memory)), None)
+        waiting = next((one for one in left if self._is_form_shown(one, state)), None)
         has_asked = waiting is not None
         if waiting is None:
             question = left[0]
             self._check_default_answer(question)
-            notice = Notice.of(question, *self._remarks())
-            if not memory.may_ask(notice) or not memory.is_shown(
-                notice, put_up(context["ti"].id, notice, self.assigned_users)
+            action = RequiredAction.of(question, *self._deadline_remarks())
+            if not state.may_ask(action) or not state.is_shown(
+                action, show_form(context["ti"].id, action, self.assigned_users)
             ):
                 if has_gate:
                     self.log.info("%s, which the next gate will ask for.", question)
                     return
-                raise AirflowFailException(self._why_not_asked(question, memory))
-            if (lost := memory.undelivered_before) is not None:
+                raise AirflowFailException(self._reason_not_shown(question, state))
+            if (lost := state.undelivered_before) is not None:
                 self.log.warning(
                     "The task was cleared before the answer of %s, given at %s to the run before, "
                     "was delivered. It is asked for again.",
                     lost,
                     lost.at,
                 )
-            memory.note_asked(question, notice)  # from now on somebody may answer
+            state.save_shown_form(question, action)  # from now on somebody may answer
             self._notify(question, context)
             waiting = question
         where = f"; see {waiting.url}" if waiting.url else ""
         self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
-        self._park(Asked.of(waiting, self.response_timeout), context, may_be_answered=has_asked)
+        self._wait_for_response(
+            AwaitedResponse.of(waiting, self.response_timeout), context, may_be_answered=has_asked
+        )
 
-    def _kept_reply(
-        self, left: Sequence[Question], memory: Memory
-    ) -> tuple[Question, Reply] | None:
+    def _undelivered_response(
+        self, left: Sequence[Question], state: HITLState
+    ) -> tuple[Question, HumanResponse] | None:
         for question in left:
-            reply = memory.undelivered_to(question)
-            if reply is not None:
-                return question, reply
+            response = state.undelivered_to(question)
+            if response is not None:
+                return question, response
         return None
 
-    def _is_on_the_page(self, question: Question, memory: Memory) -> bool:
+    def _is_form_shown(self, question: Question, state: HITLState) -> bool:
         """Whether the page shows the question as it is now."""
-        return memory.has_asked(question) and not memory.has_other_form(Notice.of(question))
+        return state.has_asked(question) and not state.has_other_form(RequiredAction.of(question))
 
-    def _why_not_asked(self, question: Question, memory: Memory) -> str:
-        if not memory.has_asked(question):
+    def _reason_not_shown(self, question: Question, state: HITLState) -> str:
+        if not state.has_asked(question):
             return (
                 f"{question}, and this task cannot ask for it: Airflow keeps the form of the "
-                f"question that the task asked first. {ADVICE}"
+                f"question that the task asked first. {GATE_HINT}"
             )
         where = f" at {question.url}" if question.url else ""
         return (
             f"{question}, but what it takes has changed since it was asked (resume schema). The "
             "form on the page is the old one: Airflow keeps one form for a task instance, also "
             f"when it is cleared. Resume or cancel the run{where} or by its API, or run the DAG "
-            f"again. For the next time: {ADVICE}"
+            f"again. For the next time: {GATE_HINT}"
         )
 
-    def _remarks(self) -> Iterable[str]:
+    def _deadline_remarks(self) -> Iterable[str]:
         """What a person has to know about the time they have."""
         if self.response_timeout is None:
             return
@@ -269,7 +273,7 @@ class MastraAskingTask(MastraAnsweringTask):
             "cancel": "the run is cancelled",
             "answer": "a default answer is given",
         }[self.on_response_timeout]
-        yield f"Without an answer within {in_words(time_left)}, {what}."
+        yield f"Without an answer within {format_duration(time_left)}, {what}."
 
     def _check_default_answer(self, question: Question) -> None:
         """Say now, and not when everybody has gone, that the default answer does not fit."""
@@ -290,35 +294,37 @@ class MastraAskingTask(MastraAnsweringTask):
             except Exception:  # the form is on the page whether or not everybody has heard of it
                 self.log.exception("A notifier failed; the question is asked all the same.")
 
-    def _park(self, asked: Asked, context: Context, *, may_be_answered: bool = False) -> NoReturn:
+    def _wait_for_response(
+        self, asked: AwaitedResponse, context: Context, *, may_be_answered: bool = False
+    ) -> NoReturn:
         """Give the worker back until somebody answers, or it is time to look.
 
         Where the form may have its answer by now, the triggerer looks at it first, and takes its
         time: Airflow would wake a parked task at once, and fail it when that is before its
         scheduler has heard that this process has ended; and so each try.
         """
-        self._under_way = None
-        seconds = self.look_interval
+        self._active_run = None
+        seconds = self.response_poll_interval
         if asked.deadline is not None:
             seconds = min(seconds, max(1.0, asked.deadline - time.time()))
         kwargs = {"asked": asked.to_text()}
         if may_be_answered:
             wake_at: float | None = time.time()
         else:
-            park("on_answer", kwargs, seconds)
+            await_input("on_response", kwargs, seconds)
             wake_at = None if asked.deadline is None else time.time() + seconds
         self.defer(
-            trigger=MastraQuestionTrigger(
+            trigger=MastraHITLTrigger(
                 mastra_conn_id=self.mastra_conn_id,
                 ti_id=str(context["ti"].id),
                 asked=asked.to_text(),
                 wake_at=wake_at,
             ),
-            method_name="on_answer",
+            method_name="on_response",
             kwargs=kwargs,
         )
 
-    def on_answer(
+    def on_response(
         self, context: Context, event: Mapping[str, Any], asked: str | None = None
     ) -> dict[str, JSON]:
         """Go on after a person has answered, or look whether they still have to.
@@ -326,72 +332,75 @@ class MastraAskingTask(MastraAnsweringTask):
         Returns and raises: as `execute`; and AirflowFailException when a person cancelled the run,
         or nobody answered in time.
         """
-        waiting = Asked.from_text(asked or event["asked"])
+        waiting = AwaitedResponse.from_text(asked or event["asked"])
         question = waiting.question
-        with self.conducting(context):
+        with self.attempt_scope(context):
             workflow = self.hook.get_conn().get_workflow(question.workflow_id)
-            run = self._under_way = workflow.get_run(question.run_id)
-            reply = Reply.of(event)
-            if reply is None:
-                self._look(run, waiting, context, has_read_form="asked" in event)
+            run = self._active_run = workflow.get_run(question.run_id)
+            response = HumanResponse.of(event)
+            if response is None:
+                self._look(run, waiting, context, has_polled_form="asked" in event)
             else:
-                self._take(run, waiting, reply, context)
+                self._handle_response(run, waiting, response, context)
             outcome = self.conclude(run, self.wait(run), context)
-            self._under_way = None
+            self._active_run = None
             return outcome
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, JSON]:
-        """As `MastraWaitingTask.execute_complete`.
+        """As `MastraWaitingOperator.execute_complete`.
 
         While the task is deferred, the page still shows a form that nobody has answered here; an
         answer to it wakes the task too.
         """
-        if (reply := Reply.of(event)) is None:
+        if (response := HumanResponse.of(event)) is None:
             return super().execute_complete(context, event)
         ti = context["ti"]
         run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
-        with self.conducting(context):
-            self.log.warning("%s has answered a question that is asked no more.", reply)
-            run = self._under_way = (
+        with self.attempt_scope(context):
+            self.log.warning("%s has answered a question that is asked no more.", response)
+            run = self._active_run = (
                 self.hook.get_conn().get_workflow(self.workflow_id).get_run(run_id)
             )
             outcome = self.conclude(run, self.wait(run), context)
-            self._under_way = None
+            self._active_run = None
             return outcome
 
-    def _look(self, run: Run, waiting: Asked, context: Context, *, has_read_form: bool) -> None:
+    def _look(
+        self, run: Run, waiting: AwaitedResponse, context: Context, *, has_polled_form: bool
+    ) -> None:
         """Return if the question needs no answer any more; otherwise wait on for one.
 
         Args:
-            has_read_form: whether the triggerer has just seen that the form has no answer. The page
-                takes one while a task whose time is over waits for a worker, which cannot see it.
+            has_polled_form: whether the triggerer has just seen that the form has no response.
+                The page accepts one while a task whose time is over is queued for a worker, which
+                cannot see it.
         """
         try:
             record = run.read()
         except MastraError as error:
-            if waiting.is_late or not (is_outage(error) or isinstance(error, ServerLostError)):
+            if waiting.is_expired or not (is_outage(error) or isinstance(error, ServerLostError)):
                 raise
             self.log.warning("The question is asked on; the server did not answer: %s", error)
-            self._park(waiting, context)
+            self._wait_for_response(waiting, context)
         if not waiting.question.is_open(record):
             self.log.info("The question needs no answer any more. %s.", record)
-        elif waiting.is_late and has_read_form:
-            self._nobody_answered(run, waiting.question, context)
-        elif waiting.is_late:
+        elif waiting.is_expired and has_polled_form:
+            self._on_response_timeout(run, waiting.question, context)
+        elif waiting.is_expired:
             self.log.info("The time for an answer is over; looking at the form for the last time.")
-            self._park(waiting, context, may_be_answered=True)
-        elif _takes_something_else(record, waiting.question):
+            self._wait_for_response(waiting, context, may_be_answered=True)
+        elif _has_other_schema(record, waiting.question):
             self.log.warning("What the step takes has changed since it was asked for. %s.", record)
         else:
             self.log.info("Nobody has answered yet. %s.", record)
-            self._park(waiting, context)
+            self._wait_for_response(waiting, context)
 
-    def _nobody_answered(self, run: Run, question: Question, context: Context) -> None:
+    def _on_response_timeout(self, run: Run, question: Question, context: Context) -> None:
         late = f"Nobody has answered within {self.response_timeout:g} s"
         self.log.warning("%s. on_response_timeout is %r.", late, self.on_response_timeout)
         if self.on_response_timeout == "answer":
-            memory = Memory(context, run.run_id)
-            self.give_answer(run, question, self.default_answer, memory, by="default")
+            state = HITLState(context, run.run_id)
+            self.send_answer(run, question, self.default_answer, state, by="default")
             return
         if self.on_response_timeout == "cancel":
             raise AirflowFailException(f"{late}, so the run was cancelled. {run.cancel()}")
@@ -401,42 +410,44 @@ class MastraAskingTask(MastraAnsweringTask):
             "ask again."
         )
 
-    def _take(self, run: Run, waiting: Asked, reply: Reply, context: Context) -> None:
+    def _handle_response(
+        self, run: Run, waiting: AwaitedResponse, response: HumanResponse, context: Context
+    ) -> None:
         """Resume the run with a person's answer, or cancel it; ask again if that does not fit."""
         question = waiting.question
-        self.log.info("%s pressed %r at %s.", reply, reply.option, reply.at)
-        if reply.option == CANCEL:
-            cancellation = self.deliver(reply, run, lambda current, _: current.cancel())
-            raise AirflowFailException(f"{reply} has cancelled the run. {cancellation}")
-        memory = Memory(context, run.run_id)
+        self.log.info("%s pressed %r at %s.", response, response.option, response.at)
+        if response.option == CANCEL:
+            cancellation = self.retry_delivery(response, run, lambda current, _: current.cancel())
+            raise AirflowFailException(f"{response} has cancelled the run. {cancellation}")
+        state = HITLState(context, run.run_id)
         try:
-            answer = question.form.answer(reply.values)
-            memory.note_undelivered(question, reply)
+            answer = question.form.answer(response.values)
+            state.save_undelivered(question, response)
 
             def resume(current: Run, patience: float) -> None:
-                who: Any = {"by": "person", "user": reply.user, "at": reply.at}
+                who: Any = {"by": "person", "user": response.user, "at": response.at}
                 who["outage_timeout"] = patience
-                self.give_answer(current, question, answer, memory, **who)
+                self.send_answer(current, question, answer, state, **who)
 
-            self.deliver(reply, run, resume)
+            self.retry_delivery(response, run, resume)
         except InvalidResumeDataError as error:
-            self._refuse(run, waiting, reply, error, context)
-        memory.forget_undelivered()
+            self._reject_response(run, waiting, response, error, context)
+        state.clear_undelivered()
 
-    def _refuse(
+    def _reject_response(
         self,
         run: Run,
-        waiting: Asked,
-        reply: Reply,
+        waiting: AwaitedResponse,
+        response: HumanResponse,
         error: InvalidResumeDataError,
         context: Context,
     ) -> None:
         """Say why an answer is refused, and ask again; return if the form is not the right one."""
         question = waiting.question
-        is_outdated = _takes_something_else(self.current(run).read(), question)
+        is_outdated = _has_other_schema(self.current_handle(run).read(), question)
         refusal = {
-            "user": reply.user,
-            "at": reply.at,
+            "user": response.user,
+            "at": response.at,
             "problems": list(error.validation_errors),
             "form_is_outdated": is_outdated,
         }
@@ -446,17 +457,17 @@ class MastraAskingTask(MastraAnsweringTask):
             self.log.error(
                 "The answer of %s is refused, since what the step takes has changed since it was "
                 "asked for: %s",
-                reply,
+                response,
                 error,
             )
             return
-        self.log.error("The answer of %s is refused, and asked for again: %s", reply, error)
-        Memory(context, run.run_id).forget_undelivered()
-        put_up(context["ti"].id, Notice.of(question), self.assigned_users)
-        self._park(waiting, context)
+        self.log.error("The answer of %s is refused, and asked for again: %s", response, error)
+        HITLState(context, run.run_id).clear_undelivered()
+        show_form(context["ti"].id, RequiredAction.of(question), self.assigned_users)
+        self._wait_for_response(waiting, context)
 
 
-def _takes_something_else(record: WorkflowRun, question: Question) -> bool:
+def _has_other_schema(record: WorkflowRun, question: Question) -> bool:
     """Whether the step that asked takes other resume data now than when it asked."""
     asked = question.suspension
     return any(
@@ -465,7 +476,7 @@ def _takes_something_else(record: WorkflowRun, question: Question) -> bool:
     )
 
 
-def in_words(time: timedelta) -> str:
+def format_duration(time: timedelta) -> str:
     """A length of time, such as ``2 days`` or ``1 hour 30 minutes``; at least a second."""
     seconds = max(1, round(time.total_seconds()))
     parts = []

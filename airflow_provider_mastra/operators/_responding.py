@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
-from airflow_provider_mastra.hitl._required_action import Reply
-from airflow_provider_mastra.hitl._state import Memory
-from airflow_provider_mastra.operators._waiting import MastraWaitingTask
+from airflow_provider_mastra.hitl._required_action import HumanResponse
+from airflow_provider_mastra.hitl._state import HITLState
+from airflow_provider_mastra.operators._waiting import MastraWaitingOperator
 from airflow_provider_mastra.utils._outages import PAUSE_SECONDS, Outage
 from mastra_workflows import Run
 from mastra_workflows.errors import (
@@ -25,10 +25,12 @@ from mastra_workflows.questions import Question
 T = TypeVar("T")
 
 
-class MastraAnsweringTask(MastraWaitingTask):
+class MastraRespondingOperator(MastraWaitingOperator):
     """The base of the operators that resume a run with what a person, or code, has answered."""
 
-    def deliver(self, reply: Reply, run: Run, act: Callable[[Run, float], T]) -> T:
+    def retry_delivery(
+        self, response: HumanResponse, run: Run, act: Callable[[Run, float], T]
+    ) -> T:
         """Do what a person wants; while the server is unavailable, try again.
 
         Raises:
@@ -38,7 +40,7 @@ class MastraAnsweringTask(MastraWaitingTask):
         outage = Outage(patience)
         while True:
             try:
-                return act(self.current(run), outage.next_patience)
+                return act(self.current_handle(run), outage.next_timeout)
             except MastraError as error:
                 if type(error) is ApiError and error.status_code < 500:
                     raise  # the server itself refuses it
@@ -47,22 +49,22 @@ class MastraAnsweringTask(MastraWaitingTask):
                     if not outage.seconds:
                         raise
                     raise ServerLostError(
-                        f"The answer of {reply} was not delivered: the server was unavailable for "
-                        f"{outage.seconds:.0f} s. {error} Run {run.run_id!r} of workflow "
+                        f"The answer of {response} was not delivered: the server was unavailable "
+                        f"for {outage.seconds:.0f} s. {error} Run {run.run_id!r} of workflow "
                         f"{run.workflow_id!r} is still suspended. A retry of this task delivers "
                         "the answer; clearing it cancels the run and asks again."
                     ) from error
                 what = "The answer of %s is not delivered yet (%s). Trying for up to %g s."
-                self.log.warning(what, reply, error, patience)
+                self.log.warning(what, response, error, patience)
             time.sleep(pause or PAUSE_SECONDS)
             self.reload_connection()
 
-    def give_answer(
+    def send_answer(
         self,
         run: Run,
         question: Question,
         answer: JSON,
-        memory: Memory,
+        state: HITLState,
         *,
         by: Literal["person", "code", "default"],
         user: Mapping[str, str] | None = None,
@@ -85,4 +87,4 @@ class MastraAnsweringTask(MastraWaitingTask):
             self.log.warning("The answer came too late and was not sent. %s", error)
             return
         self.log.info("The step was resumed with the answer of %s. %s", user or by, record)
-        memory.note_answer({"step": question.suspension.name, "answer": answer, **who})
+        state.save_answer({"step": question.suspension.name, "answer": answer, **who})

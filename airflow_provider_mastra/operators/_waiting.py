@@ -20,10 +20,10 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_mastra.operators._base import STALLED, MastraRunTask
-from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
+from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
+from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
 from airflow_provider_mastra.utils._errors import without_useless_retries
-from airflow_provider_mastra.utils._identity import Identity, current, identify, note_end
+from airflow_provider_mastra.utils._identity import Identity, current, identify, mark_finished
 from airflow_provider_mastra.utils._task_state import PROCESS_IS_UNWANTED, task_state
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import (
@@ -54,11 +54,11 @@ KILL_SECONDS = 4.5
 """How long a task that was told to end waits for its run to be cancelled. Airflow kills the process
 5 seconds after it told it."""
 
-ASK_SECONDS = 1.5
+STATE_QUERY_SECONDS = 1.5
 """How much of that it waits to be told how the task stands."""
 
 
-class MastraWaitingTask(MastraRunTask):
+class MastraWaitingOperator(MastraBaseOperator):
     """The base of the operators that set a run going and wait for it.
 
     Args:
@@ -141,11 +141,11 @@ class MastraWaitingTask(MastraRunTask):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.identity: Identity | None = None
-        self._under_way: Run | None = None
+        self._active_run: Run | None = None
         self._context: Any = None
 
     @contextmanager
-    def conducting(self, context: Context) -> Iterator[None]:
+    def attempt_scope(self, context: Context) -> Iterator[None]:
         """Do a part of the task's work: with the hook, and with its end noted if that is final.
 
         Raises:
@@ -156,9 +156,9 @@ class MastraWaitingTask(MastraRunTask):
             with without_useless_retries(), self.hook:
                 yield
         except AirflowFailException:
-            note_end(context)
+            mark_finished(context)
             raise
-        note_end(context)
+        mark_finished(context)
 
     def identify(self, context: Context) -> Identity:
         """The run that the attempt works with: another task's, under the id that was given."""
@@ -170,7 +170,7 @@ class MastraWaitingTask(MastraRunTask):
         return self.identity.run_id
 
     @abstractmethod
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start or resume the run.
 
         Returns:
@@ -187,17 +187,17 @@ class MastraWaitingTask(MastraRunTask):
             AirflowFailException: another try would fail as well.
             MastraError: everything else that went wrong; a retry finds the same run.
         """
-        with self.conducting(context):
-            run = self._under_way = self.handle(context)
-            started = self._under_way = self.set_going(run, context)
+        with self.attempt_scope(context):
+            run = self._active_run = self.handle(context)
+            started = self._active_run = self.start_or_resume(run, context)
             if started.run_id != run.run_id:
-                self.tell(started, context)
+                self.announce_run(started, context)
             if not self.wait_for_completion:
-                self._under_way = None
+                self._active_run = None
                 return self.whole_outcome(started.read(), started)
-            self.foretell(started, context)
+            self.push_known_outputs(started, context)
             outcome = self.conclude(started, self.wait(started), context)
-            self._under_way = None
+            self._active_run = None
             return outcome
 
     def conclude(self, run: Run, record: WorkflowRun, context: Context) -> dict[str, JSON]:
@@ -221,20 +221,20 @@ class MastraWaitingTask(MastraRunTask):
             return self._wait_or_defer(run, MOMENT, self._deadline(), restarted=None)
         return self._wait(run, self.timeout)
 
-    def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
+    def execute_complete(self, context: Context, event: WaitEvent) -> dict[str, JSON]:
         """Go on after the triggerer's waiting: read the run, and decide.
 
         Returns and raises: as `execute`.
         """
-        with self.conducting(context):
-            run, lost = self.take_back(event)
-            self._under_way = run
+        with self.attempt_scope(context):
+            run, lost = self.resume_from_trigger(event)
+            self._active_run = run
             restarted = event["restarted"]
             if lost is not None:
                 restarted = self._restart(run, lost, event)
             record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
             outcome = self.conclude(run, record, context)
-            self._under_way = None
+            self._active_run = None
             return outcome
 
     def resume_execution(
@@ -245,10 +245,12 @@ class MastraWaitingTask(MastraRunTask):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            self._abandon(context, cancel=self.cancel_on_timeout)
+            self._on_deferral_error(context, cancel=self.cancel_on_timeout)
             raise
         except TaskDeferralError:
-            self._abandon(context, cancel=False)  # the trigger broke; a retry finds the run
+            self._on_deferral_error(
+                context, cancel=False
+            )  # the trigger broke; a retry finds the run
             raise
 
     def _deadline(self) -> float | None:
@@ -273,7 +275,7 @@ class MastraWaitingTask(MastraRunTask):
             if is_last or not seconds:
                 raise
             self.log.info("The server did not answer in this moment; the triggerer tries on.")
-        self._under_way = None
+        self._active_run = None
         self.log.info("Waiting for it in the triggerer.")
         trigger = MastraWorkflowRunTrigger(
             mastra_conn_id=self.mastra_conn_id,
@@ -307,7 +309,7 @@ class MastraWaitingTask(MastraRunTask):
                 raise
             self.log.info(summary(error.run))
             try:
-                self._time_is_over(run, error)
+                self._on_wait_timeout(run, error)
             except WaitTimeoutError as timeout:
                 self.outcome(timeout.run, run, self._context)
                 raise
@@ -318,25 +320,25 @@ class MastraWaitingTask(MastraRunTask):
         self.log.info(summary(record))
         return record
 
-    def _time_is_over(self, run: Run, error: WaitTimeoutError) -> NoReturn:
+    def _on_wait_timeout(self, run: Run, error: WaitTimeoutError) -> NoReturn:
         if not self.cancel_on_timeout:
             raise error
-        cancellation = self.current(run).cancel(allow_retry=True)
+        cancellation = self.current_handle(run).cancel(allow_retry=True)
         raise WaitTimeoutError(
             f"The time to wait was over and cancel_on_timeout is on: {cancellation}",
             cancellation.run,
         ) from error
 
-    def _restart(self, run: Run, lost: WorkflowRun, event: Ended) -> str:
+    def _restart(self, run: Run, lost: WorkflowRun, event: WaitEvent) -> str:
         """Restart a run that its server has lost, once for each stall."""
         is_in_vain = event["restarted"] == fingerprint(lost)
         if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
             raise RunStalledError(STALLED.format(lost), lost)
-        record = self.current(run).restart()
+        record = self.current_handle(run).restart()
         self.log.warning("Restarted it. %s", record)
         return fingerprint(record)
 
-    def _abandon(self, context: Context, *, cancel: bool) -> None:
+    def _on_deferral_error(self, context: Context, *, cancel: bool) -> None:
         ti = context["ti"]
         run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
         which = f"Run {run_id!r} of workflow {self.workflow_id!r}"
@@ -357,26 +359,26 @@ class MastraWaitingTask(MastraRunTask):
         cleared, but also because its worker ends for a deploy, and then a retry takes up the run.
         And it calls it when the ``execution_timeout`` is over.
         """
-        if self._under_way is None:
+        if self._active_run is None:
             return
         # Airflow calls it in a signal handler, on top of whatever the task was doing. If that was
         # to log a line, to ask Airflow or to use a connection, a lock is held until the handler
         # returns; so another thread acts, and the handler does not wait for it for ever.
         is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
-        killing = _Killing(self._under_way, is_timeout=is_timeout)
-        threading.Thread(target=self._let_go, args=(killing,), daemon=True).start()
-        if killing.decided.wait(ASK_SECONDS):
-            killing.done.wait(KILL_SECONDS - ASK_SECONDS)
+        request = _KillRequest(self._active_run, is_timeout=is_timeout)
+        threading.Thread(target=self._end_run, args=(request,), daemon=True).start()
+        if request.decided.wait(STATE_QUERY_SECONDS):
+            request.done.wait(KILL_SECONDS - STATE_QUERY_SECONDS)
 
-    def _let_go(self, killing: _Killing) -> None:
-        run = killing.run
+    def _end_run(self, request: _KillRequest) -> None:
+        run = request.run
         which = f"Run {run.run_id!r} of workflow {run.workflow_id!r}"
         where = f": {url}" if (url := self.url(run)) else "."
         level = logging.WARNING
-        if (reason := self._why_to_spare(killing)) is not None:
+        if (reason := self._reason_to_spare_run(request)) is not None:
             text = f"{which} continues, since {reason}{where}"
         else:
-            killing.decided.set()
+            request.decided.set()
             try:
                 cancellation = self._cancel(run)
             except UnknownRunError:
@@ -386,13 +388,13 @@ class MastraWaitingTask(MastraRunTask):
             else:
                 text = f"The run is cancelled with the task. {cancellation}"
                 level = logging.INFO if cancellation.is_confirmed else logging.WARNING
-        killing.decided.set()
-        killing.done.set()
+        request.decided.set()
+        request.done.set()
         self.log.log(level, "%s", text)
 
-    def _why_to_spare(self, killing: _Killing) -> str | None:
+    def _reason_to_spare_run(self, request: _KillRequest) -> str | None:
         """Why the run of a task that ends is not cancelled; None if it is."""
-        if killing.is_timeout:
+        if request.is_timeout:
             return None if self.cancel_on_timeout else "cancel_on_timeout is off"
         if not self.cancel_on_kill:
             return "cancel_on_kill is off"
@@ -406,7 +408,7 @@ class MastraWaitingTask(MastraRunTask):
 
     def _cancel(self, run: Run) -> Cancellation:
         """Cancel a run within the time that a task has to end, by a client of its own."""
-        part = (KILL_SECONDS - ASK_SECONDS) / 3
+        part = (KILL_SECONDS - STATE_QUERY_SECONDS) / 3
         with self.hook.new_client(
             retry=RetryPolicy(seconds=part), timeout=part, connect_timeout=part
         ) as client:
@@ -423,7 +425,7 @@ class MastraWaitingTask(MastraRunTask):
         return workflow.get_run(run_id).cancel(confirm_timeout=confirm_timeout, allow_retry=True)
 
 
-class _Killing:
+class _KillRequest:
     """A task that is told to end, and how far that is.
 
     Attributes:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mastra.hitl._downstream_gates import tasks_behind
-from airflow_provider_mastra.operators._hitl import MastraAskingTask
+from airflow_provider_mastra.hitl._downstream_gates import source_task_ids
+from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
 from airflow_provider_mastra.operators.workflow import as_index
 from mastra_workflows import Run
 from mastra_workflows.errors import ConfigurationError
@@ -16,7 +16,7 @@ from mastra_workflows.procedures.resuming import Answer
 from mastra_workflows.questions import Question
 
 
-class MastraAskAndResumeOperator(MastraAskingTask):
+class MastraHITLOperator(MastraHITLBaseOperator):
     """A gate: asks a person what a run asks, resumes it, waits for it again, returns its outcome.
 
     The run may be another task's, another DAG's or nobody's in Airflow. One that is over already is
@@ -38,9 +38,9 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         question_key: the question, by its `Question.key`, in place of the three before; None for
             whichever is asked. It is not templated: unlike a step's name it can be mapped with
             ``expand_kwargs``, which Airflow renders.
-        **kwargs: ``answers``, ``response_timeout`` and more: see `MastraAskingTask`;
-            ``deferrable``, ``timeout`` and more: see `MastraWaitingTask`; ``mastra_conn_id``; and
-            everything that a `BaseOperator` takes.
+        **kwargs: ``answers``, ``response_timeout`` and more: see `MastraHITLBaseOperator`;
+            ``deferrable``, ``timeout`` and more: see `MastraWaitingOperator`; ``mastra_conn_id``;
+            and everything that a `BaseOperator` takes.
     """
 
     is_gate: ClassVar[bool] = True
@@ -70,7 +70,7 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         if "on_suspend" in kwargs:
             raise ConfigurationError("A gate always asks: it takes no on_suspend.")
         super().__init__(workflow_id=workflow_id, run_id=run_id, on_suspend="ask", **kwargs)
-        self.asked_of = tasks_behind(run_id)
+        self.gated_task_ids = source_task_ids(run_id)
         self.step = step
         self.for_each_index = for_each_index
         self.suspended_at = suspended_at
@@ -85,11 +85,11 @@ class MastraAskAndResumeOperator(MastraAskingTask):
         item = "" if self.for_each_index is None else f"[{self.for_each_index}]"
         return (step if isinstance(step, str) else ".".join(step)) + item
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Nothing is to be done: the run is under way, asks or is over."""
         return run
 
-    def is_mine(self, question: Question) -> bool:
+    def should_answer(self, question: Question) -> bool:
         """Whether the question is the one that the gate is for."""
         if self.question_key is not None:
             return question.key == self.question_key

@@ -19,7 +19,7 @@ QUESTION = "mastra_question"
 """Where in a DAG run's conf its question is."""
 
 
-class MastraHandOutQuestionsOperator(BaseOperator):
+class MastraInboxOperator(BaseOperator):
     """Gives each question of a workflow's suspended runs a DAG run of its own; see `mastra_inbox`.
 
     In a DAG run that asset events have caused, or a person, it looks at the server and makes a DAG

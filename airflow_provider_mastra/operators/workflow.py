@@ -9,11 +9,11 @@ from typing import Any, Literal, cast, get_args
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mastra.operators._base import MastraRunTask
-from airflow_provider_mastra.operators._hitl import MastraAskingTask
+from airflow_provider_mastra.operators._base import MastraBaseOperator
+from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
 from airflow_provider_mastra.utils._errors import without_useless_retries
-from airflow_provider_mastra.utils._identity import Identity, adopt, identify, note_attached
-from airflow_provider_mastra.utils._resume_state import ResumeMemory
+from airflow_provider_mastra.utils._identity import Identity, adopt, identify, mark_attached
+from airflow_provider_mastra.utils._resume_state import ResumeState
 from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON, to_iso
@@ -30,7 +30,7 @@ ON_CLEAR_VARIABLE = "mastra_on_clear"
 """The Airflow Variable that decides where an operator's ``on_clear`` is None."""
 
 
-class MastraRunWorkflowOperator(MastraAskingTask):
+class MastraRunWorkflowOperator(MastraHITLBaseOperator):
     """Runs a workflow, once for one piece of scheduled work, and returns its result.
 
     The run's id is chosen before the first request, and kept through retries. So a retry finds the
@@ -60,9 +60,9 @@ class MastraRunWorkflowOperator(MastraAskingTask):
             still running or suspended, and starts a new one only if it failed, was cancelled or is
             gone. None reads the Airflow Variable ``mastra_on_clear`` at that moment, and is
             ``"new_run"`` if there is none. (templated)
-        **kwargs: ``on_suspend``, ``answers`` and more: see `MastraAskingTask`; ``deferrable``,
-            ``timeout``, ``cancel_on_kill`` and more: see `MastraWaitingTask`; ``mastra_conn_id,
-            check_data``: see `MastraRunTask`; and everything that a `BaseOperator` takes.
+        **kwargs: ``on_suspend``, ``answers`` and more: see `MastraHITLBaseOperator`;
+            ``deferrable``, ``timeout`` and more: see `MastraWaitingOperator`; ``mastra_conn_id,
+            check_data``: see `MastraBaseOperator`; and everything that a `BaseOperator` takes.
     """
 
     template_fields: Sequence[str] = (
@@ -115,10 +115,10 @@ class MastraRunWorkflowOperator(MastraAskingTask):
 
     def identify(self, context: Context) -> Identity:
         """The run that is this task instance's own, under the given id or one made for it."""
-        given = MastraRunTask.choose_run_id(self, context) if self._has_run_id else None
+        given = MastraBaseOperator.choose_run_id(self, context) if self._has_run_id else None
         return identify(context, given)
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, or attach to what an earlier try has started."""
         assert self.identity is not None
         identity = self._reuse_earlier(context, self.identity)
@@ -137,7 +137,7 @@ class MastraRunWorkflowOperator(MastraAskingTask):
             tracing_options=self.tracing_options,
             resource_id=self.resource_id,
         )
-        note_attached(context, identity)
+        mark_attached(context, identity)
         if attachment.found is None:
             self.log.info("The run was started.")
         return workflow.get_run(attachment.run_id)
@@ -240,7 +240,7 @@ def _started_after(context: Context, identity: Identity) -> datetime | None:
     return start
 
 
-class MastraResumeWorkflowOperator(MastraAskingTask):
+class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
     """Resumes a suspended step of a run, waits for the run again, and returns its result.
 
     A retry, or another task, that has the same answer for the same step resumes nothing a second
@@ -291,17 +291,17 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
         self.for_each_index = for_each_index
         self.suspended_at = suspended_at
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Resume the step, unless an earlier try has done so."""
         assert self.identity is not None
-        memory = ResumeMemory(context, self.identity)
-        if memory.is_resumed:
+        state = ResumeState(context, self.identity)
+        if state.is_resumed:
             self.log.info("An earlier try resumed the step; it is not resumed again.")
             return run
-        suspended_at = memory.suspended_at or self.suspended_at
-        if memory.is_kept:
+        suspended_at = state.suspended_at or self.suspended_at
+        if state.is_kept:
             suspended_at = suspended_at or self._asked_at(run)
-            memory.note(suspended_at, is_resumed=False)
+            state.note(suspended_at, is_resumed=False)
         record = run.attach_or_resume(
             is_retry=self.identity.kind == "retry",
             step=self.step,
@@ -309,7 +309,7 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
             for_each_index=as_index(self.for_each_index),
             suspended_at=suspended_at,
         )
-        memory.note(suspended_at, is_resumed=True)
+        state.note(suspended_at, is_resumed=True)
         self.log.info("The step was resumed. %s", record)
         return run
 
@@ -320,7 +320,7 @@ class MastraResumeWorkflowOperator(MastraAskingTask):
         return to_iso(fitting[0].suspended_at) if len(fitting) == 1 else None
 
 
-class MastraCancelWorkflowRunOperator(MastraRunTask):
+class MastraCancelWorkflowRunOperator(MastraBaseOperator):
     """Cancels a run, looks what became of it, and returns its record.
 
     A run that is over already is left as it is. The task succeeds also when the run goes on, as

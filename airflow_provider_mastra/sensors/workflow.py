@@ -18,8 +18,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_mastra.operators._base import STALLED, MastraRunTask
-from airflow_provider_mastra.triggers.workflow import MOMENT, Ended, MastraWorkflowRunTrigger
+from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
+from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
 from airflow_provider_mastra.utils._errors import without_useless_retries
 from mastra_workflows import OnSuspend, Run
 from mastra_workflows.errors import (
@@ -40,7 +40,7 @@ ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
 """What a sensor's next try would only meet again."""
 
 
-class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
+class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
     """Waits for a run's end, or for its suspension, and returns its result.
 
     A run that failed or was cancelled fails the sensor at once, and without retries. With
@@ -107,7 +107,7 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
             with without_useless_retries(*ENDS), self.hook:
                 deadline = time.time() + self.timeout
                 run = self.handle(context)
-                self.foretell(run, context)
+                self.push_known_outputs(run, context)
                 return self._wait_or_defer(run, MOMENT, deadline, context)
 
     def resume_execution(
@@ -142,13 +142,13 @@ class MastraWorkflowRunSensor(MastraRunTask, BaseSensorOperator):
         is_end = isinstance(error.__cause__, ENDS) or isinstance(error, AirflowSensorTimeout)
         return self.never_fail or (self.soft_fail and is_end)
 
-    def execute_complete(self, context: Context, event: Ended) -> dict[str, JSON]:
+    def execute_complete(self, context: Context, event: WaitEvent) -> dict[str, JSON]:
         """Go on after the triggerer's waiting: read the run, and decide.
 
         Returns and raises: as `execute`.
         """
         with without_useless_retries(*ENDS), self.hook:
-            run, lost = self.take_back(event)
+            run, lost = self.resume_from_trigger(event)
             if lost is not None:
                 self.log.info(summary(lost))
                 raise RunStalledError(STALLED.format(lost), lost)

@@ -14,7 +14,7 @@ from uuid import UUID
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.hitl._required_action import Asked
+from airflow_provider_mastra.hitl._required_action import AwaitedResponse
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.triggers.workflow import SETTLE_SECONDS
 from mastra_workflows.errors import MastraError
@@ -26,7 +26,7 @@ LOOK_SECONDS = 30.0
 """How often the run is looked at: whether the question still needs an answer."""
 
 
-class MastraQuestionTrigger(BaseTrigger):
+class MastraHITLTrigger(BaseTrigger):
     """Waits for an answer to a task's form, or until the question needs none any more.
 
     It resumes nothing: the task is woken and does that.
@@ -34,7 +34,7 @@ class MastraQuestionTrigger(BaseTrigger):
     Args:
         mastra_conn_id: the connection to the server.
         ti_id: the task instance whose form it is.
-        asked: the question, as `Asked.to_text` gives it.
+        asked: the question, as `AwaitedResponse.to_text` gives it.
         wake_at: when the task is woken in any case, in seconds since 1970; None for never.
         not_before: when the task may be woken, in seconds since 1970; None for some seconds from
             now on.
@@ -73,7 +73,7 @@ class MastraQuestionTrigger(BaseTrigger):
         """Look at the form, and now and then at the run; wake the task when there is reason to."""
         await asyncio.sleep(self.not_before - time.time())
         look_at = time.time() + LOOK_SECONDS
-        while (event := await self._reply()) is None:
+        while (event := await self._response()) is None:
             if self.wake_at is not None and time.time() >= self.wake_at:
                 event = {"error_type": "timeout"}
                 break
@@ -85,7 +85,7 @@ class MastraQuestionTrigger(BaseTrigger):
             await asyncio.sleep(POLL_SECONDS)
         yield TriggerEvent({**event, "asked": self.asked})  # type: ignore[no-untyped-call]
 
-    async def _reply(self) -> dict[str, Any] | None:
+    async def _response(self) -> dict[str, Any] | None:
         """What a person has sent, as Airflow itself hands it to a task; None if nobody has."""
         from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
 
@@ -101,7 +101,7 @@ class MastraQuestionTrigger(BaseTrigger):
         }
 
     async def _is_over(self) -> bool:
-        question = Asked.from_text(self.asked).question
+        question = AwaitedResponse.from_text(self.asked).question
         try:
             async with await async_client(self.mastra_conn_id) as client:
                 record = (

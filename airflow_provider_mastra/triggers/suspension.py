@@ -27,7 +27,7 @@ STORE_FAILURES = (AirflowException, AirflowRuntimeError, ValueError)
 """A ValueError is Airflow's word for a trigger that several assets share."""
 
 
-class News(TypedDict):
+class SuspensionEvent(TypedDict):
     """An event's payload.
 
     Attributes:
@@ -46,8 +46,8 @@ class MastraSuspensionTrigger(BaseEventTrigger):
     """Fires an event when suspended runs of a workflow ask something new, whoever started them.
 
     It is made for an `AssetWatcher`; `mastra_questions` puts the two together. An event's payload
-    is `News`. It looks at the server again and again: after ``poll_interval`` seconds, then more
-    and more rarely while nothing new is asked. While the server is out of reach, or the connection
+    is a `SuspensionEvent`. It polls the server after ``poll_interval`` seconds, then more and more
+    rarely while nothing new is asked. While the server is out of reach, or the connection
     is wrong, it continues polling and logs a warning in the triggerer's log.
 
     Airflow 3.3 keeps what was told in the asset's state, so that a triggerer that starts again
@@ -107,7 +107,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look for questions for as long as the trigger is wanted."""
-        memory = await self._recall()
+        memory = await self._load_memory()
         stored: Memory | None = memory
         quiet = 0
         while True:
@@ -117,19 +117,19 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             if look is not None:
                 memory = look.memory
                 if look.questions:
-                    yield self._tell(look)
+                    yield self._event(look)
                     quiet = 0
                     wait = 0.0 if look.has_more else self._policy.wait(1)
             if memory != stored and self._store is not None:
                 await asyncio.sleep(STORED_SECONDS)
                 wait -= STORED_SECONDS
-                stored = await self._remember(memory)
+                stored = await self._save_memory(memory)
             await asyncio.sleep(max(0.0, wait))
 
-    def _tell(self, look: Look) -> TriggerEvent:
+    def _event(self, look: Look) -> TriggerEvent:
         for question in look.questions:
             self.log.info("%s.", question)
-        news = News(
+        news = SuspensionEvent(
             workflow_id=self.workflow_id,
             questions=[asked(question) for question in look.questions],
             since=to_iso(look.memory.since),
@@ -160,7 +160,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         """Airflow's store of the asset's state; None on Airflow 3.1 and 3.2."""
         return getattr(self, "asset_state_store", None)
 
-    async def _recall(self) -> Memory:
+    async def _load_memory(self) -> Memory:
         if self._store is None:
             return Memory()
         try:
@@ -169,7 +169,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             self.log.warning("What was told before is not known (%s): all is told again.", error)
             return Memory()
 
-    async def _remember(self, memory: Memory) -> Memory | None:
+    async def _save_memory(self, memory: Memory) -> Memory | None:
         """Store the memory; None if that failed, which the next look tries again."""
         try:
             await self._store.aset(MEMORY, memory.to_dict())

@@ -36,7 +36,7 @@ KILL_SECONDS = 10.0
 """How long to try to cancel, and then to look; Airflow gives ``on_kill`` 30 s in all."""
 
 
-class Ended(TypedDict):
+class WaitEvent(TypedDict):
     """The payload of the trigger's event: why the wait ended, and no text of the server.
 
     A triggerer that cannot serialise or store an event crashes, and again after each restart. So
@@ -126,7 +126,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         except Exception as failure:
             text = safe_text(f"{type(failure).__name__}: {failure}")
             raise RuntimeError(f"{self._which} cannot be waited for: {text}") from None
-        ended = Ended(
+        ended = WaitEvent(
             workflow_id=self.workflow_id,
             run_id=self.run_id,
             reason=reason,
@@ -150,7 +150,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             arguments: WaitArguments = {
                 **self.wait,
                 "timeout": left,
-                "outage_timeout": outage.next_patience,
+                "outage_timeout": outage.next_timeout,
                 "is_known": True,
                 "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
                 "on_record": look,
@@ -186,9 +186,9 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         asked how it stands first. The outcome is in the trigger's log or, once Airflow has closed
         that, in the triggerer's own.
         """
-        await finish(self._let_go())
+        await finish(self._end_run())
 
-    async def _let_go(self) -> None:
+    async def _end_run(self) -> None:
         may_continue = f"{self._which} was not cancelled and may still be running"
         try:
             state = await sync_to_async(task_state)(self.task_instance)

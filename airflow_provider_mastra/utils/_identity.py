@@ -160,13 +160,13 @@ def adopt(context: Context, identity: Identity, run_id: str) -> Identity:
     return adopted
 
 
-def note_attached(context: Context, identity: Identity) -> None:
+def mark_attached(context: Context, identity: Identity) -> None:
     """Keep that the run of a given id is the task's own, whatever its later tries' input is."""
     if identity.given is not None and not identity.is_attached:
         _update(context, identity=replace(identity, is_attached=True))
 
 
-def note_end(context: Context) -> None:
+def mark_finished(context: Context) -> None:
     """Keep that the attempt ended for good: a next one is not a retry but was cleared."""
     try:
         _update(context, has_ended=True)

@@ -27,11 +27,11 @@ class Outage:
     """
 
     def __init__(self, patience: float) -> None:
-        self._patience = patience
+        self._timeout = patience
         self._since: float | None = None
 
     @property
-    def next_patience(self) -> float:
+    def next_timeout(self) -> float:
         """The ``outage_timeout`` of the next wait, in seconds."""
         return min(RECONNECT_SECONDS, self._left)
 
@@ -51,7 +51,7 @@ class Outage:
         if not may_pass:
             return None
         if self._since is None:
-            lasted = self.next_patience if isinstance(error, ServerLostError) else 0.0
+            lasted = self.next_timeout if isinstance(error, ServerLostError) else 0.0
             self._since = time.monotonic() - lasted
         if self._left <= 0:
             return None
@@ -65,5 +65,5 @@ class Outage:
     @property
     def _left(self) -> float:
         if self._since is None:
-            return self._patience
-        return max(0.0, self._since + self._patience - time.monotonic())
+            return self._timeout
+        return max(0.0, self._since + self._timeout - time.monotonic())

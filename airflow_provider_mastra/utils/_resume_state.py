@@ -18,7 +18,7 @@ KEY = "mastra_resumed"
 """Where in a task's state (Airflow 3.3 and later) it is."""
 
 
-class ResumeMemory:
+class ResumeState:
     """Which suspension the tries of a task instance resume, and whether one of them has done so.
 
     Before Airflow 3.3 nothing is kept. A clear begins anew.

@@ -74,9 +74,9 @@ def api(airflow_database: None) -> Any:
 @pytest.fixture
 def people(api: Any) -> Callable[..., Person]:
     """Makes people who answer forms, each a context manager."""
-    from airflow_provider_mastra.hitl._required_action import CAN_PARK
+    from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 
-    if not CAN_PARK:
+    if not SUPPORTS_AWAITING_INPUT:
         pytest.skip(NOBODY_IS_ASKED)
 
     def person(*replies: Reply, name: str = "ann") -> Person:

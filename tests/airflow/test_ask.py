@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from airflow.sdk import DAG, BaseNotifier, Context, task
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
-from airflow_provider_mastra.operators._hitl import in_words
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
+from airflow_provider_mastra.operators._hitl import format_duration
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
@@ -21,7 +21,7 @@ from scripts.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, DagResult, RunDag
 from tests.airflow.person import CANCEL, NOBODY_IS_ASKED, Clock, Form, Person
 
-pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
+pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 People = Callable[..., Person]
@@ -202,7 +202,7 @@ def test_answered_elsewhere(
         run_asked(client, form).resume(resume_data={"approved": True})
 
     with people(in_studio), Clock():
-        result = run_dag(asking(look_interval=1))
+        result = run_dag(asking(response_poll_interval=1))
     assert result.xcom("refund")["result"] == {"order": "A-1", "refunded": 100}
     assert result.xcom("refund")["answers"] == []
     assert "The question needs no answer any more" in result.log
@@ -219,7 +219,7 @@ def test_the_run_is_cancelled_meanwhile(
         run_asked(client, form).cancel()
 
     with people(cancels), Clock():
-        result = run_dag(asking(look_interval=1, on_failed_run="fail"))
+        result = run_dag(asking(response_poll_interval=1, on_failed_run="fail"))
     assert result.task_state("refund") == "failed"
     assert "is canceled" in result.log
 
@@ -295,7 +295,7 @@ class TestAnswersByCode:
         ({"on_suspend": "return", "answers": {}}, 'need on_suspend="ask"'),
         ({"response_timeout": -1}, "response_timeout"),
         ({"on_response_timeout": "answer"}, "default_answer"),
-        ({"look_interval": 0}, "look_interval"),
+        ({"response_poll_interval": 0}, "response_poll_interval"),
         ({"wait_for_completion": False}, "wait_for_completion"),
     ],
 )
@@ -316,4 +316,4 @@ def test_options_that_cannot_work(options: dict[str, Any], said: str) -> None:
     ],
 )
 def test_a_form_tells_in_words_how_long_it_waits(seconds: float, text: str) -> None:
-    assert in_words(timedelta(seconds=seconds)) == text
+    assert format_duration(timedelta(seconds=seconds)) == text

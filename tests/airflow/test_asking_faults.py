@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.hitl.gates import ask_in_turn
 from airflow_provider_mastra.operators import _responding
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
@@ -20,7 +20,7 @@ from tests.airflow.harness import STUDIO, Connect, RunDag, try_again
 from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Form, Person
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
 
-pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
+pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
 People = Callable[..., Person]
 RELEASE = "ODD_WORKFLOWS_RELEASE"
 

@@ -278,8 +278,8 @@ def test_a_lost_run_is_restarted_by_the_task(
     mortal: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     class Unlucky(MastraRunWorkflowOperator):
-        def set_going(self, run: Any, context: Any) -> Any:
-            started = super().set_going(run, context)
+        def start_or_resume(self, run: Any, context: Any) -> Any:
+            started = super().start_or_resume(run, context)
             mortal.kill()
             mortal.start()
             return started

@@ -1,4 +1,4 @@
-"""Gates: `MastraAskAndResumeOperator`, `ask_in_turn` and `ask_each`."""
+"""Gates: `MastraHITLOperator`, `ask_in_turn` and `ask_each`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_mastra.hitl.gates import ask_each, ask_in_turn
-from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
@@ -117,7 +117,7 @@ def test_an_answer_waits_for_a_branch_that_is_at_work(
             input_data={"seconds": 1},
             on_suspend="return",
         )
-        MastraAskAndResumeOperator(
+        MastraHITLOperator(
             task_id="second",
             workflow_id="slowReview",
             run_id=cast(Any, review.output)["run_id"],
@@ -160,7 +160,7 @@ def test_a_run_that_is_over_passes_through(
     run_id = start_run("orderReport", city="Oslo")
     client.get_workflow("orderReport").get_run(run_id).wait(timeout=120)
     with DAG("over", schedule=None) as dag:
-        MastraAskAndResumeOperator(task_id="gate", workflow_id="orderReport", run_id=run_id)
+        MastraHITLOperator(task_id="gate", workflow_id="orderReport", run_id=run_id)
     outcome = run_dag(dag).xcom("gate")
     assert (outcome["status"], outcome["answers"]) == ("success", [])
 

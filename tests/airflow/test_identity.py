@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import RunDag, store, try_again
 
-HAS_STATE = CAN_PARK
+HAS_STATE = SUPPORTS_AWAITING_INPUT
 """Whether this Airflow keeps a task's state over its tries; both came with Airflow 3.3."""
 needs_state = pytest.mark.skipif(
     not HAS_STATE, reason="Airflow before 3.3 keeps nothing of a task over its tries"

@@ -30,9 +30,9 @@ class Stopped(MastraRunWorkflowOperator):
     before: Callable[[], Any] | None = None
     state: str | None = "failed"
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, and be told to end."""
-        started = super().set_going(run, context)
+        started = super().start_or_resume(run, context)
         if self.before is not None:
             self.before()
         mark(self.dag_id, self.task_id, self.state)
@@ -139,9 +139,9 @@ class KilledInTriggerer(MastraRunWorkflowOperator):
 
     state: str | None = None
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, and kill the trigger that would wait for it."""
-        started = super().set_going(run, context)
+        started = super().start_or_resume(run, context)
         trigger = MastraWorkflowRunTrigger(
             mastra_conn_id=self.mastra_conn_id,
             workflow_id=run.workflow_id,
@@ -201,8 +201,8 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
     """The task still holds the id of the first run then, which is over."""
 
     class StoppedInside(Stopped):
-        def set_going(self, run: Run, context: Context) -> Run:
-            super().set_going(run, context)
+        def start_or_resume(self, run: Run, context: Context) -> Run:
+            super().start_or_resume(run, context)
             return run
 
     workflow = client.get_workflow("slowExport")

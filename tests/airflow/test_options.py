@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.operators.hitl import MastraAskAndResumeOperator
-from airflow_provider_mastra.operators.inbox import MastraHandOutQuestionsOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
+from airflow_provider_mastra.operators.inbox import MastraInboxOperator
 from airflow_provider_mastra.operators.workflow import (
     MastraCancelWorkflowRunOperator,
     MastraResumeWorkflowOperator,
@@ -24,7 +24,7 @@ from tests.airflow.harness import Connect, RunDag
 RUN: tuple[Any, dict[str, Any]] = (MastraRunWorkflowOperator, {})
 RESUME = (MastraResumeWorkflowOperator, {"run_id": "r"})
 CANCEL = (MastraCancelWorkflowRunOperator, {"run_id": "r"})
-GATE = (MastraAskAndResumeOperator, {"run_id": "r"})
+GATE = (MastraHITLOperator, {"run_id": "r"})
 SENSOR = (MastraWorkflowRunSensor, {"run_id": "r"})
 FLAGS = {
     "wait_for_completion": [RUN, RESUME],
@@ -73,7 +73,7 @@ def test_notifiers(value: Any) -> None:
 @pytest.mark.parametrize("value", [None, "1h", 0, -5, math.inf, True, [5]])
 def test_lookback(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="lookback"):
-        MastraHandOutQuestionsOperator(task_id="task", workflow_id="w", lookback=value)
+        MastraInboxOperator(task_id="task", workflow_id="w", lookback=value)
 
 
 def test_a_gate_takes_no_on_suspend() -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from scripts.sample_server import SampleServer
 from tests.airflow.harness import RunDag
 from tests.airflow.person import NOBODY_IS_ASKED, Person
 
-pytestmark = pytest.mark.skipif(not CAN_PARK, reason=NOBODY_IS_ASKED)
+pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
 
 
 def test_an_unanswered_form_disturbs_no_later_dag_run(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.operators.workflow import (
     MastraCancelWorkflowRunOperator,
     MastraResumeWorkflowOperator,
@@ -130,7 +130,9 @@ def test_a_bad_answer_is_refused_without_retries(
     assert run.read().is_suspended
 
 
-@pytest.mark.skipif(not CAN_PARK, reason="Airflow before 3.3 keeps nothing of a task over tries")
+@pytest.mark.skipif(
+    not SUPPORTS_AWAITING_INPUT, reason="Airflow before 3.3 keeps nothing of a task over tries"
+)
 def test_a_retry_does_not_answer_the_next_round_of_a_loop(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:

@@ -183,9 +183,9 @@ def test_a_suspension_can_be_the_outcome(connected: SampleServer, run_dag: RunDa
 class Answered(MastraRunWorkflowOperator):
     """Has its run resumed by somebody else, a second after it began."""
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, and have it resumed later."""
-        started = super().set_going(run, context)
+        started = super().start_or_resume(run, context)
         answer = functools.partial(resume_when_it_waits, started)
         threading.Timer(1.0, answer).start()
         return started
@@ -259,9 +259,9 @@ class Crashing(MastraRunWorkflowOperator):
 
     crashed: ClassVar[set[str]] = set()
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, and fail."""
-        started = super().set_going(run, context)
+        started = super().start_or_resume(run, context)
         if run.run_id not in self.crashed:
             self.crashed.add(run.run_id)
             raise OSError("the worker has no memory left")

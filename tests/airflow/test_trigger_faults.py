@@ -60,9 +60,9 @@ class EndedByPerson(MastraRunWorkflowOperator):
     kill: Callable[[MastraWorkflowRunTrigger], Any]
     """What happens to its trigger."""
 
-    def set_going(self, run: Run, context: Context) -> Run:
+    def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, and end its trigger."""
-        started = super().set_going(run, context)
+        started = super().start_or_resume(run, context)
         waiting = trigger(run.run_id)
         ti: Any = context["ti"]  # a triggerer's has another type, and the same ids
         waiting.task_instance = ti

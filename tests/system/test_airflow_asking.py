@@ -18,13 +18,13 @@ from tests.system.airflow_work import Plan, Work
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 
-PARKED = {"awaiting_input"} if CAN_PARK else {"deferred"}
+PARKED = {"awaiting_input"} if SUPPORTS_AWAITING_INPUT else {"deferred"}
 ASKED = "a person is asked"
 WAITING = ("sync", "deferrable")
 remembers = pytest.mark.skipif(
-    not CAN_PARK,
+    not SUPPORTS_AWAITING_INPUT,
     reason="Airflow 3.1 and 3.2 keep nothing of a task over its tries",
 )
 AT_ONCE = 6

@@ -18,11 +18,11 @@ from tests.system.airflow_forms import Forms
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")
 
-from airflow_provider_mastra.hitl._required_action import CAN_PARK
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 
 DAG_FILE = Path(__file__).with_name("edited_retries.py")
 EDITS = [(0, 2), (1, 3), (3, 1)]  # as in that file
-PARKED = {"awaiting_input"} if CAN_PARK else {"deferred"}
+PARKED = {"awaiting_input"} if SUPPORTS_AWAITING_INPUT else {"deferred"}
 KILLED = {"killed": -1, "killed_mapped": 0, "resumed_killed": -1}
 """The map index of each task that is killed."""
 WAITING = {"asked": PARKED, "deferred": {"deferred"}, "resumed_deferred": {"deferred"}}

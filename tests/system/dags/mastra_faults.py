@@ -40,7 +40,7 @@ APPROVAL: dict[str, Any] = {
     "input_data": {"order": "{{ params.key }}", "amount": 7, "reason": "broken"},
     "on_suspend": "wait",
 }
-ASKING: dict[str, Any] = {**APPROVAL, "on_suspend": "ask", "look_interval": 600}
+ASKING: dict[str, Any] = {**APPROVAL, "on_suspend": "ask", "response_poll_interval": 600}
 PATIENT = timedelta(minutes=1)
 """The `retry_delay` that docs/reliability.md recommends."""
 
@@ -135,11 +135,11 @@ for mode, deferrable in MODES.items():
 
 # Airflow may park a task whose form is answered in that moment; its next look finds the answer.
 with new_dag("asking_hurried_sync"):
-    charge("charge", **{**ASKING, "look_interval": 20})
+    charge("charge", **{**ASKING, "response_poll_interval": 20})
 
 # Somebody answers elsewhere, and nobody at all.
 with new_dag("asking_looking_sync"):
-    charge("charge", **{**ASKING, "look_interval": 5})
+    charge("charge", **{**ASKING, "response_poll_interval": 5})
 
 with new_dag("asking_default_sync"):
     charge(
@@ -159,14 +159,14 @@ with new_dag("asking_resume"):
         mastra_conn_id="{{ params.server }}",
         resume_data={"verdict": "revise", "remarks": "By code."},
         on_suspend="ask",
-        look_interval=600,
+        response_poll_interval=600,
     )
     start >> revise
 
 for what, options in AT_ONCE.items():
     with new_dag(f"asking_{what}"):
         start = charge("charge", **options, on_suspend="return")
-        ask_each(start, look_interval=600, retries=2, retry_delay=timedelta(0))
+        ask_each(start, response_poll_interval=600, retries=2, retry_delay=timedelta(0))
 
 with new_dag("deferral_timeout_deferrable"):
     charge("charge", ChargeThatAirflowTimesOut, deferrable=True, retries=0)

@@ -14,6 +14,6 @@ for generation in ("0", "1"):
             max_poll_interval=1,
             # An answer that comes while the task looks at its run wakes it too soon for a machine
             # with much to do: Airflow fails the try then, and the next ones likewise.
-            look_interval=45 if workflow == "parallelReview" else 600,
+            response_poll_interval=45 if workflow == "parallelReview" else 600,
             dag_arguments={"is_paused_upon_creation": True},
         )
