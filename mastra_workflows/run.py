@@ -338,7 +338,7 @@ class Run(OfOneProcess):
 
         Raises:
             NotActiveError: the run is still active.
-            UnknownStepError: the workflow has no such step (any more); nothing was sent.
+            UnknownStepError: the workflow has no such step, or a deploy has renamed it.
             RunNotStartedError: the server refused; the run is as it was.
         """
         return self._transport.run(

@@ -17,6 +17,8 @@ from scripts.sample_server import Generation, SampleServer
 SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
 ODD_WORKFLOWS = Path(__file__).parent / "support" / "odd_workflows.mjs"
 """Workflows with hostile names, and with the text that real programs produce."""
+WAITING_WORKFLOWS = ODD_WORKFLOWS.with_name("waiting_workflows.mjs")
+"""Workflows with a slow step after an approval, and with a step that a deploy renames."""
 EVERY_SERVER = [
     pytest.param("1", id=SERVERS["1"]),
     pytest.param("0", id=SERVERS["0"], marks=pytest.mark.legacy_server),

@@ -14,12 +14,13 @@ from mastra_workflows import api
 from mastra_workflows._arguments import require_step
 from mastra_workflows.errors import (
     ConnectionFailedError,
+    MastraError,
     NotActiveError,
     RunNotStartedError,
     UnavailableError,
     UnknownStepError,
 )
-from mastra_workflows.models import JSON, StepPath, WorkflowRun
+from mastra_workflows.models import JSON, StepPath, WorkflowDetails, WorkflowRun
 from mastra_workflows.policy import is_lost
 from mastra_workflows.procedures._effects import Listen, Procedure, Server, StreamResult
 from mastra_workflows.procedures.acting import check_supported
@@ -88,6 +89,10 @@ def send_back(
     )
     if now is not None and has_moved(now):
         return now
+    if said:  # perhaps the step was renamed after its workflow's details were read
+        known = yield from details(server, run.workflow_id)
+        if known.steps and _find(tuple(known.steps), step) is None:
+            raise _unknown(run, step, known)
     reason = safe_text(said) if said else f"it did not move within {server.start_timeout:g} s"
     raise RunNotStartedError(
         f"{run}, and was not sent back to step {_name(path)!r}: {reason}. The run is as it was."
@@ -96,26 +101,31 @@ def send_back(
 
 def _path(server: Server, run: WorkflowRun, step: str | Sequence[str]) -> Procedure[StepPath]:
     """The path of a step that the workflow has; a name is looked up, since ids may have dots."""
-
-    def named(paths: Sequence[StepPath]) -> StepPath | None:
-        wanted = step if isinstance(step, str) else tuple(step)
-        return next((path for path in paths if wanted in (path, _name(path))), None)
-
     known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE)
-    found = named(tuple(known.steps))
+    found = _find(tuple(known.steps), step)
     if found is None and known.steps:  # perhaps the workflow was changed since
         known = yield from details(server, run.workflow_id)
-        found = named(tuple(known.steps))
+        found = _find(tuple(known.steps), step)
     if found is not None:
         return found
     if not known.steps:  # the server does not tell them
-        recorded = named(tuple(item.path for item in run.steps))
+        recorded = _find(tuple(item.path for item in run.steps), step)
         return recorded or ((step,) if isinstance(step, str) else tuple(step))
+    raise _unknown(run, step, known)
+
+
+def _find(paths: Sequence[StepPath], step: str | Sequence[str]) -> StepPath | None:
+    """The path among these that a step's name or path means."""
+    wanted = step if isinstance(step, str) else tuple(step)
+    return next((path for path in paths if wanted in (path, _name(path))), None)
+
+
+def _unknown(run: WorkflowRun, step: str | Sequence[str], known: WorkflowDetails) -> MastraError:
     shown = safe_text(step if isinstance(step, str) else _name(tuple(step)))
     names = safe_text(", ".join(repr(_name(path)) for path in known.steps))
-    raise UnknownStepError(
+    return UnknownStepError(
         f"Workflow {run.workflow_id!r} has no step {shown!r}; it has: {names}. {run}. Was the step "
-        "renamed after the run? Nothing was sent.",
+        "renamed after the run? The run is unchanged.",
         run,
     )
 

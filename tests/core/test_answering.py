@@ -20,9 +20,8 @@ from mastra_workflows.errors import (
 from mastra_workflows.questions import Question, questions
 from mastra_workflows.run import Run
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
+from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS, WAITING_WORKFLOWS
 from tests.core.samples import suspended_refund
-from tests.core.test_buffering import WAITING_WORKFLOWS
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest, LoseAnswer, Respond
 

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,12 +14,10 @@ from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from scripts.processes import ServiceError
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import EVERY_SERVER
+from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Delay
 from tests.support.nginx import GZIP, Nginx, ensure_nginx
-
-WAITING_WORKFLOWS = Path(__file__).parents[1] / "support" / "waiting_workflows.mjs"
 
 SECONDS = 20.0
 """For how long the run executes. A stream that was buffered took as long."""

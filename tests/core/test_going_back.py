@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mastra_workflows import MastraClient
+from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import (
     NotActiveError,
     RunFailedError,
-    RunNotStartedError,
     UnknownRunError,
     UnknownStepError,
 )
 from mastra_workflows.models import StepPath
 from mastra_workflows.procedures import Procedure, travelling
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import EVERY_SERVER
+from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 from tests.core.samples import REPORT, charge, suspended_refund
 
 BOTH = pytest.mark.parametrize("generation", EVERY_SERVER)
@@ -112,16 +114,60 @@ def test_a_step_that_the_workflow_does_not_have(generation: Generation, key: str
         run.start_async(input_data=charge(key))
         unknown: list[str | list[str]] = ["nope", "charge.x", ["charge", "x"], ["nope"]]
         for step in unknown:
-            with pytest.raises(UnknownStepError, match=r"it has: 'charge'.*Nothing was sent"):
+            with pytest.raises(UnknownStepError, match=r"it has: 'charge'.*The run is unchanged"):
                 run.time_travel(step=step)
         assert server.running
         assert run.read().is_success
         assert server.executions(key) == 1
 
 
+@pytest.fixture(params=EVERY_SERVER)
+def renaming_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
+    """A server whose workflow `renamed` has another name for its second step from release 2 on."""
+    with SampleServer(request.param, workflows=WAITING_WORKFLOWS) as server:
+        yield server
+
+
+@pytest.mark.version_specific
+def test_from_a_failed_step_that_a_deploy_has_renamed(
+    renaming_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MastraClient(renaming_server.url) as client:
+        workflow = client.get_workflow("renamed")
+        workflow.attach_or_start(key, input_data={"fails": True})
+        failed = workflow.run(key).wait(timeout=60)
+        assert failed.status == "failed"
+        workflow.details()  # from now on the client holds the old names
+        monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
+        renaming_server.restart()
+        with pytest.raises(
+            UnknownStepError, match=r"no step 'approve'.*'approve-order'"
+        ) as unknown:
+            workflow.attach_or_start(
+                key, input_data={"fails": True}, on_failed_run="from_failed_step"
+            )
+        assert unknown.value.run == failed
+        assert workflow.run(key).read() == failed
+
+
+async def test_the_other_client_tells_it_too(
+    renaming_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncMastraClient(renaming_server.url) as client:
+        workflow = client.get_workflow("renamed")
+        run = workflow.run(key)
+        await run.ensure_started(input_data={"fails": True})
+        assert (await run.wait(timeout=60)).status == "failed"
+        await workflow.details()
+        monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
+        await asyncio.to_thread(renaming_server.restart)
+        with pytest.raises(UnknownStepError, match=r"no step 'approve'.*'approve-order'"):
+            await run.time_travel(step="approve")
+
+
 @pytest.mark.version_specific
 @BOTH
-def test_what_the_server_refuses_is_told_and_does_not_end_it(
+def test_what_the_server_refuses_does_not_end_it(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a deploy renames the step between the check and the call."""
@@ -134,7 +180,7 @@ def test_what_the_server_refuses_is_told_and_does_not_end_it(
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
         run.start_async(input_data=charge(key))
-        with pytest.raises(RunNotStartedError, match=r"'nope'.*The run is as it was"):
+        with pytest.raises(UnknownStepError, match=r"no step 'nope'; it has: 'charge'"):
             run.time_travel(step="nope")
         assert server.running
         assert run.read().is_success

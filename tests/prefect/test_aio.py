@@ -10,7 +10,12 @@ from prefect import flow
 from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import MastraClient, Run
-from mastra_workflows.errors import RunFailedError, UnknownRunError, WaitTimeoutError
+from mastra_workflows.errors import (
+    RunFailedError,
+    UnknownRunError,
+    UnknownStepError,
+    WaitTimeoutError,
+)
 from prefect_mastra import (
     MastraServer,
     acancel_workflow_run,
@@ -23,7 +28,8 @@ from prefect_mastra import (
     start_workflow,
     wait_for_workflow_run,
 )
-from scripts.sample_server import SampleServer
+from scripts.sample_server import Generation, SampleServer
+from tests.conftest import WAITING_WORKFLOWS
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
@@ -128,6 +134,30 @@ def test_a_flow_retry_after_a_failed_run(
     assert outcome["status"] == "success"
     assert outcome["run_id"].endswith("-2") == (way == "new_run")
     assert server.executions(f"{key}/read-file") == reads
+
+
+@pytest.mark.parametrize("generation", ["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+def test_a_flow_retry_from_a_failed_step_that_a_deploy_has_renamed(
+    generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    with SampleServer(generation, workflows=WAITING_WORKFLOWS) as server:
+        mastra = MastraServer(base_url=server.url)
+
+        @flow(retries=1)
+        def orders() -> None:
+            tries.append(1)
+            if len(tries) == 2:  # the client of the first try holds the old names
+                monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
+                server.restart()
+            run = start_workflow(
+                mastra, "renamed", {"fails": True}, run_id=key, on_failed_run="from_failed_step"
+            )
+            wait_for_workflow_run(mastra, run)
+
+        with pytest.raises(UnknownStepError, match=r"no step 'approve'.*'approve-order'"):
+            orders()
 
 
 def test_a_failed_run_can_stay_an_error(
