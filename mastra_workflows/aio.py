@@ -165,6 +165,12 @@ class AsyncWorkflow(OfOneProcess):
             )
         )
 
+    async def find_work(self, run_id: str) -> WorkflowRun | None:
+        """As `Workflow.find_work`."""
+        return await self._transport.run(
+            procedures.find_work(self._server, self.workflow_id, run_id)
+        )
+
     async def run_execution_result(self, run_id: str) -> WorkflowRun:
         """As `Workflow.run_execution_result`."""
         return await self.get_run(run_id).read()

@@ -138,6 +138,20 @@ class Workflow(OfOneProcess):
             )
         )
 
+    def find_work(self, run_id: str) -> WorkflowRun | None:
+        """Find the run of a piece of work that succeeded, is active or is suspended.
+
+        Nothing is started. A run that `cancel_work` cancelled is not returned, even if a server
+        before 1.0 still executes it.
+
+        Args:
+            run_id: as it was given to `attach_or_start`.
+
+        Returns:
+            The run's record; None if there is no such run, or none that can still succeed.
+        """
+        return self._transport.run(procedures.find_work(self._server, self.workflow_id, run_id))
+
     def run_execution_result(self, run_id: str) -> WorkflowRun:
         """A run's own record (0.x: ``GET .../runs/{run}/execution-result``; 1.x: without the tail).
 

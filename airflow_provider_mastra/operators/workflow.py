@@ -19,7 +19,6 @@ from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON, to_iso
 from mastra_workflows.policy import require_choice
 from mastra_workflows.procedures import OnFailedRun
-from mastra_workflows.procedures.attaching import ids_in_line
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer
 
@@ -157,7 +156,7 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         # Some may have been chosen or derived, but never started.
         begun = (one for one in reversed(identity.earlier) if _record(workflow, one) is not None)
         before = next(begun, None)
-        found = None if before is None else _usable(workflow, before)
+        found = None if before is None else workflow.find_work(before)
         if before is None or found is None:
             self.log.info(
                 "The task was cleared. on_clear is 'reuse_run', but the run from before failed, was"
@@ -218,15 +217,6 @@ def _record(workflow: Workflow, run_id: str) -> WorkflowRun | None:
     except UnknownRunError:
         return None
     return None if record.is_pending else record
-
-
-def _usable(workflow: Workflow, run_id: str) -> WorkflowRun | None:
-    """The run of a piece of work that succeeded or is not over; None if there is none."""
-    for candidate in ids_in_line(run_id):
-        record = _record(workflow, candidate)
-        if record is None or record.is_success or not record.is_finished:
-            return record
-    return None
 
 
 def _started_after(context: Context, identity: Identity) -> datetime | None:

@@ -20,6 +20,7 @@ from mastra_workflows.procedures.attaching import (
     attach_or_resume,
     attach_or_start,
     cancel_work,
+    find_work,
 )
 from mastra_workflows.procedures.following import Follower
 from mastra_workflows.procedures.looking import new_questions
@@ -80,6 +81,7 @@ __all__ = [
     "details",
     "ensure_started",
     "find_run",
+    "find_work",
     "generation",
     "list_workflows",
     "new_questions",

@@ -42,7 +42,7 @@ from mastra_workflows.procedures.comparing import (
     check_started_after,
     different_places,
 )
-from mastra_workflows.procedures.reading import find_run, generation, read_run
+from mastra_workflows.procedures.reading import created_at, find_run, generation, read_run
 from mastra_workflows.procedures.resuming import Answer, confirm, resume
 from mastra_workflows.procedures.resumptions import Resumption, find_resumption, shown_at_once
 from mastra_workflows.procedures.starting import ensure_started
@@ -120,6 +120,13 @@ def attach_or_start(
             )
             return Attachment(candidate, receipt.found)
         check_started_after(found, started_after)
+        if on_failed_run != "fail" and (yield from _is_given_up(server, found, following)):
+            log.warning(
+                "%s: an earlier try cancelled it, but it still executes. The next run in line does "
+                "the work.",
+                found,
+            )
+            continue
         if found.is_success or not found.is_finished:
             yield from check_input_matches(server, found, options, on_other_input)
             did = "did the work; using its result" if found.is_success else "started it; attaching"
@@ -140,6 +147,47 @@ def attach_or_start(
                 return Attachment(candidate, found, travelled=True)
         log.info("%s: the next run in line does the work.", found)
     raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
+
+
+def find_work(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
+    """Find the run of a piece of work whose result can be used, now or when it ends.
+
+    Returns:
+        The first run in line that succeeded or is active or suspended; None if there is none.
+    """
+    api.require_id(run_id)
+    for candidate, following in pairwise(ids_in_line(run_id)):
+        found = yield from find_run(server, workflow_id, candidate)
+        if found is None or found.is_pending:
+            return None
+        if found.is_success:
+            return found
+        if not found.is_finished and not (yield from _is_given_up(server, found, following)):
+            return found
+    return None
+
+
+def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedure[bool]:
+    """Whether an earlier try cancelled a run that a server before 1.0 still executes.
+
+    Such a server records a cancellation only when the step that executes has ended. Until then,
+    what shows it is the next run in line, or its reservation. A reservation from before the run
+    went back to a failed step (which such a server cannot delete) is no sign.
+    """
+    if found.is_finished or (yield from generation(server)) is not ServerGeneration.V0:
+        return False
+    upcoming, marks = yield from _after(server, found, following)
+    if upcoming is not None and not upcoming.is_pending:
+        return True
+    moments = [moment for step in found.steps for moment in (step.started_at, step.resumed_at)]
+    last = max((moment for moment in moments if moment is not None), default=None)
+    if last is None:
+        return False
+    for mark in marks:
+        reserved_at = yield from created_at(server, mark)
+        if reserved_at is not None and reserved_at >= last:
+            return True
+    return False
 
 
 def _canceled_for_good(found: WorkflowRun) -> RunCanceledError:
@@ -195,7 +243,13 @@ def cancel_work(
     """
     api.require_id(run_id)
     last: Cancellation | None = None
-    for candidate in ids_in_line(run_id):
+    is_legacy = (yield from generation(server)) is ServerGeneration.V0
+    for candidate, following in pairwise(ids_in_line(run_id)):
+        if is_legacy:
+            # A run that was cancelled before may still execute: it must not hide the active one.
+            upcoming = yield from find_run(server, workflow_id, following)
+            if upcoming is not None and not upcoming.is_pending:
+                continue
         if last is not None:
             found = yield from find_run(server, workflow_id, candidate)
             if found is None or (found.is_pending and allow_retry):

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple, TypeVar, Unpack
 
@@ -212,6 +213,23 @@ def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
         return (yield from ask(now))
 
     return (yield from through_outage(server, attempt))
+
+
+def created_at(server: Server, run: WorkflowRun) -> Procedure[datetime | None]:
+    """When a run's record was written first, or last on 0.x; None where the server does not say.
+
+    The record that 0.x has of an execution (`api.run_execution_result`) does not tell it.
+    """
+    if run.created_at is not None:
+        return run.created_at
+    request = api.run_execution_result(run.workflow_id, run.run_id, ServerGeneration.V1)
+    try:
+        row = yield from fetch(
+            server, request, lambda response: api.parse_run(run.workflow_id, run.run_id, response)
+        )
+    except ApiError:
+        return None
+    return row.created_at
 
 
 def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:

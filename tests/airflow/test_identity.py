@@ -225,6 +225,20 @@ def test_a_cancelled_run_is_not_reused(
     assert result.task_state("charge") == "success"
 
 
+@pytest.mark.version_specific
+def test_a_cancelled_run_that_still_executes_is_not_reused(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    """On 0.x it reads as running until its step, which ignores the abort signal, has ended."""
+    dag = charge_dag(key, seconds=60, timeout=1, on_clear="reuse_run", retries=0)
+    result = run_dag(dag)
+    cancelled = result.xcom("charge", "run_id")
+    patient = charge_dag(key, seconds=0, on_clear="reuse_run", retries=0)
+    try_again(patient, result.task("charge"), clear=True)
+    assert result.task_state("charge") == "success"
+    assert result.xcom("charge", "run_id") != cancelled
+
+
 def test_a_retry_does_not_run_again_what_a_person_has_cancelled(
     connected: SampleServer, run_dag: RunDag, key: str, client: MastraClient
 ) -> None:

@@ -12,6 +12,7 @@ from mastra_workflows.api import StartOptions
 from mastra_workflows.errors import FINAL, RunCanceledError
 from mastra_workflows.procedures import attach_or_start, cancel_work
 from scripts.sample_server import SampleServer
+from tests.core.samples import charge
 from tests.core.virtual import LOST, REFUSED, World
 
 EXPORT = {"seconds": 3600}
@@ -56,6 +57,41 @@ def test_a_run_in_line_can_be_cancelled_for_a_retry_by_its_own_id(
 
 
 @pytest.mark.version_specific
+def test_a_cancelled_run_that_still_executes_is_followed_by_the_next_in_line(
+    client: MastraClient, server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The step does not heed its abort signal; 0.x records the cancellation when it has ended."""
+    workflow = client.get_workflow("countedCharge")
+    workflow.attach_or_start(key, input_data=charge(key, seconds=20))
+    cancellation = workflow.cancel_work(key, confirm_timeout=0.5, allow_retry=True)
+    assert not cancellation.is_confirmed
+    assert workflow.find_work(key) is None
+    for _ in range(2):
+        again = workflow.attach_or_start(key, input_data=charge(key, seconds=20))
+        assert again.run_id == f"{key}-2"
+    found = workflow.find_work(key)
+    assert found is not None
+    assert found.run_id == f"{key}-2"
+    assert server.executions(key) == 2
+    if server.generation == "0":
+        assert "an earlier try cancelled it, but it still executes" in caplog.text
+    last = workflow.cancel_work(key, confirm_timeout=0.5)
+    assert last.requested
+    assert last.run.run_id == f"{key}-2"
+
+
+async def test_the_async_client_finds_work(server: SampleServer, key: str) -> None:
+    async with AsyncMastraClient(server.url) as client:
+        workflow = client.get_workflow("countedCharge")
+        assert await workflow.find_work(key) is None
+        await workflow.attach_or_start(key, input_data=charge(key))
+        await workflow.get_run(key).wait(timeout=60)
+        found = await workflow.find_work(key)
+        assert found is not None
+        assert found.is_success
+
+
+@pytest.mark.version_specific
 def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("Servers before 1.0 leave a pending run as it is")
@@ -94,6 +130,8 @@ def test_from_the_failed_step_the_cancelled_run_itself_continues(
     again = workflow.attach_or_start(key, input_data=EXPORT, on_failed_run="from_failed_step")
     assert again.travelled
     assert again.run_id == key
+    # It is no longer cancelled, although 0.x cannot delete the reservation.
+    assert workflow.attach_or_start(key, input_data=EXPORT).run_id == key
     workflow.get_run(key).cancel()
     if server.generation == "1":  # the reservation is taken back: this cancellation is final
         with pytest.raises(RunCanceledError):

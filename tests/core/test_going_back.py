@@ -135,7 +135,7 @@ def test_from_a_failed_step_that_a_deploy_has_renamed(
     with MastraClient(renaming_server.url) as client:
         workflow = client.get_workflow("renamed")
         workflow.attach_or_start(key, input_data={"fails": True})
-        failed = workflow.run(key).wait(timeout=60)
+        failed = workflow.get_run(key).wait(timeout=60)
         assert failed.status == "failed"
         workflow.details()  # from now on the client holds the old names
         monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
@@ -147,7 +147,7 @@ def test_from_a_failed_step_that_a_deploy_has_renamed(
                 key, input_data={"fails": True}, on_failed_run="from_failed_step"
             )
         assert unknown.value.run == failed
-        assert workflow.run(key).read() == failed
+        assert workflow.get_run(key).read() == failed
 
 
 async def test_the_other_client_tells_it_too(
@@ -155,7 +155,7 @@ async def test_the_other_client_tells_it_too(
 ) -> None:
     async with AsyncMastraClient(renaming_server.url) as client:
         workflow = client.get_workflow("renamed")
-        run = workflow.run(key)
+        run = workflow.get_run(key)
         await run.ensure_started(input_data={"fails": True})
         assert (await run.wait(timeout=60)).status == "failed"
         await workflow.details()
