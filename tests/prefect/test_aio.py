@@ -29,7 +29,7 @@ from prefect_mastra import (
     wait_for_workflow_run,
 )
 from scripts.sample_server import Generation, SampleServer
-from tests.conftest import WAITING_WORKFLOWS
+from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
@@ -136,7 +136,8 @@ def test_a_flow_retry_after_a_failed_run(
     assert server.executions(f"{key}/read-file") == reads
 
 
-@pytest.mark.parametrize("generation", ["1", "0"], ids=["mastra-1.x", "mastra-0.x"])
+@pytest.mark.version_specific
+@pytest.mark.parametrize("generation", EVERY_SERVER)
 def test_a_flow_retry_from_a_failed_step_that_a_deploy_has_renamed(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
