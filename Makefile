@@ -62,7 +62,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	test-prefect test-faults test-faults-airflow test-faults-prefect test-system test-system-airflow test-system-prefect test-compat \
 	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
-	bench-import docs lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
+	bench-import docs release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
 help: ## List these targets
@@ -278,6 +278,14 @@ docs: $(DOCS) ## The documentation site, into .build/site; warnings are errors
 
 build: $(TOOLS) ## Wheel and sdist into dist/, tried in empty environments
 	@.build/tools/bin/python -m scripts.distribution
+
+release-check: ## Check that a release is complete: changelog, version, distribution, documentation
+	@$(call each,release-check,build docs release-metadata)
+
+.PHONY: release-metadata
+release-metadata: $(TOOLS)
+	@echo "==> Version, changelog, README and metadata of dist/"
+	@.build/tools/bin/python -m scripts.release_check
 
 # Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
 compile = .build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
