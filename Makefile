@@ -85,7 +85,7 @@ playground = PYTHONPYCACHEPREFIX=$(CURDIR)/.build/cache/bytecode \
 	.build/$(1)/bin/python -m scripts.playground --with $(1) $(ARGS)
 
 server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
-	@.build/tools/bin/python -m scripts.sample_server $(ARGS)
+	@.build/tools/bin/python -m testkit.sample_server $(ARGS)
 
 test: setup ## Test every behaviour once; at most 10 minutes on 2 cores
 	@$(call each,test,test-core test-airflow test-prefect)
@@ -254,7 +254,7 @@ lint-core: $(CORE)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
-	@$(call mypy,airflow,airflow_provider_mastra scripts tests/airflow tests/system/*.py tests/system/dags \
+	@$(call mypy,airflow,airflow_provider_mastra scripts testkit tests/airflow tests/system/*.py tests/system/dags \
 		tests/system/soak/*.py tests/system/soak/dags benchmarks/airflow*.py \
 		benchmarks/airflow_dags)
 

@@ -27,10 +27,10 @@ import requests
 
 from benchmarks import figures
 from mastra_workflows import MastraClient, WorkflowRun
-from scripts.airflow_stack import AirflowStack
-from scripts.json_api import quote
-from scripts.postgres import PostgresServer
-from scripts.sample_server import SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.json_api import quote
+from testkit.postgres import PostgresServer
+from testkit.sample_server import SampleServer
 
 HERE = Path(__file__).resolve().parent
 WORKFLOW = "slowExport"

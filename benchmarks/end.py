@@ -12,7 +12,7 @@ from collections import defaultdict
 from benchmarks import figures
 from benchmarks.rounds import JAVASCRIPT, alternate
 from benchmarks.work import Load, Outcome, Work, chatty, quiet
-from scripts.sample_server import Generation
+from testkit.sample_server import Generation
 
 FLOOR = "bare aiohttp"
 EVENTS, POLLING = "ours, events", "ours, polling"

@@ -19,9 +19,9 @@ from typing import Any
 
 from benchmarks import figures
 from mastra_workflows import MastraClient
-from scripts.postgres import PostgresServer
-from scripts.prefect_stack import PrefectStack
-from scripts.sample_server import SampleServer
+from testkit.postgres import PostgresServer
+from testkit.prefect_stack import PrefectStack
+from testkit.sample_server import SampleServer
 
 HERE = Path(__file__).resolve().parent
 WORKFLOW = "slowExport"

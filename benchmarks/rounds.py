@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.work import Job, Outcome, Work
-from scripts.sample_server import Generation, SampleServer, find_node
+from testkit.sample_server import Generation, SampleServer, find_node
 
 ROOT = Path(__file__).resolve().parents[1]
 JAVASCRIPT = "JavaScript client, startAsync"

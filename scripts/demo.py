@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.sample_server import ROOT, SampleServer
+from testkit.sample_server import ROOT, SampleServer
 
 HOME = ROOT / ".build" / "demo"
 LOG = HOME / "airflow.log"

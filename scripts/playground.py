@@ -19,11 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from scripts.airflow_stack import AirflowStack
-from scripts.json_api import ApiError, quote
-from scripts.prefect_stack import PrefectStack
-from scripts.processes import ProcessStack, ServiceError, TemporaryFolder
-from scripts.sample_server import ROOT, SampleServer, SampleServerError
+from testkit.airflow_stack import AirflowStack
+from testkit.json_api import ApiError, quote
+from testkit.prefect_stack import PrefectStack
+from testkit.processes import ProcessStack, ServiceError, TemporaryFolder
+from testkit.sample_server import ROOT, SampleServer, SampleServerError
 
 BUILD = ROOT / ".build"
 EXAMPLES = ROOT / "example_dags"

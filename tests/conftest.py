@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mastra_workflows import MastraClient
-from scripts.postgres import PostgresServer, ensure_postgres
-from scripts.processes import ServiceError
-from scripts.sample_server import Generation, SampleServer
+from testkit.postgres import PostgresServer, ensure_postgres
+from testkit.processes import ServiceError
+from testkit.sample_server import Generation, SampleServer
 
 SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
 ODD_WORKFLOWS = Path(__file__).parent / "support" / "odd_workflows.mjs"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient, Run
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import STUDIO, TOKEN, Connect, DagResult, RunDag, StartRun
 from tests.airflow.person import NOBODY_IS_ASKED, Patience, Person, Reply

@@ -14,8 +14,8 @@ from airflow_provider_mastra.operators import _responding
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.utils import _outages
 from mastra_workflows import MastraClient
-from scripts.processes import free_port
-from scripts.sample_server import SampleServer
+from testkit.processes import free_port
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, Connect, RunDag, try_again
 from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Form, Person
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS

@@ -21,7 +21,7 @@ from airflow_provider_mastra.operators.workflow import (
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, RunStatus
-from scripts.sample_server import ROOT, SampleServer
+from testkit.sample_server import ROOT, SampleServer
 from tests.airflow.harness import Connect, RunDag
 from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mastra_workflows import MastraClient, RunStatus
-from scripts.sample_server import ROOT, Generation, SampleServer
+from testkit.sample_server import ROOT, Generation, SampleServer
 from tests.airflow.harness import connection
 
 

@@ -10,7 +10,7 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows.inbox import asked
 from mastra_workflows.questions import questions
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import EXAMPLE_DAGS, RunDag
 

@@ -14,7 +14,7 @@ from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import Question
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import RunDag, StartRun
 from tests.airflow.person import Person
 

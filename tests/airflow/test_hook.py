@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import redact
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import TOKEN, Connect
 
 NAMES = {"0": "0.x", "1": "1.x"}

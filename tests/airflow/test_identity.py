@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import RunDag, store, try_again
 
 HAS_STATE = SUPPORTS_AWAITING_INPUT

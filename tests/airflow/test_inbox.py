@@ -12,7 +12,7 @@ from airflow_provider_mastra.hitl.inbox import mastra_inbox, mastra_questions
 from airflow_provider_mastra.operators.inbox import QUESTION
 from mastra_workflows import MastraClient
 from mastra_workflows.questions import questions
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import RunDag
 

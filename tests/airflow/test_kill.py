@@ -20,7 +20,7 @@ from airflow_provider_mastra.operators.workflow import (
 )
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from mastra_workflows import MastraClient, Run, RunStatus
-from scripts.sample_server import ROOT, Generation, SampleServer
+from testkit.sample_server import ROOT, Generation, SampleServer
 from tests.airflow.harness import STUDIO, Connect, RunDag, StartRun, mark
 
 

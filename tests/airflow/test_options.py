@@ -18,7 +18,7 @@ from airflow_provider_mastra.operators.workflow import (
 )
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from mastra_workflows.errors import ConfigurationError
-from scripts.processes import free_port
+from testkit.processes import free_port
 from tests.airflow.harness import Connect, RunDag
 
 RUN: tuple[Any, dict[str, Any]] = (MastraRunWorkflowOperator, {})

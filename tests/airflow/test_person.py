@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import RunDag
 from tests.airflow.person import NOBODY_IS_ASKED, Person
 

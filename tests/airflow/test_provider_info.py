@@ -22,7 +22,7 @@ from airflow_provider_mastra.hooks._connection import EXTRAS
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, RunDag
 
 DISTRIBUTION = "mastra-workflows"

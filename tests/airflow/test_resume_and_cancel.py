@@ -15,7 +15,7 @@ from airflow_provider_mastra.operators.workflow import (
     MastraRunWorkflowOperator,
 )
 from mastra_workflows import MastraClient, RunStatus
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, RunDag, StartRun, try_again
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}

@@ -18,7 +18,7 @@ from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient, Run, RunStatus
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag
 
 

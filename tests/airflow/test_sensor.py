@@ -14,7 +14,7 @@ from airflow.sdk import DAG, Context, PokeReturnValue
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from mastra_workflows import MastraClient, RunStatus
 from mastra_workflows.errors import ConfigurationError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, Connect, DagResult, RunDag, StartRun, until_state
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}

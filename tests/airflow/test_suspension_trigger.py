@@ -17,7 +17,7 @@ from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import from_iso
 from mastra_workflows.questions import questions
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect
 from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy

@@ -21,7 +21,7 @@ from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 from airflow_provider_mastra.utils import _outages
 from mastra_workflows import MastraClient, Run, RunStatus
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect, RunDag, mark
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest, Hold, Respond

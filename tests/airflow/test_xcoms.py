@@ -13,7 +13,7 @@ from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.utils.xcoms import PREFIX, RESERVED, escape_keys, unescape_keys
 from mastra_workflows import MastraClient
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import Connect, RunDag
 from tests.airflow.person import Person
 

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from playwright.sync_api import Locator, Page, expect
 
-from scripts.airflow_stack import AirflowStack
-from scripts.json_api import quote
+from testkit.airflow_stack import AirflowStack
+from testkit.json_api import quote
 
 FIELD = "[data-scope=field][data-part=root]"
 Value = bool | int | float | str | datetime

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from scripts.airflow_stack import AirflowStack
-from scripts.chromium import FLAGS, ensure_chromium
-from scripts.postgres import PostgresServer
-from scripts.prefect_stack import PrefectStack
-from scripts.processes import LOOPBACK, ServiceError
-from scripts.sample_server import ROOT, Generation, SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.chromium import FLAGS, ensure_chromium
+from testkit.postgres import PostgresServer
+from testkit.prefect_stack import PrefectStack
+from testkit.processes import LOOPBACK, ServiceError
+from testkit.sample_server import ROOT, Generation, SampleServer
 from tests.conftest import SERVERS
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from playwright.sync_api import Locator, Page, expect
 
-from scripts.prefect_stack import PrefectStack
+from testkit.prefect_stack import PrefectStack
 
 Value = bool | int | float | str | date | datetime | list[str]
 

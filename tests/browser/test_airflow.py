@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mastra_workflows import MastraClient
-from scripts.airflow_stack import AirflowStack
-from scripts.json_api import ApiError
-from scripts.sample_server import SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.json_api import ApiError
+from testkit.sample_server import SampleServer
 from tests.browser.airflow_page import AirflowPage
 from tests.browser.conftest import Picture
 from tests.browser.questions import AS_IT_IS, CANCELLED, EVERY_ANSWER, ODD_ANSWER, REFUND

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mastra_workflows import MastraClient
-from scripts.prefect_stack import PrefectStack
-from scripts.sample_server import SampleServer
+from testkit.prefect_stack import PrefectStack
+from testkit.sample_server import SampleServer
 from tests.browser.conftest import Picture
 from tests.browser.prefect_page import PrefectPage
 from tests.browser.questions import AS_IT_IS, CANCELLED, EVERY_ANSWER, ODD_ANSWER, REFUND

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from mastra_workflows import MastraClient, RetryPolicy
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 
 # No deadline: this machine may be busy. No database: a folder of it in every place that pytest is

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import requests
 
-from scripts.sample_server import ROOT, Generation, SampleServer
+from testkit.sample_server import ROOT, Generation, SampleServer
 
 FOLDER = Path(__file__).parent / "answers"
 REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}

@@ -24,7 +24,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.policy import RetryPolicy
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 
 ORDER = {"order": "A-17", "amount": 1, "reason": "broken"}
 

@@ -19,7 +19,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.questions import Question, questions
 from mastra_workflows.run import Run
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS, WAITING_WORKFLOWS
 from tests.core.samples import suspended_refund
 from tests.support.fault_proxy import FaultProxy

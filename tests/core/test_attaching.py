@@ -15,7 +15,7 @@ import pytest
 
 from mastra_workflows import MastraClient, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, NotSuspendedError, RunFailedError
-from scripts.sample_server import ROOT, SampleServer
+from testkit.sample_server import ROOT, SampleServer
 
 
 def charge(key: str, **more: Any) -> dict[str, Any]:

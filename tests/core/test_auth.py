@@ -10,7 +10,7 @@ import pytest
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import AuthenticationError, RunFailedError
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REPORT
 

@@ -18,7 +18,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     UnknownWorkflowError,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import suspended_refund
 from tests.support.fault_proxy import FaultProxy
 

@@ -9,7 +9,7 @@ import pytest
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ApiError, RunStalledError
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "bigint_workflows.mjs"

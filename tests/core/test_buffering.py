@@ -12,8 +12,8 @@ import pytest
 
 from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
-from scripts.processes import ServiceError
-from scripts.sample_server import Generation, SampleServer
+from testkit.processes import ServiceError
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Delay

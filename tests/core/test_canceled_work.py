@@ -11,7 +11,7 @@ from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.api import StartOptions
 from mastra_workflows.errors import FINAL, RunCanceledError
 from mastra_workflows.procedures import attach_or_start, cancel_work
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import charge
 from tests.core.virtual import LOST, REFUSED, World
 

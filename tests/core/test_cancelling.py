@@ -6,7 +6,7 @@ import pytest
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REPORT, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 

@@ -17,7 +17,7 @@ from mastra_workflows.errors import (
     RunNotStartedError,
 )
 from mastra_workflows.schemas import check, validation_errors
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "coercing_workflows.mjs"

@@ -11,7 +11,7 @@ import pytest
 
 from mastra_workflows import MastraClient, Run, api
 from mastra_workflows.progress import StepProgress
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "dotted_workflows.mjs"

@@ -16,7 +16,7 @@ import requests
 from mastra_workflows import MastraClient, Run, WorkflowRun, api
 from mastra_workflows.api import Response
 from mastra_workflows.questions import questions
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Hold
 

@@ -13,7 +13,7 @@ import requests
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Delay, DropRequest, Hold, LoseAnswer, Respond
 

@@ -10,7 +10,7 @@ from mastra_workflows import MastraClient, procedures
 from mastra_workflows.api import Feature, Response, StartOptions, parse_detection
 from mastra_workflows.errors import UnsupportedError
 from mastra_workflows.procedures.features import UNKNOWN_AGE, supports
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.virtual import World, no_features
 from tests.support.fault_proxy import FaultProxy
 

@@ -15,7 +15,7 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ConfigurationError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REPORT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

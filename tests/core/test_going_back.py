@@ -18,7 +18,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.models import StepPath
 from mastra_workflows.procedures import Procedure, travelling
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 from tests.core.samples import REPORT, charge, suspended_refund
 

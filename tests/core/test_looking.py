@@ -14,7 +14,7 @@ from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import UnknownWorkflowError
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.questions import Question
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND
 from tests.support.fault_proxy import FaultProxy

@@ -17,7 +17,7 @@ from mastra_workflows.errors import (
     RunNotStartedError,
     UnavailableError,
 )
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.core.samples import REPORT, charge, marks, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond

@@ -17,7 +17,7 @@ from mastra_workflows.errors import (
 )
 from mastra_workflows.procedures import details
 from mastra_workflows.procedures.starting import reasons
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core import recorded
 from tests.core.virtual import World
 

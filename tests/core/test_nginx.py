@@ -21,7 +21,7 @@ from mastra_workflows.errors import (
     ConnectionFailedError,
     MastraError,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.support.nginx import PASSWORD, USER, Nginx
 from tests.support.tls import Authority
 

@@ -19,7 +19,7 @@ from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ServerLostError
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.core.samples import charge, marks
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Fault, Hold, Respond

@@ -17,7 +17,7 @@ from mastra_workflows.errors import (
     RunMismatchError,
 )
 from mastra_workflows.procedures import attach_or_start
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import charge
 from tests.core.virtual import World
 

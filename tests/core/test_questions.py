@@ -17,7 +17,7 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.markdown import MAX_BODY, MAX_TEXT
 from mastra_workflows.questions import ASK, AskOptions, Question, questions
 from mastra_workflows.text import printable
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REFUND, suspended_refund
 from tests.core.strategies import JSON_VALUES
 

@@ -8,7 +8,7 @@ import pytest
 
 from mastra_workflows import MastraClient, WorkflowRun
 from mastra_workflows.errors import BodyTooLargeError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import ODD_WORKFLOW, REPORT
 
 AWKWARD_IDS = [

@@ -16,7 +16,7 @@ import pytest
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import NotSuspendedError
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 
 WORKFLOWS = Path(__file__).parents[1] / "support" / "slow_workflows.mjs"

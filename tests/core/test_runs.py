@@ -10,7 +10,7 @@ import pytest
 
 from mastra_workflows import MastraClient, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError, UnsupportedError
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND, REPORT
 from tests.support.fault_proxy import FaultProxy

@@ -16,7 +16,7 @@ import pytest
 
 from mastra_workflows import EventStream, MastraClient, RetryPolicy, Run
 from mastra_workflows.errors import ConfigurationError, MastraError, UnknownRunError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REFUND, REPORT, suspended_refund
 from tests.support.stand_in import StandIn, http
 

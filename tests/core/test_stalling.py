@@ -11,7 +11,7 @@ from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ConfigurationError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures import stalling
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 

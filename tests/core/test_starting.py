@@ -9,7 +9,7 @@ import pytest
 
 from mastra_workflows import MastraClient, Receipt, Run, WorkflowRun
 from mastra_workflows.errors import InvalidInputError, RunAlreadyStartedError, RunNotStartedError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REFUND, REPORT, charge, names, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 

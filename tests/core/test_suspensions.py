@@ -15,7 +15,7 @@ from mastra_workflows.errors import (
     NotSuspendedError,
     UnsupportedError,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REFUND, names, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 

@@ -9,7 +9,7 @@ import pytest
 from mastra_workflows import MastraClient
 from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import FINAL, RunNotStoredError, UnknownRunError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 
 
 @pytest.mark.parametrize("seconds", [0, 1.5])

@@ -20,7 +20,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.progress import StepProgress, summary
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND, charge, suspended_refund
 

@@ -14,7 +14,7 @@ from mastra_workflows.errors import (
     NotSuspendedError,
     UnknownRunError,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import REPORT, charge, marks, suspended_refund
 
 REPORT_MARKS = [

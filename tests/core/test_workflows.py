@@ -6,7 +6,7 @@ import pytest
 
 from mastra_workflows import MastraClient, ServerGeneration, WorkflowDetails
 from mastra_workflows.errors import UnknownWorkflowError
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.core.samples import ODD_WORKFLOW
 from tests.support.fault_proxy import FaultProxy
 

@@ -29,7 +29,7 @@ from prefect.testing.utilities import prefect_test_harness
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
 from prefect_mastra import MastraServer, arun_workflow, run_workflow
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.prefect.person import Person
 
 

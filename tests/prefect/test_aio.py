@@ -28,7 +28,7 @@ from prefect_mastra import (
     start_workflow,
     wait_for_workflow_run,
 )
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}

@@ -23,7 +23,7 @@ from prefect_mastra import (
     run_workflow,
     start_workflow,
 )
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
 from tests.prefect.person import Person
 from tests.support.fault_proxy import FaultProxy

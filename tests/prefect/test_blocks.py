@@ -22,7 +22,7 @@ from mastra_workflows.errors import (
     RunSuspendedError,
 )
 from prefect_mastra import MastraServer, MastraWorkflow, start_workflow
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 
 TOKEN = "token-that-nobody-may-see"
 HEADER = "header-that-nobody-may-see"

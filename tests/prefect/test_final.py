@@ -20,7 +20,7 @@ from prefect_mastra import (
     start_workflow,
     wait_for_workflow_run,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.prefect.person import Person
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}

@@ -19,7 +19,7 @@ from prefect_mastra import (
     start_workflow,
     wait_for_workflow_run,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 
 Outcome = dict[str, Any]
 

@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from mastra_workflows.errors import RunFailedError, RunSuspendedError
 from prefect_mastra import MastraServer, run_workflow, start_workflow, wait_for_workflow_run
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 
 KINDS = ["half-emoji", "nul"]
 

@@ -36,7 +36,7 @@ from prefect_mastra import (
     start_workflow,
     wait_for_workflow_run,
 )
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Respond
 

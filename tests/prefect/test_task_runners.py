@@ -17,7 +17,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from prefect_mastra import MastraServer
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("submitted.py")

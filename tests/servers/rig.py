@@ -16,8 +16,8 @@ from typing import Literal
 
 from mastra_workflows import MastraClient
 from mastra_workflows.settings import ClientArguments
-from scripts.postgres import PostgresServer
-from scripts.sample_server import ROOT, Generation, SampleServer, find_node
+from testkit.postgres import PostgresServer
+from testkit.sample_server import ROOT, Generation, SampleServer, find_node
 from tests.support.nginx import GZIP, PASSWORD, USER, Nginx
 from tests.support.tls import Authority
 

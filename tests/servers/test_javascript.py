@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient
-from scripts.sample_server import find_node
+from testkit.sample_server import find_node
 from tests.core.samples import REFUND, REPORT
 from tests.servers.conftest import unsupported
 from tests.servers.rig import BUILDS, Endpoint

@@ -1,5 +1,5 @@
 // A workflow that takes as long as a test wants. See the option `workflows` of
-// scripts/sample_server.py.
+// testkit/sample_server.py.
 
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

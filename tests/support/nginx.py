@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts import debian
-from scripts.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, free_port
+from testkit import debian
+from testkit.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, free_port
 
 START_SECONDS = 15.0
 USER, PASSWORD = "ada", "correct horse"

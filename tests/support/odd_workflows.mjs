@@ -1,5 +1,5 @@
 // Workflows for tests only: text that real programs and hostile people produce. See the option
-// `workflows` of scripts/sample_server.py.
+// `workflows` of testkit/sample_server.py.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 

@@ -1,5 +1,5 @@
 // Workflows for tests of waiting: a slow step after an approval, and steps that a deploy renames.
-// See the option `workflows` of scripts/sample_server.py.
+// See the option `workflows` of testkit/sample_server.py.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 

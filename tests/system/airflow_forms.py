@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from scripts.airflow_stack import AirflowStack
+from testkit.airflow_stack import AirflowStack
 
 OPEN = {"awaiting_input", "deferred"}
 Form = dict[str, Any]

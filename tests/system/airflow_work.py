@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote
 
 from mastra_workflows import MastraClient, WorkflowRun
 from mastra_workflows.errors import UnknownRunError
-from scripts.airflow_stack import AirflowStack
-from scripts.sample_server import SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.reliability import ReliabilityTable
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from scripts.airflow_stack import AirflowStack
-from scripts.postgres import PostgresServer
-from scripts.prefect_stack import PrefectStack
-from scripts.sample_server import Generation, SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.postgres import PostgresServer
+from testkit.prefect_stack import PrefectStack
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, SERVERS, new_servers
 from tests.support.reliability import ReliabilityTable
 from tests.system.airflow_work import Plan, PlanBoth, Work

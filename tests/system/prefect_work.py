@@ -19,9 +19,9 @@ from typing import Any
 
 from mastra_workflows import MastraClient, WorkflowRun
 from mastra_workflows.errors import UnknownRunError
-from scripts.prefect_stack import PrefectStack
-from scripts.processes import ServiceError
-from scripts.sample_server import SampleServer
+from testkit.prefect_stack import PrefectStack
+from testkit.processes import ServiceError
+from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Hold
 from tests.support.reliability import ReliabilityTable

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from mastra_workflows import WorkflowRun
-from scripts.airflow_stack import AirflowStack
+from testkit.airflow_stack import AirflowStack
 from tests.support.faults import Hold
 from tests.system.airflow_forms import Form, Forms
 from tests.system.airflow_work import Plan, Work

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mastra_workflows import MastraClient, WorkflowRun
-from scripts.airflow_stack import AirflowStack
-from scripts.sample_server import SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.sample_server import SampleServer
 from tests.system.airflow_forms import Forms
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")

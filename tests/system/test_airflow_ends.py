@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from scripts.airflow_stack import AirflowStack
+from testkit.airflow_stack import AirflowStack
 
 SETTLED_SECONDS = 15.0
 """From a DAG run's start to its task's end: Airflow fails a task that is woken as it defers."""

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from scripts.airflow_stack import API_SERVER, AirflowStack
+from testkit.airflow_stack import API_SERVER, AirflowStack
 from tests.system.airflow_work import MODES, PlanBoth, Work
 
 pytest.importorskip("airflow", reason="Airflow is not in this environment")

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from scripts.processes import parent_pid
+from testkit.processes import parent_pid
 from tests.support.faults import Hold
 from tests.system.airflow_work import MODES, Plan, PlanBoth, Work
 

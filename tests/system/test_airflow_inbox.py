@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient, Run
-from scripts.airflow_stack import AirflowStack
-from scripts.sample_server import Generation, SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.system.airflow_forms import Forms

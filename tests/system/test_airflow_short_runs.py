@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.airflow_stack import AirflowStack
-from scripts.postgres import PostgresServer
-from scripts.sample_server import Generation, SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.postgres import PostgresServer
+from testkit.sample_server import Generation, SampleServer
 
 DAG_ID, TASK_ID = "short_runs", "charge"
 DAG_RUNS, TASKS = 4, 50  # as tests/system/dags/mastra_short_runs.py

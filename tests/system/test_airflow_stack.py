@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from scripts.airflow_stack import AirflowStack
-from scripts.json_api import ApiError
-from scripts.processes import WaitTimeoutError, parent_pid
+from testkit.airflow_stack import AirflowStack
+from testkit.json_api import ApiError
+from testkit.processes import WaitTimeoutError, parent_pid
 
 MAPPED = "stack_probe_mapped"
 DEFERRABLE = "stack_probe_deferrable"

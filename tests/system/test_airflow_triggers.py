@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mastra_workflows import MastraClient
-from scripts.airflow_stack import AirflowStack
-from scripts.sample_server import Generation, SampleServer
+from testkit.airflow_stack import AirflowStack
+from testkit.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Delay
 

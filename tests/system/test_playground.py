@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.keeper import stat_fields
-from scripts.processes import parent_pid
-from scripts.sample_server import ROOT
+from testkit.keeper import stat_fields
+from testkit.processes import parent_pid
+from testkit.sample_server import ROOT
 
 READY = "Ctrl-C ends everything."
 

@@ -9,9 +9,9 @@ import pytest
 
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.questions import questions
-from scripts.prefect_stack import PrefectStack
-from scripts.processes import ServiceError
-from scripts.sample_server import Generation, SampleServer
+from testkit.prefect_stack import PrefectStack
+from testkit.processes import ServiceError
+from testkit.sample_server import Generation, SampleServer
 
 
 @pytest.fixture

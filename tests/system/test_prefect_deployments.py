@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.prefect_stack import PrefectStack
-from scripts.sample_server import Generation, SampleServer
+from testkit.prefect_stack import PrefectStack
+from testkit.sample_server import Generation, SampleServer
 
 pytest.importorskip("prefect", reason="Prefect is not in this environment")
 

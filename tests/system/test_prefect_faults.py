@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.postgres import PostgresServer
-from scripts.prefect_stack import PrefectStack
-from scripts.sample_server import Generation, SampleServer
+from testkit.postgres import PostgresServer
+from testkit.prefect_stack import PrefectStack
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
 from tests.system.prefect_work import TABLE, Begin, Work, at_once

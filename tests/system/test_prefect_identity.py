@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mastra_workflows import MastraClient
-from scripts.prefect_stack import PrefectStack
-from scripts.processes import free_port
-from scripts.sample_server import Generation, SampleServer
+from testkit.prefect_stack import PrefectStack
+from testkit.processes import free_port
+from testkit.sample_server import Generation, SampleServer
 from tests.conftest import SERVERS
 
 pytest.importorskip("prefect", reason="Prefect is not in this environment")

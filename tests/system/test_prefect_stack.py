@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from scripts.prefect_stack import PrefectStack
+from testkit.prefect_stack import PrefectStack
 
 DEPLOYMENT = "stack-probe/probe"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.postgres import PostgresServer
-from scripts.processes import Service, ServiceError, WaitTimeoutError, free_port
-from scripts.sample_server import ROOT
+from testkit.postgres import PostgresServer
+from testkit.processes import Service, ServiceError, WaitTimeoutError, free_port
+from testkit.sample_server import ROOT
 
 # Starts a child in a session of its own, and goes on for a minute, like its child.
 PARENT = """
@@ -26,7 +26,7 @@ time.sleep(60)
 """
 STARTER = """
 import os, signal, sys
-from scripts.postgres import PostgresServer
+from testkit.postgres import PostgresServer
 server = PostgresServer()
 server.start()
 print(server.pid, server.log_path.parent, flush=True)

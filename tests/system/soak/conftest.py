@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.system.soak.plan import GENERATIONS, draw
 from tests.system.soak.report import write_row

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.sample_server import Generation
+from testkit.sample_server import Generation
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
 
 GENERATIONS: tuple[Generation, ...] = ("1", "0")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.processes import ProcessStack
+from testkit.processes import ProcessStack
 from tests.system.soak.plan import BreakComponent, KillProcess, Plan
 from tests.system.soak.work import Slot, Work
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from scripts.airflow_stack import COMPONENTS, AirflowStack
-from scripts.json_api import ApiError
-from scripts.postgres import PostgresServer
-from scripts.processes import Service, parent_pid
+from testkit.airflow_stack import COMPONENTS, AirflowStack
+from testkit.json_api import ApiError
+from testkit.postgres import PostgresServer
+from testkit.processes import Service, parent_pid
 from tests.system.soak.conftest import Soaking
 from tests.system.soak.soaking import Orchestrator, Strike, kill_process
 from tests.system.soak.work import Slot, Work

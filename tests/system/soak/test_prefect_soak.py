@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from scripts.keeper import environment_of
-from scripts.postgres import PostgresServer
-from scripts.prefect_stack import RUN_ENDED, RUNNER, SERVER, PrefectStack
+from testkit.keeper import environment_of
+from testkit.postgres import PostgresServer
+from testkit.prefect_stack import RUN_ENDED, RUNNER, SERVER, PrefectStack
 from tests.system.prefect_work import stored_result
 from tests.system.soak.conftest import Soaking
 from tests.system.soak.soaking import Orchestrator, Strike, kill_process

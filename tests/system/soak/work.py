@@ -15,7 +15,7 @@ from typing import Any
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
-from scripts.sample_server import Generation, SampleServer
+from testkit.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy, Seen
 from tests.support.faults import Fault, Respond
 from tests.system.soak.plan import REQUESTS, BreakComponent, BreakNetwork, KillProcess, Plan

@@ -1,6 +1,6 @@
 """Boots the sample Mastra server, for the tests, for the demo and by hand.
 
-By hand: ``python -m scripts.sample_server [--generation 0|1] [--port N] [--auth]``.
+By hand: ``python -m testkit.sample_server [--generation 0|1] [--port N] [--auth]``.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ def find_node() -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one server in the foreground until Ctrl-C; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.sample_server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m testkit.sample_server", description=__doc__)
     parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--database", type=Path, help="folder to keep (default: a temporary one)")

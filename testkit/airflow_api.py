@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from scripts.json_api import ApiError, JsonApi, quote
+from testkit.json_api import ApiError, JsonApi, quote
 
 JsonObject = dict[str, Any]
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from scripts.processes import ServiceError
+from testkit.processes import ServiceError
 
 INSTALL_SECONDS = 600.0
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
-from scripts.keeper import MARK_VARIABLE, Session, stat_fields
+from testkit.keeper import MARK_VARIABLE, Session, stat_fields
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_768)  # Linux gives from 32,768 on
@@ -406,7 +406,7 @@ class ProcessStack(ABC):
 
 
 class _Keeper:
-    """Our end of the program that outlives us, started when first needed; see scripts.keeper."""
+    """Our end of the program that outlives us, started when first needed; see testkit.keeper."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

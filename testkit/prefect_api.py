@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.json_api import ApiError, JsonApi, quote
+from testkit.json_api import ApiError, JsonApi, quote
 
 JsonObject = dict[str, Any]
 LOG_PAGE = 200

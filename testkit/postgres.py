@@ -1,6 +1,6 @@
 """A PostgreSQL server of one's own, for the tests and the playground.
 
-By hand: ``python -m scripts.postgres`` runs one until Ctrl-C; ``--install`` only sees to it that
+By hand: ``python -m testkit.postgres`` runs one until Ctrl-C; ``--install`` only sees to it that
 the server's programs are there.
 """
 
@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
-from scripts import debian
-from scripts.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, free_port
+from testkit import debian
+from testkit.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, free_port
 
 START_SECONDS = 30.0
 ROLE = "tests"
@@ -313,7 +313,7 @@ def ensure_postgres() -> Path:
 
 def main() -> int:
     """Run one server in the foreground until Ctrl-C; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.postgres", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m testkit.postgres", description=__doc__)
     parser.add_argument("--install", action="store_true", help="only install what is missing")
     options = parser.parse_args()
     try:

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scripts.airflow_api import AirflowApi
-from scripts.json_api import ApiError, JsonApi
-from scripts.processes import (
+from testkit.airflow_api import AirflowApi
+from testkit.json_api import ApiError, JsonApi
+from testkit.processes import (
     LOOPBACK,
     TAIL_LINES,
     WAIT_SECONDS,

@@ -1,6 +1,6 @@
 """Debian's Chromium, for tests that see and do what a person does.
 
-``python -m scripts.chromium`` only sees to it that it is there.
+``python -m testkit.chromium`` only sees to it that it is there.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from scripts import debian
-from scripts.processes import ServiceError
+from testkit import debian
+from testkit.processes import ServiceError
 
 DEBIAN_PACKAGE = "chromium"
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scripts.json_api import ApiError
-from scripts.keeper import environment_of
-from scripts.prefect_api import PrefectApi
-from scripts.processes import (
+from testkit.json_api import ApiError
+from testkit.keeper import environment_of
+from testkit.prefect_api import PrefectApi
+from testkit.processes import (
     LOOPBACK,
     WAIT_SECONDS,
     ProcessStack,

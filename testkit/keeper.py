@@ -1,6 +1,6 @@
 """Ends what a launcher started when the launcher has died without doing so itself.
 
-`scripts.processes` runs one of these beside every program that starts services, tells it on its
+`testkit.processes` runs one of these beside every program that starts services, tells it on its
 standard input what to watch, and closes that input by dying, however it dies. Then this program
 asks each service to end, and kills whatever is left of it a few seconds later.
 
