@@ -62,7 +62,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	test-prefect test-faults test-faults-airflow test-faults-prefect test-system test-system-airflow test-system-prefect test-compat \
 	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
-	bench-import docs release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
+	bench-import docs generate release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
 help: ## List these targets
@@ -242,6 +242,7 @@ lint-ruff: $(TOOLS)
 	@echo "==> Ruff"
 	@.build/tools/bin/ruff check .
 	@.build/tools/bin/ruff format --check .
+	@.build/tools/bin/python scripts/generate_sync.py --check
 
 # $(call mypy,environment,what to check)
 mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildcard $(2))
@@ -266,6 +267,9 @@ lint-prefect: $(PREFECT)
 lint-browser: $(BROWSER)
 	@echo "==> mypy of the tests in a browser"
 	@$(call mypy,browser,tests/browser/*.py)
+
+generate: $(TOOLS) ## Write the synchronous client, mastra_workflows/_sync, from the asyncio one
+	@.build/tools/bin/python scripts/generate_sync.py
 
 format: $(TOOLS) ## Format, and mend what ruff can mend
 	@.build/tools/bin/ruff check --fix .

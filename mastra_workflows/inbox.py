@@ -167,16 +167,7 @@ class Look(NamedTuple):
 
 
 class LookArguments(TypedDict, total=False):
-    """How to look for questions, each as a keyword.
-
-    Attributes:
-        lookback: how old a run of a 0.x server may be that is looked at, in seconds; a week by
-            default. Such a server cannot be asked for its suspended runs: it sends all of them,
-            each with its whole record. They are read from the oldest one on that is not over.
-        repeat_after: after how many seconds a question that nobody has answered is given out
-            again; None for never.
-        most: how many questions one look gives out at most; None for all there are.
-    """
+    """The keyword arguments of `Workflow.new_questions`, with durations as seconds."""
 
     lookback: float
     repeat_after: float | None
@@ -185,11 +176,16 @@ class LookArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookOptions:
-    """How to look for questions; see `LookArguments`."""
+    """How to look for questions; see `Workflow.new_questions`."""
 
     lookback: float = LOOKBACK_SECONDS
     repeat_after: float | None = None
     most: int | None = 100
+
+    @classmethod
+    def of(cls, **arguments: Any) -> Self:
+        """Make the options of a caller's arguments, whose durations may be `timedelta`."""
+        return cls(**arguments)
 
     def __post_init__(self) -> None:
         convert_durations(self, "lookback", optional=["repeat_after"])

@@ -31,6 +31,9 @@ from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
 
+Duration = float | timedelta
+"""How long something takes or lasts: seconds, or a `timedelta`."""
+
 JITTER = 0.25
 """Each wait is up to this share shorter than its full length, so that waiters do not march."""
 

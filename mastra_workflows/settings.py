@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
@@ -18,7 +17,7 @@ import idna
 
 from mastra_workflows import _secrets
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.policy import RetryPolicy, as_seconds, require_positive
+from mastra_workflows.policy import Duration, RetryPolicy, as_seconds, require_positive
 
 log = logging.getLogger(__name__)
 
@@ -85,54 +84,27 @@ class OfOneProcess:
 
 
 class ClientArguments(TypedDict, total=False):
-    """What both clients take beside the base URL, each as a keyword.
-
-    Attributes:
-        token: sent as ``Authorization: Bearer``.
-        basic_auth: user and password, sent as ``Authorization: Basic``, where a proxy before the
-            server asks for them. Instead of a token.
-        headers: sent with every request; kept out of reprs and messages, like the token.
-        api_prefix: the server's API prefix; ``/api`` by default.
-        timeout: seconds (or a `timedelta`) that the server may take until its answer begins, and
-            may be silent within it; 30 by default. A whole answer may take ten times as long, and
-            so may the head of an event stream. A stream itself has no limit.
-        connect_timeout: seconds that a connection may take; 10 by default.
-        verify: whether to check TLS certificates, or the path of a CA bundle; True by default.
-        client_cert: a client certificate, for servers and proxies that ask for one: the path of a
-            PEM file with certificate and key, or ``(certificate, key)``, or ``(certificate, key,
-            password)``.
-        max_body_bytes: the limit for a request's body, an answer's, and a record of a stream;
-            64 MiB by default.
-        retry: how transient failures are retried on calls that are safe to repeat.
-        check_data: whether input and resume data are checked against the workflow's own JSON
-            Schemas before they are sent; True by default. A missing field, or a list or number
-            where an object belongs, is an error. Other mismatches are logged as warnings, since
-            ``z.coerce`` and ``z.preprocess`` may convert the value: Mastra 1.x refuses it then,
-            0.x takes any value as it is. Set it to False for a ``z.preprocess`` that adds required
-            fields. Costs one request a minute and workflow.
-        start_timeout: seconds that the server may take to show that a run executes, or continues
-            after a resume; 30 by default.
-    """
+    """The keyword arguments of `MastraClient`."""
 
     token: str | None
     basic_auth: tuple[str, str] | None
     headers: Mapping[str, str] | None
     api_prefix: str
-    timeout: float | timedelta
-    connect_timeout: float | timedelta
+    timeout: Duration
+    connect_timeout: Duration
     verify: bool | str
     client_cert: ClientCertificate | None
     max_body_bytes: int
     retry: RetryPolicy | None
     check_data: bool
-    start_timeout: float | timedelta
+    start_timeout: Duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(OfOneProcess):
     """The address, the secrets, the limits and the patience of a client.
 
-    See `ClientArguments`; ``base_url`` is scheme, host, port and perhaps a path in front of the API
+    See `MastraClient`; ``base_url`` is scheme, host, port and perhaps a path in front of the API
     prefix. The repr holds no secret.
 
     Raises:

@@ -9,8 +9,7 @@ from prefect.blocks.core import Block
 from prefect.blocks.fields import SecretDict
 from pydantic import ConfigDict, Field, HttpUrl, SecretStr
 
-from mastra_workflows import MastraClient, OnSuspend
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, OnSuspend
 from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall

@@ -12,8 +12,7 @@ from prefect.blocks.abstract import JobRun
 from prefect.exceptions import Pause
 from prefect.logging.handlers import APILogHandler
 
-from mastra_workflows import Cancellation, MastraError, Run, WorkflowRun
-from mastra_workflows.aio import AsyncRun
+from mastra_workflows import AsyncRun, Cancellation, MastraError, Run, WorkflowRun
 from mastra_workflows.api import StartArguments
 from mastra_workflows.errors import (
     ConfigurationError,
@@ -52,7 +51,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         cancel_on_kill: whether to cancel the run when a call here is interrupted: Prefect throws
             what is no `Exception` into a flow or task that is cancelled, terminated or timed out.
         cancel_on_timeout: whether to cancel the run when the time to wait is over.
-        **waiting: how `wait_for_completion` waits; see `WaitArguments`.
+        **waiting: how `wait_for_completion` waits; see `mastra_workflows.Run.wait`.
 
     Raises:
         ConfigurationError: an option for waiting is out of its range, or no duration.

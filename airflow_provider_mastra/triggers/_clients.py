@@ -12,7 +12,7 @@ from airflow_provider_mastra.hooks._connection import ConnectionLike, client_arg
 from mastra_workflows import RetryPolicy
 
 if TYPE_CHECKING:
-    from mastra_workflows.aio import AsyncMastraClient
+    from mastra_workflows import AsyncMastraClient
 
 
 async def async_client(
@@ -28,7 +28,7 @@ async def async_client(
         ConfigurationError: the connection cannot work as it is; nothing was sent.
     """
     # Imported where it is used: DAG files import triggers, and have no use for aiohttp.
-    from mastra_workflows.aio import AsyncMastraClient
+    from mastra_workflows import AsyncMastraClient
 
     arguments = client_arguments(await _connection(mastra_conn_id))
     for secret in secrets(arguments):

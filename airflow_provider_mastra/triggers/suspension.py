@@ -65,7 +65,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         poll_interval: seconds until the next look; each look without news doubles it.
         max_poll_interval: the longest time between two looks, in seconds.
         lookback: how old a run of a 0.x server may be that is looked at, in seconds; see
-            `mastra_workflows.inbox.LookArguments`.
+            `mastra_workflows.Workflow.new_questions`.
         repeat_after: after how many seconds an open question is told of again, for readers that
             recognise it; None for never. Airflow drops an event whose DAG is paused.
     """

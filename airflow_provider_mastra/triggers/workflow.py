@@ -68,7 +68,8 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         mastra_conn_id: the connection to the server.
         workflow_id: the workflow's registry key.
         run_id: the run.
-        wait: how to wait, as `WaitArguments` without ``timeout`` and ``on_record``.
+        wait: how to wait: arguments of `mastra_workflows.Run.wait`, without ``timeout`` and
+            ``on_record``.
         deadline: when to stop, in seconds since 1970; None for never. The task is woken and
             decides what becomes of the run.
         cancel_on_kill: whether the run is cancelled when a person ends the task.

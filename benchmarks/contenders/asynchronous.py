@@ -14,7 +14,7 @@ import aiohttp
 
 from benchmarks.contenders.meter import Meter
 from benchmarks.work import WARM_UPS, Job, Outcome, Work, last_end_ms
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient
 
 WARM_UP_RUNS = 20
 RECORD_END = b"\x1e"

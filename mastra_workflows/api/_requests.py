@@ -177,15 +177,7 @@ def create_run(workflow_id: str, run_id: str, resource_id: str | None = None) ->
 
 
 class StartArguments(TypedDict, total=False):
-    """What every way to start a run takes, each as a keyword.
-
-    Attributes:
-        input_data: the workflow's input; an empty object if None.
-        initial_state: the workflow's state at its start (1.x; 0.x ignores it).
-        request_context: values that steps read from their request context (0.x: runtime context).
-        tracing_options: passed to Mastra's tracing.
-        resource_id: whom the run belongs to (1.x; 0.x ignores it).
-    """
+    """The keyword arguments of `Run.start`."""
 
     input_data: JSON
     initial_state: JSON
@@ -196,7 +188,7 @@ class StartArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What a run starts with; see `StartArguments`.
+    """What a run starts with; see `Run.start_async`.
 
     Raises:
         ConfigurationError: ``resource_id`` is no text.
@@ -313,16 +305,7 @@ def run_execution_result(workflow_id: str, run_id: str, generation: ServerGenera
 
 
 class RunFilter(TypedDict, total=False):
-    """Which runs of a workflow are meant; each as a keyword.
-
-    Attributes:
-        from_date: created at or after this aware time. 0.x on libSQL counts the last change of a
-            run as its creation.
-        to_date: created at or before this aware time.
-        resource_id: only this owner's runs.
-        status: only those of this status, such as ``suspended``. 1.x looks for it in its storage;
-            0.x sends every run, and the others are left out here.
-    """
+    """The keyword arguments of `Workflow.runs` that select runs."""
 
     from_date: datetime | None
     to_date: datetime | None

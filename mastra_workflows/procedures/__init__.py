@@ -20,6 +20,7 @@ from mastra_workflows.procedures.attaching import (
     attach_or_resume,
     attach_or_start,
     cancel_work,
+    execute,
     find_work,
 )
 from mastra_workflows.procedures.following import Follower
@@ -50,7 +51,7 @@ from mastra_workflows.procedures.starting import (
     stream_request,
 )
 from mastra_workflows.procedures.travelling import time_travel
-from mastra_workflows.procedures.waiting import OnSuspend, WaitOptions, wait
+from mastra_workflows.procedures.waiting import OnSuspend, OnUnexpectedSuspend, WaitOptions, wait
 
 __all__ = [
     "Attachment",
@@ -60,6 +61,7 @@ __all__ = [
     "OnFailedRun",
     "OnStall",
     "OnSuspend",
+    "OnUnexpectedSuspend",
     "Open",
     "Parse",
     "Procedure",
@@ -80,6 +82,7 @@ __all__ = [
     "delete",
     "details",
     "ensure_started",
+    "execute",
     "find_run",
     "find_work",
     "generation",

@@ -17,7 +17,7 @@ from mastra_workflows.errors import (
     UnsupportedError,
 )
 from mastra_workflows.models import RunStatus, WorkflowRun, named
-from mastra_workflows.policy import PollPolicy, as_seconds, require_flags
+from mastra_workflows.policy import Duration, PollPolicy, as_seconds, require_flags
 from mastra_workflows.procedures._effects import (
     Listen,
     Procedure,
@@ -90,7 +90,7 @@ def cancel(
     workflow_id: str,
     run_id: str,
     *,
-    confirm_timeout: float,
+    confirm_timeout: Duration,
     allow_retry: bool = False,
 ) -> Procedure[Cancellation]:
     """Cancel a run and look what became of it.

@@ -31,7 +31,7 @@ from mastra_workflows.models import (
     WorkflowDetails,
     WorkflowRun,
 )
-from mastra_workflows.policy import require_choice
+from mastra_workflows.policy import Duration, require_choice
 from mastra_workflows.procedures._effects import Procedure, Server, send
 from mastra_workflows.procedures.acting import Cancellation, cancel, reserved_id
 from mastra_workflows.procedures.comparing import (
@@ -47,7 +47,7 @@ from mastra_workflows.procedures.resuming import Answer, confirm, resume
 from mastra_workflows.procedures.resumptions import Resumption, find_resumption, shown_at_once
 from mastra_workflows.procedures.starting import ensure_started
 from mastra_workflows.procedures.travelling import send_back
-from mastra_workflows.procedures.waiting import WaitOptions, wait
+from mastra_workflows.procedures.waiting import OnUnexpectedSuspend, WaitOptions, wait
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +190,40 @@ def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedur
     return False
 
 
+def execute(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    options: StartOptions,
+    waiting: WaitOptions,
+    *,
+    on_failed_run: OnFailedRun,
+    on_other_input: OnOtherInput,
+    started_after: datetime | None,
+) -> Procedure[JSON]:
+    """Find the run of a piece of work or start it, wait for it, and return its result.
+
+    Raises:
+        RunFailedError, RunCanceledError: the run ended so.
+        RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
+        As `attach_or_start` and `wait`.
+    """
+    require_choice("on_suspend", waiting.on_suspend, get_args(OnUnexpectedSuspend))
+    attachment = yield from attach_or_start(
+        server,
+        workflow_id,
+        run_id,
+        options,
+        on_failed_run=on_failed_run,
+        on_other_input=on_other_input,
+        started_after=started_after,
+    )
+    run = attachment.record
+    if run is None or not run.is_finished:
+        run = yield from wait(server, workflow_id, attachment.run_id, waiting)
+    return run.raise_for_status().result
+
+
 def _canceled_for_good(found: WorkflowRun) -> RunCanceledError:
     return RunCanceledError(
         f"{found}. Somebody cancelled it, so no other run is started in its place. A new run id "
@@ -225,7 +259,7 @@ def cancel_work(
     workflow_id: str,
     run_id: str,
     *,
-    confirm_timeout: float,
+    confirm_timeout: Duration,
     allow_retry: bool = False,
 ) -> Procedure[Cancellation]:
     """Cancel what is active of a piece of work: its run, or the one in line that took its place.

@@ -62,18 +62,7 @@ by an older one ignores ``forEachIndex`` and gives the answer to every item that
 
 
 class AnswerArguments(TypedDict, total=False):
-    """What `resume`, `resume_async` and `resume_stream` take, each as a keyword.
-
-    Attributes:
-        step: a step's path, its name (``inner.approve``), or None for the only one that waits.
-        resume_data: the answer to its question.
-        for_each_index: which item of a ``foreach``, counted from 0; None for the only one that
-            waits.
-        suspended_at: since when the step that is meant waits, as its `Suspension` says (or its
-            JSON); None for whenever. In a loop it tells one round's question from the next one's.
-        request_context: values that steps read from their request context, besides those that the
-            run was started with.
-    """
+    """The keyword arguments of `Run.resume`."""
 
     step: str | Sequence[str] | None
     resume_data: JSON
@@ -84,7 +73,7 @@ class AnswerArguments(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a caller wants to resume; see `AnswerArguments`.
+    """What a caller wants to resume; see `Run.resume`.
 
     Raises:
         ConfigurationError: an argument is of a wrong type.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, Self, TypedDict, get_args
 
 from tenacity import RetryCallState
 
@@ -45,38 +45,14 @@ SILENT_SECONDS = 60.0
 server may hang, and another replica may have ended the run."""
 
 OnSuspend = Literal["fail", "return", "wait"]
-"""What a suspension means to the one who waits: an error, an answer, or nothing yet."""
+"""How a suspension ends a wait: by an error, by returning the record, or not at all."""
+
+OnUnexpectedSuspend = Literal["fail", "wait"]
+"""`OnSuspend` of a call that returns a workflow's result, which a suspended run does not have."""
 
 
 class WaitArguments(TypedDict, total=False):
-    """How to wait for a run, each as a keyword.
-
-    Attributes:
-        timeout: seconds to wait; None (as by default) for as long as it takes.
-        on_suspend: what a suspension is: ``"return"`` (the default) gives its record, ``"fail"`` a
-            `RunSuspendedError`, ``"wait"`` waits until somebody resumed it.
-        poll_interval: seconds between the first looks; 0.5 by default.
-        max_poll_interval: seconds that the interval grows to, exponentially; 30 by default.
-        outage_timeout: for how many seconds the server may be unavailable; 300 by default. Any
-            answer that is not Mastra's counts as an outage (401, 403, a 500, a redirect, a page,
-            half a document), once the server has given a good one. After a minute in which a stream
-            said nothing, or after this time if it is shorter, the run is polled all the same: a
-            server that hangs with its connections open is noticed then, and so is a run that was
-            cancelled on another replica.
-        stall_timeout: after how many seconds without any change in the run's record the server is
-            asked whether it still executes the run; None for never, 3600 by default. A server that
-            was seen to execute the run and then refused a connection is asked as soon as it
-            answers again, 15 times in a minute.
-        on_stall: what to do when it does not: ``"fail"`` (the default) with a `RunStalledError`,
-            ``"restart"`` the run, once for each stall, or ``"wait"`` on.
-        observe: whether to listen to the server's events as well, and so to know of the end within
-            milliseconds; True by default. Where the server tells nothing the intervals hold.
-        is_known: whether the run is known to have been started, by an earlier call or another
-            process; False by default. Then even the first answer may be a wrong one. Otherwise a
-            wrong token, or an answer that is not Mastra's, fails the wait at once.
-        on_record: given each record that is read; progress is made of it.
-        on_event: given each event as it happens, once; outputs of steps are left out.
-    """
+    """The keyword arguments of `Run.wait`, with durations as seconds."""
 
     timeout: float | None
     on_suspend: OnSuspend
@@ -93,7 +69,7 @@ class WaitArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitOptions:
-    """How to wait for a run; see `WaitArguments`.
+    """How to wait for a run; see `Run.wait`.
 
     Raises:
         ConfigurationError: an option is out of its range.
@@ -111,9 +87,14 @@ class WaitOptions:
     on_record: Callable[[WorkflowRun], None] | None = None
     on_event: Callable[[Event], None] | None = None
 
+    @classmethod
+    def of(cls, **arguments: Any) -> Self:
+        """Make the options of a caller's arguments, whose durations may be `timedelta`."""
+        return cls(**arguments)
+
     @property
     def poll(self) -> PollPolicy:
-        """The part that says how often to look."""
+        """The part that says how often to poll."""
         return PollPolicy(
             first_wait=self.poll_interval,
             longest_wait=self.max_poll_interval,

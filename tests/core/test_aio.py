@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import Event, MastraClient, Run, ServerGeneration, Workflow
-from mastra_workflows.aio import AsyncMastraClient, AsyncRun, AsyncWorkflow
+from mastra_workflows import (
+    AsyncMastraClient,
+    AsyncRun,
+    AsyncWorkflow,
+    Event,
+    MastraClient,
+    Run,
+    ServerGeneration,
+    Workflow,
+)
 from mastra_workflows.errors import (
     AuthenticationError,
     BodyTooLargeError,

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mastra_workflows import MastraClient, RetryPolicy
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy, Run
 from mastra_workflows.errors import (
     FINAL,
     AnswerLostError,
@@ -18,7 +17,6 @@ from mastra_workflows.errors import (
     ServerLostError,
 )
 from mastra_workflows.questions import Question, questions
-from mastra_workflows.run import Run
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS, WAITING_WORKFLOWS
 from tests.core.samples import suspended_refund

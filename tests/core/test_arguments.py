@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows import MastraClient, RetryPolicy
+from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
 from mastra_workflows._arguments import is_sendable, require_step, require_text
-from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.inbox import LookOptions
 from tests.support.stand_in import StandIn, http

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mastra_workflows import MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from testkit.processes import ServiceError
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS

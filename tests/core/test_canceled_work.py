@@ -6,8 +6,7 @@ import logging
 
 import pytest
 
-from mastra_workflows import MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows.api import StartOptions
 from mastra_workflows.errors import FINAL, RunCanceledError
 from mastra_workflows.procedures import attach_or_start, cancel_work

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mastra_workflows import MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows.errors import ConfigurationError
 from testkit.sample_server import SampleServer
 from tests.core.samples import REPORT

@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from mastra_workflows import MastraClient, RetryPolicy, _async_transport, _transport
+from mastra_workflows import (
+    AsyncMastraClient,
+    MastraClient,
+    RetryPolicy,
+    _async_transport,
+    _transport,
+)
 from mastra_workflows._limits import pieces
 from mastra_workflows._stream_reader import MOST_PIECES, StreamReader
-from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import (
     ConnectionFailedError,
     MastraError,

@@ -9,8 +9,7 @@ from typing import Unpack
 
 import pytest
 
-from mastra_workflows import MastraClient, Run
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, Run
 from mastra_workflows.errors import UnknownWorkflowError
 from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
 from mastra_workflows.questions import Question

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient, RetryPolicy
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
 from mastra_workflows.api import Response, check, encode_json
 from mastra_workflows.errors import (
     ApiError,

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tenacity import Retrying, retry_if_result, wait_fixed
 
-from mastra_workflows import Event, MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, Event, MastraClient
 from mastra_workflows.errors import ServerLostError
 from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows.api import StartOptions
 from mastra_workflows.errors import (
     FINAL,

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from mastra_workflows import text
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, text
 from mastra_workflows.errors import NotMastraError
 from mastra_workflows.text import LARGE, decode
 from tests.core.test_hostile_servers import RECORD as SMALL_RECORD

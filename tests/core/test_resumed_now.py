@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient, Run
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, Run
 from mastra_workflows.errors import NotSuspendedError
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER

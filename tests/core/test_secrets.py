@@ -17,8 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mastra_workflows import MastraClient, RetryPolicy, _secrets, api
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy, _secrets, api
 from mastra_workflows.api import Response
 from mastra_workflows.errors import ConfigurationError, MastraError
 from mastra_workflows.settings import ClientArguments, Settings

@@ -17,9 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows import MastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows._pools import pool_key
-from mastra_workflows.aio import AsyncMastraClient
 from mastra_workflows.errors import ConfigurationError, MastraError
 from mastra_workflows.settings import Settings
 

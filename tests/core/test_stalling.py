@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mastra_workflows import MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows.errors import ConfigurationError, RunStalledError, WaitTimeoutError
 from mastra_workflows.procedures import stalling
 from testkit.sample_server import Generation, SampleServer

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from mastra_workflows import MastraClient
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows.errors import FINAL, RunNotStoredError, UnknownRunError
 from testkit.sample_server import SampleServer
 

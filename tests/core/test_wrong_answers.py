@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mastra_workflows import MastraClient, RetryPolicy
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
 from mastra_workflows.errors import FINAL, AuthenticationError, ServerLostError
 from mastra_workflows.procedures.waiting import WaitArguments
 from tests.support.fault_proxy import FaultProxy

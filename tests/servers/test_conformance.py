@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mastra_workflows import MastraClient, ServerGeneration
-from mastra_workflows.aio import AsyncMastraClient
+from mastra_workflows import AsyncMastraClient, MastraClient, ServerGeneration
 from mastra_workflows.errors import (
     ApiError,
     NotSuspendedError,

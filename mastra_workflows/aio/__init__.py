@@ -1,0 +1,4 @@
+"""The asyncio client, from which `mastra_workflows._sync` is generated.
+
+Import its classes from `mastra_workflows`.
+"""

@@ -1,0 +1,140 @@
+"""The client of one Mastra server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from mastra_workflows import procedures
+from mastra_workflows._async_transport import AsyncTransport
+from mastra_workflows._pools import known_of
+from mastra_workflows.aio.workflow import AsyncWorkflow
+from mastra_workflows.api import ServerGeneration
+from mastra_workflows.models import WorkflowDetails
+from mastra_workflows.policy import Duration, RetryPolicy
+from mastra_workflows.procedures import Server
+from mastra_workflows.settings import ClientCertificate, OfOneProcess, Settings
+
+
+class AsyncMastraClient(OfOneProcess):
+    """A client of one Mastra server, version 0.x or 1.x.
+
+    `MastraClient` is for threads, `AsyncMastraClient` for asyncio; both have the same methods. One
+    client can be shared between threads, or between event loops. Use it as a context manager, or
+    call `close`::
+
+        async with AsyncMastraClient("http://localhost:4111") as mastra:
+            report = await mastra.get_workflow("orderReport").execute({"city": "Hamburg"})
+
+    Args:
+        base_url: scheme, host and port; a path in front of the API prefix may follow.
+        token: sent as ``Authorization: Bearer``.
+        basic_auth: user and password, sent as ``Authorization: Basic``, for a proxy in front of the
+            server. Exclusive with ``token``.
+        headers: sent with every request; masked in reprs and messages, like the token.
+        api_prefix: the server's API prefix.
+        timeout: how long the server may take until its response begins, and may be silent within
+            it. A whole response may take ten times as long, and so may the head of an event
+            stream. A stream itself has no limit.
+        connect_timeout: how long a connection may take.
+        verify: whether to verify TLS certificates, or the path of a CA bundle.
+        client_cert: a client certificate: the path of a PEM file with certificate and key, or
+            ``(certificate, key)``, or ``(certificate, key, password)``.
+        max_body_bytes: the limit for the body of a request or response, and for a record of a
+            stream.
+        retry: how transient failures are retried on calls that are safe to repeat; None for a
+            `RetryPolicy` with its defaults.
+        check_data: whether input and resume data are validated against the workflow's JSON Schemas
+            before they are sent. A missing field, or a list or number where an object belongs, is
+            an error. Other mismatches are logged as warnings, since ``z.coerce`` and
+            ``z.preprocess`` may convert the value: Mastra 1.x refuses it then, 0.x takes any value
+            as it is. Set it to False for a ``z.preprocess`` that adds required fields. Costs one
+            request a minute and workflow.
+        start_timeout: how long the server may take to show that a run executes, or continues after
+            a resume.
+
+    Raises:
+        ConfigurationError: an argument is invalid.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        basic_auth: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        api_prefix: str = "/api",
+        timeout: Duration = 30.0,
+        connect_timeout: Duration = 10.0,
+        verify: bool | str = True,
+        client_cert: ClientCertificate | None = None,
+        max_body_bytes: int = 64 * 1024 * 1024,
+        retry: RetryPolicy | None = None,
+        check_data: bool = True,
+        start_timeout: Duration = 30.0,
+    ) -> None:
+        settings = Settings.of(
+            base_url,
+            token=token,
+            basic_auth=basic_auth,
+            headers=headers,
+            api_prefix=api_prefix,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            verify=verify,
+            client_cert=client_cert,
+            max_body_bytes=max_body_bytes,
+            retry=retry,
+            check_data=check_data,
+            start_timeout=start_timeout,
+        )
+        self._server = Server.of(settings, known_of(settings))
+        self._transport = AsyncTransport(settings)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without the API prefix."""
+        return self._transport.settings.base_url
+
+    def get_workflow(self, workflow_id: str) -> AsyncWorkflow:
+        """Return a handle of one workflow; sends no request.
+
+        Args:
+            workflow_id: its registry key, such as ``orderReport``. 1.x takes its id as well.
+        """
+        return AsyncWorkflow(self._transport, self._server, workflow_id)
+
+    async def list_workflows(self) -> tuple[WorkflowDetails, ...]:
+        """Return every workflow of the server (``GET /workflows``)."""
+        return await self._transport.run(procedures.list_workflows(self._server))
+
+    async def server_generation(self) -> ServerGeneration:
+        """Return the server's generation; the first call requests ``GET /system/packages``."""
+        return await self._transport.run(procedures.generation(self._server))
+
+    async def supports_for_each_index(self) -> bool:
+        """Return whether the server can resume one suspended item of a ``foreach`` (>= 1.26).
+
+        Other servers resume every suspended item of that step with the same data.
+        """
+        return await self._transport.run(procedures.supports_for_each_index(self._server))
+
+    async def close(self) -> None:
+        """Close every connection; the client cannot be used afterwards."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"

@@ -1,0 +1,359 @@
+"""The handle of one workflow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from itertools import count
+
+from mastra_workflows import procedures
+from mastra_workflows._async_transport import AsyncTransport
+from mastra_workflows.aio.run import AsyncRun
+from mastra_workflows.api import StartOptions, require_id
+from mastra_workflows.inbox import Look, LookOptions, Memory
+from mastra_workflows.models import JSON, Event, WorkflowDetails, WorkflowRun
+from mastra_workflows.policy import Duration
+from mastra_workflows.procedures import (
+    Attachment,
+    OnFailedRun,
+    OnStall,
+    OnUnexpectedSuspend,
+    Server,
+    WaitOptions,
+)
+from mastra_workflows.procedures.acting import Cancellation
+from mastra_workflows.procedures.comparing import OnOtherInput
+from mastra_workflows.settings import OfOneProcess
+
+
+class AsyncWorkflow(OfOneProcess):
+    """A handle of one workflow; made by `AsyncMastraClient.get_workflow`.
+
+    `execute` starts a run, waits for it and returns its result. `get_run` gives a handle for the
+    single steps. `attach_or_start` and `cancel_work` are for schedulers: they treat all the runs of
+    one piece of work as one. `details`, `create_run`, `runs` and `run_execution_result` come from
+    Mastra's client.
+
+    Attributes:
+        workflow_id: its registry key.
+    """
+
+    def __init__(self, transport: AsyncTransport, server: Server, workflow_id: str) -> None:
+        self._transport = transport
+        self._server = server
+        self.workflow_id = require_id(workflow_id)
+
+    # -- idempotent -----------------------------------------------------------------------------
+
+    async def execute(
+        self,
+        input_data: JSON = None,
+        *,
+        run_id: str | None = None,
+        initial_state: JSON = None,
+        request_context: Mapping[str, JSON] | None = None,
+        tracing_options: Mapping[str, JSON] | None = None,
+        resource_id: str | None = None,
+        on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        started_after: datetime | None = None,
+        timeout: Duration | None = None,
+        on_suspend: OnUnexpectedSuspend = "fail",
+        poll_interval: Duration = 0.5,
+        max_poll_interval: Duration = 30.0,
+        outage_timeout: Duration = 300.0,
+        stall_timeout: Duration | None = 3600.0,
+        on_stall: OnStall = "fail",
+        observe: bool = True,
+        on_record: Callable[[WorkflowRun], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> JSON:
+        """Start a run once, wait for it and return its result.
+
+        Choose a ``run_id`` that follows from the work, and the call is idempotent: a second call
+        with the same id, also by another process and after a crash, attaches to the running run or
+        returns the result of the finished one. It is `attach_or_start`, `Run.wait` and
+        `WorkflowRun.raise_for_status` in one::
+
+            report = await workflow.execute({"city": "Hamburg"}, run_id="report-2026-11-22")
+
+        Args:
+            input_data: the workflow's input; an empty object if None.
+            run_id: the id of the run; a random UUID if None, so that each call starts a run.
+            initial_state, request_context, tracing_options, resource_id: see `Run.start_async`.
+            on_failed_run, on_other_input, started_after: see `attach_or_start`.
+            timeout: how long to wait; None for as long as it takes. The run continues after it.
+            on_suspend: ``"fail"`` raises a `RunSuspendedError`, ``"wait"`` waits until the run is
+                resumed elsewhere.
+            poll_interval, max_poll_interval, outage_timeout, stall_timeout, on_stall, observe,
+                on_record, on_event: see `Run.wait`.
+
+        Raises:
+            RunFailedError: the run failed; its ``run`` is the record.
+            RunCanceledError: the run was cancelled.
+            RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
+            WaitTimeoutError: ``timeout`` is over; the run continues.
+            MastraError: see `attach_or_start` and `Run.wait`.
+        """
+        waiting = WaitOptions.of(
+            timeout=timeout,
+            on_suspend=on_suspend,
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            outage_timeout=outage_timeout,
+            stall_timeout=stall_timeout,
+            on_stall=on_stall,
+            observe=observe,
+            is_known=True,
+            on_record=on_record,
+            on_event=on_event,
+        )
+        options = StartOptions(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            tracing_options=tracing_options,
+            resource_id=resource_id,
+        )
+        return await self._transport.run(
+            procedures.execute(
+                self._server,
+                self.workflow_id,
+                str(uuid.uuid4()) if run_id is None else run_id,
+                options,
+                waiting,
+                on_failed_run=on_failed_run,
+                on_other_input=on_other_input,
+                started_after=started_after,
+            )
+        )
+
+    def get_run(self, run_id: str) -> AsyncRun:
+        """Return a handle of a run, whether it exists or not; sends no request."""
+        return AsyncRun(self._transport, self._server, self, run_id)
+
+    async def attach_or_start(
+        self,
+        run_id: str,
+        *,
+        input_data: JSON = None,
+        initial_state: JSON = None,
+        request_context: Mapping[str, JSON] | None = None,
+        tracing_options: Mapping[str, JSON] | None = None,
+        resource_id: str | None = None,
+        on_failed_run: OnFailedRun = "new_run",
+        on_other_input: OnOtherInput = "fail",
+        started_after: datetime | None = None,
+    ) -> Attachment:
+        """Find the run of a piece of work, or start it: one execution for any number of attempts.
+
+        Every attempt calls this with the same run id. A run that is active, suspended or successful
+        is used as it is; one that was never started is started (as `Run.ensure_started` does).
+
+        Args:
+            run_id: derived from the work, so that every attempt at it has the same one.
+            input_data, initial_state, request_context, tracing_options, resource_id: see
+                `Run.start_async`.
+            on_failed_run: what follows a failed run: ``"new_run"`` takes the next id in line
+                (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step that failed,
+                keeping the earlier steps, ``"fail"`` raises its error. A run that `cancel_work`
+                cancelled with ``allow_retry=True`` counts as failed.
+            on_other_input: what follows a run that was started with other input: ``"fail"`` raises
+                a `RunMismatchError` that names the places that differ, ``"attach"`` logs a warning
+                and uses the run. Defaults that the server filled in, dropped fields and coerced
+                values are no difference.
+            started_after: an aware time before which the run of this work cannot have begun, such
+                as the time of the first attempt. A run that began earlier (by more than a minute,
+                since clocks differ) is a `RunMismatchError`. None for any time.
+
+        Raises:
+            RunCanceledError: somebody cancelled the run. That is final: no retry starts another.
+            RunFailedError: with ``on_failed_run="fail"``.
+            RunMismatchError: the id belongs to the run of other work. Nothing was started.
+            InvalidInputError: the input is invalid; nothing was executed.
+            RunNotStartedError: the server refused the run, or did not show within
+                ``start_timeout`` that it executes.
+        """
+        options = StartOptions(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            tracing_options=tracing_options,
+            resource_id=resource_id,
+        )
+        return await self._transport.run(
+            procedures.attach_or_start(
+                self._server,
+                self.workflow_id,
+                run_id,
+                options,
+                on_failed_run=on_failed_run,
+                on_other_input=on_other_input,
+                started_after=started_after,
+            )
+        )
+
+    async def cancel_work(
+        self, run_id: str, *, confirm_timeout: Duration = 5.0, allow_retry: bool = False
+    ) -> Cancellation:
+        """Cancel what is active of a piece of work (``POST .../runs/{run}/cancel``).
+
+        That is the run of this id; or, where it has failed or was cancelled, the one in line that
+        `attach_or_start` has put in its place.
+
+        Args:
+            run_id: as it was given to `attach_or_start`.
+            confirm_timeout: how long to poll for the run's end.
+            allow_retry: whether `attach_or_start` may start the next run in line later, as after a
+                timeout with retries left. Its id is then reserved by a record on the server
+                (``POST .../create-run``): it is ``pending`` and executes nothing. By default the
+                cancellation is final, as one in Mastra Studio is.
+
+        Returns:
+            The effect, according to the record read afterwards.
+
+        Raises:
+            UnknownRunError: the work was never begun.
+        """
+        return await self._transport.run(
+            procedures.cancel_work(
+                self._server,
+                self.workflow_id,
+                run_id,
+                confirm_timeout=confirm_timeout,
+                allow_retry=allow_retry,
+            )
+        )
+
+    async def find_work(self, run_id: str) -> WorkflowRun | None:
+        """Find the run of a piece of work that succeeded, is active or is suspended.
+
+        Nothing is started. A run that `cancel_work` cancelled is not returned, even if a server
+        before 1.0 still executes it.
+
+        Args:
+            run_id: as it was given to `attach_or_start`.
+
+        Returns:
+            The run's record; None if there is no such run, or none that can still succeed.
+        """
+        return await self._transport.run(
+            procedures.find_work(self._server, self.workflow_id, run_id)
+        )
+
+    async def new_questions(
+        self,
+        memory: Memory | None = None,
+        *,
+        lookback: Duration = 7 * 24 * 3600.0,
+        repeat_after: Duration | None = None,
+        most: int | None = 100,
+    ) -> Look:
+        """Return those questions of suspended runs that were not returned before.
+
+        Give each call the `Look.memory` of the one before; it may be stored as JSON meanwhile.
+
+        Args:
+            memory: what the call before has returned; None for the first one.
+            lookback: how old a run of a 0.x server may be that is read. Such a server cannot be
+                asked for its suspended runs: it sends all of them, each with its whole record.
+                They are read from the oldest unfinished one on.
+            repeat_after: when a question without a response is returned again; None for never.
+            most: how many questions one call returns at most; None for all there are.
+
+        Returns:
+            The new questions, and the memory for the next call. A call costs the pages of suspended
+            runs (``GET .../runs?status=suspended``; 0.x: those of all runs from the oldest
+            unfinished one on) and one request for each run with something new.
+        """
+        options = LookOptions.of(lookback=lookback, repeat_after=repeat_after, most=most)
+        return await self._transport.run(
+            procedures.new_questions(
+                self._server,
+                self.workflow_id,
+                Memory() if memory is None else memory,
+                options,
+                datetime.now(UTC),
+            )
+        )
+
+    # -- as Mastra's client ---------------------------------------------------------------------
+
+    async def details(self) -> WorkflowDetails:
+        """Return steps, graph and JSON Schemas (``GET /workflows/{workflow}``).
+
+        Raises:
+            UnknownWorkflowError: naming the workflows that exist.
+        """
+        return await self._transport.run(procedures.details(self._server, self.workflow_id))
+
+    async def create_run(
+        self, run_id: str | None = None, resource_id: str | None = None
+    ) -> AsyncRun:
+        """Create the record of a run, as ``pending`` (``POST .../create-run``).
+
+        Args:
+            run_id: any text but ``.``, ``..`` and those with a NUL; a random UUID if None. Calling
+                again with the same id is harmless.
+            resource_id: the owner of the run (1.x).
+
+        Returns:
+            The run's handle.
+        """
+        run = self.get_run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
+        await self._transport.run(
+            procedures.create_run(self._server, self.workflow_id, run.run_id, resource_id)
+        )
+        return run
+
+    async def run_execution_result(self, run_id: str) -> WorkflowRun:
+        """Return the record of a run.
+
+        0.x: ``GET .../runs/{run}/execution-result``; 1.x: ``GET .../runs/{run}``.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        return await self.get_run(run_id).read()
+
+    async def runs(
+        self,
+        *,
+        page_size: int = 20,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        resource_id: str | None = None,
+        status: str | None = None,
+    ) -> AsyncIterator[WorkflowRun]:
+        """Iterate the workflow's runs; each page is requested when needed (``GET .../runs``).
+
+        Args:
+            page_size: runs in a page. Each row carries its run's whole record.
+            from_date: created at or after this aware time. 0.x on libSQL counts the last change of
+                a run as its creation.
+            to_date: created at or before this aware time.
+            resource_id: only the runs of this owner.
+            status: only runs with this status, such as ``suspended``. 1.x selects them in its
+                storage; 0.x sends every run, and the others are left out here.
+        """
+        for number in count():
+            page = await self._transport.run(
+                procedures.runs_page(
+                    self._server,
+                    self.workflow_id,
+                    page=number,
+                    per_page=page_size,
+                    from_date=from_date,
+                    to_date=to_date,
+                    resource_id=resource_id,
+                    status=status,
+                )
+            )
+            for row in page.runs:
+                yield row
+            if page.is_last:
+                return
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.workflow_id!r})"
