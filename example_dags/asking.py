@@ -57,9 +57,9 @@ def revise_loop() -> None:
     approved = ask_in_turn(write, most=5)
 
     @task
-    def publish(outcome: dict[str, Any]) -> str:
+    def publish(result: dict[str, Any]) -> str:
         """Publish the approved text; this example prints it."""
-        text: str = outcome["result"]["text"]
+        text: str = result["text"]
         print(text)
         return text
 

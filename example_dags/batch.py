@@ -33,9 +33,9 @@ def batch() -> None:
     ).expand(input_data=list_inputs())
 
     @task
-    def add_up(outcomes: Iterable[dict[str, Any]]) -> dict[str, int]:
+    def add_up(results: Iterable[dict[str, Any]]) -> dict[str, int]:
         """Add up the totals; this example prints them."""
-        totals = {outcome["result"]["city"]: outcome["result"]["total"] for outcome in outcomes}
+        totals = {result["city"]: result["total"] for result in results}
         print(totals)
         return {"cities": len(totals), "total": sum(totals.values())}
 

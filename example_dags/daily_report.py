@@ -40,9 +40,9 @@ def daily_report() -> None:
     )
 
     @task
-    def publish(outcome: dict[str, Any]) -> str:
+    def publish(result: dict[str, Any]) -> str:
         """Send the report; this example prints it."""
-        text: str = outcome["result"]["text"]
+        text: str = result["text"]
         print(text)
         return text
 

@@ -36,15 +36,15 @@ def refund_approval() -> None:
     )
 
     @task
-    def decide(outcome: dict[str, Any]) -> dict[str, Any]:
+    def decide(suspensions: list[dict[str, Any]]) -> dict[str, Any]:
         """Decide by the suspension's payload; its resume schema describes the response."""
-        (suspension,) = outcome["suspensions"]
+        (suspension,) = suspensions
         refund = suspension["payload"]
         approved = refund["amount"] <= 5000
         answer = {"approved": approved, "note": "within the limit" if approved else "too much"}
         return {"step": suspension["step"], "answer": answer}
 
-    decision = decide(ask.output)
+    decision = decide(ask.output["suspensions"])
     resume = MastraResumeWorkflowOperator(
         task_id="resume",
         workflow_id="refundApproval",
@@ -54,9 +54,8 @@ def refund_approval() -> None:
     )
 
     @task
-    def tell(outcome: dict[str, Any]) -> str:
+    def tell(refund: dict[str, Any]) -> str:
         """Notify the customer; this example prints the message."""
-        refund = outcome["result"]
         text = f"{refund['refunded']} cents are refunded for {refund['order']}: {refund['note']}"
         print(text)
         return text

@@ -19,9 +19,8 @@ with mastra_inbox(
 ) as dag:
 
     @task
-    def tell(outcome: dict[str, Any]) -> str:
+    def tell(refund: dict[str, Any]) -> str:
         """Notify the customer; this example prints the message."""
-        refund = outcome["result"]
         text = f"{refund['refunded']} cents are refunded for {refund['order']}"
         print(text)
         return text

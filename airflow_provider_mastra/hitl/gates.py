@@ -10,7 +10,7 @@ For questions at once, such as those of parallel branches or of the items of a `
     review = MastraRunWorkflowOperator(task_id="review", …, on_suspend="return")
     opinions = ask_each(review)
 
-Both give the last gate, whose ``output`` is the outcome of the run.
+Both return the last gate, whose ``output`` is the workflow's result.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def ask_each(
     arguments = _arguments(run, options)
     which: Any = task(task_id="list_questions")(list_questions)
     with TaskGroup(group_id=group_id or _group_of(run)):
-        listed = which(run.output, mastra_conn_id=arguments["mastra_conn_id"])
+        listed = which(
+            **{key: arguments[key] for key in ("workflow_id", "run_id", "mastra_conn_id")}
+        )
         each = MastraHITLOperator.partial(
             task_id="question", map_index_template="{{ task.place }}", **arguments
         ).expand_kwargs(listed)
@@ -93,7 +95,7 @@ def ask_each(
     return last
 
 
-def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[dict[str, str]]:
+def list_questions(workflow_id: str, run_id: str, mastra_conn_id: str) -> list[dict[str, str]]:
     """List what a run asks now, as arguments of a `MastraHITLOperator` for each question.
 
     Airflow renders what ``expand_kwargs`` takes from an XCom as templates. So a question is named
@@ -103,14 +105,13 @@ def list_questions(outcome: Mapping[str, Any], *, mastra_conn_id: str) -> list[d
     are one question.
 
     Args:
-        outcome: what a task returned about the run.
+        workflow_id: the workflow's registry key.
+        run_id: the run.
         mastra_conn_id: the connection to the server.
     """
     with MastraHook(mastra_conn_id) as hook:
         client = hook.get_conn()
-        asked = questions(
-            client.get_workflow(outcome["workflow_id"]).get_run(outcome["run_id"]).read()
-        )
+        asked = questions(client.get_workflow(workflow_id).get_run(run_id).read())
         if not client.supports_for_each_index():
             asked = tuple(first_of_each_step(asked))
     return [{"question_key": question.key} for question in asked]

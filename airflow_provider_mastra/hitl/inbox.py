@@ -62,7 +62,7 @@ def mastra_inbox(
     Whoever started the run: this Airflow, another one, the application. Each question gets a DAG
     run of its own, with one form, whose id is the question's key: a step's next round is another
     one, and so are parallel steps and the items of a ``foreach``. The task ``ask`` shows the form,
-    resumes the run and returns its outcome, for tasks that you put after it::
+    resumes the run and returns its result, for tasks that you put after it::
 
         with mastra_inbox(dag_id="refund_inbox", workflow_id="refundApproval") as dag:
             tell(dag.get_task("ask").output)

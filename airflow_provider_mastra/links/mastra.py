@@ -22,4 +22,7 @@ class MastraRunLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The run's URL; empty if the connection has no ``studio_url``."""
+        # Airflow calls this when the task's process ends, and stores what it returns.
+        if (link := getattr(operator, "link", None)) is not None:
+            return str(link)
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""

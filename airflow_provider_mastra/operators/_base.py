@@ -29,11 +29,6 @@ STALLED = (
 )
 """About a run's record."""
 
-EMPTY_OUTPUTS: dict[str, JSON] = {"error": None, "suspensions": []}
-"""Of a run that is under way or succeeded."""
-
-KNOWN_OUTPUTS = frozenset({"run_id", "workflow_id", "url"})
-
 
 class MastraBaseOperator(BaseOperator):
     """The base of the operators and the sensor: the run's ids, the hook and the link.
@@ -45,9 +40,10 @@ class MastraBaseOperator(BaseOperator):
         check_data: whether input and resume data are checked against the workflow's own JSON
             Schemas before they are sent. A missing field is an error; what ``z.coerce`` or
             ``z.preprocess`` may convert is sent, with a warning.
-        multiple_outputs: whether each part of the outcome is stored under its own name as well,
-            for ``task.output["run_id"]`` and ``task.output["result"]``, and the parts of a run
-            that failed. Off, it is stored once.
+
+    The return value is the workflow's result. The metadata are XComs of their own: ``run_id``,
+    ``status`` and the link, and ``error`` and ``suspensions`` where there are any. With
+    ``do_xcom_push=False`` the task pushes none of them.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "run_id", "mastra_conn_id")
@@ -61,15 +57,15 @@ class MastraBaseOperator(BaseOperator):
         run_id: str | None,
         mastra_conn_id: str = MastraHook.default_conn_name,
         check_data: bool = True,
-        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        require_flags(check_data=check_data, multiple_outputs=multiple_outputs)
-        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+        require_flags(check_data=check_data)
+        super().__init__(**kwargs)
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.mastra_conn_id = mastra_conn_id
         self.check_data = check_data
+        self.link: str | None = None
 
     @cached_property
     def hook(self) -> MastraHook:
@@ -157,23 +153,19 @@ class MastraBaseOperator(BaseOperator):
             self.log.warning("The connection was not read (%s).", safe_text(error))
 
     def announce_run(self, run: Run, context: Context) -> None:
-        """Say which run it is, in the log and as XComs."""
+        """Log the run, and push its id and its link."""
         url = self.url(run)
+        self.link = url or ""
         where = f": {url}" if url else ""
         self.log.info("Run %r of workflow %r%s", run.run_id, run.workflow_id, where)
-        context["ti"].xcom_push(key="run_id", value=run.run_id)
-        # Without a Studio too: Airflow logs an error for an XCom that is looked for in vain.
-        context["ti"].xcom_push(key=MastraRunLink.xcom_key, value=url or "")
+        self.push(context, "run_id", run.run_id)
+        # Airflow stores the link itself, but only when the process ends.
+        self.push(context, MastraRunLink.xcom_key, self.link)
 
-    def push_known_outputs(self, run: Run, context: Context) -> None:
-        """Store the parts of the outcome that are known before the wait.
-
-        Each is a request to Airflow, and after the wait it is what keeps the task from its success.
-        """
-        if self.multiple_outputs and self.do_xcom_push:
-            parts = {"workflow_id": run.workflow_id, "url": self.url(run), **EMPTY_OUTPUTS}
-            for key, value in parts.items():
-                context["ti"].xcom_push(key=key, value=value)
+    def push(self, context: Context, key: str, value: JSON) -> None:
+        """Push an XCom, unless ``do_xcom_push`` is off."""
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=key, value=value)
 
     def resume_from_trigger(self, event: WaitEvent) -> tuple[Run, WorkflowRun | None]:
         """Take a run over from the triggerer, and say in the log why the waiting there is over.
@@ -184,27 +176,28 @@ class MastraBaseOperator(BaseOperator):
         why = event["error"] or event["reason"]
         self.log.info("The triggerer's waiting is over (%s)", why)
         run = self.hook.get_conn().get_workflow(event["workflow_id"]).get_run(event["run_id"])
+        self.link = self.url(run) or ""
         record = run.read() if event["reason"] == "stalled" else None
         return run, record if record is not None and record.is_active else None
 
-    def outcome(self, record: WorkflowRun, run: Run, context: Context) -> dict[str, JSON]:
-        """The outcome of a wait, whose other parts were foretold; each part is stored once.
+    def push_metadata(self, record: WorkflowRun, context: Context) -> None:
+        """Push the run's status, and its error and suspensions where there are any."""
+        self.push(context, "status", record.status)
+        if record.error is not None:
+            self.push(context, "error", escape_keys(record.error.to_dict()))
+        if record.suspensions:
+            suspensions = [suspension.to_dict() for suspension in record.suspensions]
+            self.push(context, "suspensions", escape_keys(suspensions))
+
+    def result(self, record: WorkflowRun, context: Context) -> JSON:
+        """Push the run's metadata, and return the workflow's result for Airflow to store.
 
         Returns:
-            ``run_id, workflow_id, status, result, error, suspensions, url``.
+            The result, with the keys that Airflow reserves escaped; None unless the run succeeded.
         """
-        outcome = self.whole_outcome(record, run)
-        if self.multiple_outputs and self.do_xcom_push:
-            for key, value in outcome.items():
-                if key not in KNOWN_OUTPUTS and (key, value) not in EMPTY_OUTPUTS.items():
-                    context["ti"].xcom_push(key=key, value=value)
-            self.multiple_outputs = False  # in this process: Airflow would store all of them again
-        return outcome
-
-    def whole_outcome(self, record: WorkflowRun, run: Run) -> dict[str, JSON]:
-        """The outcome as Airflow stores it; see `airflow_provider_mastra.utils.xcoms`."""
-        outcome: dict[str, JSON] = escape_keys(record.outcome(self.url(run)))
-        return outcome
+        self.push_metadata(record, context)
+        result: JSON = escape_keys(record.result)
+        return result
 
     def choose_run_id(self, context: Context) -> str:
         """The id of the run that the task is about."""

@@ -58,7 +58,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     Until somebody answers, the task holds no worker, no pool slot and no triggerer (on Airflow 3.1
     and 3.2: a triggerer). An answer that does not fit the schema is refused, and asked for again;
     the log and the XCom ``refused_answer`` say why. A good one resumes the run, and the task waits
-    for it as before.
+    for it as before. The XCom ``answers`` holds who answered what, and when.
 
     Airflow keeps one form for a task instance, the first one, through retries and clears. So a task
     asks one question, in whatever number of rounds that look the same. For the others put gates
@@ -151,12 +151,12 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         """Whether the task answers a question of its run."""
         return True
 
-    def conclude(self, run: Run, record: WorkflowRun, context: Context) -> dict[str, JSON]:
+    def conclude(self, run: Run, record: WorkflowRun, context: Context) -> JSON:
         """Answer what the run asks by code as far as that goes; then ask a person.
 
         Returns:
-            The outcome of a run that is over, or that asks what a gate after this task will ask;
-            with ``on_suspend="ask"`` with ``answers`` in it: who answered what, and when.
+            The result of a run that is over; None for one that asks what a gate after this task
+            will ask.
 
         Raises:
             AirflowFailException: a question is left, and no gate is there to ask it.
@@ -176,19 +176,20 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                     run, AwaitedResponse.of(question, self.response_timeout), response, context
                 )
             else:
-                self._ask_person(mine, state, context)
+                try:
+                    self._ask_person(mine, state, context)
+                except AirflowFailException:
+                    self.push_metadata(record, context)
+                    raise
                 break
             record = self.wait(run)
-        return self.outcome(record, run, context)
+        return self.result(record, context)
 
-    def outcome(self, record: WorkflowRun, run: Run, context: Context) -> dict[str, JSON]:
-        """The outcome of a wait; with ``on_suspend="ask"`` it has ``answers`` too."""
-        if not self.asks:
-            return super().outcome(record, run, context)
-        answers = escape_keys(HITLState(context, run.run_id).answers)
-        if self.multiple_outputs and self.do_xcom_push:
-            context["ti"].xcom_push(key="answers", value=answers)
-        return {**super().outcome(record, run, context), "answers": answers}
+    def push_metadata(self, record: WorkflowRun, context: Context) -> None:
+        """As the base class; with ``on_suspend="ask"`` the ``answers`` too, if there are any."""
+        super().push_metadata(record, context)
+        if self.asks and (answers := HITLState(context, record.run_id).answers):
+            self.push(context, "answers", escape_keys(answers))
 
     def _questions_to_answer(self, record: WorkflowRun) -> list[Question]:
         """What of that which a run asks the task has to answer; one of what one answer is for."""
@@ -326,7 +327,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
 
     def on_response(
         self, context: Context, event: Mapping[str, Any], asked: str | None = None
-    ) -> dict[str, JSON]:
+    ) -> JSON:
         """Go on after a person has answered, or look whether they still have to.
 
         Returns and raises: as `execute`; and AirflowFailException when a person cancelled the run,
@@ -337,33 +338,34 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         with self.attempt_scope(context):
             workflow = self.hook.get_conn().get_workflow(question.workflow_id)
             run = self._active_run = workflow.get_run(question.run_id)
+            self.link = self.url(run) or ""
             response = HumanResponse.of(event)
             if response is None:
                 self._look(run, waiting, context, has_polled_form="asked" in event)
             else:
                 self._handle_response(run, waiting, response, context)
-            outcome = self.conclude(run, self.wait(run), context)
+            result = self.conclude(run, self.wait(run), context)
             self._active_run = None
-            return outcome
+            return result
 
-    def execute_complete(self, context: Context, event: Any) -> dict[str, JSON]:
+    def execute_complete(self, context: Context, event: Any, run_id: str | None = None) -> JSON:
         """As `MastraWaitingOperator.execute_complete`.
 
         While the task is deferred, the page still shows a form that nobody has answered here; an
         answer to it wakes the task too.
         """
         if (response := HumanResponse.of(event)) is None:
-            return super().execute_complete(context, event)
-        ti = context["ti"]
-        run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
+            return super().execute_complete(context, event, run_id)
+        run_id = run_id or self.deferred_run_id(context)  # `dag.test()` drops the argument
         with self.attempt_scope(context):
             self.log.warning("%s has answered a question that is asked no more.", response)
             run = self._active_run = (
                 self.hook.get_conn().get_workflow(self.workflow_id).get_run(run_id)
             )
-            outcome = self.conclude(run, self.wait(run), context)
+            self.link = self.url(run) or ""
+            result = self.conclude(run, self.wait(run), context)
             self._active_run = None
-            return outcome
+            return result
 
     def _look(
         self, run: Run, waiting: AwaitedResponse, context: Context, *, has_polled_form: bool
@@ -385,7 +387,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         if not waiting.question.is_open(record):
             self.log.info("The question needs no answer any more. %s.", record)
         elif waiting.is_expired and has_polled_form:
-            self._on_response_timeout(run, waiting.question, context)
+            self._on_response_timeout(run, record, waiting.question, context)
         elif waiting.is_expired:
             self.log.info("The time for an answer is over; looking at the form for the last time.")
             self._wait_for_response(waiting, context, may_be_answered=True)
@@ -395,7 +397,9 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             self.log.info("Nobody has answered yet. %s.", record)
             self._wait_for_response(waiting, context)
 
-    def _on_response_timeout(self, run: Run, question: Question, context: Context) -> None:
+    def _on_response_timeout(
+        self, run: Run, record: WorkflowRun, question: Question, context: Context
+    ) -> None:
         late = f"Nobody has answered within {self.response_timeout:g} s"
         self.log.warning("%s. on_response_timeout is %r.", late, self.on_response_timeout)
         if self.on_response_timeout == "answer":
@@ -403,7 +407,10 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             self.send_answer(run, question, self.default_answer, state, by="default")
             return
         if self.on_response_timeout == "cancel":
-            raise AirflowFailException(f"{late}, so the run was cancelled. {run.cancel()}")
+            cancellation = run.cancel()
+            self.push_metadata(cancellation.run, context)
+            raise AirflowFailException(f"{late}, so the run was cancelled. {cancellation}")
+        self.push_metadata(record, context)
         where = f" at {question.url}" if question.url else ""
         raise AirflowFailException(
             f"{late}. {question}, and waits on: resume or cancel it{where}, or clear this task to "
@@ -418,6 +425,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         self.log.info("%s pressed %r at %s.", response, response.option, response.at)
         if response.option == CANCEL:
             cancellation = self.retry_delivery(response, run, lambda current, _: current.cancel())
+            self.push_metadata(cancellation.run, context)
             raise AirflowFailException(f"{response} has cancelled the run. {cancellation}")
         state = HITLState(context, run.run_id)
         try:
@@ -451,7 +459,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             "problems": list(error.validation_errors),
             "form_is_outdated": is_outdated,
         }
-        context["ti"].xcom_push(key="refused_answer", value=refusal)
+        self.push(context, "refused_answer", refusal)
         self._notify(question, context, str(error))
         if is_outdated:
             self.log.error(

@@ -63,9 +63,9 @@ class MastraWaitingOperator(MastraBaseOperator):
 
     Args:
         wait_for_completion: whether to wait for the run; otherwise the task succeeds as soon as
-            the server shows that the run executes.
+            the server shows that the run executes, and has no return value.
         on_suspend: what a suspension is while waiting: ``"fail"`` fails the task, ``"return"``
-            ends it with ``status: suspended`` and the ``suspensions``, ``"wait"`` waits until
+            ends it without a result, and pushes the ``suspensions``, ``"wait"`` waits until
             somebody resumed the run.
         timeout: how long to wait, in seconds or as a timedelta; None for as long as it takes.
         deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
@@ -177,11 +177,11 @@ class MastraWaitingOperator(MastraBaseOperator):
             The run that does the work: the one given, or one in line after it.
         """
 
-    def execute(self, context: Context) -> dict[str, JSON]:
+    def execute(self, context: Context) -> JSON:
         """Set the run going and wait for it.
 
         Returns:
-            ``run_id, workflow_id, status, result, error, suspensions, url``.
+            The workflow's result; None for a run that is not waited for, or that is suspended.
 
         Raises:
             AirflowFailException: another try would fail as well.
@@ -194,13 +194,13 @@ class MastraWaitingOperator(MastraBaseOperator):
                 self.announce_run(started, context)
             if not self.wait_for_completion:
                 self._active_run = None
-                return self.whole_outcome(started.read(), started)
-            self.push_known_outputs(started, context)
-            outcome = self.conclude(started, self.wait(started), context)
+                self.push_metadata(started.read(), context)
+                return None
+            result = self.conclude(started, self.wait(started), context)
             self._active_run = None
-            return outcome
+            return result
 
-    def conclude(self, run: Run, record: WorkflowRun, context: Context) -> dict[str, JSON]:
+    def conclude(self, run: Run, record: WorkflowRun, context: Context) -> JSON:
         """What the task returns about a run that is over, or is suspended and may be.
 
         Args:
@@ -208,7 +208,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             record: what it came to.
             context: the task's context.
         """
-        return self.outcome(record, run, context)
+        return self.result(record, context)
 
     def wait(self, run: Run) -> WorkflowRun:
         """Wait for a run that was just set going, for as long as the task may take for that.
@@ -221,7 +221,9 @@ class MastraWaitingOperator(MastraBaseOperator):
             return self._wait_or_defer(run, MOMENT, self._deadline(), restarted=None)
         return self._wait(run, self.timeout)
 
-    def execute_complete(self, context: Context, event: WaitEvent) -> dict[str, JSON]:
+    def execute_complete(
+        self, context: Context, event: WaitEvent, run_id: str | None = None
+    ) -> JSON:
         """Go on after the triggerer's waiting: read the run, and decide.
 
         Returns and raises: as `execute`.
@@ -233,9 +235,9 @@ class MastraWaitingOperator(MastraBaseOperator):
             if lost is not None:
                 restarted = self._restart(run, lost, event)
             record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
-            outcome = self.conclude(run, record, context)
+            result = self.conclude(run, record, context)
             self._active_run = None
-            return outcome
+            return result
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
@@ -286,7 +288,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             cancel_on_kill=self.cancel_on_kill,
             restarted=restarted,
         )
-        self.defer(trigger=trigger, method_name="execute_complete")
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs={"run_id": run.run_id})
 
     def _wait(self, run: Run, timeout: float | None, *, is_last: bool = True) -> WorkflowRun:
         """Wait, and sum up what came of it.
@@ -311,11 +313,11 @@ class MastraWaitingOperator(MastraBaseOperator):
             try:
                 self._on_wait_timeout(run, error)
             except WaitTimeoutError as timeout:
-                self.outcome(timeout.run, run, self._context)
+                self.push_metadata(timeout.run, self._context)
                 raise
         except RunError as error:
             self.log.info(summary(error.run))
-            self.outcome(error.run, run, self._context)
+            self.push_metadata(error.run, self._context)
             raise
         self.log.info(summary(record))
         return record
@@ -339,8 +341,7 @@ class MastraWaitingOperator(MastraBaseOperator):
         return fingerprint(record)
 
     def _on_deferral_error(self, context: Context, *, cancel: bool) -> None:
-        ti = context["ti"]
-        run_id = ti.xcom_pull(task_ids=self.task_id, key="run_id", map_indexes=ti.map_index)
+        run_id = self.deferred_run_id(context)
         which = f"Run {run_id!r} of workflow {self.workflow_id!r}"
         if not cancel:
             self.log.warning("%s continues; a retry finds it.", which)
@@ -351,6 +352,16 @@ class MastraWaitingOperator(MastraBaseOperator):
                 self.log.warning("%s", self.stop(workflow, run_id, confirm_timeout=CONFIRM_SECONDS))
         except MastraError as error:
             self.log.error("%s was not cancelled (%s) and may go on.", which, error)
+
+    def deferred_run_id(self, context: Context) -> str:
+        """The id of the run that the task waited for when it was deferred."""
+        ti = context["ti"]
+        pushed: str | None = ti.xcom_pull(
+            task_ids=self.task_id, key="run_id", map_indexes=ti.map_index
+        )
+        if pushed is not None:
+            return pushed
+        return (self.identity or self.identify(context)).run_id  # do_xcom_push is off
 
     def on_kill(self) -> None:
         """Cancel the active run if a person has ended the task; otherwise log that it continues.

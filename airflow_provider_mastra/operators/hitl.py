@@ -17,10 +17,11 @@ from mastra_workflows.questions import Question
 
 
 class MastraHITLOperator(MastraHITLBaseOperator):
-    """A gate: asks a person what a run asks, resumes it, waits for it again, returns its outcome.
+    """A gate: asks a person what a run asks, resumes it, waits for it again, returns its result.
 
     The run may be another task's, another DAG's or nobody's in Airflow. One that is over already is
-    passed through: its outcome is returned. So is one that does not ask what the gate is for.
+    passed through: its result is returned. One that does not ask what the gate is for is passed
+    through as well, without a result.
 
     A gate without ``step`` asks the first question that the run has; what the run asks after that
     is left to the next gate for this run, and without one the task fails. A gate with ``step`` asks

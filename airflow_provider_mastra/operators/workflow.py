@@ -311,10 +311,11 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
 
 
 class MastraCancelWorkflowRunOperator(MastraBaseOperator):
-    """Cancels a run, looks what became of it, and returns its record.
+    """Cancels a run, and polls it until it is finished.
 
-    A run that is over already is left as it is. The task succeeds also when the run goes on, as
-    one does with a step that does not heed its abort signal; the log and the ``status`` say so.
+    A finished run is left as it is, and its result is returned if it succeeded. The task succeeds
+    even if the run continues, because a step ignores its abort signal; the log and the XCom
+    ``status`` show that.
 
     Args:
         workflow_id: the workflow's registry key. (templated)
@@ -322,18 +323,18 @@ class MastraCancelWorkflowRunOperator(MastraBaseOperator):
         mastra_conn_id: the connection to the server. (templated)
     """
 
-    def execute(self, context: Context) -> dict[str, JSON]:
+    def execute(self, context: Context) -> JSON:
         """Cancel the run.
 
         Returns:
-            ``run_id, workflow_id, status, result, error, suspensions, url``.
+            The result of a run that succeeded before it was cancelled; None for any other.
         """
         with without_useless_retries(), self.hook:
             run = self.handle(context)
             cancellation = run.cancel()
             say = self.log.info if cancellation.is_confirmed else self.log.warning
             say("%s", cancellation)
-            return self.whole_outcome(cancellation.run, run)
+            return self.result(cancellation.run, context)
 
 
 def as_index(value: int | str | None) -> int | None:

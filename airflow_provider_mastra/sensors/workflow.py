@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
 from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
 from airflow_provider_mastra.utils._errors import without_useless_retries
-from mastra_workflows import OnSuspend, Run
+from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
     RunCanceledError,
     RunError,
@@ -56,9 +56,9 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
     Args:
         workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
         run_id: the run. (templated)
-        on_suspend: what a suspension is: ``"fail"`` fails the sensor, ``"return"`` ends it with
-            ``status: suspended`` and the ``suspensions`` (so it waits for whatever comes first, a
-            suspension or the end), ``"wait"`` waits until somebody resumed the run.
+        on_suspend: what a suspension is: ``"fail"`` fails the sensor, ``"return"`` ends it
+            without a result, and pushes the ``suspensions`` (so it waits for whatever comes first,
+            a suspension or the end), ``"wait"`` waits until somebody resumed the run.
         poll_interval: seconds before the second look, in ``mode="poke"``.
         poke_interval: seconds between two looks at most, or a timedelta.
         outage_timeout: for how many seconds the server may be out of reach.
@@ -107,7 +107,6 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             with without_useless_retries(*ENDS), self.hook:
                 deadline = time.time() + self.timeout
                 run = self.handle(context)
-                self.push_known_outputs(run, context)
                 return self._wait_or_defer(run, MOMENT, deadline, context)
 
     def resume_execution(
@@ -142,7 +141,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         is_end = isinstance(error.__cause__, ENDS) or isinstance(error, AirflowSensorTimeout)
         return self.never_fail or (self.soft_fail and is_end)
 
-    def execute_complete(self, context: Context, event: WaitEvent) -> dict[str, JSON]:
+    def execute_complete(self, context: Context, event: WaitEvent) -> JSON:
         """Go on after the triggerer's waiting: read the run, and decide.
 
         Returns and raises: as `execute`.
@@ -151,14 +150,13 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             run, lost = self.resume_from_trigger(event)
             if lost is not None:
                 self.log.info(summary(lost))
+                self.push_metadata(lost, context)
                 raise RunStalledError(STALLED.format(lost), lost)
             deadline = event["deadline"]
             assert deadline is not None
             return self._wait_or_defer(run, 0.0, deadline, context)
 
-    def _wait_or_defer(
-        self, run: Run, seconds: float, deadline: float, context: Context
-    ) -> dict[str, JSON]:
+    def _wait_or_defer(self, run: Run, seconds: float, deadline: float, context: Context) -> JSON:
         left = max(0.0, deadline - time.time())
         progress = StepProgress(self.log.info)
         arguments: WaitArguments = {
@@ -172,6 +170,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         except WaitTimeoutError as error:
             if time.time() >= deadline:
                 self.log.info(summary(error.run))
+                self.push_metadata(error.run, context)
                 raise AirflowSensorTimeout(str(error)) from error
         except ServerLostError:
             if not seconds:
@@ -179,10 +178,11 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             self.log.info("The server did not answer in this moment; the triggerer tries on.")
         except RunError as error:
             self.log.info(summary(error.run))  # said here, since `soft_fail` drops the error
+            self.push_metadata(error.run, context)
             raise
         else:
             self.log.info(summary(record))
-            return self.outcome(record.raise_for_status(), run, context)
+            return self.result(record, context)
         trigger = MastraWorkflowRunTrigger(
             mastra_conn_id=self.mastra_conn_id,
             workflow_id=run.workflow_id,
@@ -197,8 +197,8 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         """Wait for the run, or with ``mode="reschedule"`` look at it once.
 
         Returns:
-            Whether there is no more to wait for; and if so, as the task's result,
-            ``run_id, workflow_id, status, result, error, suspensions, url``.
+            Whether there is no more to wait for; and if so, the workflow's result, which is None
+            for a suspended run.
 
         Raises:
             AirflowFailException: the run failed, was cancelled or is suspended, or another look
@@ -222,10 +222,17 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             except RunError as error:
                 # Said here, since `soft_fail` drops the error.
                 self.log.info(summary(error.run))
+                if isinstance(error, WaitTimeoutError) and self.reschedule:
+                    return PokeReturnValue(is_done=False)
+                self.push_metadata(error.run, context)
                 if not isinstance(error, WaitTimeoutError):
                     raise
-                if self.reschedule:
-                    return PokeReturnValue(is_done=False)
                 raise AirflowSensorTimeout(str(error)) from error
             self.log.info(summary(record))
-            return PokeReturnValue(True, self.whole_outcome(record.raise_for_status(), run))
+            return PokeReturnValue(True, self.result(record, context))
+
+    def result(self, record: WorkflowRun, context: Context) -> JSON:
+        """As the base class; raises if the run is finished without success."""
+        result = super().result(record, context)
+        record.raise_for_status()
+        return result

@@ -208,6 +208,23 @@ class DagResult:
             task_ids=task_id, key=key, map_indexes=map_index
         )
 
+    def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """All that a task has stored, by key."""
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        ti = self.task(task_id, map_index)
+        keys = select(XComModel.key).where(
+            XComModel.dag_id == ti.dag_id,
+            XComModel.run_id == ti.run_id,
+            XComModel.task_id == task_id,
+            XComModel.map_index == map_index,
+        )
+        with create_session() as session:
+            found = list(session.scalars(keys))
+        return {key: self.xcom(task_id, key, map_index) for key in found}
+
 
 RunDag = Callable[..., DagResult]
 Connect = Callable[..., None]

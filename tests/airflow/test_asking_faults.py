@@ -84,7 +84,7 @@ def test_a_gate_asks_with_the_new_form(
 
     assert [list(form.params) for form in ann.forms] == [["approved"], ["verdict"]]
     assert result.state == "success"
-    assert result.xcom("ask_questions.question_1")["result"] == {"verdict": "yes"}
+    assert result.xcom("ask_questions.question_1") == {"verdict": "yes"}
 
 
 def test_an_answer_waits_for_the_server(
@@ -109,7 +109,7 @@ def test_an_answer_waits_for_the_server(
     with people(answer):
         result = run_dag(dag)
 
-    assert result.xcom("ask")["result"] == {"approved": True}
+    assert result.xcom("ask") == {"approved": True}
     assert "is not delivered yet" in result.log
     assert "The step was resumed with the answer of" in result.log
 
@@ -145,7 +145,7 @@ def test_an_answer_that_is_not_delivered(
 
     assert "The answer of ann was not delivered" in result.log
     assert "A retry of this task delivers the answer" in result.log
-    assert result.xcom("ask")["result"] == {"approved": True}
+    assert result.xcom("ask") == {"approved": True}
     assert result.tries("ask") == 2
 
 

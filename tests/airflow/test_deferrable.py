@@ -70,7 +70,7 @@ def test_a_run_is_waited_for_in_the_triggerer(
         )
     result = run_dag(dag)
 
-    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert result.xcom("charge") == {"charged": 5}
     assert IN_TRIGGERER in result.log
     assert "The triggerer's waiting is over (over)" in result.log
     # In the triggerer, whose log may be lost, and again on the worker.
@@ -105,7 +105,7 @@ def test_a_short_run_is_not_deferred(connected: SampleServer, run_dag: RunDag) -
             deferrable=True,
         )
     result = run_dag(dag)
-    assert result.xcom("report")["status"] == "success"
+    assert result.xcom("report", "status") == "success"
     assert IN_TRIGGERER not in result.log
 
 
@@ -129,7 +129,7 @@ def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
         result = run_dag(dag)
 
     assert any(seen.fault is not None for seen in proxy.seen)
-    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert result.xcom("charge") == {"charged": 5}
     assert result.tries("charge") == 1
     assert server.executions(key) == 1
 
@@ -151,8 +151,8 @@ def test_suspending_and_resuming(connected: SampleServer, run_dag: RunDag) -> No
             deferrable=True,
         )
     result = run_dag(dag)
-    assert result.xcom("ask")["suspensions"][0]["step"] == ["approve"]
-    assert result.xcom("resume")["result"]["refunded"] == 5
+    assert result.xcom("ask", "suspensions")[0]["step"] == ["approve"]
+    assert result.xcom("resume")["refunded"] == 5
 
 
 def test_a_failed_run_fails_the_task(connected: SampleServer, run_dag: RunDag) -> None:
@@ -296,7 +296,7 @@ def test_a_lost_run_is_restarted_by_the_task(
         )
     result = run_dag(dag)
 
-    assert result.xcom("charge")["result"] == {"charged": 5}
+    assert result.xcom("charge") == {"charged": 5}
     assert "The triggerer's waiting is over (stalled)" in result.log
     assert result.log.count("Restarted it.") == 1
     assert mortal.executions(key) == 2
@@ -320,7 +320,7 @@ def test_a_sensor_waits_in_the_triggerer(
             deferrable=True,
         )
     result = run_dag(dag)
-    assert result.xcom("wait")["result"] == {"charged": 5}
+    assert result.xcom("wait") == {"charged": 5}
     assert result.log.count("Step 'charge' succeeded after") == 2
 
 

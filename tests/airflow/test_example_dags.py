@@ -39,8 +39,7 @@ def test_daily_report(connected: SampleServer, run_dag: RunDag, examples: dict[s
     result = run_dag(examples["mastra_daily_report"])
 
     assert result.state == "success"
-    started, waited = result.xcom("start"), result.xcom("wait")
-    assert waited["run_id"] == started["run_id"]
+    assert result.xcom("wait", "run_id") == result.xcom("start", "run_id")
     day = result.dag_run.run_after.date().isoformat()
     assert result.xcom("publish") == f"Hamburg on {day}: 10 orders, 212.5 EUR"
 
@@ -77,7 +76,7 @@ def test_refund_approval(
     result = run_dag(examples["mastra_refund_approval"], run_conf={"amount": amount})
 
     assert result.state == "success"
-    assert result.xcom("ask")["status"] == "suspended"
+    assert result.xcom("ask", "status") == "suspended"
     assert result.xcom("tell") == told
 
 

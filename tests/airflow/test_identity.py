@@ -61,21 +61,21 @@ def test_a_cleared_task_starts_a_new_run_and_its_retries_share_it(
 ) -> None:
     dag = charge_dag(key, retries=2)
     result = run_dag(dag)
-    first = result.xcom("charge")["run_id"]
+    first = result.xcom("charge", "run_id")
     assert connected.executions(key) == 1
 
     # Another try of the same work, as after a worker's death between the run's end and the XCom.
     try_again(dag, result.task("charge"))
-    assert result.xcom("charge")["run_id"] == first
+    assert result.xcom("charge", "run_id") == first
     assert connected.executions(key) == 1
 
     try_again(dag, result.task("charge"), clear=True)
-    second = result.xcom("charge")["run_id"]
+    second = result.xcom("charge", "run_id")
     assert second != first
     assert connected.executions(key) == 2
 
     try_again(dag, result.task("charge"))
-    assert result.xcom("charge")["run_id"] == second
+    assert result.xcom("charge", "run_id") == second
     assert connected.executions(key) == 2
     assert result.tries("charge") == 4
 
@@ -84,7 +84,7 @@ def test_another_dag_run_has_another_run(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     dag = charge_dag(key)
-    ids = {run_dag(dag).xcom("charge")["run_id"] for _ in range(2)}
+    ids = {run_dag(dag).xcom("charge", "run_id") for _ in range(2)}
     assert len(ids) == 2
     assert connected.executions(key) == 2
 
@@ -140,21 +140,21 @@ def test_an_explicit_id_runs_again_after_a_clear(
 ) -> None:
     dag = charge_dag(key, run_id=f"order-{key}")
     result = run_dag(dag)
-    assert result.xcom("charge")["run_id"] == f"order-{key}"
+    assert result.xcom("charge", "run_id") == f"order-{key}"
 
     try_again(dag, result.task("charge"))
-    assert result.xcom("charge")["run_id"] == f"order-{key}"
+    assert result.xcom("charge", "run_id") == f"order-{key}"
     assert connected.executions(key) == 1
 
     try_again(dag, result.task("charge"), clear=True)
     try_again(dag, result.task("charge"))
     second = "try-3" if HAS_STATE else "tries-2"
-    assert result.xcom("charge")["run_id"] == f"order-{key}-{second}"
+    assert result.xcom("charge", "run_id") == f"order-{key}-{second}"
     assert connected.executions(key) == 2
 
     try_again(dag, result.task("charge"), clear=True)
     third = "try-5" if HAS_STATE else "tries-4"
-    assert result.xcom("charge")["run_id"] == f"order-{key}-{third}"
+    assert result.xcom("charge", "run_id") == f"order-{key}-{third}"
     assert connected.executions(key) == 3
 
 
@@ -180,7 +180,7 @@ def test_input_of_an_explicit_id_may_change_between_retries(
     dag = charge_dag(key, **arguments)
     result = run_dag(dag)
     try_again(dag, result.task("charge"))
-    assert result.xcom("charge")["result"] == {"charged": 1}
+    assert result.xcom("charge") == {"charged": 1}
     assert connected.executions(key) == 1
 
 
@@ -189,10 +189,10 @@ def test_a_clear_can_take_the_result_of_a_successful_run(
 ) -> None:
     dag = charge_dag(key, on_clear="reuse_run")
     result = run_dag(dag)
-    first = result.xcom("charge")
+    first = result.xcoms("charge")
     for clears in (True, False, True):
         try_again(dag, result.task("charge"), clear=clears)
-        assert result.xcom("charge") == first
+        assert result.xcoms("charge") == first
     assert connected.executions(key) == 1
 
 

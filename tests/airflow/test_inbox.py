@@ -84,14 +84,13 @@ def test_the_dag_run_of_a_question_asks_that_one_and_no_other(
     run_dag(dag)
     (conf,) = of_run(dag, run_id).values()
     result = run_dag(dag, run_conf=conf)
-    outcome = result.xcom("ask")
-    assert outcome["run_id"] == run_id
-    assert [one["for_each_index"] for one in outcome["suspensions"]] == [1]
-    assert [one["answer"] for one in outcome["answers"]] == [APPROVED]
+    assert result.xcom("ask", "run_id") == run_id
+    assert [one["for_each_index"] for one in result.xcom("ask", "suspensions")] == [1]
+    assert [one["answer"] for one in result.xcom("ask", "answers")] == [APPROVED]
 
     again = run_dag(dag, run_conf=conf)  # answered by now: it passes through
-    assert [one["for_each_index"] for one in again.xcom("ask")["suspensions"]] == [1]
-    assert again.xcom("ask")["answers"] == []
+    assert [one["for_each_index"] for one in again.xcom("ask", "suspensions")] == [1]
+    assert again.xcom("ask", "answers") is None
 
 
 def test_an_inbox_of_a_workflow_that_is_not_there(

@@ -255,7 +255,7 @@ def test_with_cancel_on_kill_off_the_run_goes_on(
         )
     result = run_dag(dag)
 
-    assert result.xcom("export")["result"] == {"exported": True}
+    assert result.xcom("export") == {"exported": True}
     assert (
         f"Run '{key}' of workflow 'slowExport' continues, since cancel_on_kill is off: "
         f"{STUDIO}/workflows/slowExport/graph/{key}"

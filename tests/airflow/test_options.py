@@ -33,7 +33,6 @@ FLAGS = {
     "cancel_on_kill": [RUN, RESUME, GATE],
     "cancel_on_timeout": [RUN, RESUME, GATE],
     "check_data": [RUN, RESUME, GATE, CANCEL, SENSOR],
-    "multiple_outputs": [RUN, RESUME, GATE, CANCEL, SENSOR],
 }
 
 

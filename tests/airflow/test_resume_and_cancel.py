@@ -30,18 +30,20 @@ def test_run_suspended_resume_result(connected: SampleServer, run_dag: RunDag) -
             task_id="resume",
             workflow_id="refundApproval",
             run_id=ask.output["run_id"],
-            step="{{ ti.xcom_pull('ask')['suspensions'][0]['step'][0] }}",
+            step="{{ ti.xcom_pull('ask', key='suspensions')[0]['step'][0] }}",
             resume_data={"approved": True, "note": "{{ task.task_id }}"},
         )
     result = run_dag(dag)
 
-    asked, resumed = result.xcom("ask"), result.xcom("resume")
-    assert (asked["status"], resumed["status"]) == ("suspended", "success")
-    assert resumed["result"] == {"order": "A-1", "refunded": 100, "note": "resume"}
-    assert resumed["run_id"] == asked["run_id"]
-    # So that `ask.output["suspensions"]` is what a task downstream gets.
-    assert {key: result.xcom("ask", key=key) for key in asked} == asked
-    assert resumed["url"] == f"{STUDIO}/workflows/refundApproval/graph/{asked['run_id']}"
+    asked, resumed = result.xcoms("ask"), result.xcoms("resume")
+    assert asked.keys() == {"run_id", "status", "suspensions", "mastra_run_url"}
+    assert asked["status"] == "suspended"
+    assert resumed == {
+        "return_value": {"order": "A-1", "refunded": 100, "note": "resume"},
+        "run_id": asked["run_id"],
+        "status": "success",
+        "mastra_run_url": f"{STUDIO}/workflows/refundApproval/graph/{asked['run_id']}",
+    }
     assert "The step was resumed." in result.log
     assert "Step 'pay-back' succeeded after" in result.log
 
@@ -64,7 +66,7 @@ def test_a_step_in_a_nested_workflow(
             step=step,
             resume_data={"approved": True},
         )
-    assert run_dag(dag).xcom("resume")["result"] == {"document": "d", "published": True}
+    assert run_dag(dag).xcom("resume") == {"document": "d", "published": True}
 
 
 def test_one_item_after_the_other_with_an_index_from_a_template(
@@ -87,10 +89,9 @@ def test_one_item_after_the_other_with_an_index_from_a_template(
         first >> second
     result = run_dag(dag)
 
-    between = result.xcom("review_0")
-    assert between["status"] == "suspended"
-    assert [item["for_each_index"] for item in between["suspensions"]] == [1]
-    assert result.xcom("review_1")["result"] == [
+    assert result.xcom("review_0", "status") == "suspended"
+    assert [item["for_each_index"] for item in result.xcom("review_0", "suspensions")] == [1]
+    assert result.xcom("review_1") == [
         {"photo": "a", "approved": False},
         {"photo": "b", "approved": True},
     ]
@@ -169,8 +170,8 @@ def test_a_retry_does_not_answer_the_next_round_of_a_loop(
     run.resume(resume_data={"verdict": "approve"})
     run.wait(timeout=120)
     try_again(dag, result.task("resume"))
-    assert result.xcom("resume")["status"] == "success"
-    assert result.xcom("resume")["result"]["round"] == 4
+    assert result.xcom("resume", "status") == "success"
+    assert result.xcom("resume")["round"] == 4
 
 
 def test_a_try_attaches_while_the_resumed_step_executes(
@@ -191,7 +192,7 @@ def test_a_try_attaches_while_the_resumed_step_executes(
         )
     result = run_dag(dag)
     assert result.task_state("resume") == "success"
-    assert [item["step"] for item in result.xcom("resume")["suspensions"]] == [["second"]]
+    assert [item["step"] for item in result.xcom("resume", "suspensions")] == [["second"]]
 
 
 def test_resuming_without_waiting(
@@ -237,8 +238,11 @@ def test_cancelling_a_run_that_is_under_way(
         )
     result = run_dag(dag)
 
-    assert result.xcom("cancel")["status"] == "canceled"
-    assert result.xcom("cancel")["url"] == f"{STUDIO}/workflows/slowExport/graph/{run_id}"
+    assert result.xcoms("cancel") == {
+        "run_id": run_id,
+        "status": "canceled",
+        "mastra_run_url": f"{STUDIO}/workflows/slowExport/graph/{run_id}",
+    }
     read = client.get_workflow("slowExport").run_execution_result(run_id)
     assert read.status == RunStatus.CANCELED
 
@@ -257,7 +261,7 @@ def test_cancelling_says_when_something_goes_on(
 
     assert result.task_state("cancel") == "success"
     stays = connected.generation == "0"
-    assert result.xcom("cancel")["status"] == ("suspended" if stays else "canceled")
+    assert result.xcom("cancel", "status") == ("suspended" if stays else "canceled")
     assert ("servers before 1.0 leave a suspended run as it is" in result.log) == stays
 
 
@@ -272,7 +276,8 @@ def test_cancelling_leaves_a_finished_run_alone(
         )
     result = run_dag(dag)
 
-    assert result.xcom("cancel")["status"] == "success"
+    assert result.xcom("cancel", "status") == "success"
+    assert result.xcom("cancel")["city"] == "Oslo"
     assert "it was over already, nothing was cancelled." in result.log
 
 

@@ -23,26 +23,21 @@ from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag
 
 
 @pytest.mark.version_specific
-def test_returns_the_runs_outcome_and_tells_each_step(
-    connected: SampleServer, run_dag: RunDag
-) -> None:
+def test_returns_the_result_and_logs_each_step(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("outcome", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="report", workflow_id="orderReport", input_data={"city": "Oslo", "limit": 2}
         )
     result = run_dag(dag)
 
-    outcome = result.xcom("report")
-    run_id = outcome["run_id"]
+    run_id = result.xcom("report", "run_id")
     url = f"{STUDIO}/workflows/orderReport/graph/{run_id}"
-    assert outcome == {
+    report = {"city": "Oslo", "orders": 2, "total": 2250, "text": "Oslo: 2 orders, 22.5 EUR"}
+    assert result.xcoms("report") == {
+        "return_value": report,
         "run_id": run_id,
-        "workflow_id": "orderReport",
         "status": "success",
-        "result": {"city": "Oslo", "orders": 2, "total": 2250, "text": "Oslo: 2 orders, 22.5 EUR"},
-        "error": None,
-        "suspensions": [],
-        "url": url,
+        "mastra_run_url": url,
     }
     assert run_id.startswith("outcome.report.manual__")
     lines = [
@@ -73,7 +68,7 @@ def stored(airflow_database: None) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_each_part_is_stored_once_and_what_can_be_before_the_wait(
+def test_one_xcom_is_pushed_between_the_end_of_the_run_and_the_success(
     connected: SampleServer, run_dag: RunDag, stored: list[str], deferrable: bool
 ) -> None:
     """Each is a request to Airflow, and what comes after the wait makes the success late."""
@@ -86,11 +81,9 @@ def test_each_part_is_stored_once_and_what_can_be_before_the_wait(
         )
     result = run_dag(dag)
 
-    outcome = result.xcom("export")
-    assert {key: result.xcom("export", key=key) for key in outcome} == outcome
+    assert result.state == "success"
     parts = [key for key in stored if key != MastraRunLink.xcom_key]
-    assert sorted(parts) == sorted([*outcome, "return_value"])
-    assert parts[-3:] == ["status", "result", "return_value"]
+    assert parts == ["run_id", "status", "return_value"]
     # Once by the task while the run works, and by Airflow as each of the task's processes ends.
     assert stored.count(MastraRunLink.xcom_key) == (3 if deferrable else 2)
 
@@ -101,11 +94,87 @@ def test_a_failed_task_leaves_its_runs_error(connected: SampleServer, run_dag: R
             task_id="fail", workflow_id="failingImport", input_data={}, retries=0
         )
     result = run_dag(dag)
+    assert result.xcoms("fail").keys() == {"run_id", "status", "error", "mastra_run_url"}
     assert result.xcom("fail", key="status") == "failed"
     assert "disk full on import-7" in result.xcom("fail", key="error")["message"]
 
 
-def test_without_waiting_the_outcome_is_that_of_the_moment(
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_without_do_xcom_push_only_airflow_stores_its_link(
+    connected: SampleServer, run_dag: RunDag, deferrable: bool
+) -> None:
+    with DAG("no_xcom", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 2},
+            deferrable=deferrable,
+            do_xcom_push=False,
+        )
+    result = run_dag(dag)
+
+    assert result.state == "success"
+    [(key, link)] = result.xcoms("export").items()
+    assert key == MastraRunLink.xcom_key
+    assert link.startswith(f"{STUDIO}/workflows/slowExport/graph/no_xcom.export.")
+
+
+def test_without_do_xcom_push_a_retry_attaches_to_the_run(
+    connected: SampleServer, run_dag: RunDag, key: str
+) -> None:
+    with DAG("no_xcom_retried", schedule=None) as dag:
+        Crashing(
+            task_id="charge",
+            workflow_id="countedCharge",
+            input_data={"key": key, "amount": 42, "seconds": 1},
+            retries=2,
+            retry_delay=timedelta(0),
+            do_xcom_push=False,
+        )
+    result = run_dag(dag)
+
+    assert (result.state, result.tries("charge")) == ("success", 2)
+    assert connected.executions(key) == 1
+
+
+def test_multiple_outputs_pushes_each_key_of_the_result(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    with DAG("parts", schedule=None) as dag:
+        report: Any = MastraRunWorkflowOperator(
+            task_id="report",
+            workflow_id="orderReport",
+            input_data={"city": "Oslo"},
+            multiple_outputs=True,
+        )
+
+        @task
+        def read(city: str, result: dict[str, Any]) -> list[str]:
+            return [city, result["city"]]
+
+        read(report.output["city"], report.output)
+    assert run_dag(dag).xcom("read") == ["Oslo", "Oslo"]
+
+
+def test_a_key_that_was_not_pushed_fails_the_task_that_reads_it(
+    connected: SampleServer, run_dag: RunDag
+) -> None:
+    with DAG("no_such_key", schedule=None) as dag:
+        report: Any = MastraRunWorkflowOperator(
+            task_id="report", workflow_id="orderReport", input_data={"city": "Oslo"}
+        )
+
+        @task
+        def read(city: str) -> str:
+            return city
+
+        read(report.output["city"])
+    result = run_dag(dag)
+    assert (result.task_state("report"), result.task_state("read")) == ("success", "failed")
+    assert "XComNotFound" in result.log
+
+
+def test_without_waiting_nothing_is_returned(
     connected: SampleServer, run_dag: RunDag, client: MastraClient
 ) -> None:
     with DAG("no_wait", schedule=None) as dag:
@@ -115,10 +184,11 @@ def test_without_waiting_the_outcome_is_that_of_the_moment(
             input_data={"seconds": 60},
             wait_for_completion=False,
         )
-    outcome = run_dag(dag).xcom("export")
+    result = run_dag(dag)
 
-    assert (outcome["status"], outcome["result"]) == ("running", None)
-    run = client.get_workflow("slowExport").get_run(outcome["run_id"])
+    assert result.xcoms("export").keys() == {"run_id", "status", "mastra_run_url"}
+    assert result.xcom("export", "status") == "running"
+    run = client.get_workflow("slowExport").get_run(result.xcom("export", "run_id"))
     assert run.cancel().run.status == RunStatus.CANCELED
 
 
@@ -163,7 +233,7 @@ def test_a_suspension_fails_the_task_by_default(
     assert result.xcom("approve") is None
 
 
-def test_a_suspension_can_be_the_outcome(connected: SampleServer, run_dag: RunDag) -> None:
+def test_a_suspension_can_end_the_task(connected: SampleServer, run_dag: RunDag) -> None:
     refund = {"order": "A-2", "amount": 100, "reason": "broken"}
     with DAG("suspended_return", schedule=None) as dag:
         MastraRunWorkflowOperator(
@@ -172,10 +242,11 @@ def test_a_suspension_can_be_the_outcome(connected: SampleServer, run_dag: RunDa
             input_data=refund,
             on_suspend="return",
         )
-    outcome = run_dag(dag).xcom("approve")
+    result = run_dag(dag)
 
-    assert outcome["status"] == "suspended"
-    (suspension,) = outcome["suspensions"]
+    assert result.xcom("approve") is None
+    assert result.xcom("approve", "status") == "suspended"
+    (suspension,) = result.xcom("approve", "suspensions")
     assert (suspension["step"], suspension["payload"]) == (["approve"], refund)
     assert set(suspension["resume_schema"]["properties"]) == {"approved", "note"}
 
@@ -207,7 +278,7 @@ def test_a_suspension_can_be_waited_through(connected: SampleServer, run_dag: Ru
         )
     result = run_dag(dag)
 
-    assert result.xcom("approve")["result"]["refunded"] == 100
+    assert result.xcom("approve")["refunded"] == 100
     suspended = result.log.index("Step 'approve' is suspended")
     assert suspended < result.log.index("Step 'approve' succeeded")
 
@@ -228,10 +299,10 @@ def test_arguments_are_templates_and_keep_their_types(
             request_context={"tenant": "{{ params.city }}"},
             run_id="{{ params.key }}",
         )
-    outcome = run_dag(dag).xcom("report")
+    result = run_dag(dag)
 
-    assert outcome["run_id"] == key
-    assert (outcome["result"]["city"], outcome["result"]["orders"]) == ("Århus", 3)
+    assert result.xcom("report", "run_id") == key
+    assert (result.xcom("report")["city"], result.xcom("report")["orders"]) == ("Århus", 3)
 
 
 def test_mapped_tasks_have_runs_of_their_own(connected: SampleServer, run_dag: RunDag) -> None:
@@ -242,14 +313,14 @@ def test_mapped_tasks_have_runs_of_their_own(connected: SampleServer, run_dag: R
         ).expand(input_data=[{"city": city} for city in cities])
 
         @task
-        def collect(outcomes: Any) -> list[str]:
-            return [outcome["result"]["city"] for outcome in outcomes]
+        def collect(results: Any) -> list[str]:
+            return [result["city"] for result in results]
 
         collect(reports.output)
     result = run_dag(dag)
 
     assert result.xcom("collect") == cities
-    run_ids = {result.xcom("report", map_index=index)["run_id"] for index in range(3)}
+    run_ids = {result.xcom("report", "run_id", map_index=index) for index in range(3)}
     assert len(run_ids) == 3
     assert all(run_id.startswith("mapped.report.") for run_id in run_ids)
 
@@ -281,7 +352,7 @@ def test_a_retry_attaches_to_the_run_and_executes_nothing_again(
         )
     result = run_dag(dag)
 
-    assert result.xcom("charge")["result"] == {"charged": 42}
+    assert result.xcom("charge") == {"charged": 42}
     assert result.tries("charge") == 2
     assert connected.executions(key) == 1
     # Attaching or, where the retry comes late, "did the work; using its result".
@@ -388,7 +459,7 @@ def test_a_result_of_several_megabytes_arrives(connected: SampleServer, run_dag:
         MastraRunWorkflowOperator(
             task_id="rows", workflow_id="bigReport", input_data={"megabytes": 4}
         )
-    rows = run_dag(dag).xcom("rows")["result"]["rows"]
+    rows = run_dag(dag).xcom("rows")["rows"]
 
     assert len(rows) == 4000
     assert len(json.dumps(rows)) > 4_000_000
@@ -401,10 +472,11 @@ def test_keys_and_data_of_any_script(connected: SampleServer, run_dag: RunDag) -
             workflow_id='odd key/50% + "quotes" é',
             input_data={"text": "日本語 🦊 \"'\\"},
         )
-    outcome = run_dag(dag).xcom("echo")
+    result = run_dag(dag)
 
-    assert outcome["result"] == {"text": "日本語 🦊 \"'\\"}
-    assert "/workflows/odd%20key%2F50%25%20%2B%20%22quotes%22%20%C3%A9/graph/" in outcome["url"]
+    assert result.xcom("echo") == {"text": "日本語 🦊 \"'\\"}
+    link = result.xcom("echo", MastraRunLink.xcom_key)
+    assert "/workflows/odd%20key%2F50%25%20%2B%20%22quotes%22%20%C3%A9/graph/" in link
 
 
 @pytest.mark.parametrize("password", [TOKEN, "wrong-token-0815"])
@@ -428,7 +500,7 @@ def test_no_secret_gets_into_the_log(
     assert ("Set the token that this server asks for." in result.log) == (password != TOKEN)
     for secret in (password, *headers.values()):
         assert secret not in result.log
-        assert secret not in json.dumps(result.xcom("report"))
+        assert secret not in json.dumps(result.xcoms("report"))
 
 
 @pytest.mark.parametrize(

@@ -45,20 +45,16 @@ def sense(connected: SampleServer, run_dag: RunDag) -> Any:
     return sense
 
 
-def test_waits_for_the_end_and_returns_the_outcome(sense: Any, start_run: StartRun) -> None:
+def test_waits_for_the_end_and_returns_the_result(sense: Any, start_run: StartRun) -> None:
     run_id = start_run("slowExport", seconds=2)
     result = sense("slowExport", "{{ '" + run_id + "' }}")
 
-    assert result.xcom("wait") == {
+    assert result.xcoms("wait") == {
+        "return_value": {"exported": True},
         "run_id": run_id,
-        "workflow_id": "slowExport",
         "status": "success",
-        "result": {"exported": True},
-        "error": None,
-        "suspensions": [],
-        "url": f"{STUDIO}/workflows/slowExport/graph/{run_id}",
+        "mastra_run_url": f"{STUDIO}/workflows/slowExport/graph/{run_id}",
     }
-    assert result.xcom("wait", key="mastra_run_url") == result.xcom("wait")["url"]
     started = result.log.index("Step 'export' started")
     assert started < result.log.index("Step 'export' succeeded after")
     assert f"Run '{run_id}' of workflow 'slowExport' is success. Steps: export" in result.log
@@ -82,7 +78,7 @@ def test_rescheduled_it_holds_no_worker_between_two_looks(
     )
     answering.join()
 
-    assert result.xcom("wait")["result"]["refunded"] == 5
+    assert result.xcom("wait")["refunded"] == 5
     assert "marking task as UP_FOR_RESCHEDULE" in result.log
     assert "is suspended" in result.log
     assert result.tries("wait") == 1
@@ -97,6 +93,8 @@ def test_a_failed_run_fails_it_at_once_and_without_retries(
     )
     assert (result.task_state("wait"), result.tries("wait")) == ("failed", 1)
     assert "is failed in step 'store-rows': Error: disk full on import-7" in result.log
+    assert result.xcoms("wait").keys() == {"run_id", "status", "error", "mastra_run_url"}
+    assert result.xcom("wait", "status") == "failed"
 
 
 def test_a_cancelled_run_fails_it(sense: Any, client: MastraClient, start_run: StartRun) -> None:
@@ -175,9 +173,9 @@ def test_it_can_wait_for_a_suspension(sense: Any, start_run: StartRun, mode: str
     result = sense(
         "refundApproval", start_run("refundApproval", **REFUND), on_suspend="return", mode=mode
     )
-    outcome = result.xcom("wait")
-    assert outcome["status"] == "suspended"
-    assert outcome["suspensions"][0]["payload"] == REFUND
+    assert result.xcoms("wait").keys() == {"run_id", "status", "suspensions", "mastra_run_url"}
+    assert result.xcom("wait", "status") == "suspended"
+    assert result.xcom("wait", "suspensions")[0]["payload"] == REFUND
 
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
@@ -203,7 +201,7 @@ def test_it_can_wait_through_a_suspension(
             poke_interval=0.5,
         )
     sensor.meanwhile = functools.partial(run.resume, resume_data={"approved": True})
-    assert run_dag(dag).xcom("wait")["result"]["refunded"] == 100
+    assert run_dag(dag).xcom("wait")["refunded"] == 100
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
@@ -221,7 +219,7 @@ def test_it_survives_an_outage_of_the_server(
     sensor.meanwhile = own_server.start
     result = run_dag(dag)
 
-    assert result.xcom("wait")["status"] == "success"
+    assert result.xcom("wait", "status") == "success"
     assert "Mastra server unavailable" in result.log
     assert "The Mastra server answers again." in result.log
 

@@ -87,8 +87,8 @@ def test_questions_at_once(proxy: FaultProxy, run_dag: RunDag, people: People) -
         result = run_dag(dag)
 
     assert result.state == "success"
-    outcome = result.xcom("review_questions.outcome")
-    assert {step: answer["approved"] for step, answer in outcome["result"].items()} == {
+    answers = result.xcom("review_questions.outcome")
+    assert {step: answer["approved"] for step, answer in answers.items()} == {
         TEMPLATE: True,
         OTHER: True,
     }
@@ -121,8 +121,8 @@ def test_an_inbox(
     with people(YES) as ann:
         result = run_dag(dag, run_conf={QUESTION: asked(first)})
 
-    assert result.xcom("ask")["run_id"] == run.run_id
-    assert [answer["step"] for answer in result.xcom("ask")["answers"]] == [TEMPLATE]
+    assert result.xcom("ask", "run_id") == run.run_id
+    assert [answer["step"] for answer in result.xcom("ask", "answers")] == [TEMPLATE]
     nothing_is_rendered(proxy, result, *ann.forms)
     run.cancel()
 
@@ -163,7 +163,7 @@ def test_outputs_of_another_task(
     result = run_dag(dag)
 
     assert result.state == "success"
-    assert result.xcom("wait")["run_id"] == run_id
+    assert result.xcom("wait", "run_id") == run_id
     nothing_is_rendered(proxy, result)
     for which in (run_id, result.xcom("review", "run_id")):
         client.get_workflow("templates").get_run(which).cancel()
@@ -181,7 +181,7 @@ def test_mapped_inputs(proxy: FaultProxy, run_dag: RunDag, client: MastraClient)
             input_data=list_inputs()
         )
     result = run_dag(dag)
-    assert result.xcom("report", map_index=0)["result"]["city"] == TEMPLATE
+    assert result.xcom("report", map_index=0)["city"] == TEMPLATE
     nothing_is_rendered(proxy, result)
 
 
@@ -224,7 +224,7 @@ def test_answers_by_code(proxy: FaultProxy, run_dag: RunDag) -> None:
     with DAG("by_code", schedule=None) as dag:
         review(on_suspend="ask", answers=answer)
     result = run_dag(dag)
-    assert result.xcom("review")["result"][TEMPLATE]["note"] == TEMPLATE
+    assert result.xcom("review")[TEMPLATE]["note"] == TEMPLATE
     nothing_is_rendered(proxy, result)
 
 

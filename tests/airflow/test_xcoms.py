@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -13,7 +19,7 @@ from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from airflow_provider_mastra.utils.xcoms import PREFIX, RESERVED, escape_keys, unescape_keys
 from mastra_workflows import MastraClient
-from testkit.sample_server import SampleServer
+from testkit.sample_server import ROOT, SampleServer
 from tests.airflow.harness import Connect, RunDag
 from tests.airflow.person import Person
 
@@ -69,18 +75,48 @@ def test_odd_results(
         )
 
         @task
-        def use(outcome: dict[str, Any], result: Any, suspensions: Any) -> Any:
-            assert (result, suspensions) == (outcome["result"], outcome["suspensions"])
-            return outcome
+        def use(from_operator: Any, from_sensor: Any) -> Any:
+            assert from_operator == from_sensor
+            return from_operator
 
-        use(cast(Any, sensor.output), outputs["result"], outputs["suspensions"])
+        key = "return_value" if how == "return" else "suspensions"
+        use(outputs[key], cast(Any, sensor.output)[key])
     result = run_dag(dag)
 
     assert result.state == "success"
     used = unescape_keys(result.xcom("use"))
     with MastraClient(odd_server.url) as client:
         run = client.get_workflow("oddEnd").get_run(result.xcom("end", "run_id"))
-        assert used == run.read().outcome(None) | {"url": used["url"]}
+        record = run.read()
+    suspensions = [suspension.to_dict() for suspension in record.suspensions]
+    assert used == (record.result if how == "return" else suspensions)
+
+
+def test_a_large_result_is_stored_once_in_an_object_store(
+    connected: SampleServer, airflow_database: None, tmp_path: Path
+) -> None:
+    work = [sys.executable, "-m", "tests.airflow.object_storage"]
+    done = subprocess.run(
+        [*work, "bigReport", '{"megabytes": 1}'],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "AIRFLOW__CORE__XCOM_BACKEND": (
+                "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+            ),
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"file://{tmp_path}",
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "100000",
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_COMPRESSION": "gzip",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert "The DAG run is success; the next task counted 1000 rows" in done.stdout, done.stdout
+    [stored] = [path for path in tmp_path.rglob("*") if path.is_file()]
+    with gzip.open(stored) as file:
+        assert len(json.load(file)["rows"]) == 1000
 
 
 def test_a_form_of_reserved_keys(
@@ -98,5 +134,5 @@ def test_a_form_of_reserved_keys(
     fields = {"type": "dict", "var": "b", "classname": "c", "details": {"mastra.__id__": 1}}
     with people(fields):
         result = run_dag(dag)
-    assert unescape_keys(result.xcom("ask")["result"]) == answer
-    assert unescape_keys(result.xcom("ask")["answers"][0]["answer"]) == answer
+    assert unescape_keys(result.xcom("ask")) == answer
+    assert unescape_keys(result.xcom("ask", "answers")[0]["answer"]) == answer

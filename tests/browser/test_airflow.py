@@ -91,11 +91,10 @@ class Asking:
                 return str(dag_run["dag_run_id"])
         return None
 
-    def outcome(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+    def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Wait until a DAG run has succeeded; returns what a task of it returned."""
         assert self.airflow.wait_for_dag_run(dag_id, run_id) == "success"
-        outcome: dict[str, Any] = self.airflow.api.xcom(dag_id, run_id, task_id)
-        return outcome
+        return self.airflow.api.xcom(dag_id, run_id, task_id)
 
 
 @pytest.fixture
@@ -137,9 +136,8 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     picture("airflow-form", page.page, height=2300)
     page.press("Resume")
 
-    outcome = asking.outcome("ask", run_id, "run")
-    assert outcome["result"] == EVERY_ANSWER
-    (answer,) = outcome["answers"]
+    assert asking.result("ask", run_id, "run") == EVERY_ANSWER
+    (answer,) = asking.xcom("ask", run_id, "run", "answers")
     assert answer["answer"] == EVERY_ANSWER
     assert answer["by"] == "person"
     assert answer["user"]["name"] == "admin"
@@ -166,8 +164,8 @@ def test_what_has_no_field_of_its_own(asking: Asking) -> None:
     page.fill("answer", '{"by": ["me"]}')
     page.press("Resume")
 
-    outcome = asking.outcome(dag_id, run_id, "run_questions.question_3")
-    assert outcome["result"] == {"answer": ODD_ANSWER, "confirmed": {"by": ["me"]}}
+    result = asking.result(dag_id, run_id, "run_questions.question_3")
+    assert result == {"answer": ODD_ANSWER, "confirmed": {"by": ["me"]}}
 
 
 def test_a_bad_answer(asking: Asking) -> None:
@@ -188,7 +186,7 @@ def test_a_bad_answer(asking: Asking) -> None:
     fill_in_everything(page)
     page.press("Resume")
 
-    assert asking.outcome("ask", run_id, "run")["result"] == EVERY_ANSWER
+    assert asking.result("ask", run_id, "run") == EVERY_ANSWER
 
 
 def test_the_run_is_cancelled(asking: Asking) -> None:
@@ -219,8 +217,8 @@ def test_two_rounds(asking: Asking, picture: Picture) -> None:
     page.fill("verdict", "approve")
     page.press("Resume")
 
-    outcome = asking.outcome(dag_id, run_id, "run_questions.question_3")
-    assert outcome["result"]["text"] == "About the harbour. Ships, too."
+    result = asking.result(dag_id, run_id, "run_questions.question_3")
+    assert result["text"] == "About the harbour. Ships, too."
 
 
 @pytest.mark.pictured
@@ -241,8 +239,8 @@ def test_parallel_questions(asking: Asking, picture: Picture) -> None:
         asked.add(department)
 
     assert asked == set(departments)
-    outcome = asking.outcome(dag_id, run_id, "run_questions.outcome")
-    assert outcome["result"] == {"approved": False}
+    result = asking.result(dag_id, run_id, "run_questions.outcome")
+    assert result == {"approved": False}
 
 
 @pytest.mark.pictured
@@ -263,9 +261,9 @@ def test_the_inbox(asking: Asking, picture: Picture) -> None:
     page.fill("note", "as a favour")
     page.press("Resume")
 
-    outcome = asking.outcome(dag_id, run_id, "ask")
-    assert outcome["run_id"] == run.run_id
-    assert outcome["result"] == {"order": "A-1042", "refunded": 4200, "note": "as a favour"}
+    result = asking.result(dag_id, run_id, "ask")
+    assert asking.xcom(dag_id, run_id, "ask", "run_id") == run.run_id
+    assert result == {"order": "A-1042", "refunded": 4200, "note": "as a favour"}
 
 
 @pytest.mark.pictured
@@ -282,5 +280,5 @@ def test_hostile_content(asking: Asking, picture: Picture) -> None:
     page.fill("answer", "<b>{{ 7 * 7 }}</b>")
     page.press("Resume")
 
-    outcome = asking.outcome("ask", run_id, "run")
-    assert outcome["result"] == {"answer": "<b>{{ 7 * 7 }}</b>"}
+    result = asking.result("ask", run_id, "run")
+    assert result == {"answer": "<b>{{ 7 * 7 }}</b>"}

@@ -208,12 +208,8 @@ class Work:
         """The work was done as often as it should be, its result has arrived, nothing goes on."""
         self.let_go()
         self.until_over()
-        outcome, counted, left = (
-            self.outcome(),
-            self.server.executions(self.key),
-            self.active_runs(),
-        )
-        assert (outcome["result"], counted, left) == (result, executions, []), f"{outcome}, {left}"
+        found, counted, left = self.result(), self.server.executions(self.key), self.active_runs()
+        assert (found, counted, left) == (result, executions, [])
         self.tell(executions, "succeeds with the right result")
 
     def approve(self, run: WorkflowRun) -> None:
@@ -226,7 +222,7 @@ class Work:
         """As `check`, for an approved run, which was started by the one request there was."""
         self.until_over()
         expected = {"order": self.key, "refunded": 7, "note": self.key}
-        assert self.outcome()["result"] == expected
+        assert self.result() == expected
         assert self.proxy.count("POST", "/stream$") == 1
         assert self.is_over
         self.tell(1, "succeeds with the right result")
@@ -251,10 +247,9 @@ class Work:
                 log = self.log(task["task_id"], one["try_number"])
                 assert "Task failed with exception" not in log, log
 
-    def outcome(self) -> dict[str, Any]:
-        """The task's own result, as the next one gets it."""
-        outcome: dict[str, Any] = self.airflow.api.xcom(self.dag_id, self.run_id, "charge")
-        return outcome
+    def result(self, key: str = "return_value") -> Any:
+        """The task's own result, as the next one gets it, or another of its XComs."""
+        return self.airflow.api.xcom(self.dag_id, self.run_id, "charge", key)
 
     def log(self, task: str = "charge", try_number: int = 1) -> str:
         """The log of a try."""

@@ -12,6 +12,7 @@ import pytest
 
 from mastra_workflows import WorkflowRun
 from testkit.airflow_stack import AirflowStack
+from testkit.json_api import ApiError
 from tests.support.faults import Hold
 from tests.system.airflow_forms import Form, Forms
 from tests.system.airflow_work import Plan, Work
@@ -80,9 +81,8 @@ def test_a_parked_task_is_answered(plan: Plan, mode: str) -> None:
     form = until_asked(work)
     forms(work).answer(form, approved=True, note="by a person")
     work.until_over()
-    outcome = work.outcome()
-    [answer] = outcome["answers"]
-    assert outcome["result"] == approved(work)
+    [answer] = work.result("answers")
+    assert work.result() == approved(work)
     assert (answer["by"], answer["user"]["name"]) == ("person", work.airflow.username)
     assert len(work.airflow.api.task_tries(work.dag_id, work.run_id, "charge")) == 1
 
@@ -93,7 +93,7 @@ def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
     assert "By code." in form["body"]
     forms(work).answer(form, verdict="approve")
     work.until_over()
-    assert work.outcome()["result"] == {
+    assert work.result() == {
         "text": f"About {work.key}. By code.",
         "round": 2,
         "done": True,
@@ -106,7 +106,8 @@ def test_a_question_is_answered_elsewhere(plan: Plan) -> None:
     until_asked(work)
     work.approve(work.runs()[0])
     work.check_approved()
-    assert work.outcome()["answers"] == []
+    with pytest.raises(ApiError):
+        work.result("answers")
     assert forms(work).open == []
     assert "The question needs no answer any more" in work.log()
 
@@ -114,9 +115,8 @@ def test_a_question_is_answered_elsewhere(plan: Plan) -> None:
 def test_nobody_answers_in_time(plan: Plan) -> None:
     work = plan("sync", ASKED, variant="asking_default").begin()
     work.until_over()
-    outcome = work.outcome()
-    assert outcome["result"] == approved(work)
-    assert [answer["by"] for answer in outcome["answers"]] == ["default"]
+    assert work.result() == approved(work)
+    assert [answer["by"] for answer in work.result("answers")] == ["default"]
     assert len(forms(work).shown) == 1
 
 
@@ -129,9 +129,8 @@ def test_who_answers_when_the_time_is_over_is_heard(plan: Plan) -> None:
         work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"scheduled"})
         forms(work).answer_at_once(form, approved=True, note="in time")
     work.until_over()
-    outcome = work.outcome()
-    assert outcome["result"] == {**approved(work), "note": "in time"}
-    assert [answer["by"] for answer in outcome["answers"]] == ["person"]
+    assert work.result() == {**approved(work), "note": "in time"}
+    assert [answer["by"] for answer in work.result("answers")] == ["person"]
 
 
 def test_who_answers_at_once_is_heard(plan: Plan) -> None:
@@ -152,7 +151,7 @@ def test_who_answers_at_once_is_heard(plan: Plan) -> None:
     assert not left
     for work in works:
         work.until_over()
-        assert work.outcome()["result"] == approved(work)
+        assert work.result() == approved(work)
         assert work.proxy.count("POST", "/stream$") == 1
         assert work.proxy.count("POST", "/resume") == 1
         assert len(forms(work).shown) == 1
@@ -174,9 +173,9 @@ def test_gates_are_answered_in_the_same_moment(plan: Plan, what: str) -> None:
         ]:
             answering.result()
     work.until_over()
-    outcome = work.airflow.api.xcom(work.dag_id, work.run_id, "charge_questions.outcome")
+    result = work.airflow.api.xcom(work.dag_id, work.run_id, "charge_questions.outcome")
     photos = [{"photo": photo, "approved": True} for photo in "abcd"]
-    assert outcome["result"] == {"branches": {"approved": True}, "items": photos}[what]
+    assert result == {"branches": {"approved": True}, "items": photos}[what]
     assert len(forms(work).shown) == number
     assert work.proxy.count("POST", "/resume") == number
 
@@ -193,7 +192,7 @@ def test_a_try_that_dies_with_the_answer_in_its_hands(plan: Plan) -> None:
     work.kill_task()
     hold.drop()
     work.until_over()
-    assert work.outcome()["result"] == approved(work)
+    assert work.result() == approved(work)
     assert len(forms(work).shown) == 1
     work.check_retried()
 
@@ -220,7 +219,7 @@ def test_a_parked_task_is_cleared(plan: Plan) -> None:
     work.until("another run", lambda: len(work.runs()) == 2 and work.runs()[1].is_suspended)
     forms(work).answer(until_asked(work), approved=True, note="by a person")
     work.until_over()
-    assert work.outcome()["result"] == approved(work)
+    assert work.result() == approved(work)
     first = work.runs()[0]
     if work.server.generation == "1":
         assert first.status == "canceled"

@@ -47,11 +47,10 @@ def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str
     work.until("another run", lambda: len(work.runs()) == 2)
     work.let_go()
     work.until_over()
-    outcome = work.outcome()
-    assert outcome["result"] == CHARGED
+    assert work.result() == CHARGED
     assert {run.run_id: run.status for run in work.runs()} == {
         old.run_id: "canceled",
-        outcome["run_id"]: "success",
+        work.result("run_id"): "success",
     }
     assert work.server.executions(work.key) == 2
     work.tell("1 before, 1 after", "succeeds with the new run; the old one is cancelled")
@@ -68,10 +67,9 @@ def test_a_task_that_is_cleared_and_killed_leaves_one_run(plan: Plan) -> None:
     work.until_waited_for_again()
     work.let_go()
     work.until_over()
-    outcome = work.outcome()
-    assert outcome["result"] == CHARGED
+    assert work.result() == CHARGED
     ended = {run.run_id: str(run.status) for run in work.runs()}
-    replaced = {old.run_id: "canceled", outcome["run_id"]: "success"}
+    replaced = {old.run_id: "canceled", work.result("run_id"): "success"}
     assert ended in ({old.run_id: "success"}, replaced)
     assert work.server.executions(work.key) == len(ended)
     work.tell("1, or 1 before and 1 after", "succeeds; the old run is attached to or cancelled")

@@ -105,7 +105,7 @@ class SoakedAirflow(Orchestrator):
 
     def result(self, run_id: str) -> Any:
         try:
-            return self._airflow.api.xcom(self._dag_id, run_id, TASK)["result"]
+            return self._airflow.api.xcom(self._dag_id, run_id, TASK)
         except ApiError as error:
             if error.status == 404:
                 return None
