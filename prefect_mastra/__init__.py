@@ -3,6 +3,7 @@
 from prefect_mastra import _logs
 from prefect_mastra.aio import (
     acancel_workflow_run,
+    aexecute_workflow,
     alist_pending_requests,
     aresume_workflow,
     arun_workflow,
@@ -17,6 +18,7 @@ from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun
 from prefect_mastra.tasks import (
     cancel_workflow_run,
+    execute_workflow,
     list_pending_requests,
     resume_workflow,
     start_workflow,
@@ -29,6 +31,7 @@ __all__ = [
     "MastraWorkflowRun",
     "aask_and_resume",
     "acancel_workflow_run",
+    "aexecute_workflow",
     "alist_pending_requests",
     "aresume_workflow",
     "arun_workflow",
@@ -37,6 +40,7 @@ __all__ = [
     "await_for_workflow_run",
     "cancel_mastra_runs",
     "cancel_workflow_run",
+    "execute_workflow",
     "list_pending_requests",
     "resume_workflow",
     "retry_may_help",

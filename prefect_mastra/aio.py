@@ -26,7 +26,7 @@ from prefect_mastra.hitl._ask import adrive
 from prefect_mastra.hitl._pause import PauseMode
 from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.hooks import cancel_mastra_runs
-from prefect_mastra.retries import retry_may_help
+from prefect_mastra.retries import new_run_may_help, retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
@@ -58,6 +58,77 @@ async def astart_workflow(
     return await run.astart(
         on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
     )
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=new_run_may_help)
+async def aexecute_workflow(
+    server: MastraServer,
+    workflow_id: str,
+    input_data: JSON = None,
+    *,
+    run_id: str | None = None,
+    key: str | None = None,
+    initial_state: JSON = None,
+    request_context: dict[str, Any] | None = None,
+    tracing_options: dict[str, Any] | None = None,
+    resource_id: str | None = None,
+    timeout: float | None = None,
+    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    answers: Answers | None = None,
+    pause: PauseMode = "pause",
+    response_timeout: float | timedelta | None = None,
+    on_response_timeout: OnResponseTimeout = "fail",
+    default_answer: JSON = None,
+    poll_interval: float = 0.5,
+    max_poll_interval: float = 30.0,
+    outage_timeout: float = 300.0,
+    stall_timeout: float | None = 3600.0,
+    on_stall: OnStall = "fail",
+    observe: bool = True,
+    on_failed_run: OnFailedRun = "new_run",
+    cancel_on_kill: bool = True,
+    cancel_on_timeout: bool = True,
+) -> Outcome:
+    """As `execute_workflow`."""
+    arguments: StartArguments = {
+        "input_data": input_data,
+        "initial_state": initial_state,
+        "request_context": request_context,
+        "tracing_options": tracing_options,
+        "resource_id": resource_id,
+    }
+    run = MastraWorkflowRun(
+        server,
+        workflow_id,
+        run_id or run_id_for_call(workflow_id, arguments, key),
+        cancel_on_kill=cancel_on_kill,
+        cancel_on_timeout=cancel_on_timeout,
+        timeout=timeout,
+        on_suspend="return" if on_suspend == "ask" else on_suspend,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        outage_timeout=outage_timeout,
+        stall_timeout=stall_timeout,
+        on_stall=on_stall,
+        observe=observe,
+    )
+    loop = None
+    if on_suspend == "ask":
+        loop = response_loop(
+            run,
+            answers=answers,
+            pause=pause,
+            response_timeout=response_timeout,
+            on_response_timeout=on_response_timeout,
+            default_answer=default_answer,
+        )
+    async with run.acancelling_on_kill():
+        await run.astart(
+            on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
+        )
+        if loop is not None:
+            return await adrive(run, loop)
+        return await run.await_for_completion()
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
@@ -165,42 +236,30 @@ async def arun_workflow(
     cancel_on_timeout: bool = True,
 ) -> Outcome:
     """As `run_workflow`."""
-    arguments: StartArguments = {
-        "input_data": input_data,
-        "initial_state": initial_state,
-        "request_context": request_context,
-        "tracing_options": tracing_options,
-        "resource_id": resource_id,
-    }
-    run = MastraWorkflowRun(
+    return await aexecute_workflow.fn(
         server,
         workflow_id,
-        run_id or run_id_for_call(workflow_id, arguments, key),
-        cancel_on_kill=cancel_on_kill,
-        cancel_on_timeout=cancel_on_timeout,
+        input_data,
+        run_id=run_id,
+        key=key,
+        initial_state=initial_state,
+        request_context=request_context,
+        tracing_options=tracing_options,
+        resource_id=resource_id,
         timeout=timeout,
-        on_suspend="return" if on_suspend == "ask" else on_suspend,
+        on_suspend=on_suspend,
+        answers=answers,
+        pause=pause,
+        response_timeout=response_timeout,
+        on_response_timeout=on_response_timeout,
+        default_answer=default_answer,
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,
         stall_timeout=stall_timeout,
         on_stall=on_stall,
         observe=observe,
+        on_failed_run=on_failed_run,
+        cancel_on_kill=cancel_on_kill,
+        cancel_on_timeout=cancel_on_timeout,
     )
-    loop = None
-    if on_suspend == "ask":
-        loop = response_loop(
-            run,
-            answers=answers,
-            pause=pause,
-            response_timeout=response_timeout,
-            on_response_timeout=on_response_timeout,
-            default_answer=default_answer,
-        )
-    async with run.acancelling_on_kill():
-        await run.astart(
-            on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
-        )
-        if loop is not None:
-            return await adrive(run, loop)
-        return await run.await_for_completion()

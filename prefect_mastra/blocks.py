@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from prefect.blocks.abstract import JobBlock
 from prefect.blocks.core import Block
@@ -26,7 +27,28 @@ LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
 DOCUMENTATION = HttpUrl("https://mastra.ai/docs/workflows/overview")
 
 
-class MastraServer(Block):
+class _MappedAsOneValue(Block):
+    """A block that ``.map`` passes to each task run as it is, without ``unmapped``.
+
+    Prefect maps over whatever is iterable, and a Pydantic model is: it yields its fields.
+    """
+
+    if not TYPE_CHECKING:
+        __iter__ = None
+
+    # Prefect's visit_collection calls dict() on blocks, which uses these instead of __iter__.
+    def keys(self) -> Iterable[str]:
+        """Return the names of what the block holds."""
+        return self.__dict__.keys() | (self.__pydantic_extra__ or {}).keys()
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            return (self.__pydantic_extra__ or {})[name]
+
+
+class MastraServer(_MappedAsOneValue):
     """A Mastra server: where it is and how to log in.
 
     Raises:
@@ -176,7 +198,7 @@ class MastraServer(Block):
         }
 
 
-class MastraWorkflow(JobBlock[JSON]):
+class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
     """A workflow on a Mastra server, with what its runs start with and how they are waited for.
 
     Raises:

@@ -9,18 +9,15 @@ from typing import Any, Literal
 from prefect import flow
 
 from mastra_workflows import OnSuspend
-from mastra_workflows.api import StartArguments
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
-from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.hitl._ask import drive
 from prefect_mastra.hitl._pause import PauseMode
-from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.hooks import cancel_mastra_runs
-from prefect_mastra.runs import MastraWorkflowRun, Outcome
+from prefect_mastra.runs import Outcome
+from prefect_mastra.tasks import execute_workflow
 
 
 @flow(
@@ -60,7 +57,8 @@ def run_workflow(
 ) -> Outcome:
     """Start a run of a workflow, once, and wait for it.
 
-    Deploy it as it is, or call it in a flow of your own.
+    Deploy it as it is. In a flow of your own, the task `execute_workflow` does the same without a
+    subflow run.
 
     With ``on_suspend="ask"`` a person answers what the run asks, on the page of this flow run; in
     a flow of your own that is the subflow's, and the log of yours says so.
@@ -73,38 +71,30 @@ def run_workflow(
     Returns:
         The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
     """
-    arguments: StartArguments = {
-        "input_data": input_data,
-        "initial_state": initial_state,
-        "request_context": request_context,
-        "tracing_options": tracing_options,
-        "resource_id": resource_id,
-    }
-    run = MastraWorkflowRun(
+    return execute_workflow.fn(
         server,
         workflow_id,
-        run_id or run_id_for_call(workflow_id, arguments, key),
-        cancel_on_kill=cancel_on_kill,
-        cancel_on_timeout=cancel_on_timeout,
+        input_data,
+        run_id=run_id,
+        key=key,
+        initial_state=initial_state,
+        request_context=request_context,
+        tracing_options=tracing_options,
+        resource_id=resource_id,
         timeout=timeout,
-        on_suspend="return" if on_suspend == "ask" else on_suspend,
+        on_suspend=on_suspend,
+        answers=answers,
+        pause=pause,
+        response_timeout=response_timeout,
+        on_response_timeout=on_response_timeout,
+        default_answer=default_answer,
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,
         stall_timeout=stall_timeout,
         on_stall=on_stall,
         observe=observe,
+        on_failed_run=on_failed_run,
+        cancel_on_kill=cancel_on_kill,
+        cancel_on_timeout=cancel_on_timeout,
     )
-    loop = None
-    if on_suspend == "ask":
-        loop = response_loop(
-            run,
-            answers=answers,
-            pause=pause,
-            response_timeout=response_timeout,
-            on_response_timeout=on_response_timeout,
-            default_answer=default_answer,
-        )
-    with run.cancelling_on_kill():
-        run.start(on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments)
-        return drive(run, loop) if loop else run.wait_for_completion()

@@ -1,6 +1,6 @@
-"""Tasks: start, wait, resume and cancel, each for one run, and a look at what all runs ask.
+"""Tasks: run a workflow, or start, wait for, resume or cancel a run; list pending requests.
 
-Those for one run return its outcome as a dictionary (``run_id``, ``workflow_id``, ``status``,
+Tasks for one run return its outcome as a dictionary (``run_id``, ``workflow_id``, ``status``,
 ``result``, ``error``, ``suspensions``, ``url``), and take such a one, or just its ``run_id`` and
 ``workflow_id``, as the run to work on.
 
@@ -11,7 +11,8 @@ The record of a run is kept by its Mastra server, so results are not cached by P
 # `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -21,9 +22,13 @@ from mastra_workflows.api import StartArguments
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
+from mastra_workflows.questions import Answers, OnResponseTimeout
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
-from prefect_mastra.retries import retry_may_help
+from prefect_mastra.hitl._ask import drive
+from prefect_mastra.hitl._pause import PauseMode
+from prefect_mastra.hitl._response_loop import response_loop
+from prefect_mastra.retries import new_run_may_help, retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
@@ -85,6 +90,89 @@ def start_workflow(
     return run.start(
         on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments
     )
+
+
+@task(cache_policy=NO_CACHE, retry_condition_fn=new_run_may_help)
+def execute_workflow(
+    server: MastraServer,
+    workflow_id: str,
+    input_data: JSON = None,
+    *,
+    run_id: str | None = None,
+    key: str | None = None,
+    initial_state: JSON = None,
+    request_context: dict[str, Any] | None = None,
+    tracing_options: dict[str, Any] | None = None,
+    resource_id: str | None = None,
+    timeout: float | None = None,
+    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    answers: Answers | None = None,
+    pause: PauseMode = "pause",
+    response_timeout: float | timedelta | None = None,
+    on_response_timeout: OnResponseTimeout = "fail",
+    default_answer: JSON = None,
+    poll_interval: float = 0.5,
+    max_poll_interval: float = 30.0,
+    outage_timeout: float = 300.0,
+    stall_timeout: float | None = 3600.0,
+    on_stall: OnStall = "fail",
+    observe: bool = True,
+    on_failed_run: OnFailedRun = "new_run",
+    cancel_on_kill: bool = True,
+    cancel_on_timeout: bool = True,
+) -> Outcome:
+    """Start a run of a workflow, wait for it and return its outcome, in one task.
+
+    ``.submit``, ``.map``, retries and tag concurrency limits of the task therefore bound whole
+    runs. Calls with equal input, mapped ones too, are a run each; every retry of a call attaches to
+    the run of that call.
+
+    With ``on_suspend="ask"`` the flow run around the task pauses and shows the form, one pending
+    request at a time. ``pause="suspend"`` needs the flow `run_workflow` or `ask_and_resume`, since
+    a task cannot end the process of its flow.
+
+    With ``retries``, another try follows a run that failed too, as ``on_failed_run`` says.
+
+    Args and raises: as `run_workflow`.
+
+    Returns:
+        The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
+    """
+    arguments: StartArguments = {
+        "input_data": input_data,
+        "initial_state": initial_state,
+        "request_context": request_context,
+        "tracing_options": tracing_options,
+        "resource_id": resource_id,
+    }
+    run = MastraWorkflowRun(
+        server,
+        workflow_id,
+        run_id or run_id_for_call(workflow_id, arguments, key),
+        cancel_on_kill=cancel_on_kill,
+        cancel_on_timeout=cancel_on_timeout,
+        timeout=timeout,
+        on_suspend="return" if on_suspend == "ask" else on_suspend,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        outage_timeout=outage_timeout,
+        stall_timeout=stall_timeout,
+        on_stall=on_stall,
+        observe=observe,
+    )
+    loop = None
+    if on_suspend == "ask":
+        loop = response_loop(
+            run,
+            answers=answers,
+            pause=pause,
+            response_timeout=response_timeout,
+            on_response_timeout=on_response_timeout,
+            default_answer=default_answer,
+        )
+    with run.cancelling_on_kill():
+        run.start(on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments)
+        return drive(run, loop) if loop else run.wait_for_completion()
 
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)

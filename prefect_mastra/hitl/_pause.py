@@ -18,7 +18,7 @@ from typing import Any, Literal
 from httpx import HTTPStatusError, TransportError
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import Abort, CancelledRun
 from prefect.exceptions import Pause as SuspendSignal
 from prefect.input.run_input import keyset_from_paused_state
@@ -27,6 +27,7 @@ from prefect.states import Cancelled, Paused, Running, Suspended
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import Sleep
+from prefect_mastra._run_ids import enclosing_runs
 
 PauseMode = Literal["pause", "suspend"]
 """What a flow run does while it waits for a person: its process waits (``"pause"``), or ends
@@ -116,9 +117,15 @@ class PausableFlowRun:
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             raise ConfigurationError(
-                "A person is asked by a pause of the flow run, so call this in a flow."
+                "Asking a person pauses a flow run, and none is running here. Call this in a flow, "
+                "or use the flow run_workflow."
             )
         flow_run = context.flow_run
+        if mode == "suspend" and isinstance(next(enclosing_runs(), None), TaskRunContext):
+            raise ConfigurationError(
+                'pause="suspend" ends the process, which a task cannot do. Use the flow '
+                'run_workflow, call ask_and_resume in the flow itself, or use pause="pause".'
+            )
         if mode == "suspend" and (flow_run.parent_task_run_id or not flow_run.deployment_id):
             raise ConfigurationError(
                 'pause="suspend" ends the process, so Prefect allows it in a flow run of a '
@@ -303,7 +310,7 @@ class PausableFlowRun:
             yield RunCall("abandon", (error,))
             raise error
         yield self._call("set_flow_run_state", Cancelled(message=message))
-        raise Abort(message)
+        raise Abort(message)  # any other error would replace the state by Failed
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> PrefectCall:
         return PrefectCall(method, (self.flow_run.id, *arguments), options)

@@ -10,13 +10,14 @@ from prefect import flow, task
 from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import MastraClient
-from mastra_workflows.errors import RunCanceledError, UnknownRunError
+from mastra_workflows.errors import RunCanceledError, UnknownRunError, UnknownWorkflowError
 from prefect_mastra import (
     MastraServer,
     aask_and_resume,
     ask_and_resume,
     astart_workflow,
     await_for_workflow_run,
+    retry_may_help,
     start_workflow,
     wait_for_workflow_run,
 )
@@ -127,3 +128,23 @@ def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
         assert not is_next_in_line_known(client, "refundApproval", key)
     assert len(tries) == 2
     assert len(person.asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["sync", "asyncio"])
+def test_a_task_does_not_retry_what_a_retry_cannot_mend(mastra_1: MastraServer, kind: str) -> None:
+    """In an asyncio task too, where `State.result` is a coroutine."""
+    tries: list[str] = []
+
+    @task(retries=2, retry_condition_fn=retry_may_help)
+    def tried() -> None:
+        tries.append(kind)
+        start_workflow.fn(mastra_1, "noSuchWorkflow")
+
+    @task(retries=2, retry_condition_fn=retry_may_help)
+    async def atried() -> None:
+        tries.append(kind)
+        await astart_workflow.fn(mastra_1, "noSuchWorkflow")
+
+    with pytest.raises(UnknownWorkflowError):
+        asyncio.run(cast(Any, atried())) if kind == "asyncio" else tried()
+    assert len(tries) == 1

@@ -73,7 +73,7 @@ def test_a_pickled_flow_or_task_keeps_the_types_of_its_parameters(mastra_1: Mast
         cwd=ROOT,
         check=False,
     )
-    assert len(RUNNABLE) == 12
+    assert len(RUNNABLE) == 14
     assert done.returncode == 0, done.stderr.decode()
 
 
