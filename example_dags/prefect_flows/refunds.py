@@ -9,12 +9,12 @@ try it, run `make server`, and then:
 import os
 from typing import Any
 
-from prefect import flow, get_run_logger, unmapped
+from prefect import flow, get_run_logger
 
 from prefect_mastra import (
     MastraServer,
+    execute_workflow,
     resume_workflow,
-    start_workflow,
     wait_for_workflow_run,
 )
 
@@ -38,10 +38,7 @@ def refunds(server: MastraServer, requests: list[dict[str, Any]] = REQUESTS) -> 
         The refunded amounts in cents, by order.
     """
     log = get_run_logger()
-    started = start_workflow.map(
-        unmapped(server), "refundApproval", requests, key=[request["order"] for request in requests]
-    )
-    asked = wait_for_workflow_run.map(unmapped(server), started, on_suspend="return")
+    asked = execute_workflow.map(server, "refundApproval", requests, on_suspend="return")
 
     granted = []
     for run in asked.result():
@@ -53,7 +50,7 @@ def refunds(server: MastraServer, requests: list[dict[str, Any]] = REQUESTS) -> 
         else:
             log.info("A person has to decide on order %s: run %s", refund["order"], run["run_id"])
 
-    done = wait_for_workflow_run.map(unmapped(server), granted).result()
+    done = wait_for_workflow_run.map(server, granted).result()
     return {run["result"]["order"]: run["result"]["refunded"] for run in done}
 
 

@@ -15,7 +15,7 @@ from prefect.utilities.collections import visit_collection
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError, RunFailedError, UnknownRunError
 from prefect_mastra import MastraServer, MastraWorkflow, aexecute_workflow, execute_workflow
-from scripts.sample_server import SampleServer
+from testkit.sample_server import SampleServer
 from tests.prefect.person import Person
 
 Outcome = dict[str, Any]
