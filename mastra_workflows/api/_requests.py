@@ -190,6 +190,9 @@ class StartArguments(TypedDict, total=False):
 class StartOptions:
     """What a run starts with; see `Run.start_async`.
 
+    Attributes:
+        none_is_null: whether an ``input_data`` of None is sent as null.
+
     Raises:
         ConfigurationError: ``resource_id`` is no text.
     """
@@ -199,20 +202,23 @@ class StartOptions:
     request_context: Mapping[str, JSON] | None = None
     tracing_options: Mapping[str, JSON] | None = None
     resource_id: str | None = None
+    none_is_null: bool = False
 
     def __post_init__(self) -> None:
         require_text(resource_id=self.resource_id)
 
     def body(self) -> dict[str, JSON]:
         """As both generations take it."""
-        return _without_none(
-            # 1.x takes no input for invalid, also where every field of it may be left out.
-            inputData={} if self.input_data is None else self.input_data,
+        body = _without_none(
             initialState=self.initial_state,
             tracingOptions=self.tracing_options,
             resourceId=self.resource_id,
             **_context(self.request_context),
         )
+        if self.input_data is None and not self.none_is_null:
+            # 1.x takes an absent input for invalid, also where every field of it may be left out.
+            return {"inputData": {}, **body}
+        return {"inputData": self.input_data, **body}
 
 
 def start(workflow_id: str, run_id: str, options: StartOptions) -> Request:

@@ -9,7 +9,10 @@ run continues without a reader.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from mastra_workflows import api
 from mastra_workflows._failures import ReadTimeoutError
@@ -18,6 +21,7 @@ from mastra_workflows.errors import (
     ApiError,
     ConnectionFailedError,
     InvalidInputError,
+    MastraError,
     RunAlreadyStartedError,
     RunNotStartedError,
     UnavailableError,
@@ -46,10 +50,12 @@ from mastra_workflows.procedures.reading import (
     until,
 )
 from mastra_workflows.procedures.waiting import WaitOptions, wait
-from mastra_workflows.schemas import check, unknown_fields
+from mastra_workflows.schemas import check, unknown_fields, validation_errors
 from mastra_workflows.text import safe_text
 
 log = logging.getLogger(__name__)
+
+_TAKES_NONE = re.compile(r"expected (undefined|void), received object")
 
 SILENT_SECONDS = 1.0
 """For how long a stream that starts or resumes a run may say nothing before the record is read."""
@@ -95,7 +101,7 @@ def ensure_started(
     found = yield from _find_started(server, workflow_id, run_id)
     if found is None:
         yield from check_starts_once(server)
-        yield from check_input(server, workflow_id, options)
+        options, _ = yield from check_input(server, workflow_id, options)
         receipt = yield from _start(server, workflow_id, run_id, options)
         found = receipt.found
     if found is not None:
@@ -140,8 +146,25 @@ def _start_by_stream(
         return Receipt(run_id, None)
     run = yield from until(server, workflow_id, run_id, lambda run: refused or _left_pending(run))
     if run is None or run.is_pending:
-        raise _not_started(workflow_id, run_id, heard.last, server.start_timeout)
+        error = _not_started(workflow_id, run_id, options, heard.last, server.start_timeout)
+        if isinstance(error, InvalidInputError):
+            yield from _release(server, workflow_id, run_id)
+        raise error
     return Receipt(run_id, None)
+
+
+def _release(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
+    """Delete the record of a run whose input was refused.
+
+    Current servers start nothing more by `/stream` under an id whose input they refused, before
+    they are restarted or the record is deleted.
+    """
+    try:
+        run = yield from find_run(server, workflow_id, run_id)
+        if run is not None and run.is_pending:
+            yield from send(server, api.delete(workflow_id, run_id))
+    except MastraError as error:
+        log.debug("The pending record of run %r was not deleted: %s", run_id, error)
 
 
 def hear_execution(server: Server, request: Request) -> Procedure[StreamResult]:
@@ -176,23 +199,31 @@ def _left_pending(run: WorkflowRun | None) -> bool:
 
 
 def _not_started(
-    workflow_id: str, run_id: str, last: Event | None, seconds: float
+    workflow_id: str, run_id: str, options: StartOptions, last: Event | None, seconds: float
 ) -> InvalidInputError | RunNotStartedError:
-    who = f"run {run_id!r} of workflow {workflow_id!r}"
     text = error_text(last)
-    said = safe_text(text)
-    if said.startswith("Invalid input data"):
-        lines = reasons(text)
-        return InvalidInputError(
-            f"The server refused the input of {who}: {'; '.join(lines) or said}. "
-            "Nothing was executed.",
-            validation_errors=lines,
-        )
-    if said:
-        return RunNotStartedError(f"The server did not start {who}: {said}")
+    if text.startswith("Invalid input data"):
+        return _invalid_input(workflow_id, run_id, options, text)
+    who = f"run {run_id!r} of workflow {workflow_id!r}"
+    if text:
+        return RunNotStartedError(f"The server did not start {who}: {safe_text(text)}")
     return RunNotStartedError(
         f"The server took the start of {who}, but it is still pending after {seconds:g} s, so "
         "nothing executes. Starting it again with the same run id is safe."
+    )
+
+
+def _invalid_input(
+    workflow_id: str, run_id: str, options: StartOptions, said: str
+) -> InvalidInputError:
+    lines = reasons(said)
+    hint = ""
+    if options.input_data is None and _TAKES_NONE.search(said):
+        hint = " It takes no input at all. Give the workflow inputSchema: z.object({}) or z.any()."
+    return InvalidInputError(
+        f"The server refused the input of run {run_id!r} of workflow {workflow_id!r}: "
+        f"{'; '.join(lines) or safe_text(said)}. Nothing was executed.{hint}",
+        validation_errors=lines,
     )
 
 
@@ -216,21 +247,26 @@ def reasons(said: str) -> list[str]:
     return [f"${line}" if line.startswith(":") else line for line in lines if line][:MAX_REASONS]
 
 
-def check_input(server: Server, workflow_id: str, options: StartOptions) -> Procedure[list[str]]:
+def check_input(
+    server: Server, workflow_id: str, options: StartOptions
+) -> Procedure[tuple[StartOptions, list[str]]]:
     """Check the input against the workflow's own schema, and the workflow's existence with it.
 
     Returns:
-        What the server refuses unless it converts it; one line each, logged already.
+        The options, with the form that no input has for the workflow; and what the server refuses
+        unless it converts it, one line each, logged already.
 
     Raises:
         InvalidInputError: naming each place in the data.
         UnknownWorkflowError: there is no such workflow.
     """
     if not server.check_data:
-        return []
+        return options, []
     known = yield from details(server, workflow_id, max_age=DETAILS_AGE)
     if known.input_schema is None:
-        return []
+        return options, []
+    if options.input_data is None and _wants_null(known.input_schema):
+        return replace(options, none_is_null=True), []
     data = {} if options.input_data is None else options.input_data
     found = check(known.input_schema, data)
     if found.refused:  # perhaps the workflow was changed since its details were read
@@ -251,7 +287,12 @@ def check_input(server: Server, workflow_id: str, options: StartOptions) -> Proc
         )
     for line in unknown_fields(known.input_schema or {}, data):
         log.warning("Input of workflow %r: %s; the server may drop it.", workflow_id, line)
-    return found.doubtful
+    return options, found.doubtful
+
+
+def _wants_null(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema accepts null, and no empty object."""
+    return not validation_errors(schema, None) and bool(validation_errors(schema, {}))
 
 
 def start(
@@ -263,7 +304,7 @@ def start(
         RunAlreadyStartedError: it was started before.
         RunNotStartedError: it is still pending after ``server.start_timeout`` seconds.
     """
-    doubtful = yield from _prepare(server, workflow_id, run_id, options, create=True)
+    options, doubtful = yield from _prepare(server, workflow_id, run_id, options, create=True)
     lost = ""
     try:
         yield from send(server, api.start(workflow_id, run_id, options))
@@ -276,7 +317,7 @@ def start(
         # A server leaves a run pending, without a word, whose input it does not take.
         why = f" Perhaps for its input: {'; '.join(doubtful)}." if doubtful else ""
         raise RunNotStartedError(
-            f"{_not_started(workflow_id, run_id, None, server.start_timeout)}{why}{lost}"
+            f"{_not_started(workflow_id, run_id, options, None, server.start_timeout)}{why}{lost}"
         )
     return run
 
@@ -285,7 +326,7 @@ def start_async(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[WorkflowRun]:
     """`POST .../start-async`; where its answer is cut or lost, polling continues."""
-    yield from _prepare(server, workflow_id, run_id, options, create=False)
+    options, _ = yield from _prepare(server, workflow_id, run_id, options, create=False)
     try:
         yield from send(server, api.start_async(workflow_id, run_id, options))
     except (ConnectionFailedError, UnavailableError) as error:
@@ -297,10 +338,8 @@ def start_async(
         log.info("Waiting for run %r in one call was cut (%s); polling on.", run_id, error)
     except ApiError as error:
         if error.server_message.startswith("Invalid input data"):
-            raise InvalidInputError(
-                f"The server refused the input of run {run_id!r} of workflow {workflow_id!r}: "
-                f"{error.server_message}. Nothing was executed."
-            ) from error
+            yield from _release(server, workflow_id, run_id)
+            raise _invalid_input(workflow_id, run_id, options, error.server_message) from error
         run = yield from find_run(server, workflow_id, run_id)
         if run is not None and (run.is_finished or run.is_suspended):
             log.warning("%s. The server's answer was an error: %s", run, error)
@@ -317,13 +356,13 @@ def stream_request(
     Raises:
         RunAlreadyStartedError: it was started before; `/stream` could execute it again.
     """
-    yield from _prepare(server, workflow_id, run_id, options, create=False)
+    options, _ = yield from _prepare(server, workflow_id, run_id, options, create=False)
     return api.stream(workflow_id, run_id, options)
 
 
 def _prepare(
     server: Server, workflow_id: str, run_id: str, options: StartOptions, *, create: bool
-) -> Procedure[list[str]]:
+) -> Procedure[tuple[StartOptions, list[str]]]:
     found = yield from find_run(server, workflow_id, run_id)
     if found is not None and not found.is_pending:
         raise RunAlreadyStartedError(
@@ -332,7 +371,7 @@ def _prepare(
             found,
         )
     yield from check_starts_once(server)
-    doubtful = yield from check_input(server, workflow_id, options)
+    options, doubtful = yield from check_input(server, workflow_id, options)
     if create and found is None:
         yield from create_run(server, workflow_id, run_id, options.resource_id)
-    return doubtful
+    return options, doubtful

@@ -15,6 +15,7 @@ from mastra_workflows.errors import (
     InvalidResumeDataError,
     RunMismatchError,
     RunNotStartedError,
+    UnknownRunError,
 )
 from mastra_workflows.schemas import check, validation_errors
 from testkit.sample_server import Generation, SampleServer
@@ -64,6 +65,56 @@ def test_input(
         result = run.wait(timeout=60).result
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
     assert "$.amount: string where number is wanted; the server refuses it unless" in caplog.text
+
+
+WITHOUT_INPUT = {"anyInput": "{}", "nullInput": "null", "nullableInput": "null"}
+"""What each workflow receives that is started without input."""
+
+
+@pytest.mark.version_specific
+@pytest.mark.parametrize("workflow_id", WITHOUT_INPUT)
+def test_no_input(coercing: MastraClient, key: str, workflow_id: str) -> None:
+    workflow = coercing.get_workflow(workflow_id)
+    workflow.attach_or_start(key)
+    received = WITHOUT_INPUT[workflow_id]
+    assert workflow.get_run(key).wait(timeout=60).result == {"input": received}
+    assert workflow.attach_or_start(key).found is not None
+    assert workflow.get_run(f"{key}-async").start_async().result == {"input": received}
+
+
+@pytest.mark.parametrize("workflow_id", ["undefinedInput", "voidInput"])
+def test_a_workflow_that_refuses_any_input(
+    coercing: MastraClient, coercing_server: SampleServer, key: str, workflow_id: str
+) -> None:
+    """Its JSON Schema is that of ``z.any()``, which is sent an empty object."""
+    if coercing_server.generation == "0":
+        pytest.skip("0.x takes anything")
+    workflow = coercing.get_workflow(workflow_id)
+    with pytest.raises(
+        InvalidInputError, match=r"Give the workflow inputSchema: z\.object\(\{\}\)"
+    ):
+        workflow.attach_or_start(key)
+    with pytest.raises(
+        InvalidInputError, match=r"Give the workflow inputSchema: z\.object\(\{\}\)"
+    ):
+        workflow.get_run(f"{key}-async").start_async()
+
+
+def test_a_run_id_whose_input_was_refused_can_be_used_again(
+    coercing: MastraClient, coercing_server: SampleServer, key: str
+) -> None:
+    if coercing_server.generation == "0":
+        pytest.skip("0.x takes anything")
+    workflow = coercing.get_workflow("coercedInput")
+    for run_id in (key, f"{key}-async"):
+        run = workflow.get_run(run_id)
+        start = run.start_async if run_id != key else run.ensure_started
+        with pytest.raises(InvalidInputError, match="amount: Invalid input"):
+            start(input_data={**GIVEN, "amount": "many"})
+        with pytest.raises(UnknownRunError):
+            run.read()
+        workflow.attach_or_start(run_id, input_data=GIVEN)
+        assert run.wait(timeout=60).is_success
 
 
 @pytest.mark.version_specific

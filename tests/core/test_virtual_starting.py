@@ -145,10 +145,30 @@ def test_the_server_refuses_the_input() -> None:
     world = World("v1", check_data=False)
     world.on_run("unknown-run", "refused-run")
     world.on("POST", "/stream$", "stream-refused")
+    world.on("DELETE", "/runs/r$", Response(200, {}, b"{}"))
     began = world.now
     with pytest.raises(InvalidInputError, match=r"city: Invalid input.*Nothing was executed"):
         ensure(world, StartOptions(input_data={"day": 3}))
     assert world.now - began <= 5  # the server has said so; there is nothing to wait for
+    assert len(world.sent("DELETE")) == 1
+
+
+def test_a_refused_run_that_another_try_has_started_since_is_not_deleted() -> None:
+    world = World("v1", check_data=False)
+    world.on_run("unknown-run", "refused-run", "running")
+    world.on("POST", "/stream$", "stream-refused")
+    with pytest.raises(InvalidInputError):
+        ensure(world, StartOptions(input_data={"day": 3}))
+    assert world.sent("DELETE") == []
+
+
+def test_a_refused_run_that_cannot_be_deleted() -> None:
+    world = World("v1", check_data=False)
+    world.on_run("unknown-run", "refused-run")
+    world.on("POST", "/stream$", "stream-refused")
+    world.on("DELETE", "/runs/r$", Response(403, {}, b"{}"))
+    with pytest.raises(InvalidInputError):
+        ensure(world, StartOptions(input_data={"day": 3}))
 
 
 def test_somebody_elses_run_has_ended_meanwhile() -> None:

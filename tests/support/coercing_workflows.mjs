@@ -16,7 +16,20 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
   });
   const step = (id, schemas, execute) =>
     createStep({ id, inputSchema: any, outputSchema: any, ...schemas, execute });
+  const without = (id, inputSchema) =>
+    createWorkflow({ id, inputSchema, outputSchema: any })
+      .then(
+        step('show', {}, async ({ inputData }) => ({
+          input: inputData === undefined ? 'undefined' : JSON.stringify(inputData),
+        })),
+      )
+      .commit();
   return {
+    anyInput: without('any-input', any),
+    undefinedInput: without('undefined-input', z.undefined()),
+    voidInput: without('void-input', z.void()),
+    nullInput: without('null-input', z.null()),
+    nullableInput: without('nullable-input', z.object({ a: z.string() }).nullable()),
     coercedInput: createWorkflow({ id: 'coerced-input', inputSchema: data, outputSchema: any })
       .then(step('pass', {}, async ({ inputData }) => inputData))
       .commit(),
