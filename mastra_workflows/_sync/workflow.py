@@ -80,7 +80,8 @@ class Workflow(OfOneProcess):
             report = workflow.execute({"city": "Hamburg"}, run_id="report-2026-11-22")
 
         Args:
-            input_data: the workflow's input; an empty object if None.
+            input_data: the workflow's input. None is sent as an empty object, or as null where only
+                that fits the workflow's input schema.
             run_id: the id of the run; a random UUID if None, so that each call starts a run.
             initial_state, request_context, tracing_options, resource_id: see `Run.start_async`.
             on_failed_run, on_other_input, started_after: see `attach_or_start`.

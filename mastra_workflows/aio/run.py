@@ -367,8 +367,8 @@ class AsyncRun(OfOneProcess):
         Servers cut that call after three minutes; the waiting then continues by polling.
 
         Args:
-            input_data: the workflow's input; an empty object if None. It is validated against the
-                workflow's input schema first.
+            input_data: the workflow's input, which is validated against its input schema first.
+                None is sent as an empty object, or as null where only that fits the schema.
             initial_state: the workflow's state at its start (1.x; 0.x ignores it).
             request_context: values that steps read from their request context (0.x: runtime
                 context).
