@@ -292,7 +292,7 @@ release-metadata: $(TOOLS)
 	@.build/tools/bin/python -m scripts.release_check
 
 # Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
-compile = .build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
+compile = .build/tools/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command 'make lock' $(ARGS)
 lock: $(TOOLS) ## Write the lock files anew
 	@echo "==> Lock files (requirements/*.txt)"

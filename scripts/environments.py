@@ -115,7 +115,8 @@ def make_tools(stamp: Path) -> None:
     version = ".".join(str(part) for part in sys.version_info[:3])
     setup.run(f"virtual environment with Python {version}", [sys.executable, "-m", "venv", TOOLS])
     pip: Command = [TOOLS / "bin/python", "-m", "pip", "install", "--quiet"]
-    setup.run(_packages(lock), [*pip, "--disable-pip-version-check", "--requirement", lock])
+    pip += ["--disable-pip-version-check", "--require-hashes"]
+    setup.run(_packages(lock), [*pip, "--requirement", lock])
     _expose_node()
     setup.done(stamp)
 
@@ -144,7 +145,7 @@ def make_python(name: str, stamp: Path) -> None:
     else:
         shutil.rmtree(folder, ignore_errors=True)
         setup.run("virtual environment", [uv, "venv", "--python", sys.executable, folder])
-    setup.run(_packages(lock), [uv, "pip", "sync", *into, lock])
+    setup.run(_packages(lock), [uv, "pip", "sync", *into, "--require-hashes", lock])
     pins: Command = ["--build-constraints", "requirements/tools.txt"]
     editable: Command = [uv, "pip", "install", *into, "--no-deps", *pins, "--editable", "."]
     setup.run("this project, editable", editable)
