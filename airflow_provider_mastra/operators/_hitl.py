@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Context
+from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.hitl._downstream_gates import GATE_HINT, has_downstream_gate
 from airflow_provider_mastra.hitl._required_action import (
@@ -30,6 +30,8 @@ from mastra_workflows.errors import (
     ConfigurationError,
     InvalidResumeDataError,
     MastraError,
+    RunCanceledError,
+    RunSuspendedError,
     ServerLostError,
 )
 from mastra_workflows.models import JSON, named
@@ -159,7 +161,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             will ask.
 
         Raises:
-            AirflowFailException: a question is left, and no gate is there to ask it.
+            RunSuspendedError: a question is left, and no gate is there to ask it.
             TaskAwaitingInput: Airflow's own way to wait for a person; then `on_response` goes on.
         """
         state = HITLState(context, run.run_id)
@@ -177,8 +179,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 )
             else:
                 try:
-                    self._ask_person(mine, state, context)
-                except AirflowFailException:
+                    self._ask_person(mine, record, state, context)
+                except RunSuspendedError:
                     self.push_metadata(record, context)
                     raise
                 break
@@ -199,14 +201,21 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             mine = first_of_each_step(mine)
         return mine
 
-    def _ask_person(self, left: Sequence[Question], state: HITLState, context: Context) -> None:
-        """Ask the first question that is left; return if a gate after this task is to ask it."""
+    def _ask_person(
+        self, left: Sequence[Question], record: WorkflowRun, state: HITLState, context: Context
+    ) -> None:
+        """Ask the first question that is left; return if a gate after this task is to ask it.
+
+        Raises:
+            RunSuspendedError: the task cannot ask, and no gate follows.
+        """
         has_gate = has_downstream_gate(context["task"])
         if len(left) > 1 and not has_gate:
             names = named([question.suspension for question in left])
-            raise AirflowFailException(
+            raise RunSuspendedError(
                 f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks several "
-                f"questions at once ({names}), and a task can ask only one. {GATE_HINT}"
+                f"questions at once ({names}), and a task can ask only one. {GATE_HINT}",
+                record,
             )
         waiting = next((one for one in left if self._is_form_shown(one, state)), None)
         has_asked = waiting is not None
@@ -220,7 +229,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 if has_gate:
                     self.log.info("%s, which the next gate will ask for.", question)
                     return
-                raise AirflowFailException(self._reason_not_shown(question, state))
+                raise RunSuspendedError(self._reason_not_shown(question, state), record)
             if (lost := state.undelivered_before) is not None:
                 self.log.warning(
                     "The task was cleared before the answer of %s, given at %s to the run before, "
@@ -330,8 +339,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     ) -> JSON:
         """Go on after a person has answered, or look whether they still have to.
 
-        Returns and raises: as `execute`; and AirflowFailException when a person cancelled the run,
-        or nobody answered in time.
+        Returns and raises: as `execute`; and RunCanceledError when a person cancelled the run, or
+        RunSuspendedError when nobody answered in time.
         """
         waiting = AwaitedResponse.from_text(asked or event["asked"])
         question = waiting.question
@@ -409,12 +418,15 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         if self.on_response_timeout == "cancel":
             cancellation = run.cancel()
             self.push_metadata(cancellation.run, context)
-            raise AirflowFailException(f"{late}, so the run was cancelled. {cancellation}")
+            raise RunCanceledError(
+                f"{late}, so the run was cancelled. {cancellation}", cancellation.run
+            )
         self.push_metadata(record, context)
         where = f" at {question.url}" if question.url else ""
-        raise AirflowFailException(
+        raise RunSuspendedError(
             f"{late}. {question}, and waits on: resume or cancel it{where}, or clear this task to "
-            "ask again."
+            "ask again.",
+            record,
         )
 
     def _handle_response(
@@ -426,7 +438,9 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         if response.option == CANCEL:
             cancellation = self.retry_delivery(response, run, lambda current, _: current.cancel())
             self.push_metadata(cancellation.run, context)
-            raise AirflowFailException(f"{response} has cancelled the run. {cancellation}")
+            raise RunCanceledError(
+                f"{response} has cancelled the run. {cancellation}", cancellation.run
+            )
         state = HITLState(context, run.run_id)
         try:
             answer = question.form.answer(response.values)

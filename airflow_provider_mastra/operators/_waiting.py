@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
 from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
-from airflow_provider_mastra.utils._errors import without_useless_retries
+from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, current, identify, mark_finished
 from airflow_provider_mastra.utils._task_state import PROCESS_IS_UNWANTED, task_state
 from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
@@ -153,7 +153,7 @@ class MastraWaitingOperator(MastraBaseOperator):
         """
         self._context = context
         try:
-            with without_useless_retries(), self.hook:
+            with as_airflow_errors(), self.hook:
                 yield
         except AirflowFailException:
             mark_finished(context)
@@ -184,8 +184,9 @@ class MastraWaitingOperator(MastraBaseOperator):
             The workflow's result; None for a run that is not waited for, or that is suspended.
 
         Raises:
-            AirflowFailException: another try would fail as well.
-            MastraError: everything else that went wrong; a retry finds the same run.
+            AirflowException: an error of the client, which is a `MastraError` as well, with the
+                run's record as ``run``. It is an `AirflowFailException` if another try would fail
+                as well; otherwise a retry finds the same run.
         """
         with self.attempt_scope(context):
             run = self._active_run = self.handle(context)

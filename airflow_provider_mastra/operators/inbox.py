@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator, Context, DownstreamTasksSkipped
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.utils._errors import without_useless_retries
+from airflow_provider_mastra.utils._errors import as_airflow_errors
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
 from mastra_workflows.models import from_iso
 from mastra_workflows.policy import as_seconds, require_positive
@@ -66,7 +66,7 @@ class MastraInboxOperator(BaseOperator):
         if question is not None:
             return question
         since = _since(context["triggering_asset_events"])
-        with without_useless_retries():
+        with as_airflow_errors():
             for question in self._open_questions(since):
                 self._hand_out(context["ti"].dag_id, question)
         skipped = sorted(self.downstream_task_ids)

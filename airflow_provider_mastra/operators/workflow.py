@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.operators._base import MastraBaseOperator
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
-from airflow_provider_mastra.utils._errors import without_useless_retries
+from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, adopt, identify, mark_attached
 from airflow_provider_mastra.utils._resume_state import ResumeState
 from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
@@ -329,7 +329,7 @@ class MastraCancelWorkflowRunOperator(MastraBaseOperator):
         Returns:
             The result of a run that succeeded before it was cancelled; None for any other.
         """
-        with without_useless_retries(), self.hook:
+        with as_airflow_errors(), self.hook:
             run = self.handle(context)
             cancellation = run.cancel()
             say = self.log.info if cancellation.is_confirmed else self.log.warning

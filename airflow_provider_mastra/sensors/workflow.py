@@ -20,9 +20,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
 from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
-from airflow_provider_mastra.utils._errors import without_useless_retries
+from airflow_provider_mastra.utils._errors import as_airflow_error, as_airflow_errors
 from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
+    MastraError,
     RunCanceledError,
     RunError,
     RunFailedError,
@@ -95,6 +96,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         require_flags(deferrable=deferrable)
         WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
         self.deferrable = deferrable
+        self._record: WorkflowRun | None = None
 
     def execute(self, context: Context) -> Any:
         """Wait for the run: here, or in the triggerer.
@@ -103,11 +105,21 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         """
         with self._skipping():
             if not self.deferrable:
-                return super().execute(context)
-            with without_useless_retries(*ENDS), self.hook:
+                return self._poll(context)
+            with as_airflow_errors(*ENDS), self.hook:
                 deadline = time.time() + self.timeout
                 run = self.handle(context)
                 return self._wait_or_defer(run, MOMENT, deadline, context)
+
+    def _poll(self, context: Context) -> Any:
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as timeout:
+            if isinstance(timeout, MastraError) or self._record is None:
+                raise
+            # Airflow's own, in reschedule mode.
+            late = WaitTimeoutError(str(timeout), self._record)
+            raise as_airflow_error(late, AirflowSensorTimeout) from timeout
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
@@ -138,7 +150,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             raise AirflowSkipException(str(error)) from error
 
     def _may_skip(self, error: Exception) -> bool:
-        is_end = isinstance(error.__cause__, ENDS) or isinstance(error, AirflowSensorTimeout)
+        is_end = isinstance(error, (*ENDS, AirflowSensorTimeout))
         return self.never_fail or (self.soft_fail and is_end)
 
     def execute_complete(self, context: Context, event: WaitEvent) -> JSON:
@@ -146,7 +158,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
 
         Returns and raises: as `execute`.
         """
-        with without_useless_retries(*ENDS), self.hook:
+        with as_airflow_errors(*ENDS), self.hook:
             run, lost = self.resume_from_trigger(event)
             if lost is not None:
                 self.log.info(summary(lost))
@@ -171,7 +183,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             if time.time() >= deadline:
                 self.log.info(summary(error.run))
                 self.push_metadata(error.run, context)
-                raise AirflowSensorTimeout(str(error)) from error
+                raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
         except ServerLostError:
             if not seconds:
                 raise
@@ -201,14 +213,14 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             for a suspended run.
 
         Raises:
-            AirflowFailException: the run failed, was cancelled or is suspended, or another look
+            AirflowFailException: the run failed, was cancelled or is suspended, or another poll
                 would fail as well.
-            AirflowSensorTimeout: the sensor's ``timeout`` was over first; the run goes on.
+            AirflowSensorTimeout: the sensor's ``timeout`` was over first; the run continues.
             RunStalledError: nothing has moved for an hour and the server, asked then, does not
                 execute the run; not with ``mode="reschedule"``, which remembers no earlier look.
             ServerLostError: the server was out of reach for too long.
         """
-        with without_useless_retries(*ENDS), self.hook:
+        with as_airflow_errors(*ENDS), self.hook:
             run = self.handle(context)
             arguments: WaitArguments = {**self.wait_arguments}
             if self.reschedule:
@@ -223,11 +235,12 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                 # Said here, since `soft_fail` drops the error.
                 self.log.info(summary(error.run))
                 if isinstance(error, WaitTimeoutError) and self.reschedule:
+                    self._record = error.run
                     return PokeReturnValue(is_done=False)
                 self.push_metadata(error.run, context)
                 if not isinstance(error, WaitTimeoutError):
                     raise
-                raise AirflowSensorTimeout(str(error)) from error
+                raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
             self.log.info(summary(record))
             return PokeReturnValue(True, self.result(record, context))
 

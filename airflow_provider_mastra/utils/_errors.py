@@ -1,26 +1,75 @@
-"""What an error means to Airflow: try the task again, or not."""
+"""The client's errors as errors of Airflow: caught by either name, retried or not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from mastra_workflows.errors import FINAL, MastraError
 
 
 @contextmanager
-def without_useless_retries(*more: type[MastraError]) -> Iterator[None]:
-    """Raise errors that another try cannot mend as Airflow's own, which it does not retry.
+def as_airflow_errors(*final: type[MastraError]) -> Iterator[None]:
+    """Raise each error of the client as one that is an `AirflowException` as well.
 
     Args:
-        *more: errors that are final to the caller, besides `FINAL`.
+        *final: errors that the caller's next try meets again, besides `FINAL`.
 
     Raises:
-        AirflowFailException: with the message of the error that it comes from.
+        AirflowFailException: another try would fail as well, so Airflow does not retry.
+        AirflowException: everything else that the client raises.
     """
     try:
         yield
-    except (*FINAL, *more) as error:
-        raise AirflowFailException(str(error)) from error
+    except MastraError as error:
+        if isinstance(error, AirflowException):
+            raise
+        is_final = isinstance(error, (*FINAL, *final))
+        kind = AirflowFailException if is_final else AirflowException
+        raise as_airflow_error(error, kind) from error.__cause__
+
+
+def as_airflow_error(error: MastraError, base: type[AirflowException]) -> AirflowException:
+    """The same error, with its class and its attributes, as an error of Airflow.
+
+    Args:
+        error: an error of the client, converted or not.
+        base: the class that tells Airflow what to do, such as `AirflowFailException`.
+
+    Returns:
+        An error that is an instance of both classes and has the attribute ``run``: the last known
+        record of the run, or None.
+    """
+    kind = getattr(error, "client_error", type(error))
+    return _build(kind, base, error.args, error.__dict__).with_traceback(error.__traceback__)
+
+
+_COMBINED: dict[tuple[type[MastraError], type[AirflowException]], type[Any]] = {}
+
+
+def _build(
+    kind: type[MastraError], base: type[AirflowException], args: tuple[Any, ...], state: Any
+) -> AirflowException:
+    # One class for each pair, so that errors of it are of one class.
+    combined = _COMBINED.setdefault((kind, base), _combine(kind, base))
+    error: AirflowException = combined.__new__(combined, *args)
+    error.__dict__.update({"run": None, **state})
+    return error
+
+
+def _combine(kind: type[MastraError], base: type[AirflowException]) -> type[Any]:
+    """A class that is both; it keeps the name of the client's, by which logs and docs know it."""
+
+    def reduce(self: Any) -> tuple[Any, ...]:
+        return _build, (kind, base, self.args, self.__dict__)
+
+    members = {
+        "__doc__": kind.__doc__,
+        "__module__": kind.__module__,
+        "__reduce__": reduce,
+        "client_error": kind,
+    }
+    return type(kind.__name__, (kind, base), members)
