@@ -15,20 +15,23 @@ Both return the last gate, whose ``output`` is the workflow's result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from airflow.sdk import TaskGroup, task
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
-from airflow_provider_mastra.operators.hitl import MastraHITLOperator
+from airflow_provider_mastra.operators.hitl import GateArguments, MastraHITLOperator
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.questions import first_of_each_step, questions
 
 
 def ask_in_turn(
-    run: MastraHITLBaseOperator, *, most: int = 5, group_id: str | None = None, **options: Any
+    run: MastraHITLBaseOperator,
+    *,
+    most: int = 5,
+    group_id: str | None = None,
+    **options: Unpack[GateArguments],
 ) -> MastraHITLOperator:
     """Gates for whatever a run asks, one question after the other.
 
@@ -64,7 +67,7 @@ def ask_in_turn(
 
 
 def ask_each(
-    run: MastraHITLBaseOperator, *, group_id: str | None = None, **options: Any
+    run: MastraHITLBaseOperator, *, group_id: str | None = None, **options: Unpack[GateArguments]
 ) -> MastraHITLOperator:
     """Gates for all that a run asks at once: a mapped one with a form for each, then one for all.
 
@@ -117,7 +120,7 @@ def list_questions(workflow_id: str, run_id: str, mastra_conn_id: str) -> list[d
     return [{"question_key": question.key} for question in asked]
 
 
-def _arguments(run: MastraHITLBaseOperator, options: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(run: MastraHITLBaseOperator, options: GateArguments) -> dict[str, Any]:
     if not run.asks and run.wait_arguments["on_suspend"] != "return":
         raise ConfigurationError(
             f"The task {run.task_id!r} gives no question on to a gate: set its on_suspend to "

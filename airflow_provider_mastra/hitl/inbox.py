@@ -9,23 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
 from airflow.sdk import DAG, Asset, AssetWatcher
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators.hitl import MastraHITLOperator
+from airflow_provider_mastra.operators.hitl import InboxArguments, MastraHITLOperator
 from airflow_provider_mastra.operators.inbox import MastraInboxOperator
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from mastra_workflows.inbox import LOOKBACK_SECONDS
+from mastra_workflows.policy import Duration
 
 REPEAT_SECONDS = 3600.0
 RETRY_DELAY = timedelta(seconds=10)
 
 
 def mastra_questions(
-    workflow_id: str, *, mastra_conn_id: str = MastraHook.default_conn_name, **watching: Any
+    workflow_id: str,
+    *,
+    mastra_conn_id: str = MastraHook.default_conn_name,
+    poll_interval: Duration = 10.0,
+    max_poll_interval: Duration = 60.0,
+    lookback: Duration = LOOKBACK_SECONDS,
+    repeat_after: Duration | None = None,
 ) -> Asset:
     """An asset that is updated when suspended runs of a workflow ask something new.
 
@@ -36,11 +43,19 @@ def mastra_questions(
     Args:
         workflow_id: the workflow's registry key, such as ``refundApproval``.
         mastra_conn_id: the connection to the server.
-        **watching: ``poll_interval`` and more: see `MastraSuspensionTrigger`.
+        poll_interval: as those of `MastraSuspensionTrigger`.
+        max_poll_interval: likewise.
+        lookback: likewise.
+        repeat_after: likewise.
     """
     name = f"mastra-questions/{quote(mastra_conn_id, safe='')}/{quote(workflow_id, safe='')}"
     trigger = MastraSuspensionTrigger(
-        workflow_id=workflow_id, mastra_conn_id=mastra_conn_id, **watching
+        workflow_id=workflow_id,
+        mastra_conn_id=mastra_conn_id,
+        poll_interval=poll_interval,
+        max_poll_interval=max_poll_interval,
+        lookback=lookback,
+        repeat_after=repeat_after,
     )
     return Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
 
@@ -50,12 +65,12 @@ def mastra_inbox(
     dag_id: str,  # by keyword: Airflow passes over a file without the word "dag" in it
     workflow_id: str,
     mastra_conn_id: str = MastraHook.default_conn_name,
-    poll_interval: float = 10.0,
-    max_poll_interval: float = 60.0,
-    lookback: float = LOOKBACK_SECONDS,
-    repeat_after: float = REPEAT_SECONDS,
+    poll_interval: Duration = 10.0,
+    max_poll_interval: Duration = 60.0,
+    lookback: Duration = LOOKBACK_SECONDS,
+    repeat_after: Duration | None = REPEAT_SECONDS,
     dag_arguments: Mapping[str, Any] | None = None,
-    **asking: Any,
+    **options: Unpack[InboxArguments],
 ) -> DAG:
     """A DAG that asks a person whatever a suspended run of a workflow asks.
 
@@ -82,7 +97,7 @@ def mastra_inbox(
             nothing twice, but what was lost: what a watcher tells a DAG that is being paused.
         dag_arguments: more arguments of the DAG. By default it has up to 100 active runs, that is
             open questions; further ones wait until one of those is answered.
-        **asking: ``assigned_users``, ``response_timeout``, ``answers`` and more: see
+        **options: ``assigned_users``, ``response_timeout``, ``answers`` and more: see
             `MastraHITLOperator`. A retry asks nothing anew; there are 3 by default.
 
     Returns:
@@ -120,6 +135,6 @@ def mastra_inbox(
             step=question["step"],
             for_each_index=question["for_each_index"],
             suspended_at=question["suspended_at"],
-            **{"retries": 3, "retry_delay": RETRY_DELAY, **asking},
+            **{"retries": 3, "retry_delay": RETRY_DELAY, **options},  # type: ignore[arg-type]
         )
     return dag

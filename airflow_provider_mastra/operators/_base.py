@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
 from airflow_provider_mastra.triggers.workflow import WaitEvent
+from airflow_provider_mastra.utils._arguments import naming, reject_unknown
 from airflow_provider_mastra.utils._outages import RECONNECT_SECONDS, Outage
 from airflow_provider_mastra.utils.xcoms import escape_keys
 from mastra_workflows import Run, WorkflowRun
@@ -59,7 +60,9 @@ class MastraBaseOperator(BaseOperator):
         check_data: bool = True,
         **kwargs: Any,
     ) -> None:
-        require_flags(check_data=check_data)
+        reject_unknown(type(self), kwargs)
+        with naming(self):
+            require_flags(check_data=check_data)
         super().__init__(**kwargs)
         self.workflow_id = workflow_id
         self.run_id = run_id

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, NoReturn, Unpack
 
 from airflow.providers.common.compat.sdk import Context
 
@@ -22,12 +22,13 @@ from airflow_provider_mastra.hitl._required_action import (
     show_form,
 )
 from airflow_provider_mastra.hitl._state import HITLState
+from airflow_provider_mastra.operators._options import OperatorOptions
 from airflow_provider_mastra.operators._responding import MastraRespondingOperator
 from airflow_provider_mastra.triggers.hitl import MastraHITLTrigger
+from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils.xcoms import escape_keys
-from mastra_workflows import OnSuspend, Run, WorkflowRun
+from mastra_workflows import Run, WorkflowRun
 from mastra_workflows.errors import (
-    ConfigurationError,
     InvalidResumeDataError,
     MastraError,
     RunCanceledError,
@@ -40,16 +41,11 @@ from mastra_workflows.questions import (
     ASK,
     Answers,
     AskOptions,
-    OnResponseTimeout,
     Question,
     first_of_each_step,
     questions,
 )
 from mastra_workflows.schemas import validation_errors
-
-if TYPE_CHECKING:
-    from airflow.sdk.bases.notifier import BaseNotifier
-    from airflow.sdk.execution_time.hitl import HITLUser
 
 
 class MastraHITLBaseOperator(MastraRespondingOperator):
@@ -69,32 +65,6 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     A person's time counts neither towards ``timeout`` nor towards ``execution_timeout``; both begin
     anew when the run goes on. A task that is killed or marked while it waits for a person has no
     process that could cancel its run: the run stays suspended, and executes nothing.
-
-    Args:
-        on_suspend: what a suspension is while waiting: ``"ask"`` asks; the others are those of
-            `MastraWaitingOperator`.
-        answers: answers by code, so that a person is asked only for what is left. Resume data, or a
-            callable that is given the `Question` and returns it, by the step's name (``approve``,
-            ``inner.approve``, ``review[2]``); or one callable for all. A callable that returns
-            `mastra_workflows.questions.ASK` leaves the question to a person. (templated)
-        assigned_users: who may answer, as ``{"id": …, "name": …}``, one or several; None for
-            everybody whom Airflow allows to.
-        notifiers: called when a person is asked, with the `Question` as ``mastra_question`` in the
-            context; and again when an answer was refused, with the reason as ``mastra_refusal``.
-            What the question holds is text of the server: it is rendered by no template, but a
-            notifier has to escape it for HTML or Markdown, as `Question.body` does for Markdown.
-        response_timeout: for how long to wait for a person, in seconds or as a timedelta; None for
-            as long as it takes. It begins anew with each try.
-        on_response_timeout: what happens then: ``"fail"`` fails the task, and leaves the run
-            suspended, ``"cancel"`` cancels the run and fails, ``"answer"`` gives the
-            ``default_answer``.
-        default_answer: the resume data for that. (templated)
-        response_poll_interval: seconds between two polls of the run while the task waits for a
-            response: whether the step was resumed elsewhere, or the run has finished.
-        **kwargs: see `MastraWaitingOperator`.
-
-    Raises:
-        ConfigurationError: an option is out of its range, or two do not fit together.
     """
 
     is_gate: ClassVar[bool] = False
@@ -103,37 +73,27 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def __init__(
         self,
         *,
-        on_suspend: OnSuspend | Literal["ask"] = "fail",
-        answers: Answers | None = None,
-        assigned_users: HITLUser | Sequence[HITLUser] | None = None,
-        notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
-        response_timeout: float | timedelta | None = None,
-        on_response_timeout: OnResponseTimeout = "fail",
-        default_answer: JSON = None,
-        response_poll_interval: float = 300.0,
-        **kwargs: Any,
+        workflow_id: str,
+        run_id: str | None,
+        options: OperatorOptions,
+        **kwargs: Unpack[OperatorArguments],
     ) -> None:
-        self.asks = on_suspend == "ask"
-        super().__init__(on_suspend="return" if on_suspend == "ask" else on_suspend, **kwargs)
+        super().__init__(workflow_id=workflow_id, run_id=run_id, options=options, **kwargs)
+        with naming(self):
+            responses = options.response_options()
+            self.assigned_users = as_users(options.assigned_users)
+            self.notifiers = as_notifiers(options.notifiers)
+            self.response_poll_interval = as_seconds(
+                "response_poll_interval", options.response_poll_interval
+            )
+            require_positive(response_poll_interval=self.response_poll_interval)
+        self.asks = options.on_suspend == "ask"
         # Airflow would call a callable in a templated field.
-        self.answers = None if callable(answers) else answers
-        self._answers_of_callable = answers if callable(answers) else None
-        self.assigned_users = as_users(assigned_users)
-        self.notifiers = as_notifiers(notifiers)
-        self.response_timeout = (
-            None if response_timeout is None else as_seconds("response_timeout", response_timeout)
-        )
-        self.on_response_timeout = on_response_timeout
-        self.default_answer = default_answer
-        self.response_poll_interval = as_seconds("response_poll_interval", response_poll_interval)
-        require_positive(response_poll_interval=self.response_poll_interval)
-        # So that a DAG with a bad value is not even imported. A template is checked when it is
-        # rendered.
-        options = self._ask_options(answers if isinstance(answers, Mapping) else None)
-        if not self.asks and (answers is not None or options != AskOptions()):
-            raise ConfigurationError('Options about questions need on_suspend="ask".')
-        if self.asks and not self.wait_for_completion:
-            raise ConfigurationError('on_suspend="ask" needs wait_for_completion.')
+        self.answers: Any = None if callable(options.answers) else options.answers
+        self._answers_of_callable = options.answers if callable(options.answers) else None
+        self.response_timeout = responses.response_timeout
+        self.on_response_timeout = responses.on_response_timeout
+        self.default_answer = options.default_answer
 
     def check_rendered(self) -> None:
         """As the base class, and ``answers``."""

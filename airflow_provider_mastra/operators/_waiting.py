@@ -9,23 +9,23 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from math import inf
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowTaskTimeout,
     Context,
-    conf,
 )
 
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
+from airflow_provider_mastra.operators._options import OperatorOptions
 from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
+from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, current, identify, mark_finished
 from airflow_provider_mastra.utils._task_state import PROCESS_IS_UNWANTED, task_state
-from mastra_workflows import Cancellation, OnSuspend, RetryPolicy, Run, Workflow, WorkflowRun
+from mastra_workflows import Cancellation, RetryPolicy, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import (
     MastraError,
     RunError,
@@ -35,11 +35,9 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import as_seconds, require_flags
-from mastra_workflows.procedures import OnStall
 from mastra_workflows.procedures.acting import CONFIRM_SECONDS
 from mastra_workflows.procedures.stalling import fingerprint
-from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
+from mastra_workflows.procedures.waiting import WaitArguments
 from mastra_workflows.progress import StepProgress, summary
 
 try:
@@ -59,34 +57,7 @@ STATE_QUERY_SECONDS = 1.5
 
 
 class MastraWaitingOperator(MastraBaseOperator):
-    """The base of the operators that set a run going and wait for it.
-
-    Args:
-        wait_for_completion: whether to wait for the run; otherwise the task succeeds as soon as
-            the server shows that the run executes, and has no return value.
-        on_suspend: what a suspension is while waiting: ``"fail"`` fails the task, ``"return"``
-            ends it without a result, and pushes the ``suspensions``, ``"wait"`` waits until
-            somebody resumed the run.
-        timeout: how long to wait, in seconds or as a timedelta; None for as long as it takes.
-        deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
-            own option ``[operators] default_deferrable``. An ``execution_timeout`` holds then too.
-            The task waits for a second on its worker first, and stays deferred for ten seconds at
-            least, which is what Airflow needs to settle it.
-        poll_interval: seconds between the first looks at the run.
-        max_poll_interval: seconds that the interval grows to, exponentially.
-        outage_timeout: for how many seconds the server may be out of reach while waiting.
-        stall_timeout: after how many seconds without any change in the run's record its server is
-            asked whether it still executes the run; None for never.
-        on_stall: what to do when it does not, since it was restarted: ``"fail"``, ``"restart"`` the
-            run, or ``"wait"`` on.
-        observe: whether to listen to the server's events as well, and so to know of the end within
-            milliseconds.
-        cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
-            successful, or cleared. Otherwise the log says that it continues. A worker that ends for
-            a deploy leaves it: a retry takes it up.
-        cancel_on_timeout: whether the run is cancelled when the time to wait is over: ``timeout``,
-            or ``execution_timeout``.
-    """
+    """The base of the operators that start or resume a run and wait for it."""
 
     has_started_run: ClassVar[bool] = True
     """Whether the server has answered rightly about the run before the task waits for it."""
@@ -94,52 +65,34 @@ class MastraWaitingOperator(MastraBaseOperator):
     def __init__(
         self,
         *,
-        wait_for_completion: bool = True,
-        on_suspend: OnSuspend = "fail",
-        timeout: float | timedelta | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 0.5,
-        max_poll_interval: float = 30.0,
-        outage_timeout: float = 300.0,
-        stall_timeout: float | None = 3600.0,
-        on_stall: OnStall = "fail",
-        observe: bool = True,
-        cancel_on_kill: bool = True,
-        cancel_on_timeout: bool = True,
-        **kwargs: Any,
+        workflow_id: str,
+        run_id: str | None,
+        options: OperatorOptions,
+        **kwargs: Unpack[OperatorArguments],
     ) -> None:
-        super().__init__(**kwargs)
-        require_flags(
-            wait_for_completion=wait_for_completion,
-            deferrable=deferrable,
-            cancel_on_kill=cancel_on_kill,
-            cancel_on_timeout=cancel_on_timeout,
+        super().__init__(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            mastra_conn_id=options.mastra_conn_id,
+            check_data=options.check_data,
+            **kwargs,
         )
-        self.wait_for_completion = wait_for_completion
-        self.timeout = None if timeout is None else as_seconds("timeout", timeout)
-        # Validated here, so that a DAG with a bad value is not even imported.
-        options = WaitOptions(
-            timeout=self.timeout,
-            on_suspend=on_suspend,
-            poll_interval=poll_interval,
-            max_poll_interval=max_poll_interval,
-            outage_timeout=outage_timeout,
-            stall_timeout=stall_timeout,
-            on_stall=on_stall,
-            observe=observe,
-        )
+        with naming(self):
+            waiting = options.wait_options()
+        self.wait_for_completion = options.wait_for_completion
+        self.timeout = waiting.timeout
         self.wait_arguments: WaitArguments = {
-            "on_suspend": on_suspend,
-            "poll_interval": options.poll_interval,
-            "max_poll_interval": options.max_poll_interval,
-            "outage_timeout": options.outage_timeout,
-            "stall_timeout": options.stall_timeout,
-            "on_stall": on_stall,
-            "observe": observe,
+            "on_suspend": waiting.on_suspend,
+            "poll_interval": waiting.poll_interval,
+            "max_poll_interval": waiting.max_poll_interval,
+            "outage_timeout": waiting.outage_timeout,
+            "stall_timeout": waiting.stall_timeout,
+            "on_stall": waiting.on_stall,
+            "observe": waiting.observe,
         }
-        self.deferrable = deferrable
-        self.cancel_on_kill = cancel_on_kill
-        self.cancel_on_timeout = cancel_on_timeout
+        self.deferrable = options.deferrable
+        self.cancel_on_kill = options.cancel_on_kill
+        self.cancel_on_timeout = options.cancel_on_timeout
         self.identity: Identity | None = None
         self._active_run: Run | None = None
         self._context: Any = None

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.hitl._downstream_gates import source_task_ids
+from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
+from airflow_provider_mastra.operators._options import (
+    DEFAULT_DEFERRABLE,
+    OperatorOptions,
+)
 from airflow_provider_mastra.operators.workflow import as_index
+from airflow_provider_mastra.utils._arguments import CommonArguments, OperatorArguments
 from mastra_workflows import Run
-from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.models import JSON
+from mastra_workflows.policy import Duration
+from mastra_workflows.procedures import OnStall
 from mastra_workflows.procedures.resuming import Answer
-from mastra_workflows.questions import Question
+from mastra_workflows.questions import Answers, OnResponseTimeout, Question
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.notifier import BaseNotifier
+    from airflow.sdk.execution_time.hitl import HITLUser
+
+
+class InboxArguments(CommonArguments, total=False):
+    """What the gate of an inbox takes: see `MastraHITLOperator`."""
+
+    check_data: bool
+    timeout: Duration | None
+    answers: Answers | str | None
+    assigned_users: HITLUser | Sequence[HITLUser] | None
+    notifiers: BaseNotifier | Sequence[BaseNotifier] | None
+    response_timeout: Duration | None
+    on_response_timeout: OnResponseTimeout
+    default_answer: JSON
+    response_poll_interval: Duration
+    outage_timeout: Duration
+    stall_timeout: Duration | None
+    on_stall: OnStall
+    observe: bool
+    deferrable: bool
+    cancel_on_kill: bool
+    cancel_on_timeout: bool
+
+
+class GateArguments(InboxArguments, total=False):
+    """What gates take: see `MastraHITLOperator`."""
+
+    mastra_conn_id: str
+    poll_interval: Duration
+    max_poll_interval: Duration
 
 
 class MastraHITLOperator(MastraHITLBaseOperator):
@@ -39,9 +80,10 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         question_key: the question, by its `Question.key`, in place of the three before; None for
             whichever is asked. It is not templated: unlike a step's name it can be mapped with
             ``expand_kwargs``, which Airflow renders.
-        **kwargs: ``answers``, ``response_timeout`` and more: see `MastraHITLBaseOperator`;
-            ``deferrable``, ``timeout`` and more: see `MastraWaitingOperator`; ``mastra_conn_id``;
-            and everything that a `BaseOperator` takes.
+        mastra_conn_id: the connection to the server. (templated)
+        **kwargs: everything that a `BaseOperator` takes.
+
+    The other arguments are those of `MastraRunWorkflowOperator` with ``on_suspend="ask"``.
     """
 
     is_gate: ClassVar[bool] = True
@@ -66,11 +108,55 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         for_each_index: int | str | None = None,
         suspended_at: str | None = None,
         question_key: str | None = None,
-        **kwargs: Any,
+        mastra_conn_id: str = MastraHook.default_conn_name,
+        check_data: bool = True,
+        timeout: Duration | None = None,
+        answers: Answers | str | None = None,
+        assigned_users: HITLUser | Sequence[HITLUser] | None = None,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
+        response_timeout: Duration | None = None,
+        on_response_timeout: OnResponseTimeout = "fail",
+        default_answer: JSON = None,
+        response_poll_interval: Duration = 300.0,
+        poll_interval: Duration = 0.5,
+        max_poll_interval: Duration = 30.0,
+        outage_timeout: Duration = 300.0,
+        stall_timeout: Duration | None = 3600.0,
+        on_stall: OnStall = "fail",
+        observe: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        **kwargs: Unpack[OperatorArguments],
     ) -> None:
-        if "on_suspend" in kwargs:
-            raise ConfigurationError("A gate always asks: it takes no on_suspend.")
-        super().__init__(workflow_id=workflow_id, run_id=run_id, on_suspend="ask", **kwargs)
+        super().__init__(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            options=OperatorOptions(
+                mastra_conn_id=mastra_conn_id,
+                check_data=check_data,
+                wait_for_completion=True,
+                timeout=timeout,
+                on_suspend="ask",
+                answers=answers,
+                assigned_users=assigned_users,
+                notifiers=notifiers,
+                response_timeout=response_timeout,
+                on_response_timeout=on_response_timeout,
+                default_answer=default_answer,
+                response_poll_interval=response_poll_interval,
+                poll_interval=poll_interval,
+                max_poll_interval=max_poll_interval,
+                outage_timeout=outage_timeout,
+                stall_timeout=stall_timeout,
+                on_stall=on_stall,
+                observe=observe,
+                deferrable=deferrable,
+                cancel_on_kill=cancel_on_kill,
+                cancel_on_timeout=cancel_on_timeout,
+            ),
+            **kwargs,
+        )
         self.gated_task_ids = source_task_ids(run_id)
         self.step = step
         self.for_each_index = for_each_index

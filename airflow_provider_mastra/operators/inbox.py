@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context, DownstreamTasksSkipped
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
+from airflow_provider_mastra.utils._arguments import OperatorArguments, naming, reject_unknown
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
 from mastra_workflows.models import from_iso
-from mastra_workflows.policy import as_seconds, require_positive
+from mastra_workflows.policy import Duration, as_seconds, require_positive
 from mastra_workflows.text import safe_text
 
 QUESTION = "mastra_question"
@@ -46,14 +47,17 @@ class MastraInboxOperator(BaseOperator):
         *,
         workflow_id: str,
         mastra_conn_id: str = MastraHook.default_conn_name,
-        lookback: float | timedelta = LOOKBACK_SECONDS,
-        **kwargs: Any,
+        lookback: Duration = LOOKBACK_SECONDS,
+        **kwargs: Unpack[OperatorArguments],
     ) -> None:
-        super().__init__(multiple_outputs=True, **kwargs)
+        reject_unknown(type(self), kwargs)
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
         self.workflow_id = workflow_id
         self.mastra_conn_id = mastra_conn_id
-        self.lookback = as_seconds("lookback", lookback)
-        require_positive(lookback=self.lookback)
+        with naming(self):
+            self.lookback = as_seconds("lookback", lookback)
+            require_positive(lookback=self.lookback)
 
     def execute(self, context: Context) -> Asked:
         """Give the DAG run's question back; if it has none, hand all out and skip what follows.

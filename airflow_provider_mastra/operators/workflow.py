@@ -5,22 +5,34 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, get_args
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._base import MastraBaseOperator
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
+from airflow_provider_mastra.operators._options import (
+    DEFAULT_DEFERRABLE,
+    OnSuspension,
+    OperatorOptions,
+)
+from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, adopt, identify, mark_attached
 from airflow_provider_mastra.utils._resume_state import ResumeState
 from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.models import JSON, to_iso
-from mastra_workflows.policy import require_choice
-from mastra_workflows.procedures import OnFailedRun
+from mastra_workflows.policy import Duration, require_choice
+from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.procedures.comparing import OnOtherInput
 from mastra_workflows.procedures.resuming import Answer
+from mastra_workflows.questions import Answers, OnResponseTimeout
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.notifier import BaseNotifier
+    from airflow.sdk.execution_time.hitl import HITLUser
 
 OnClear = Literal["new_run", "reuse_run"]
 """What the first try after a clear does about the run from before."""
@@ -59,9 +71,60 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
             still running or suspended, and starts a new one only if it failed, was cancelled or is
             gone. None reads the Airflow Variable ``mastra_on_clear`` at that moment, and is
             ``"new_run"`` if there is none. (templated)
-        **kwargs: ``on_suspend``, ``answers`` and more: see `MastraHITLBaseOperator`;
-            ``deferrable``, ``timeout`` and more: see `MastraWaitingOperator`; ``mastra_conn_id,
-            check_data``: see `MastraBaseOperator`; and everything that a `BaseOperator` takes.
+        mastra_conn_id: the connection to the server. (templated)
+        check_data: whether input and resume data are validated against the workflow's own JSON
+            Schemas before they are sent. A missing field is an error; what ``z.coerce`` or
+            ``z.preprocess`` may convert is sent, with a warning.
+        wait_for_completion: whether to wait for the run. Otherwise the task succeeds as soon as the
+            server shows that the run executes, and has no return value.
+        timeout: how long to wait; None for as long as it takes.
+        on_suspend: what the task does when the run is suspended: ``"fail"`` fails, ``"return"``
+            ends it without a result and pushes the ``suspensions``, ``"wait"`` waits until somebody
+            resumes the run, ``"ask"`` shows a form to a person and resumes the run with the
+            response.
+        answers: responses by code, so that a person is asked only for the rest. Resume data, or a
+            callable that takes the `Question` and returns it, by the step's name (``approve``,
+            ``inner.approve``, ``review[2]``); or one callable for all. A callable that returns
+            `mastra_workflows.questions.ASK` leaves the question to a person. (templated)
+        assigned_users: who may respond, as ``{"id": …, "name": …}``, one or several; None for
+            everybody whom Airflow permits.
+        notifiers: called when a person is asked, with the `Question` as ``mastra_question`` in the
+            context; and again when a response was refused, with the reason as ``mastra_refusal``.
+            What the question holds is text of the server: no template renders it, but a notifier
+            has to escape it for HTML or Markdown, as `Question.body` does for Markdown.
+        response_timeout: how long to wait for a person; None for as long as it takes. It begins
+            anew with each try.
+        on_response_timeout: what happens then: ``"fail"`` fails the task and leaves the run
+            suspended, ``"cancel"`` cancels the run and fails, ``"answer"`` resumes the run with the
+            ``default_answer``.
+        default_answer: the resume data for that. (templated)
+        response_poll_interval: the time between two polls of the run while the task waits for a
+            response: whether the step was resumed elsewhere, or the run has finished.
+        poll_interval: the time between the first polls of the run.
+        max_poll_interval: what the interval grows to, exponentially.
+        outage_timeout: how long the server may be unreachable while the task waits.
+        stall_timeout: after how long without any change in the run's record its server is asked
+            whether it still executes the run; None for never.
+        on_stall: what to do when it does not, since it was restarted: ``"fail"``, ``"restart"`` the
+            run, or ``"wait"`` on.
+        observe: whether to subscribe to the server's events as well, which report the end within
+            milliseconds.
+        deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
+            own option ``[operators] default_deferrable``. An ``execution_timeout`` holds then too.
+            The task waits for a second on its worker first, and stays deferred for ten seconds at
+            least, which is what Airflow needs to settle it.
+        cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
+            successful, or cleared. Otherwise the log says that it continues. A worker that ends for
+            a deploy leaves it: a retry attaches to it.
+        cancel_on_timeout: whether the run is cancelled when the time to wait is over: ``timeout``,
+            or ``execution_timeout``.
+        **kwargs: everything that a `BaseOperator` takes.
+
+    Durations are seconds or a timedelta.
+
+    Raises:
+        ConfigurationError: an option is out of its range, or two do not fit together.
+        TypeError: an argument that no operator has.
     """
 
     template_fields: Sequence[str] = (
@@ -97,17 +160,66 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         on_failed_run: OnFailedRun = "new_run",
         on_other_input: OnOtherInput = "fail",
         on_clear: OnClear | str | None = None,
-        **kwargs: Any,
+        mastra_conn_id: str = MastraHook.default_conn_name,
+        check_data: bool = True,
+        wait_for_completion: bool = True,
+        timeout: Duration | None = None,
+        on_suspend: OnSuspension = "fail",
+        answers: Answers | str | None = None,
+        assigned_users: HITLUser | Sequence[HITLUser] | None = None,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
+        response_timeout: Duration | None = None,
+        on_response_timeout: OnResponseTimeout = "fail",
+        default_answer: JSON = None,
+        response_poll_interval: Duration = 300.0,
+        poll_interval: Duration = 0.5,
+        max_poll_interval: Duration = 30.0,
+        outage_timeout: Duration = 300.0,
+        stall_timeout: Duration | None = 3600.0,
+        on_stall: OnStall = "fail",
+        observe: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        **kwargs: Unpack[OperatorArguments],
     ) -> None:
-        super().__init__(workflow_id=workflow_id, run_id=run_id, **kwargs)
-        require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
+        super().__init__(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            options=OperatorOptions(
+                mastra_conn_id=mastra_conn_id,
+                check_data=check_data,
+                wait_for_completion=wait_for_completion,
+                timeout=timeout,
+                on_suspend=on_suspend,
+                answers=answers,
+                assigned_users=assigned_users,
+                notifiers=notifiers,
+                response_timeout=response_timeout,
+                on_response_timeout=on_response_timeout,
+                default_answer=default_answer,
+                response_poll_interval=response_poll_interval,
+                poll_interval=poll_interval,
+                max_poll_interval=max_poll_interval,
+                outage_timeout=outage_timeout,
+                stall_timeout=stall_timeout,
+                on_stall=on_stall,
+                observe=observe,
+                deferrable=deferrable,
+                cancel_on_kill=cancel_on_kill,
+                cancel_on_timeout=cancel_on_timeout,
+            ),
+            **kwargs,
+        )
+        with naming(self):
+            require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
+            require_choice("on_other_input", on_other_input, get_args(OnOtherInput))
         self.on_failed_run = on_failed_run
         self.input_data = input_data
         self.initial_state = initial_state
         self.request_context = request_context
         self.tracing_options = tracing_options
         self.resource_id = resource_id
-        require_choice("on_other_input", on_other_input, get_args(OnOtherInput))
         self.on_other_input = on_other_input
         self.on_clear: Any = on_clear
         self._has_run_id = run_id is not None
@@ -248,7 +360,10 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
             waits. (templated)
         suspended_at: since when the step waits, as its entry in ``suspensions`` says; None for
             whenever. In a loop it tells one round's question from the next one's. (templated)
-        **kwargs: as those of `MastraRunWorkflowOperator`.
+        mastra_conn_id: the connection to the server. (templated)
+        **kwargs: everything that a `BaseOperator` takes.
+
+    The other arguments are those of `MastraRunWorkflowOperator`.
     """
 
     template_fields: Sequence[str] = (
@@ -273,9 +388,57 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         resume_data: JSON = None,
         for_each_index: int | str | None = None,
         suspended_at: str | None = None,
-        **kwargs: Any,
+        mastra_conn_id: str = MastraHook.default_conn_name,
+        check_data: bool = True,
+        wait_for_completion: bool = True,
+        timeout: Duration | None = None,
+        on_suspend: OnSuspension = "fail",
+        answers: Answers | str | None = None,
+        assigned_users: HITLUser | Sequence[HITLUser] | None = None,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
+        response_timeout: Duration | None = None,
+        on_response_timeout: OnResponseTimeout = "fail",
+        default_answer: JSON = None,
+        response_poll_interval: Duration = 300.0,
+        poll_interval: Duration = 0.5,
+        max_poll_interval: Duration = 30.0,
+        outage_timeout: Duration = 300.0,
+        stall_timeout: Duration | None = 3600.0,
+        on_stall: OnStall = "fail",
+        observe: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        **kwargs: Unpack[OperatorArguments],
     ) -> None:
-        super().__init__(workflow_id=workflow_id, run_id=run_id, **kwargs)
+        super().__init__(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            options=OperatorOptions(
+                mastra_conn_id=mastra_conn_id,
+                check_data=check_data,
+                wait_for_completion=wait_for_completion,
+                timeout=timeout,
+                on_suspend=on_suspend,
+                answers=answers,
+                assigned_users=assigned_users,
+                notifiers=notifiers,
+                response_timeout=response_timeout,
+                on_response_timeout=on_response_timeout,
+                default_answer=default_answer,
+                response_poll_interval=response_poll_interval,
+                poll_interval=poll_interval,
+                max_poll_interval=max_poll_interval,
+                outage_timeout=outage_timeout,
+                stall_timeout=stall_timeout,
+                on_stall=on_stall,
+                observe=observe,
+                deferrable=deferrable,
+                cancel_on_kill=cancel_on_kill,
+                cancel_on_timeout=cancel_on_timeout,
+            ),
+            **kwargs,
+        )
         self.step = step
         self.resume_data = resume_data
         self.for_each_index = for_each_index
@@ -321,7 +484,20 @@ class MastraCancelWorkflowRunOperator(MastraBaseOperator):
         workflow_id: the workflow's registry key. (templated)
         run_id: the run. (templated)
         mastra_conn_id: the connection to the server. (templated)
+        **kwargs: everything that a `BaseOperator` takes.
     """
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        run_id: str,
+        mastra_conn_id: str = MastraHook.default_conn_name,
+        **kwargs: Unpack[OperatorArguments],
+    ) -> None:
+        super().__init__(
+            workflow_id=workflow_id, run_id=run_id, mastra_conn_id=mastra_conn_id, **kwargs
+        )
 
     def execute(self, context: Context) -> JSON:
         """Cancel the run.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -15,11 +14,13 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     Context,
     PokeReturnValue,
-    conf,
 )
 
+from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
+from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE
 from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
+from airflow_provider_mastra.utils._arguments import SensorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_error, as_airflow_errors
 from mastra_workflows import OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
@@ -33,7 +34,7 @@ from mastra_workflows.errors import (
     WaitTimeoutError,
 )
 from mastra_workflows.models import JSON
-from mastra_workflows.policy import require_flags
+from mastra_workflows.policy import Duration, require_flags
 from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
 
@@ -60,14 +61,18 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         on_suspend: what a suspension is: ``"fail"`` fails the sensor, ``"return"`` ends it
             without a result, and pushes the ``suspensions`` (so it waits for whatever comes first,
             a suspension or the end), ``"wait"`` waits until somebody resumed the run.
-        poll_interval: seconds before the second look, in ``mode="poke"``.
-        poke_interval: seconds between two looks at most, or a timedelta.
-        outage_timeout: for how many seconds the server may be out of reach.
-        observe: whether to listen to the server's events as well, and so to know of the end within
+        mastra_conn_id: the connection to the server. (templated)
+        poke_interval: the longest time between two polls.
+        poll_interval: the time before the second poll, in ``mode="poke"``.
+        outage_timeout: how long the server may be unreachable.
+        observe: whether to subscribe to the server's events as well, which report the end within
             milliseconds; not with ``mode="reschedule"``.
         deferrable: whether to wait in the triggerer, in place of either mode. The default is
             Airflow's own option ``[operators] default_deferrable``.
-        **kwargs: ``mastra_conn_id``, and everything that a `BaseSensorOperator` takes.
+        **kwargs: everything that a `BaseSensorOperator` takes, such as ``timeout``, ``mode`` and
+            ``soft_fail``.
+
+    Durations are seconds or a timedelta.
     """
 
     def __init__(
@@ -75,26 +80,38 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         *,
         workflow_id: str,
         run_id: str,
+        mastra_conn_id: str = MastraHook.default_conn_name,
         on_suspend: OnSuspend = "fail",
-        poll_interval: float = 0.5,
-        poke_interval: float | timedelta = 30.0,
-        outage_timeout: float = 300.0,
+        poke_interval: Duration = 30.0,
+        poll_interval: Duration = 0.5,
+        outage_timeout: Duration = 300.0,
         observe: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(
-            workflow_id=workflow_id, run_id=run_id, poke_interval=poke_interval, **kwargs
+            workflow_id=workflow_id,
+            run_id=run_id,
+            mastra_conn_id=mastra_conn_id,
+            poke_interval=poke_interval,
+            **kwargs,
         )
+        with naming(self):  # so that a DAG with a bad value is not even imported
+            require_flags(deferrable=deferrable)
+            options = WaitOptions.of(
+                on_suspend=on_suspend,
+                poll_interval=poll_interval,
+                max_poll_interval=self.poke_interval,
+                outage_timeout=outage_timeout,
+                observe=observe,
+            )
         self.wait_arguments: WaitArguments = {
             "on_suspend": on_suspend,
-            "poll_interval": poll_interval,
-            "max_poll_interval": self.poke_interval,
-            "outage_timeout": outage_timeout,
+            "poll_interval": options.poll_interval,
+            "max_poll_interval": options.max_poll_interval,
+            "outage_timeout": options.outage_timeout,
             "observe": observe,
         }
-        require_flags(deferrable=deferrable)
-        WaitOptions(**self.wait_arguments)  # so that a DAG with a bad value is not even imported
         self.deferrable = deferrable
         self._record: WorkflowRun | None = None
 

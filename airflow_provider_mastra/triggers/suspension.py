@@ -11,10 +11,12 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_mastra.triggers._clients import async_client
+from airflow_provider_mastra.utils._arguments import naming
 from mastra_workflows import PollPolicy
 from mastra_workflows.errors import MastraError
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Look, LookOptions, Memory, asked
 from mastra_workflows.models import to_iso
+from mastra_workflows.policy import Duration, as_seconds
 
 MEMORY = "mastra_questions"
 """Under which name the memory is kept in Airflow's store of the asset's state."""
@@ -75,21 +77,24 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         *,
         workflow_id: str,
         mastra_conn_id: str = "mastra_default",
-        poll_interval: float = 10.0,
-        max_poll_interval: float = 60.0,
-        lookback: float = LOOKBACK_SECONDS,
-        repeat_after: float | None = None,
+        poll_interval: Duration = 10.0,
+        max_poll_interval: Duration = 60.0,
+        lookback: Duration = LOOKBACK_SECONDS,
+        repeat_after: Duration | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.workflow_id = workflow_id
         self.mastra_conn_id = mastra_conn_id
-        self.poll_interval = poll_interval
-        self.max_poll_interval = max_poll_interval
-        self.lookback = lookback
-        self.repeat_after = repeat_after
-        self._policy = PollPolicy(first_wait=poll_interval, longest_wait=max_poll_interval)
+        with naming(self):  # wrong ones fail in the DAG file
+            self.poll_interval = as_seconds("poll_interval", poll_interval)
+            self.max_poll_interval = as_seconds("max_poll_interval", max_poll_interval)
+            self._policy = PollPolicy(
+                first_wait=self.poll_interval, longest_wait=self.max_poll_interval
+            )
+            options = LookOptions.of(lookback=lookback, repeat_after=repeat_after)
+        self.lookback = options.lookback
+        self.repeat_after = options.repeat_after
         self._failure = ""
-        LookOptions(lookback=lookback, repeat_after=repeat_after)  # wrong ones fail in the DAG file
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger as Airflow stores it; it holds no secret."""

@@ -31,8 +31,8 @@ from mastra_workflows.errors import (
     ServerLostError,
     WaitTimeoutError,
 )
-from scripts.processes import free_port
-from scripts.sample_server import SampleServer
+from testkit.processes import free_port
+from testkit.sample_server import SampleServer
 from tests.airflow.harness import Connect, DagResult, RunDag, StartRun
 
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}

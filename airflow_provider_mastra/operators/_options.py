@@ -1,0 +1,99 @@
+"""The options that the operators share, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from airflow.providers.common.compat.sdk import conf
+
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.models import JSON
+from mastra_workflows.policy import Duration, require_choice, require_flags
+from mastra_workflows.procedures import OnStall
+from mastra_workflows.procedures.waiting import WaitOptions
+from mastra_workflows.questions import Answers, AskOptions, OnResponseTimeout
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.notifier import BaseNotifier
+    from airflow.sdk.execution_time.hitl import HITLUser
+
+OnSuspension = Literal["fail", "return", "wait", "ask"]
+"""What a task does about a suspended run."""
+
+DEFAULT_DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorOptions:
+    """How an operator waits for its run, and what it does about a suspension.
+
+    Each public operator names them in its signature, where their defaults are, and builds this
+    value once.
+    """
+
+    mastra_conn_id: str
+    check_data: bool
+    wait_for_completion: bool
+    timeout: Duration | None
+    on_suspend: OnSuspension
+    answers: Answers | str | None
+    assigned_users: HITLUser | Sequence[HITLUser] | None
+    notifiers: BaseNotifier | Sequence[BaseNotifier] | None
+    response_timeout: Duration | None
+    on_response_timeout: OnResponseTimeout
+    default_answer: JSON
+    response_poll_interval: Duration
+    poll_interval: Duration
+    max_poll_interval: Duration
+    outage_timeout: Duration
+    stall_timeout: Duration | None
+    on_stall: OnStall
+    observe: bool
+    deferrable: bool
+    cancel_on_kill: bool
+    cancel_on_timeout: bool
+
+    def wait_options(self) -> WaitOptions:
+        """How to wait for the run.
+
+        Raises:
+            ConfigurationError: an option is out of its range. A DAG with one is not even imported.
+        """
+        require_choice("on_suspend", self.on_suspend, get_args(OnSuspension))
+        require_flags(
+            wait_for_completion=self.wait_for_completion,
+            deferrable=self.deferrable,
+            cancel_on_kill=self.cancel_on_kill,
+            cancel_on_timeout=self.cancel_on_timeout,
+        )
+        return WaitOptions.of(
+            timeout=self.timeout,
+            on_suspend="return" if self.on_suspend == "ask" else self.on_suspend,
+            poll_interval=self.poll_interval,
+            max_poll_interval=self.max_poll_interval,
+            outage_timeout=self.outage_timeout,
+            stall_timeout=self.stall_timeout,
+            on_stall=self.on_stall,
+            observe=self.observe,
+        )
+
+    def response_options(self) -> AskOptions:
+        """How pending requests are answered; ``answers`` is checked when it is rendered.
+
+        Raises:
+            ConfigurationError: an option is out of its range, or two do not fit together.
+        """
+        options = AskOptions(
+            answers=self.answers if isinstance(self.answers, Mapping) else None,
+            response_timeout=self.response_timeout,  # type: ignore[arg-type] # or a timedelta
+            on_response_timeout=self.on_response_timeout,
+            default_answer=self.default_answer,
+        )
+        asks = self.on_suspend == "ask"
+        if not asks and (self.answers is not None or options != AskOptions()):
+            raise ConfigurationError('Options about responses need on_suspend="ask".')
+        if asks and not self.wait_for_completion:
+            raise ConfigurationError('on_suspend="ask" needs wait_for_completion.')
+        return options
