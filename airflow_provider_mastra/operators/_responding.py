@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from airflow_provider_mastra.hitl._required_action import HumanResponse
 from airflow_provider_mastra.hitl._state import HITLState
 from airflow_provider_mastra.operators._waiting import MastraWaitingOperator
-from airflow_provider_mastra.utils._outages import PAUSE_SECONDS, Outage
+from airflow_provider_mastra.utils._outages import Outage
 from mastra_workflows import Run
 from mastra_workflows.errors import (
     ApiError,
@@ -56,7 +56,7 @@ class MastraRespondingOperator(MastraWaitingOperator):
                     ) from error
                 what = "The answer of %s is not delivered yet (%s). Trying for up to %g s."
                 self.log.warning(what, response, error, patience)
-            time.sleep(pause or PAUSE_SECONDS)
+            time.sleep(pause)
             self.reload_connection()
 
     def send_answer(

@@ -10,7 +10,6 @@ from airflow.sdk import DAG
 
 from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from airflow_provider_mastra.hitl.gates import ask_in_turn
-from airflow_provider_mastra.operators import _responding
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from airflow_provider_mastra.utils import _outages
 from mastra_workflows import MastraClient
@@ -92,7 +91,6 @@ def test_an_answer_waits_for_the_server(
 ) -> None:
     """The server is away until an attempt to deliver the answer has failed."""
     monkeypatch.setattr(_outages, "RECONNECT_SECONDS", 2.0)
-    monkeypatch.setattr(_responding, "PAUSE_SECONDS", 0.2)
 
     class Delivers(MastraRunWorkflowOperator):
         def reload_connection(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mastra_workflows import MastraClient
-from mastra_workflows.errors import ApiError, RunStalledError
+from mastra_workflows.errors import ApiError, RunStalledError, ServerLostError
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 
@@ -62,3 +62,18 @@ def test_a_bigint_in_the_answer_of_a_start(
         with pytest.raises(ApiError, match="500"):
             run.start_async(input_data={"key": key})
     assert bigint_server.executions(key) == 1
+
+
+@pytest.mark.version_specific
+@pytest.mark.parametrize("workflow_id", KEYS)
+def test_a_restart_executes_a_step_with_a_bigint_again(
+    bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
+) -> None:
+    """A known limit of 0.x: see "Lost runs" in docs/reliability.md."""
+    if bigint_server.generation == "1":
+        pytest.skip("1.x stores the digits of a BigInt")
+    run = bigint_client.get_workflow(workflow_id).get_run(key)
+    run.ensure_started(input_data={"key": key})
+    with pytest.raises((RunStalledError, ServerLostError)):
+        run.wait(timeout=60, stall_timeout=2, on_stall="restart", outage_timeout=3)
+    assert bigint_server.executions(key) == 2
