@@ -48,6 +48,9 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "task-decorators": [
+            {"name": "mastra", "class-name": f"{PACKAGE}.decorators.mastra.mastra_task"}
+        ],
         "extra-links": [f"{PACKAGE}.links.mastra.MastraRunLink"],
         "connection-types": [CONNECTION_TYPE],
         "config": {"mastra": CONFIGURATION},

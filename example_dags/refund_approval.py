@@ -9,10 +9,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_mastra.operators.workflow import (
-    MastraResumeWorkflowOperator,
-    MastraRunWorkflowOperator,
-)
+from airflow_provider_mastra.operators.workflow import MastraResumeWorkflowOperator
 
 
 @dag(
@@ -23,17 +20,12 @@ from airflow_provider_mastra.operators.workflow import (
     doc_md=__doc__,
 )
 def refund_approval() -> None:
-    @task
-    def read_request(params: dict[str, Any]) -> dict[str, Any]:
-        """Read the DAG run's params in a task: a template would turn the amount into a string."""
+    @task.mastra(workflow_id="refundApproval", on_suspend="return")
+    def ask(params: dict[str, Any]) -> dict[str, Any]:
+        """Return the workflow's input; a template would turn the amount into a string."""
         return {name: params[name] for name in ("order", "amount", "reason")}
 
-    ask = MastraRunWorkflowOperator(
-        task_id="ask",
-        workflow_id="refundApproval",
-        input_data=read_request(),
-        on_suspend="return",
-    )
+    asked: Any = ask()
 
     @task
     def decide(suspensions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -44,11 +36,11 @@ def refund_approval() -> None:
         answer = {"approved": approved, "note": "within the limit" if approved else "too much"}
         return {"step": suspension["step"], "answer": answer}
 
-    decision = decide(ask.output["suspensions"])
+    decision = decide(asked["suspensions"])
     resume = MastraResumeWorkflowOperator(
         task_id="resume",
         workflow_id="refundApproval",
-        run_id=ask.output["run_id"],
+        run_id=asked["run_id"],
         step=decision["step"],
         resume_data=decision["answer"],
     )
