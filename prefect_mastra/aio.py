@@ -6,7 +6,7 @@ What each does, takes and raises is told at its twin in `tasks` and `flows`.
 # No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
 # `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -14,11 +14,12 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import OnSuspend
-from mastra_workflows.api import StartArguments
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
+from prefect_mastra._json import start_arguments
+from prefect_mastra._names import flow_run_name, task_run_name
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
@@ -27,10 +28,14 @@ from prefect_mastra.hitl._pause import PauseMode
 from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.hooks import cancel_mastra_runs
 from prefect_mastra.retries import new_run_may_help, retry_may_help
-from prefect_mastra.runs import MastraWorkflowRun, Outcome
+from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("start"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 async def astart_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -46,13 +51,13 @@ async def astart_workflow(
     cancel_on_kill: bool = True,
 ) -> Outcome:
     """As `start_workflow`."""
-    arguments: StartArguments = {
-        "input_data": input_data,
-        "initial_state": initial_state,
-        "request_context": request_context,
-        "tracing_options": tracing_options,
-        "resource_id": resource_id,
-    }
+    arguments = start_arguments(
+        input_data=input_data,
+        initial_state=initial_state,
+        request_context=request_context,
+        tracing_options=tracing_options,
+        resource_id=resource_id,
+    )
     derived = run_id or run_id_for_call(workflow_id, arguments, key)
     run = MastraWorkflowRun(server, workflow_id, derived, cancel_on_kill=cancel_on_kill)
     return await run.astart(
@@ -60,7 +65,11 @@ async def astart_workflow(
     )
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=new_run_may_help)
+@task(
+    task_run_name=task_run_name(),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=new_run_may_help,
+)
 async def aexecute_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -90,13 +99,13 @@ async def aexecute_workflow(
     cancel_on_timeout: bool = True,
 ) -> Outcome:
     """As `execute_workflow`."""
-    arguments: StartArguments = {
-        "input_data": input_data,
-        "initial_state": initial_state,
-        "request_context": request_context,
-        "tracing_options": tracing_options,
-        "resource_id": resource_id,
-    }
+    arguments = start_arguments(
+        input_data=input_data,
+        initial_state=initial_state,
+        request_context=request_context,
+        tracing_options=tracing_options,
+        resource_id=resource_id,
+    )
     run = MastraWorkflowRun(
         server,
         workflow_id,
@@ -131,11 +140,16 @@ async def aexecute_workflow(
         return await run.await_for_completion()
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("wait for"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 async def await_for_workflow_run(
     server: MastraServer,
-    run: Mapping[str, Any],
+    run: RunReference,
     *,
+    workflow_id: str | None = None,
     timeout: float | None = None,
     on_suspend: OnSuspend = "fail",
     poll_interval: float = 0.5,
@@ -151,6 +165,7 @@ async def await_for_workflow_run(
     return await MastraWorkflowRun.of(
         server,
         run,
+        workflow_id,
         cancel_on_kill=cancel_on_kill,
         timeout=timeout,
         on_suspend=on_suspend,
@@ -164,18 +179,23 @@ async def await_for_workflow_run(
     ).await_for_completion()
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("resume"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 async def aresume_workflow(
     server: MastraServer,
-    run: Mapping[str, Any],
+    run: RunReference,
     resume_data: JSON = None,
     *,
+    workflow_id: str | None = None,
     step: str | Sequence[str] | None = None,
     for_each_index: int | None = None,
     suspended_at: str | None = None,
 ) -> Outcome:
     """As `resume_workflow`."""
-    return await MastraWorkflowRun.of(server, run).aresume(
+    return await MastraWorkflowRun.of(server, run, workflow_id).aresume(
         step=step,
         resume_data=resume_data,
         for_each_index=for_each_index,
@@ -183,13 +203,23 @@ async def aresume_workflow(
     )
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
-async def acancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome:
+@task(
+    task_run_name=task_run_name("cancel"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
+async def acancel_workflow_run(
+    server: MastraServer, run: RunReference, *, workflow_id: str | None = None
+) -> Outcome:
     """As `cancel_workflow_run`."""
-    return await MastraWorkflowRun.of(server, run).acancel()
+    return await MastraWorkflowRun.of(server, run, workflow_id).acancel()
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("list pending requests of"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 async def alist_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
 ) -> list[Asked]:
@@ -202,6 +232,7 @@ async def alist_pending_requests(
 
 @flow(
     name="mastra-arun-workflow",
+    flow_run_name=flow_run_name,
     result_serializer=SERIALIZER,
     persist_result=PERSIST_RESULT,
     on_cancellation=[cancel_mastra_runs],

@@ -18,6 +18,7 @@ from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.settings import ClientCertificate, Settings
 from mastra_workflows.studio import check_studio_url, run_url
 from prefect_mastra import _logs
+from prefect_mastra._json import start_arguments
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun
 
@@ -333,12 +334,35 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
             InvalidInputError: the input does not fit the workflow's schema; nothing was started.
             UnknownWorkflowError: naming the workflows that exist.
         """
-        arguments: StartArguments = {
-            "input_data": self.input_data if input_data is None else input_data,
-            "initial_state": self.initial_state,
-            "request_context": self.request_context,
-            "resource_id": self.resource_id,
-        }
+        run, arguments = self._prepare(input_data, run_id, key)
+        run.start(
+            on_failed_run=self.on_failed_run, on_other_input=on_other_input(run_id), **arguments
+        )
+        return run
+
+    async def atrigger(
+        self,
+        input_data: JSON = None,
+        *,
+        run_id: str | None = None,
+        key: str | None = None,
+    ) -> MastraWorkflowRun:
+        """As `trigger`."""
+        run, arguments = self._prepare(input_data, run_id, key)
+        await run.astart(
+            on_failed_run=self.on_failed_run, on_other_input=on_other_input(run_id), **arguments
+        )
+        return run
+
+    def _prepare(
+        self, input_data: JSON, run_id: str | None, key: str | None
+    ) -> tuple[MastraWorkflowRun, StartArguments]:
+        arguments = start_arguments(
+            input_data=self.input_data if input_data is None else input_data,
+            initial_state=self.initial_state,
+            request_context=self.request_context,
+            resource_id=self.resource_id,
+        )
         run = MastraWorkflowRun(
             self.server,
             self.workflow_id,
@@ -347,10 +371,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
             cancel_on_timeout=self.cancel_on_timeout,
             **self._waiting(),
         )
-        run.start(
-            on_failed_run=self.on_failed_run, on_other_input=on_other_input(run_id), **arguments
-        )
-        return run
+        return run, arguments
 
     def _waiting(self) -> WaitArguments:
         return {

@@ -12,6 +12,7 @@ from mastra_workflows import OnSuspend
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
+from prefect_mastra._names import flow_run_name
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.hitl._pause import PauseMode
@@ -22,6 +23,7 @@ from prefect_mastra.tasks import execute_workflow
 
 @flow(
     name="mastra-run-workflow",
+    flow_run_name=flow_run_name,
     result_serializer=SERIALIZER,
     persist_result=PERSIST_RESULT,
     on_cancellation=[cancel_mastra_runs],

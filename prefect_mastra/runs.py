@@ -30,6 +30,7 @@ from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
 from mastra_workflows.progress import StepProgress, summary
 from mastra_workflows.questions import Question
 from prefect_mastra import _started_runs
+from prefect_mastra._json import as_json
 from prefect_mastra._run_ids import is_resumed, is_retry
 
 if TYPE_CHECKING:
@@ -81,28 +82,30 @@ class MastraWorkflowRun(JobRun[JSON]):
     def of(
         cls,
         server: MastraServer,
-        run: Mapping[str, Any],
+        run: RunReference,
+        workflow_id: str | None = None,
         *,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         **waiting: Unpack[WaitArguments],
     ) -> Self:
-        """The handle of a run that a task or flow returned.
+        """The handle of a run.
+
+        Args:
+            server: the server.
+            run: a handle, what a task or flow returned, or a run id.
+            workflow_id: the workflow's registry key, where ``run`` is a run id.
+            cancel_on_kill, cancel_on_timeout, waiting: as `MastraWorkflowRun`.
 
         Raises:
             ConfigurationError: it names no run.
         """
-        try:
-            workflow_id, run_id = run["workflow_id"], run["run_id"]
-        except (KeyError, TypeError):
-            raise ConfigurationError(
-                "run must hold 'workflow_id' and 'run_id', as what start_workflow returns does."
-            ) from None
-        if run.get("status") not in (None, "pending"):  # so it was read after its start
+        found_id, run_id = _ids(run, workflow_id)
+        if _is_read(run):
             waiting["is_known"] = True
         return cls(
             server,
-            workflow_id,
+            found_id,
             run_id,
             cancel_on_kill=cancel_on_kill,
             cancel_on_timeout=cancel_on_timeout,
@@ -227,9 +230,15 @@ class MastraWorkflowRun(JobRun[JSON]):
         if record is None or not record.is_finished:
             with self._remote() as run:
                 record = run.read()
-        if not record.is_finished:
-            raise RunError(f"{record}, so there is no result yet.", record)
-        return record.raise_for_status().result
+        return _result(record)
+
+    async def afetch_result(self) -> JSON:
+        """As `fetch_result`."""
+        record = self._record
+        if record is None or not record.is_finished:
+            async with self._aremote() as run:
+                record = await run.read()
+        return _result(record)
 
     @property
     def record(self) -> WorkflowRun:
@@ -267,13 +276,17 @@ class MastraWorkflowRun(JobRun[JSON]):
             InvalidResumeDataError: the data does not fit; the step still waits.
         """
         with self._remote() as run:
-            record = run.answer(question, resume_data, is_retry=is_retry(), **self._waiting)
+            record = run.answer(
+                question, as_json(resume_data), is_retry=is_retry(), **self._waiting
+            )
             return self._log_resume(record)
 
     async def aanswer(self, question: Question, resume_data: JSON) -> Outcome:
         """As `answer`."""
         async with self._aremote() as run:
-            record = await run.answer(question, resume_data, is_retry=is_retry(), **self._waiting)
+            record = await run.answer(
+                question, as_json(resume_data), is_retry=is_retry(), **self._waiting
+            )
             return self._log_resume(record)
 
     def resume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
@@ -283,12 +296,14 @@ class MastraWorkflowRun(JobRun[JSON]):
             NotSuspendedError: no such step waits, or several do; the message names those.
             InvalidResumeDataError: the data does not fit; the step still waits.
         """
+        arguments["resume_data"] = as_json(arguments.get("resume_data"))
         with self._remote() as run:
             record = run.attach_or_resume(is_retry=is_retry(), **arguments)
         return self._log_resume(record)
 
     async def aresume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
         """As `resume`."""
+        arguments["resume_data"] = as_json(arguments.get("resume_data"))
         async with self._aremote() as run:
             record = await run.attach_or_resume(is_retry=is_retry(), **arguments)
         return self._log_resume(record)
@@ -384,9 +399,59 @@ class MastraWorkflowRun(JobRun[JSON]):
         return f"{type(self).__name__}({self.workflow_id!r}, {self.run_id!r})"
 
 
+RunReference = MastraWorkflowRun | WorkflowRun | Mapping[str, Any] | str
+"""What names a run: a handle, a record, what a task or flow returned, or a run id."""
+
+
+def workflow_id_of(run: object) -> str | None:
+    """Return the workflow id in a reference to a run; None if there is none."""
+    if isinstance(run, MastraWorkflowRun | WorkflowRun):
+        return run.workflow_id
+    return run.get("workflow_id") if isinstance(run, Mapping) else None
+
+
+def _ids(run: RunReference, workflow_id: str | None) -> tuple[str, str]:
+    """Return the workflow id and the run id of a reference to a run."""
+    found = workflow_id_of(run)
+    if workflow_id is not None and found is not None and workflow_id != found:
+        raise ConfigurationError(
+            f"run is a run of workflow {found!r}, but workflow_id is {workflow_id!r}."
+        )
+    workflow_id = workflow_id or found
+    run_id: Any = run
+    if isinstance(run, MastraWorkflowRun | WorkflowRun):
+        run_id = run.run_id
+    elif isinstance(run, Mapping):
+        run_id = run.get("run_id")
+    if not workflow_id or not isinstance(run_id, str) or not run_id:
+        raise ConfigurationError(
+            "run must be a handle, hold 'workflow_id' and 'run_id' as what start_workflow returns "
+            "does, or be a run id beside a workflow_id."
+        )
+    return workflow_id, run_id
+
+
+def _is_read(run: RunReference) -> bool:
+    """Whether the run was read after its start, so that the server is known to have it."""
+    match run:
+        case MastraWorkflowRun():
+            return run._waiting.get("is_known", False)
+        case WorkflowRun():
+            return run.status != "pending"
+        case Mapping():
+            return run.get("status") not in (None, "pending")
+    return False
+
+
 def _on_failed_run(chosen: OnFailedRun) -> OnFailedRun:
     """A flow run that continues after it was suspended has one run, whatever became of it."""
     return "fail" if is_resumed() else chosen
+
+
+def _result(record: WorkflowRun) -> JSON:
+    if not record.is_finished:
+        raise RunError(f"{record}, so there is no result yet.", record)
+    return record.raise_for_status().result
 
 
 def _timed_out(cancellation: Cancellation) -> WaitTimeoutError:

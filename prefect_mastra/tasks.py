@@ -1,8 +1,8 @@
 """Tasks: run a workflow, or start, wait for, resume or cancel a run; list pending requests.
 
 Tasks for one run return its outcome as a dictionary (``run_id``, ``workflow_id``, ``status``,
-``result``, ``error``, ``suspensions``, ``url``), and take such a one, or just its ``run_id`` and
-``workflow_id``, as the run to work on.
+``result``, ``error``, ``suspensions``, ``url``). They take such a dictionary as the run to work on,
+or just its ``run_id`` and ``workflow_id``, a `MastraWorkflowRun`, or a run id.
 
 The record of a run is kept by its Mastra server, so results are not cached by Prefect too.
 """
@@ -10,7 +10,7 @@ The record of a run is kept by its Mastra server, so results are not cached by P
 # No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
 # `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -18,21 +18,26 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import OnSuspend
-from mastra_workflows.api import StartArguments
 from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
 from mastra_workflows.models import JSON
 from mastra_workflows.procedures import OnFailedRun, OnStall
 from mastra_workflows.questions import Answers, OnResponseTimeout
+from prefect_mastra._json import start_arguments
+from prefect_mastra._names import task_run_name
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.hitl._ask import drive
 from prefect_mastra.hitl._pause import PauseMode
 from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.retries import new_run_may_help, retry_may_help
-from prefect_mastra.runs import MastraWorkflowRun, Outcome
+from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("start"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 def start_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -56,7 +61,8 @@ def start_workflow(
     Args:
         server: the server.
         workflow_id: the workflow's registry key, such as ``orderReport``.
-        input_data: its input, checked against its input schema before anything starts.
+        input_data: its input, validated against its input schema before anything starts. JSON data,
+            a Pydantic model, a dataclass, or data with dates, enums, decimals or UUIDs in it.
         run_id: an id of your own for the run.
         key: this call's name, unique in the flow run (subflows included); it stands for the input
             in the derived id. Tasks in other processes than their flow's need one.
@@ -78,13 +84,13 @@ def start_workflow(
         UnknownWorkflowError: naming the workflows that exist.
         RunNotStartedError: the server refused the run; starting it again is safe.
     """
-    arguments: StartArguments = {
-        "input_data": input_data,
-        "initial_state": initial_state,
-        "request_context": request_context,
-        "tracing_options": tracing_options,
-        "resource_id": resource_id,
-    }
+    arguments = start_arguments(
+        input_data=input_data,
+        initial_state=initial_state,
+        request_context=request_context,
+        tracing_options=tracing_options,
+        resource_id=resource_id,
+    )
     derived = run_id or run_id_for_call(workflow_id, arguments, key)
     run = MastraWorkflowRun(server, workflow_id, derived, cancel_on_kill=cancel_on_kill)
     return run.start(
@@ -92,7 +98,11 @@ def start_workflow(
     )
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=new_run_may_help)
+@task(
+    task_run_name=task_run_name(),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=new_run_may_help,
+)
 def execute_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -138,13 +148,13 @@ def execute_workflow(
     Returns:
         The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
     """
-    arguments: StartArguments = {
-        "input_data": input_data,
-        "initial_state": initial_state,
-        "request_context": request_context,
-        "tracing_options": tracing_options,
-        "resource_id": resource_id,
-    }
+    arguments = start_arguments(
+        input_data=input_data,
+        initial_state=initial_state,
+        request_context=request_context,
+        tracing_options=tracing_options,
+        resource_id=resource_id,
+    )
     run = MastraWorkflowRun(
         server,
         workflow_id,
@@ -175,11 +185,16 @@ def execute_workflow(
         return drive(run, loop) if loop else run.wait_for_completion()
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("wait for"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 def wait_for_workflow_run(
     server: MastraServer,
-    run: Mapping[str, Any],
+    run: RunReference,
     *,
+    workflow_id: str | None = None,
     timeout: float | None = None,
     on_suspend: OnSuspend = "fail",
     poll_interval: float = 0.5,
@@ -195,7 +210,8 @@ def wait_for_workflow_run(
 
     Args:
         server: the server.
-        run: what `start_workflow` or `resume_workflow` returned.
+        run: a handle, what a task or flow returned, or a run id.
+        workflow_id: the workflow's registry key, where ``run`` is a run id.
         timeout: seconds to wait; None for as long as it takes.
         on_suspend: what a suspension is: an error (``"fail"``), an answer (``"return"``), or
             nothing yet (``"wait"``).
@@ -223,6 +239,7 @@ def wait_for_workflow_run(
     return MastraWorkflowRun.of(
         server,
         run,
+        workflow_id,
         cancel_on_kill=cancel_on_kill,
         timeout=timeout,
         on_suspend=on_suspend,
@@ -236,12 +253,17 @@ def wait_for_workflow_run(
     ).wait_for_completion()
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("resume"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 def resume_workflow(
     server: MastraServer,
-    run: Mapping[str, Any],
+    run: RunReference,
     resume_data: JSON = None,
     *,
+    workflow_id: str | None = None,
     step: str | Sequence[str] | None = None,
     for_each_index: int | None = None,
     suspended_at: str | None = None,
@@ -252,8 +274,9 @@ def resume_workflow(
 
     Args:
         server: the server.
-        run: what an earlier task returned.
+        run: a handle, what a task or flow returned, or a run id.
         resume_data: the answer, checked against the step's resume schema before it is sent.
+        workflow_id: the workflow's registry key, where ``run`` is a run id.
         step: the step's name or path; None for the only one that waits.
         for_each_index: which item of a ``foreach``, counted from 0; None for the only one.
         suspended_at: since when the step waits, as its entry in ``suspensions`` says; None for
@@ -267,7 +290,7 @@ def resume_workflow(
         InvalidResumeDataError: the data does not fit; the step still waits.
         ResumeRefusedError: the server did not take it.
     """
-    return MastraWorkflowRun.of(server, run).resume(
+    return MastraWorkflowRun.of(server, run, workflow_id).resume(
         step=step,
         resume_data=resume_data,
         for_each_index=for_each_index,
@@ -275,13 +298,20 @@ def resume_workflow(
     )
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
-def cancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome:
+@task(
+    task_run_name=task_run_name("cancel"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
+def cancel_workflow_run(
+    server: MastraServer, run: RunReference, *, workflow_id: str | None = None
+) -> Outcome:
     """Cancel a run, and look what became of it; the log says so.
 
     Args:
         server: the server.
-        run: what an earlier task returned.
+        run: a handle, what a task or flow returned, or a run id.
+        workflow_id: the workflow's registry key, where ``run`` is a run id.
 
     Returns:
         The outcome afterwards. A run that was over already is left as it is.
@@ -289,10 +319,14 @@ def cancel_workflow_run(server: MastraServer, run: Mapping[str, Any]) -> Outcome
     Raises:
         UnknownRunError: the server has no such run.
     """
-    return MastraWorkflowRun.of(server, run).cancel()
+    return MastraWorkflowRun.of(server, run, workflow_id).cancel()
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=retry_may_help)
+@task(
+    task_run_name=task_run_name("list pending requests of"),
+    cache_policy=NO_CACHE,
+    retry_condition_fn=retry_may_help,
+)
 def list_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
 ) -> list[Asked]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from mastra_workflows.questions import Answers, OnResponseTimeout
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.hitl._pause import PauseMode, PrefectCall, RunCall
 from prefect_mastra.hitl._response_loop import ResponseLoop, response_loop
-from prefect_mastra.runs import MastraWorkflowRun, Outcome
+from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
 
 
 def drive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
@@ -79,8 +79,9 @@ async def adrive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
 
 def ask_and_resume(
     server: MastraServer,
-    run: Mapping[str, Any],
+    run: RunReference,
     *,
+    workflow_id: str | None = None,
     step: str | Sequence[str] | None = None,
     for_each_index: int | None = None,
     suspended_at: str | None = None,
@@ -110,7 +111,8 @@ def ask_and_resume(
 
     Args:
         server: the server.
-        run: what an earlier task returned. One that is over is left as it is.
+        run: a handle, what a task or flow returned, or a run id. A finished run is left as it is.
+        workflow_id: the workflow's registry key, where ``run`` is a run id.
         step: ask only what this step asks, by its name or path; None for all that the run asks.
         for_each_index: ask only for this item of a ``foreach``, counted from 0.
         suspended_at: ask only the question that the step asks since then; see `resume_workflow`.
@@ -148,6 +150,7 @@ def ask_and_resume(
     handle = MastraWorkflowRun.of(
         server,
         run,
+        workflow_id,
         cancel_on_kill=cancel_on_kill,
         cancel_on_timeout=cancel_on_timeout,
         timeout=timeout,
@@ -174,8 +177,9 @@ def ask_and_resume(
 
 async def aask_and_resume(
     server: MastraServer,
-    run: Mapping[str, Any],
+    run: RunReference,
     *,
+    workflow_id: str | None = None,
     step: str | Sequence[str] | None = None,
     for_each_index: int | None = None,
     suspended_at: str | None = None,
@@ -198,6 +202,7 @@ async def aask_and_resume(
     handle = MastraWorkflowRun.of(
         server,
         run,
+        workflow_id,
         cancel_on_kill=cancel_on_kill,
         cancel_on_timeout=cancel_on_timeout,
         timeout=timeout,

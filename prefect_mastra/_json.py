@@ -1,0 +1,81 @@
+"""Convert what callers pass as data to JSON values: Pydantic models, dataclasses, dates and others.
+
+It happens once, before a run id is derived from the data, so that every attempt derives the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import uuid
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from mastra_workflows.api import StartArguments
+from mastra_workflows.errors import InvalidDataError
+from mastra_workflows.models import JSON
+
+SCALARS = (datetime.date, datetime.time, decimal.Decimal, uuid.UUID)
+"""Types with one well-known text. `datetime.datetime` is a `datetime.date`."""
+
+
+def start_arguments(
+    *,
+    input_data: Any,
+    initial_state: Any = None,
+    request_context: Any = None,
+    tracing_options: Any = None,
+    resource_id: str | None = None,
+) -> StartArguments:
+    """Return what a run is started with, as JSON values.
+
+    Raises:
+        InvalidDataError: the data refers to itself.
+    """
+    return {
+        "input_data": as_json(input_data),
+        "initial_state": as_json(initial_state),
+        "request_context": as_json(request_context),
+        "tracing_options": as_json(tracing_options),
+        "resource_id": resource_id,
+    }
+
+
+def as_json(value: Any) -> JSON:
+    """Return a value with models, dataclasses, enums, dates, decimals and UUIDs as JSON values.
+
+    Anything else stays as it is, for the client to refuse: a set has no order that lasts, and a
+    secret would become asterisks.
+
+    Raises:
+        InvalidDataError: the value refers to itself.
+    """
+    try:
+        return _convert(value)
+    except RecursionError as error:
+        raise InvalidDataError("The data is no JSON: it is nested too deeply.") from error
+
+
+def _convert(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return _convert(value.value)
+        case None | str() | int() | float():
+            return value
+        case BaseModel():
+            return _convert(value.model_dump(by_alias=True))
+        case Mapping():
+            return {_convert(name): _convert(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_convert(item) for item in value]
+        case _ if isinstance(value, SCALARS):
+            return to_jsonable_python(value)
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = dataclasses.fields(cast(Any, value))
+            return {field.name: _convert(getattr(value, field.name)) for field in fields}
+    return value
