@@ -51,18 +51,16 @@ SHOWN = {
 class Asking:
     """Airflow, the server that its DAG runs use, and a person in front of its pages."""
 
-    def __init__(self, airflow: AirflowStack, page: Page, server: SampleServer) -> None:
-        self.airflow, self.server = airflow, server
+    def __init__(
+        self, airflow: AirflowStack, page: Page, server: SampleServer, client: MastraClient
+    ) -> None:
+        self.airflow, self.server, self.client = airflow, server, client
         self.page = AirflowPage(page, airflow)
 
     def begin(self, dag_id: str, workflow: str, data: dict[str, Any]) -> str:
         """Start a DAG run that runs a workflow; returns its id."""
         conf = {"server": f"mastra_{self.server.generation}", "workflow": workflow, "input": data}
         return self.airflow.trigger_dag(dag_id, conf=conf)
-
-    @property
-    def client(self) -> MastraClient:
-        return MastraClient(self.server.url)
 
     def wait(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
         """Wait until a task asks."""
@@ -98,9 +96,9 @@ class Asking:
 
 
 @pytest.fixture
-def asking(airflow: AirflowStack, page: Page, server: SampleServer) -> Asking:
-    """On both generations."""
-    return Asking(airflow, page, server)
+def asking(airflow: AirflowStack, page: Page, server: SampleServer, client: MastraClient) -> Asking:
+    """On both server versions."""
+    return Asking(airflow, page, server, client)
 
 
 def fill_in_everything(page: AirflowPage) -> None:

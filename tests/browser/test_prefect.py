@@ -42,10 +42,11 @@ SHOWN = {"agree": "off", "urgent": "off", "title": "", "copies": "2", "address.c
 class Asking:
     """Prefect, the server that its flow runs use, and a person in front of its pages."""
 
-    def __init__(self, prefect: PrefectStack, page: Page, server: SampleServer) -> None:
-        self.prefect, self.server = prefect, server
+    def __init__(
+        self, prefect: PrefectStack, page: Page, server: SampleServer, client: MastraClient
+    ) -> None:
+        self.prefect, self.server, self.client = prefect, server, client
         self.page = PrefectPage(page, prefect)
-        self.client = MastraClient(server.url)
 
     def begin(self, workflow: str, data: dict[str, Any]) -> str:
         """Start a flow run that runs a workflow; returns its id."""
@@ -83,9 +84,9 @@ class Asking:
 
 
 @pytest.fixture
-def asking(prefect: PrefectStack, page: Page, server: SampleServer) -> Asking:
-    """On both generations."""
-    return Asking(prefect, page, server)
+def asking(prefect: PrefectStack, page: Page, server: SampleServer, client: MastraClient) -> Asking:
+    """On both server versions."""
+    return Asking(prefect, page, server, client)
 
 
 def fill_in_everything(page: PrefectPage) -> None:
