@@ -60,24 +60,24 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 
 .PHONY: help setup demo playground playground-prefect server test test-all test-core test-airflow \
 	test-prefect test-faults test-faults-airflow test-faults-prefect test-system test-system-airflow test-system-prefect test-compat \
-	test-browser proof-browser screenshots reliability reliability-airflow reliability-prefect \
-	soak test-servers test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
+	test-browser test-browser-all screenshots reliability reliability-airflow reliability-prefect \
+	soak test-servers test-pythons test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
 	bench-import docs generate release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
-help: ## List these targets
+help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' \
-		| while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
+		| while IFS='|' read -r target text; do printf '%-26s %s\n' "$$target" "$$text"; done
 
-setup: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) $(SERVER) $(SERVER_0) ## Make every environment
+setup: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) $(SERVER) $(SERVER_0) ## Install every environment that tests and lint need
 
-demo: $(AIRFLOW) $(SERVER) ## An Airflow DAG that runs workflows on a real Mastra server
+demo: $(AIRFLOW) $(SERVER) ## Run an Airflow DAG with workflows on a real Mastra server
 	@.build/airflow/bin/python -m scripts.demo
 
-playground: $(AIRFLOW) $(SERVER) $(SERVER_0) ## A whole Airflow to click in, with the examples, until Ctrl-C
+playground: $(AIRFLOW) $(SERVER) $(SERVER_0) ## Run Airflow with the example DAGs until Ctrl-C
 	@$(call playground,airflow)
 
-playground-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## The same with Prefect (ARGS="--generation 0": Mastra 0.x)
+playground-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## Run Prefect with the example flows until Ctrl-C (ARGS="--generation 0": Mastra 0.x)
 	@$(call playground,prefect)
 
 # Keeps the byte code that it makes in .build too, that of the examples included.
@@ -87,7 +87,7 @@ playground = PYTHONPYCACHEPREFIX=$(CURDIR)/.build/cache/bytecode \
 server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m testkit.sample_server $(ARGS)
 
-test: setup ## Test every behaviour once; at most 10 minutes on 2 cores
+test: setup ## Test each behaviour once; at most 10 minutes on 2 cores
 	@$(call each,test,test-core test-airflow test-prefect)
 
 test-all: export EVERYTHING := 1
@@ -106,7 +106,7 @@ test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## Test the Prefect integration (
 	@echo "==> Tests of the Prefect integration"
 	@.build/prefect/bin/python -m pytest $(PARALLEL) $(SELECTED) tests/prefect $(ARGS)
 
-test-faults: ## Break a whole Airflow and a whole Prefect: the most common faults
+test-faults: ## Test the most common faults of a whole Airflow and a whole Prefect
 	@$(call each,test-faults,test-faults-airflow test-faults-prefect)
 
 test-faults-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
@@ -118,17 +118,17 @@ test-faults-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@.build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py \
 		tests/system/test_playground.py -m essential $(ARGS)
 
-test-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Submit forms in a browser: the most common cases
+test-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Test the most common forms in Chromium
 	@echo "==> Tests in a browser"
 	@.build/browser/bin/python -m pytest tests/browser -m essential $(ARGS)
 
-proof-browser: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## All that a person is asked and answers, in Chromium
+test-browser-all: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Test every form in Chromium
 	@.build/browser/bin/python -m pytest tests/browser $(ARGS)
 
-screenshots: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## The pictures of docs/asking.md anew
+screenshots: $(BROWSER) $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Take the screenshots of docs/asking.md
 	@PICTURES=docs/asking .build/browser/bin/python -m pytest tests/browser -m pictured $(ARGS)
 
-test-system: ## A whole Airflow and a whole Prefect on PostgreSQL, broken on purpose
+test-system: ## Test whole Airflow and Prefect installations on PostgreSQL under faults
 	@$(call each,test-system,test-system-airflow test-system-prefect)
 
 test-system-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
@@ -139,34 +139,45 @@ test-system-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@echo "==> Tests of a whole Prefect"
 	@.build/prefect/bin/python -m pytest tests/system/test_prefect_*.py -m "not matrix and not soak" $(ARGS)
 
-test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## The oldest Airflow and Prefect that are supported
+test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## Test on the oldest supported Airflow and Prefect
 	@echo "==> Tests on the oldest Airflow"
 	@.build/airflow-oldest/bin/python -m pytest tests/airflow tests/system/test_airflow_asking.py \
 		$(ARGS)
 	@echo "==> Tests on the oldest Prefect"
 	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
 
-test-runners: $(PREFECT_RUNNERS) $(SERVER) $(SERVER_0) ## Prefect tasks on the task runners of Dask and Ray
+test-runners: $(PREFECT_RUNNERS) $(SERVER) $(SERVER_0) ## Test Prefect tasks on the task runners of Dask and Ray
 	@echo "==> Tests of Prefect's task runners"
 	@.build/prefect-runners/bin/python -m pytest tests/prefect/test_task_runners.py $(ARGS)
 
-test-servers: $(CORE) $(SERVER) $(SERVER_0) $(BUILDS) ## Every Mastra server that users run; writes the tables of docs/servers.md
+test-servers: $(CORE) $(SERVER) $(SERVER_0) $(BUILDS) ## Test every supported Mastra server; writes the tables of docs/servers.md
 	@echo "==> Conformance of Mastra servers"
 	@CONFORMANCE=docs/servers.md .build/core/bin/python -m pytest tests/servers $(ARGS)
 
-# Starts, waits, a suspension or a question with its answer, cancelling; by the names of their tests.
-SMOKE_CORE := test_ten_clients_at_once_execute_once or test_an_approval or test_inside_a_nested_workflow \
-	or test_the_items_of_a_foreach_in_any_order or test_four_requests_for_a_run_of_any_length \
-	or test_a_step_that_honours_its_abort_signal or test_time_travel
-SMOKE_AIRFLOW := test_a_person_approves or test_returns_the_runs_outcome or test_a_retry_attaches \
-	or test_a_suspension_can_be_waited_through or test_killed or test_connection
-SMOKE_PREFECT := test_a_person_approves or test_run_workflow_gives_the_outcome \
-	or test_a_run_is_cancelled or test_code_answers_in_place_of_a_person or test_two_questions \
-	or test_a_retry_goes_on_waiting or test_blocks
+test-pythons: ## Run the smoke tests on Python 3.12 and 3.13
+	@$(call each,test-pythons,$(PYTHONS:%=test-python-%))
+
+# Where the interpreter is not installed: a message and no failure.
+PYTHONS := 3.12 3.13
+.PHONY: $(PYTHONS:%=test-python-%) test-on-core test-on-airflow test-on-prefect
+$(PYTHONS:%=test-python-%): test-python-%: $(TOOLS) $(SERVER) $(SERVER_0)
+	@if interpreter=$$(.build/tools/bin/python scripts/environments.py find $*); then \
+		echo "==> Tests on Python $* ($$interpreter)"; \
+		$(MAKE) test-on VERSION=$* INTERPRETER="$$interpreter"; \
+	else echo "==> Tests on Python $* skipped"; fi
+
+.PHONY: test-on
+test-on:
+	@$(call each,test-on Python $(VERSION),test-on-core test-on-airflow test-on-prefect)
+
+test-on-core test-on-airflow test-on-prefect: test-on-%:
+	@.build/tools/bin/python scripts/environments.py --stamp .build/python$(VERSION)/$*/$(READY) \
+		python $* --interpreter "$(INTERPRETER)"
+	@.build/python$(VERSION)/$*/bin/python -m pytest tests/$* -m smoke $(ARGS)
 
 latest = MASTRA_SAMPLE_PROGRAM=.build/latest/server/server.mjs .build/latest/$(1)/bin/python -m pytest
 
-test-latest: ## What matters most on what pip and npm resolve today, without any lock
+test-latest: ## Run the smoke tests on the newest packages, without locks
 	@$(call each,test-latest,test-latest-core test-latest-airflow test-latest-prefect)
 
 .PHONY: latest-server test-latest-core test-latest-airflow test-latest-prefect
@@ -175,17 +186,17 @@ latest-server: $(TOOLS)
 
 test-latest-core: latest-server $(SERVER_0)
 	@.build/tools/bin/python scripts/environments.py latest core
-	@$(call latest,core) tests/core -k "$(SMOKE_CORE)" $(ARGS)
+	@$(call latest,core) tests/core -m smoke $(ARGS)
 
 test-latest-airflow: latest-server $(SERVER_0)
 	@.build/tools/bin/python scripts/environments.py latest airflow
-	@$(call latest,airflow) tests/airflow -k "$(SMOKE_AIRFLOW)" $(ARGS)
+	@$(call latest,airflow) tests/airflow -m smoke $(ARGS)
 
 test-latest-prefect: latest-server $(SERVER_0)
 	@.build/tools/bin/python scripts/environments.py latest prefect
-	@$(call latest,prefect) tests/prefect -k "$(SMOKE_PREFECT)" $(ARGS)
+	@$(call latest,prefect) tests/prefect -m smoke $(ARGS)
 
-reliability: ## Break everything on purpose; writes the tables of docs/reliability.md
+reliability: ## Test every fault; writes the tables of docs/reliability.md
 	@$(call each,reliability,reliability-airflow reliability-prefect)
 
 reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
@@ -195,20 +206,20 @@ reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
 reliability-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@RELIABILITY=docs/reliability.md .build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py
 
-soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## 200 runs in each mode, broken at random (ARGS="--runs 20 --seed 7 --mode airflow-sync")
+soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Execute 200 runs in each mode under random faults (ARGS="--runs 20 --seed 7 --mode airflow-sync")
 	@echo "==> Soak of Airflow"
 	@.build/airflow/bin/python -m pytest -s -m soak tests/system/soak/test_airflow_soak.py $(ARGS)
 	@echo "==> Soak of Prefect"
 	@.build/prefect/bin/python -m pytest -s -m soak tests/system/soak/test_prefect_soak.py $(ARGS)
 
-bench: ## Every benchmark; docs/performance.md tells what they measure
+bench: ## Run every benchmark (docs/performance.md describes them)
 	@$(call each,bench,bench-end bench-cost bench-start bench-airflow bench-prefect \
 		bench-pictures bench-import)
 
 # $(call end,runs at once,load,rounds,more options)
 end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3) $(4)
 
-bench-end: $(BENCH) $(SERVER) $(SERVER_0) $(JAVASCRIPT) ## How late a run's end is known, at 1 to 3,000 runs at once
+bench-end: $(BENCH) $(SERVER) $(SERVER_0) $(JAVASCRIPT) ## Measure the latency of a run's end, with 1 to 3,000 concurrent runs
 	@$(call end,1,quiet,10)
 	@$(call end,100,quiet,2)
 	@$(call end,1000,quiet,2)
@@ -217,25 +228,25 @@ bench-end: $(BENCH) $(SERVER) $(SERVER_0) $(JAVASCRIPT) ## How late a run's end 
 	@$(call end,100,chatty,2)
 	@$(call end,100,quiet,2,--generation 0)
 
-bench-cost: $(BENCH) $(SERVER) ## What waiting costs: requests, CPU, memory
+bench-cost: $(BENCH) $(SERVER) ## Measure the cost of waiting: requests, CPU, memory
 	@.build/bench/bin/python -m benchmarks.cost $(ARGS)
 
-bench-start: $(BENCH) $(SERVER) ## How many runs are started in a second
+bench-start: $(BENCH) $(SERVER) ## Measure how many runs are started per second
 	@.build/bench/bin/python -m benchmarks.start $(ARGS)
 
-bench-pictures: $(BENCH) ## Draw what the benchmarks have kept in docs/performance
+bench-pictures: $(BENCH) ## Draw the results of the benchmarks into docs/performance
 	@.build/bench/bin/python -m benchmarks.pictures
 
-bench-import: $(AIRFLOW) ## What the example DAGs add to Airflow's import time
+bench-import: $(AIRFLOW) ## Measure what the example DAGs add to Airflow's import time
 	@.build/airflow/bin/python -m benchmarks.import_time
 
-bench-airflow: $(AIRFLOW_BENCHMARK) $(SERVER) ## From a workflow's end to its Airflow task's success
+bench-airflow: $(AIRFLOW_BENCHMARK) $(SERVER) ## Measure the time from a workflow's end to its Airflow task's success
 	@.build/airflow-benchmark/bin/python -m benchmarks.airflow_end_to_end $(ARGS)
 
-bench-prefect: $(PREFECT) $(SERVER) ## From a workflow's end to its Prefect flow's end
+bench-prefect: $(PREFECT) $(SERVER) ## Measure the time from a workflow's end to its Prefect flow's end
 	@.build/prefect/bin/python -m benchmarks.prefect_end_to_end $(ARGS)
 
-lint: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) ## Ruff, and mypy --strict in each environment
+lint: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) ## Run ruff, and mypy --strict in each environment
 	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect lint-browser)
 
 lint-ruff: $(TOOLS)
@@ -271,16 +282,16 @@ lint-browser: $(BROWSER)
 generate: $(TOOLS) ## Write the synchronous client, mastra_workflows/_sync, from the asyncio one
 	@.build/tools/bin/python scripts/generate_sync.py
 
-format: $(TOOLS) ## Format, and mend what ruff can mend
+format: $(TOOLS) ## Format the code and apply ruff's fixes
 	@.build/tools/bin/ruff check --fix .
 	@.build/tools/bin/ruff format .
 
-docs: $(DOCS) ## The documentation site, into .build/site; warnings are errors
+docs: $(DOCS) ## Build the documentation site in .build/site; warnings are errors
 	@echo "==> Documentation"
 	@.build/docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .build/site
 	@echo "    .build/site/index.html"
 
-build: $(TOOLS) ## Wheel and sdist into dist/, tried in empty environments
+build: $(TOOLS) ## Build wheel and sdist into dist/ and import them in empty environments
 	@.build/tools/bin/python -m scripts.distribution
 
 release-check: ## Check that a release is complete: changelog, version, distribution, documentation
@@ -294,7 +305,7 @@ release-metadata: $(TOOLS)
 # Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
 compile = .build/tools/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command 'make lock' $(ARGS)
-lock: $(TOOLS) ## Write the lock files anew
+lock: $(TOOLS) ## Update the lock files
 	@echo "==> Lock files (requirements/*.txt)"
 	@$(compile) requirements/tools.in -o requirements/tools.txt
 	@$(compile) pyproject.toml requirements/core.in -o requirements/core.txt
@@ -312,7 +323,7 @@ lock: $(TOOLS) ## Write the lock files anew
 	@$(compile) pyproject.toml --extra airflow requirements/airflow-benchmark.in \
 		-o requirements/airflow-benchmark.txt
 
-clean: ## Remove everything that these targets made
+clean: ## Remove what these targets made
 	@rm -rf .build dist $(dir $(SERVER) $(SERVER_0) $(JAVASCRIPT) $(BUILDS))
 
 $(TOOLS): requirements/tools.txt

@@ -133,9 +133,9 @@ def _expose_node() -> None:
     wrapper.symlink_to(Path("..") / binary.relative_to(TOOLS))
 
 
-def make_python(name: str, stamp: Path) -> None:
+def make_python(name: str, stamp: Path, interpreter: str | Path = sys.executable) -> None:
     """An environment with exactly the packages of its lock, and the project itself, editable."""
-    folder = Path(".build") / name
+    folder = stamp.parent
     setup = Setup(f"{TITLES[name]} environment", folder)
     lock = Path(f"requirements/{name}.txt")
     uv = TOOLS / "bin/uv"
@@ -144,12 +144,39 @@ def make_python(name: str, stamp: Path) -> None:
         stamp.unlink()
     else:
         shutil.rmtree(folder, ignore_errors=True)
-        setup.run("virtual environment", [uv, "venv", "--python", sys.executable, folder])
+        setup.run("virtual environment", [uv, "venv", "--python", interpreter, folder])
     setup.run(_packages(lock), [uv, "pip", "sync", *into, "--require-hashes", lock])
     pins: Command = ["--build-constraints", "requirements/tools.txt"]
     editable: Command = [uv, "pip", "install", *into, "--no-deps", *pins, "--editable", "."]
     setup.run("this project, editable", editable)
     setup.done(stamp)
+
+
+def find_interpreter(version: str) -> Path | None:
+    """The interpreter of a Python version: on PATH, of pyenv, or managed by uv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    on_path = shutil.which(f"python{version}")
+    candidates = [*([on_path] if on_path else []), *pyenv.glob(f"versions/{version}.*/bin/python")]
+    query = [
+        TOOLS / "bin/uv",
+        "python",
+        "find",
+        "--managed-python",
+        "--no-python-downloads",
+        version,
+    ]
+    found = subprocess.run(query, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        candidates.append(found.stdout.strip())
+    for candidate in candidates:
+        # A shim of pyenv exists, but fails where its version is not activated.
+        expression = "import sys; print('%d.%d' % sys.version_info[:2])"
+        done = subprocess.run(
+            [candidate, "-c", expression], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and done.stdout.strip() == version:
+            return Path(candidate)
+    return None
 
 
 def make_latest_python(name: str) -> None:
@@ -207,7 +234,10 @@ def main() -> None:
     parser.add_argument("--stamp", type=Path, help="the file to write at the end")
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("tools")
-    kinds.add_parser("python").add_argument("name", choices=sorted(TITLES))
+    python = kinds.add_parser("python")
+    python.add_argument("name", choices=sorted(TITLES))
+    python.add_argument("--interpreter", default=sys.executable)
+    kinds.add_parser("find").add_argument("version")
     kinds.add_parser("node").add_argument("folder", type=Path)
     kinds.add_parser("latest").add_argument("name", choices=[*LATEST_EXTRAS, "server"])
     arguments = parser.parse_args()
@@ -215,7 +245,12 @@ def main() -> None:
         case "tools":
             make_tools(arguments.stamp)
         case "python":
-            make_python(arguments.name, arguments.stamp)
+            make_python(arguments.name, arguments.stamp, arguments.interpreter)
+        case "find":
+            interpreter = find_interpreter(arguments.version)
+            if interpreter is None:
+                sys.exit(f"*** Python {arguments.version} is not installed")
+            print(interpreter)
         case "node":
             make_node(arguments.folder, arguments.stamp)
         case "latest" if arguments.name == "server":

@@ -62,6 +62,7 @@ def run_asked(client: MastraClient, form: Form) -> Any:
     return workflow.get_run(run_id)
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: People) -> None:
     with people({"approved": True, "note": "ok"}) as ann:

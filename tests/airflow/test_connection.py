@@ -12,6 +12,8 @@ from airflow_provider_mastra.hooks._connection import client_arguments, secrets,
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
 
+pytestmark = pytest.mark.smoke
+
 URL = "http://mastra.example"
 
 

@@ -218,6 +218,7 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
     assert workflow.get_run(f"{key}-2").read().status == RunStatus.CANCELED
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("cancels", [True, False])
 def test_execution_timeout_cancels_the_run(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str, cancels: bool

@@ -52,6 +52,7 @@ def test_the_entry_point_leads_to_it() -> None:
     assert entry_point.load() is get_provider_info
 
 
+@pytest.mark.smoke
 def test_airflow_reads_it_without_a_complaint(manager: Any) -> None:
     provider = manager.providers[DISTRIBUTION]
     assert provider.data["name"] == "Mastra"

@@ -22,6 +22,7 @@ from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, TOKEN, Connect, RunDag
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_returns_the_result_and_logs_each_step(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("outcome", schedule=None) as dag:
@@ -267,6 +268,7 @@ def resume_when_it_waits(run: Run) -> None:
     run.resume(resume_data={"approved": True})
 
 
+@pytest.mark.smoke
 def test_a_suspension_can_be_waited_through(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("suspended_wait", schedule=None) as dag:
         Answered(
@@ -339,6 +341,7 @@ class Crashing(MastraRunWorkflowOperator):
         return started
 
 
+@pytest.mark.smoke
 def test_a_retry_attaches_to_the_run_and_executes_nothing_again(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:

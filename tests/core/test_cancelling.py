@@ -11,6 +11,7 @@ from tests.core.samples import REPORT, suspended_refund
 from tests.support.fault_proxy import FaultProxy
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)

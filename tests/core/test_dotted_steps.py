@@ -78,6 +78,7 @@ def test_inside_nested_workflows(dotted: MastraClient, key: str) -> None:
     assert any(line.startswith("Step 'inner.check.v2' succeeded") for line in lines)
 
 
+@pytest.mark.smoke
 def test_time_travel(dotted: MastraClient, key: str) -> None:
     run = dotted.get_workflow("dottedTravel").get_run(key)
     run.ensure_started(input_data={"x": 1})

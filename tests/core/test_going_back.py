@@ -73,6 +73,7 @@ def test_only_a_run_that_is_under_way_is_restarted(client: MastraClient, key: st
         client.get_workflow("orderReport").get_run(f"no {key}").restart()
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_time_travel(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("flakyImport").get_run(key)

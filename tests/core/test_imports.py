@@ -7,7 +7,11 @@ import sys
 from importlib.metadata import requires, version
 from pathlib import Path
 
+import pytest
+
 import mastra_workflows
+
+pytestmark = pytest.mark.smoke
 
 CODE = """
 import sys

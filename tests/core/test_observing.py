@@ -33,6 +33,7 @@ def requests_of(proxy: FaultProxy, key: str) -> list[str]:
     ]
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 async def test_four_requests_for_a_run_of_any_length(
     proxy: FaultProxy, server: SampleServer, key: str

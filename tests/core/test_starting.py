@@ -134,6 +134,7 @@ def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, ke
     assert server.executions(key) == 1
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> None:
     def ensure(_: int) -> str:

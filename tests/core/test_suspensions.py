@@ -28,6 +28,7 @@ def suspended(client: MastraClient, workflow: str, key: str, data: object) -> Ru
     return run
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_an_approval(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
@@ -44,6 +45,7 @@ def test_an_approval(client: MastraClient, key: str) -> None:
     assert run.wait(timeout=30).result == {"order": "A-17", "refunded": 2500, "note": "Grüße"}
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 @pytest.mark.parametrize("step", ["inner.approve", ["inner", "approve"], None])
 def test_inside_a_nested_workflow(client: MastraClient, key: str, step: str | None) -> None:
@@ -68,6 +70,7 @@ def test_one_item_of_a_foreach_after_the_other(client: MastraClient, key: str) -
     assert [item["approved"] for item in run.read().result] == [True, False, True]
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_the_items_of_a_foreach_in_any_order(
     client: MastraClient, server: SampleServer, key: str

@@ -113,6 +113,7 @@ async def test_the_end_of_the_waiting(mastra: MastraServer, client: MastraClient
     assert client.get_workflow("slowExport").get_run(key).read().status == "canceled"
 
 
+@pytest.mark.smoke
 async def test_a_run_is_cancelled(mastra: MastraServer, key: str) -> None:
     @flow
     async def short_lived() -> dict[str, Any]:

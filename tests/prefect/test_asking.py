@@ -45,6 +45,7 @@ def refund(client: MastraClient, key: str) -> Run:
     return client.get_workflow("refundApproval").get_run(key)
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_a_person_approves(mastra: MastraServer, person: Person, logs_of: LogsOf) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
@@ -111,6 +112,7 @@ def test_every_type_of_answer(mastra: MastraServer, person: Person) -> None:
     assert result.items() >= {**entered, "moment": "2026-03-01T08:30:00Z"}.items()
 
 
+@pytest.mark.smoke
 def test_two_questions_and_what_only_mastra_refuses(mastra_1: MastraServer, person: Person) -> None:
     """Neither Prefect nor the schema knows what a date is; 0.x would take any text."""
     ask = run_workflow.with_options(flow_run_name=person.name)
@@ -158,6 +160,7 @@ def test_parallel_questions_come_one_after_the_other(mastra: MastraServer, perso
     assert {given["step"] for given in outcome["answers"]} == {"legal", "finance"}
 
 
+@pytest.mark.smoke
 def test_code_answers_in_place_of_a_person(mastra: MastraServer) -> None:
     asked: list[Question] = []
 

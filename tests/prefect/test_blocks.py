@@ -24,6 +24,8 @@ from mastra_workflows.errors import (
 from prefect_mastra import MastraServer, MastraWorkflow, start_workflow
 from testkit.sample_server import SampleServer
 
+pytestmark = pytest.mark.smoke
+
 TOKEN = "token-that-nobody-may-see"
 HEADER = "header-that-nobody-may-see"
 

@@ -53,6 +53,8 @@ LOADS = """
 import pickle, sys
 from prefect import Flow
 
+pytestmark = pytest.mark.smoke
+
 pickled, server = pickle.load(sys.stdin.buffer)
 for loaded in pickle.loads(pickled):
     values = {"server": server, "workflow_id": "orderReport", "run": {}}

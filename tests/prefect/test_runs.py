@@ -45,6 +45,7 @@ Outcome = dict[str, Any]
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_run_workflow_gives_the_outcome(mastra: MastraServer, logs_of: Any) -> None:
     state = run_workflow(mastra, "orderReport", {"city": "Oslo"}, return_state=True)
@@ -159,6 +160,7 @@ def test_waiting_has_an_end(mastra: MastraServer, client: MastraClient, key: str
     assert run.read().status == "canceled"
 
 
+@pytest.mark.smoke
 @pytest.mark.version_specific
 def test_a_run_is_cancelled(mastra: MastraServer, logs_of: Any) -> None:
     @flow
@@ -269,6 +271,7 @@ def test_a_duration_that_is_none_is_named(mastra_1: MastraServer, key: str, name
         client.get_workflow("orderReport").get_run(key).read()  # nothing was started
 
 
+@pytest.mark.smoke
 def test_a_retry_goes_on_waiting(mastra_1: MastraServer, api: SyncPrefectClient, key: str) -> None:
     @flow
     def waits() -> None:
