@@ -1,5 +1,9 @@
 """Sphinx builds the documentation site from this folder: `make docs`."""
 
+import re
+import shutil
+import textwrap
+from pathlib import Path
 from typing import Any
 
 from mastra_workflows import __version__
@@ -24,17 +28,38 @@ html_title = f"mastra-workflows {release}"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
+PACKAGES = ("mastra_workflows", "airflow_provider_mastra", "prefect_mastra")
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / ".build" / "docs-source"
+
+
+def copy_source() -> None:
+    """Copy the packages, with the names of `mastra_workflows` imported in plain sight.
+
+    They are imported lazily, under ``if TYPE_CHECKING:``, where AutoAPI does not find them.
+    """
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, SOURCE / package)
+    init = SOURCE / "mastra_workflows" / "__init__.py"
+    block = re.compile(r"^if TYPE_CHECKING:\n((?: +.*\n|\n)+)", re.MULTILINE)
+    text = block.sub(lambda match: textwrap.dedent(match[1]), init.read_text(encoding="utf-8"))
+    init.write_text(text, encoding="utf-8")
+
+
+copy_source()
+
 # Reads the source instead of importing it: Airflow and Prefect cannot be installed together.
-autoapi_dirs = ["../mastra_workflows", "../airflow_provider_mastra", "../prefect_mastra"]
+autoapi_dirs = [str(SOURCE / package) for package in PACKAGES]
 autoapi_root = "reference/api"
-autoapi_options = ["members", "show-inheritance"]
+autoapi_options = ["members", "imported-members", "show-inheritance"]
 autoapi_python_class_content = "both"
 autoapi_member_order = "groupwise"
 autoapi_add_toctree_entry = False
 autoapi_keep_files = False
 
 # Internals, by the names of their modules; so is every name that begins with an underscore.
-INTERNAL = ("mastra_workflows.api", "mastra_workflows.procedures")
+INTERNAL = ("mastra_workflows.aio", "mastra_workflows.integration")
 
 
 def skip_internals(

@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mastra_workflows import errors
+    from mastra_workflows._api import ServerGeneration
     from mastra_workflows._async_transport import AsyncEventStream
-    from mastra_workflows._sync.client import MastraClient
-    from mastra_workflows._sync.run import Run
-    from mastra_workflows._sync.workflow import Workflow
-    from mastra_workflows._transport import EventStream
-    from mastra_workflows.aio.client import AsyncMastraClient
-    from mastra_workflows.aio.run import AsyncRun
-    from mastra_workflows.aio.workflow import AsyncWorkflow
-    from mastra_workflows.api import ServerGeneration
-    from mastra_workflows.errors import MastraError
-    from mastra_workflows.models import (
+    from mastra_workflows._models import (
+        JSON,
         Event,
         RunFailure,
         RunStatus,
@@ -27,18 +20,29 @@ if TYPE_CHECKING:
         WorkflowDetails,
         WorkflowRun,
     )
-    from mastra_workflows.policy import Duration, PollPolicy, RetryPolicy
-    from mastra_workflows.procedures import Attachment, OnFailedRun, OnStall, OnSuspend, Receipt
-    from mastra_workflows.procedures.acting import Cancellation
-    from mastra_workflows.procedures.comparing import OnOtherInput
+    from mastra_workflows._policy import Duration, RetryPolicy
+    from mastra_workflows._procedures import Attachment, OnFailedRun, OnStall, OnSuspend, Receipt
+    from mastra_workflows._procedures.acting import Cancellation
+    from mastra_workflows._procedures.comparing import OnOtherInput
+    from mastra_workflows._settings import ClientCertificate
+    from mastra_workflows._sync.client import MastraClient
+    from mastra_workflows._sync.run import Run
+    from mastra_workflows._sync.workflow import Workflow
+    from mastra_workflows._transport import EventStream
+    from mastra_workflows.aio.client import AsyncMastraClient
+    from mastra_workflows.aio.run import AsyncRun
+    from mastra_workflows.aio.workflow import AsyncWorkflow
+    from mastra_workflows.errors import MastraError
 
 __all__ = [
+    "JSON",
     "AsyncEventStream",
     "AsyncMastraClient",
     "AsyncRun",
     "AsyncWorkflow",
     "Attachment",
     "Cancellation",
+    "ClientCertificate",
     "Duration",
     "Event",
     "EventStream",
@@ -48,7 +52,6 @@ __all__ = [
     "OnOtherInput",
     "OnStall",
     "OnSuspend",
-    "PollPolicy",
     "Receipt",
     "RetryPolicy",
     "Run",
@@ -68,34 +71,35 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "AsyncEventStream": "mastra_workflows._async_transport",
     "AsyncMastraClient": "mastra_workflows.aio.client",
     "AsyncRun": "mastra_workflows.aio.run",
     "AsyncWorkflow": "mastra_workflows.aio.workflow",
-    "AsyncEventStream": "mastra_workflows._async_transport",
-    "MastraClient": "mastra_workflows._sync.client",
-    "Run": "mastra_workflows._sync.run",
-    "Workflow": "mastra_workflows._sync.workflow",
+    "Attachment": "mastra_workflows._procedures",
+    "Cancellation": "mastra_workflows._procedures.acting",
+    "ClientCertificate": "mastra_workflows._settings",
+    "Duration": "mastra_workflows._policy",
+    "Event": "mastra_workflows._models",
     "EventStream": "mastra_workflows._transport",
-    "ServerGeneration": "mastra_workflows.api",
+    "JSON": "mastra_workflows._models",
+    "MastraClient": "mastra_workflows._sync.client",
     "MastraError": "mastra_workflows.errors",
-    "Event": "mastra_workflows.models",
-    "RunFailure": "mastra_workflows.models",
-    "RunStatus": "mastra_workflows.models",
-    "Step": "mastra_workflows.models",
-    "StepDetails": "mastra_workflows.models",
-    "Suspension": "mastra_workflows.models",
-    "WorkflowDetails": "mastra_workflows.models",
-    "WorkflowRun": "mastra_workflows.models",
-    "Duration": "mastra_workflows.policy",
-    "PollPolicy": "mastra_workflows.policy",
-    "RetryPolicy": "mastra_workflows.policy",
-    "Attachment": "mastra_workflows.procedures",
-    "OnFailedRun": "mastra_workflows.procedures",
-    "OnStall": "mastra_workflows.procedures",
-    "OnSuspend": "mastra_workflows.procedures",
-    "Receipt": "mastra_workflows.procedures",
-    "Cancellation": "mastra_workflows.procedures.acting",
-    "OnOtherInput": "mastra_workflows.procedures.comparing",
+    "OnFailedRun": "mastra_workflows._procedures",
+    "OnOtherInput": "mastra_workflows._procedures.comparing",
+    "OnStall": "mastra_workflows._procedures",
+    "OnSuspend": "mastra_workflows._procedures",
+    "Receipt": "mastra_workflows._procedures",
+    "RetryPolicy": "mastra_workflows._policy",
+    "Run": "mastra_workflows._sync.run",
+    "RunFailure": "mastra_workflows._models",
+    "RunStatus": "mastra_workflows._models",
+    "ServerGeneration": "mastra_workflows._api",
+    "Step": "mastra_workflows._models",
+    "StepDetails": "mastra_workflows._models",
+    "Suspension": "mastra_workflows._models",
+    "Workflow": "mastra_workflows._sync.workflow",
+    "WorkflowDetails": "mastra_workflows._models",
+    "WorkflowRun": "mastra_workflows._models",
 }
 """Each name is imported when it is used first: HTTP clients and JSON Schema take their time, and a
 scheduler that parses a DAG file needs neither."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from mastra_workflows._policy import quoted
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.policy import quoted
 
 MAX_COUNT = 2**31 - 1
 

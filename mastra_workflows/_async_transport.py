@@ -18,13 +18,10 @@ from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from mastra_workflows import _failures
+from mastra_workflows._api import Request, Response, check, is_success
+from mastra_workflows._models import Event
 from mastra_workflows._pools import Leases, Pools
-from mastra_workflows._sockets import KEEPALIVE_OPTIONS
-from mastra_workflows._tls import tls_context
-from mastra_workflows.api import Request, Response, check, is_success
-from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
-from mastra_workflows.models import Event
-from mastra_workflows.procedures import (
+from mastra_workflows._procedures import (
     Effect,
     Follower,
     Listen,
@@ -35,9 +32,12 @@ from mastra_workflows.procedures import (
     Sleep,
     StreamResult,
 )
-from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
-from mastra_workflows.stream import Decoder
-from mastra_workflows.text import LARGE
+from mastra_workflows._settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
+from mastra_workflows._sockets import KEEPALIVE_OPTIONS
+from mastra_workflows._stream import Decoder
+from mastra_workflows._text import LARGE
+from mastra_workflows._tls import tls_context
+from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from mastra_workflows.procedures import ServerState
-from mastra_workflows.settings import Settings
+from mastra_workflows._procedures import ServerState
+from mastra_workflows._settings import Settings
 
 P = TypeVar("P")
 

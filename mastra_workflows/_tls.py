@@ -8,8 +8,8 @@ from pathlib import Path
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.settings import Settings
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -18,15 +18,11 @@ from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
 from mastra_workflows import _failures
+from mastra_workflows._api import Request, Response, check, is_success
 from mastra_workflows._limits import POOLS_BY_SCHEME, Limits, limited, pieces
+from mastra_workflows._models import Event
 from mastra_workflows._pools import Leases, Pools
-from mastra_workflows._sockets import KEEPALIVE_OPTIONS
-from mastra_workflows._stream_reader import StreamReader
-from mastra_workflows._tls import tls_context
-from mastra_workflows.api import Request, Response, check, is_success
-from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
-from mastra_workflows.models import Event
-from mastra_workflows.procedures import (
+from mastra_workflows._procedures import (
     Effect,
     Follower,
     Listen,
@@ -37,8 +33,12 @@ from mastra_workflows.procedures import (
     Sleep,
     StreamResult,
 )
-from mastra_workflows.settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
-from mastra_workflows.stream import Decoder
+from mastra_workflows._settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
+from mastra_workflows._sockets import KEEPALIVE_OPTIONS
+from mastra_workflows._stream import Decoder
+from mastra_workflows._stream_reader import StreamReader
+from mastra_workflows._tls import tls_context
+from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, ConnectionFailedError
 
 T = TypeVar("T")
 

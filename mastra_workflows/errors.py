@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mastra_workflows.text import safe_text
+from mastra_workflows._text import safe_text
 
 if TYPE_CHECKING:
-    from mastra_workflows.models import Suspension, WorkflowRun
-    from mastra_workflows.questions import Question
+    from mastra_workflows._models import Suspension, WorkflowRun
+    from mastra_workflows.hitl._questions import Question
 
 
 MAX_MESSAGE = 4_000

@@ -16,9 +16,9 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from mastra_workflows.api import StartArguments
+from mastra_workflows import JSON
 from mastra_workflows.errors import InvalidDataError
-from mastra_workflows.models import JSON
+from mastra_workflows.integration import StartArguments
 
 SCALARS = (datetime.date, datetime.time, decimal.Decimal, uuid.UUID)
 """Types with one well-known text. `datetime.datetime` is a `datetime.date`."""

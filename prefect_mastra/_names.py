@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.context import FlowRunContext, TaskRunContext
 
-from mastra_workflows.text import safe_text
+from mastra_workflows.integration import safe_text
 from prefect_mastra.runs import workflow_id_of
 
 MAX_PART = 100

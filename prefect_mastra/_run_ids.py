@@ -28,10 +28,9 @@ from typing import TypeVar
 
 from prefect.context import FlowRunContext, TaskRunContext
 
-from mastra_workflows.api import StartArguments, StartOptions
+from mastra_workflows import OnOtherInput
 from mastra_workflows.errors import ConfigurationError, InvalidDataError
-from mastra_workflows.identity import derive_run_id
-from mastra_workflows.procedures.comparing import OnOtherInput
+from mastra_workflows.integration import StartArguments, StartOptions, derive_run_id
 
 Context = FlowRunContext | TaskRunContext
 """One attempt of a flow run or of a task run; Prefect makes a new one for each retry."""

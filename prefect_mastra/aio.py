@@ -13,11 +13,9 @@ from typing import Any, Literal
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from mastra_workflows import OnSuspend
-from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, asked
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures import OnFailedRun, OnStall
-from mastra_workflows.questions import Answers, OnResponseTimeout
+from mastra_workflows import JSON, OnFailedRun, OnStall, OnSuspend
+from mastra_workflows.hitl import Answers, Asked, OnResponseTimeout, asked
+from mastra_workflows.integration import LOOKBACK_SECONDS
 from prefect_mastra._json import start_arguments
 from prefect_mastra._names import flow_run_name, task_run_name
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER

@@ -10,13 +10,23 @@ from prefect.blocks.core import Block
 from prefect.blocks.fields import SecretDict
 from pydantic import ConfigDict, Field, HttpUrl, SecretStr
 
-from mastra_workflows import AsyncMastraClient, MastraClient, OnSuspend
-from mastra_workflows.api import StartArguments
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures import OnFailedRun, OnStall
-from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
-from mastra_workflows.settings import ClientCertificate, Settings
-from mastra_workflows.studio import check_studio_url, run_url
+from mastra_workflows import (
+    JSON,
+    AsyncMastraClient,
+    ClientCertificate,
+    MastraClient,
+    OnFailedRun,
+    OnStall,
+    OnSuspend,
+)
+from mastra_workflows.integration import (
+    Settings,
+    StartArguments,
+    WaitArguments,
+    WaitOptions,
+    check_studio_url,
+    run_url,
+)
 from prefect_mastra import _logs
 from prefect_mastra._json import start_arguments
 from prefect_mastra._run_ids import on_other_input, run_id_for_call

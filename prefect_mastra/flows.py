@@ -8,10 +8,8 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from mastra_workflows import OnSuspend
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures import OnFailedRun, OnStall
-from mastra_workflows.questions import Answers, OnResponseTimeout
+from mastra_workflows import JSON, OnFailedRun, OnStall, OnSuspend
+from mastra_workflows.hitl import Answers, OnResponseTimeout
 from prefect_mastra._names import flow_run_name
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
 from prefect_mastra.blocks import MastraServer

@@ -12,8 +12,16 @@ from prefect.blocks.abstract import JobRun
 from prefect.exceptions import Pause
 from prefect.logging.handlers import APILogHandler
 
-from mastra_workflows import AsyncRun, Cancellation, MastraError, Run, WorkflowRun
-from mastra_workflows.api import StartArguments
+from mastra_workflows import (
+    JSON,
+    AsyncRun,
+    Cancellation,
+    MastraError,
+    OnFailedRun,
+    OnOtherInput,
+    Run,
+    WorkflowRun,
+)
 from mastra_workflows.errors import (
     ConfigurationError,
     RunError,
@@ -21,14 +29,16 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import is_outage
-from mastra_workflows.procedures import OnFailedRun
-from mastra_workflows.procedures.comparing import OnOtherInput
-from mastra_workflows.procedures.resuming import AnswerArguments
-from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
-from mastra_workflows.progress import StepProgress, summary
-from mastra_workflows.questions import Question
+from mastra_workflows.hitl import Question
+from mastra_workflows.integration import (
+    AnswerArguments,
+    StartArguments,
+    StepProgress,
+    WaitArguments,
+    WaitOptions,
+    is_outage,
+    summary,
+)
 from prefect_mastra import _started_runs
 from prefect_mastra._json import as_json
 from prefect_mastra._run_ids import is_resumed, is_retry

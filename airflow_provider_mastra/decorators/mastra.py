@@ -18,7 +18,7 @@ from mastra_workflows.errors import ConfigurationError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
-    from mastra_workflows.models import JSON
+    from mastra_workflows import JSON
 
 
 class MastraDecoratedOperator(DecoratedOperator, MastraRunWorkflowOperator):

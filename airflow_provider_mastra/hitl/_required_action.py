@@ -14,11 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
+from mastra_workflows import JSON
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.forms import NO_DEFAULT, Field, Form
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import quoted
-from mastra_workflows.questions import Question
+from mastra_workflows.hitl import NO_DEFAULT, Field, Form, Question
+from mastra_workflows.integration import quoted
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mastra.hitl._required_action import HumanResponse, RequiredAction
 from airflow_provider_mastra.utils._identity import generation
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
-from mastra_workflows.models import JSON
-from mastra_workflows.questions import Question
+from mastra_workflows import JSON
+from mastra_workflows.hitl import Question
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -23,7 +23,8 @@ from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
 from airflow_provider_mastra.operators.hitl import GateArguments, MastraHITLOperator
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.questions import first_of_each_step, questions
+from mastra_workflows.hitl import questions
+from mastra_workflows.integration import first_of_each_step
 
 
 def ask_in_turn(

@@ -18,8 +18,8 @@ from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators.hitl import InboxArguments, MastraHITLOperator
 from airflow_provider_mastra.operators.inbox import MastraInboxOperator
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
-from mastra_workflows.inbox import LOOKBACK_SECONDS
-from mastra_workflows.policy import Duration
+from mastra_workflows import Duration
+from mastra_workflows.integration import LOOKBACK_SECONDS
 
 REPEAT_SECONDS = 3600.0
 RETRY_DELAY = timedelta(seconds=10)

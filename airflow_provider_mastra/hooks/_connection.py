@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict
 from urllib.parse import urlsplit
 
+from mastra_workflows import ClientCertificate
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.settings import ClientCertificate
-from mastra_workflows.studio import check_studio_url
+from mastra_workflows.integration import check_studio_url
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from airflow_provider_mastra.hooks._connection import (
     studio_url,
 )
 from mastra_workflows import MastraClient, MastraError, RetryPolicy
-from mastra_workflows.studio import run_url
+from mastra_workflows.integration import run_url
 
 
 class MastraHook(BaseHook):

@@ -16,12 +16,9 @@ from airflow_provider_mastra.triggers.workflow import WaitEvent
 from airflow_provider_mastra.utils._arguments import naming, reject_unknown
 from airflow_provider_mastra.utils._outages import RECONNECT_SECONDS, Outage
 from airflow_provider_mastra.utils.xcoms import escape_keys
-from mastra_workflows import Run, WorkflowRun
+from mastra_workflows import JSON, Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import require_flags
-from mastra_workflows.procedures.waiting import WaitArguments
-from mastra_workflows.text import safe_text
+from mastra_workflows.integration import WaitArguments, require_flags, safe_text
 
 STALLED = (
     "{}, but nothing has moved for long and its server does not execute it: was the server "

@@ -27,7 +27,7 @@ from airflow_provider_mastra.operators._responding import MastraRespondingOperat
 from airflow_provider_mastra.triggers.hitl import MastraHITLTrigger
 from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils.xcoms import escape_keys
-from mastra_workflows import Run, WorkflowRun
+from mastra_workflows import JSON, Run, WorkflowRun
 from mastra_workflows.errors import (
     InvalidResumeDataError,
     MastraError,
@@ -35,17 +35,16 @@ from mastra_workflows.errors import (
     RunSuspendedError,
     ServerLostError,
 )
-from mastra_workflows.models import JSON, named
-from mastra_workflows.policy import as_seconds, is_outage, require_positive
-from mastra_workflows.questions import (
-    ASK,
-    Answers,
+from mastra_workflows.hitl import ASK, Answers, Question, questions
+from mastra_workflows.integration import (
     AskOptions,
-    Question,
+    as_seconds,
     first_of_each_step,
-    questions,
+    is_outage,
+    named,
+    require_positive,
+    validation_errors,
 )
-from mastra_workflows.schemas import validation_errors
 
 
 class MastraHITLBaseOperator(MastraRespondingOperator):

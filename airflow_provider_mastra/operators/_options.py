@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
+from mastra_workflows import JSON, Duration, OnStall
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import Duration, require_choice, require_flags
-from mastra_workflows.procedures import OnStall
-from mastra_workflows.procedures.waiting import WaitOptions
-from mastra_workflows.questions import Answers, AskOptions, OnResponseTimeout
+from mastra_workflows.hitl import Answers, OnResponseTimeout
+from mastra_workflows.integration import AskOptions, WaitOptions, require_choice, require_flags
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier

@@ -11,16 +11,15 @@ from airflow_provider_mastra.hitl._required_action import HumanResponse
 from airflow_provider_mastra.hitl._state import HITLState
 from airflow_provider_mastra.operators._waiting import MastraWaitingOperator
 from airflow_provider_mastra.utils._outages import Outage
-from mastra_workflows import Run
+from mastra_workflows import JSON, Run
 from mastra_workflows.errors import (
     ApiError,
     MastraError,
     NotSuspendedError,
     ServerLostError,
 )
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures.waiting import WaitArguments
-from mastra_workflows.questions import Question
+from mastra_workflows.hitl import Question
+from mastra_workflows.integration import WaitArguments
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, current, identify, mark_finished
 from airflow_provider_mastra.utils._task_state import PROCESS_IS_UNWANTED, task_state
-from mastra_workflows import Cancellation, RetryPolicy, Run, Workflow, WorkflowRun
+from mastra_workflows import JSON, Cancellation, RetryPolicy, Run, Workflow, WorkflowRun
 from mastra_workflows.errors import (
     MastraError,
     RunError,
@@ -34,11 +34,13 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures.acting import CONFIRM_SECONDS
-from mastra_workflows.procedures.stalling import fingerprint
-from mastra_workflows.procedures.waiting import WaitArguments
-from mastra_workflows.progress import StepProgress, summary
+from mastra_workflows.integration import (
+    CONFIRM_SECONDS,
+    StepProgress,
+    WaitArguments,
+    fingerprint,
+    summary,
+)
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout

@@ -16,12 +16,9 @@ from airflow_provider_mastra.operators._options import (
 )
 from airflow_provider_mastra.operators.workflow import as_index
 from airflow_provider_mastra.utils._arguments import CommonArguments, OperatorArguments
-from mastra_workflows import Run
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import Duration
-from mastra_workflows.procedures import OnStall
-from mastra_workflows.procedures.resuming import Answer
-from mastra_workflows.questions import Answers, OnResponseTimeout, Question
+from mastra_workflows import JSON, Duration, OnStall, Run
+from mastra_workflows.hitl import Answers, OnResponseTimeout, Question
+from mastra_workflows.integration import Answer
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier

@@ -11,10 +11,15 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context, Downstrea
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.utils._arguments import OperatorArguments, naming, reject_unknown
 from airflow_provider_mastra.utils._errors import as_airflow_errors
-from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Memory, asked
-from mastra_workflows.models import from_iso
-from mastra_workflows.policy import Duration, as_seconds, require_positive
-from mastra_workflows.text import safe_text
+from mastra_workflows import Duration
+from mastra_workflows.hitl import Asked, Memory, asked
+from mastra_workflows.integration import (
+    LOOKBACK_SECONDS,
+    as_seconds,
+    from_iso,
+    require_positive,
+    safe_text,
+)
 
 QUESTION = "mastra_question"
 """Where in a DAG run's conf its question is."""

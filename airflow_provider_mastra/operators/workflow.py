@@ -21,14 +21,20 @@ from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, adopt, identify, mark_attached
 from airflow_provider_mastra.utils._resume_state import ResumeState
-from mastra_workflows import Cancellation, Run, Workflow, WorkflowRun
+from mastra_workflows import (
+    JSON,
+    Cancellation,
+    Duration,
+    OnFailedRun,
+    OnOtherInput,
+    OnStall,
+    Run,
+    Workflow,
+    WorkflowRun,
+)
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
-from mastra_workflows.models import JSON, to_iso
-from mastra_workflows.policy import Duration, require_choice
-from mastra_workflows.procedures import OnFailedRun, OnStall
-from mastra_workflows.procedures.comparing import OnOtherInput
-from mastra_workflows.procedures.resuming import Answer
-from mastra_workflows.questions import Answers, OnResponseTimeout
+from mastra_workflows.hitl import Answers, OnResponseTimeout
+from mastra_workflows.integration import Answer, require_choice, to_iso
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier
@@ -85,7 +91,7 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         answers: responses by code, so that a person is asked only for the rest. Resume data, or a
             callable that takes the `Question` and returns it, by the step's name (``approve``,
             ``inner.approve``, ``review[2]``); or one callable for all. A callable that returns
-            `mastra_workflows.questions.ASK` leaves the question to a person. (templated)
+            `mastra_workflows.hitl.ASK` leaves the question to a person. (templated)
         assigned_users: who may respond, as ``{"id": …, "name": …}``, one or several; None for
             everybody whom Airflow permits.
         notifiers: called when a person is asked, with the `Question` as ``mastra_question`` in the

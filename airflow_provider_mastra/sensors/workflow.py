@@ -22,7 +22,7 @@ from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE
 from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
 from airflow_provider_mastra.utils._arguments import SensorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_error, as_airflow_errors
-from mastra_workflows import OnSuspend, Run, WorkflowRun
+from mastra_workflows import JSON, Duration, OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
     MastraError,
     RunCanceledError,
@@ -33,10 +33,13 @@ from mastra_workflows.errors import (
     ServerLostError,
     WaitTimeoutError,
 )
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import Duration, require_flags
-from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
-from mastra_workflows.progress import StepProgress, summary
+from mastra_workflows.integration import (
+    StepProgress,
+    WaitArguments,
+    WaitOptions,
+    require_flags,
+    summary,
+)
 
 ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
 """What a sensor's next try would only meet again."""

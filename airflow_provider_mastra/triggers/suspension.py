@@ -12,11 +12,16 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._arguments import naming
-from mastra_workflows import PollPolicy
+from mastra_workflows import Duration
 from mastra_workflows.errors import MastraError
-from mastra_workflows.inbox import LOOKBACK_SECONDS, Asked, Look, LookOptions, Memory, asked
-from mastra_workflows.models import to_iso
-from mastra_workflows.policy import Duration, as_seconds
+from mastra_workflows.hitl import Asked, Look, Memory, asked
+from mastra_workflows.integration import (
+    LOOKBACK_SECONDS,
+    LookOptions,
+    PollPolicy,
+    as_seconds,
+    to_iso,
+)
 
 MEMORY = "mastra_questions"
 """Under which name the memory is kept in Airflow's store of the asset's state."""

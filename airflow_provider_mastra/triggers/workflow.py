@@ -16,9 +16,7 @@ from airflow_provider_mastra.utils._outages import Outage
 from airflow_provider_mastra.utils._task_state import TRIGGER_IS_UNWANTED, task_state
 from mastra_workflows import RetryPolicy, WorkflowRun
 from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
-from mastra_workflows.procedures.waiting import WaitArguments, WaitOptions
-from mastra_workflows.progress import StepProgress
-from mastra_workflows.text import safe_text
+from mastra_workflows.integration import StepProgress, WaitArguments, WaitOptions, safe_text
 
 Reason = Literal["over", "timeout", "stalled", "error"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.utils._attempts import Attempt, Kind, classify
 from airflow_provider_mastra.utils._deployment import deployment
+from mastra_workflows import JSON
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.identity import derive_run_id
-from mastra_workflows.models import JSON
+from mastra_workflows.integration import derive_run_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

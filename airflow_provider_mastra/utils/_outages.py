@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
-from mastra_workflows.policy import is_outage
+from mastra_workflows.integration import is_outage
 
 RECONNECT_SECONDS = 60.0
 """After how long an outage the connection is read again, and again after each such time."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from prefect import flow
 
-from mastra_workflows.questions import ASK, Question
+from mastra_workflows.hitl import ASK, Question
 from prefect_mastra import MastraServer, ask_and_resume, run_workflow, start_workflow
 
 LIMIT = 5000

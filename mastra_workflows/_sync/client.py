@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from mastra_workflows import procedures
+from mastra_workflows import _procedures as procedures
+from mastra_workflows._api import ServerGeneration
+from mastra_workflows._models import WorkflowDetails
+from mastra_workflows._policy import Duration, RetryPolicy
 from mastra_workflows._pools import known_of
+from mastra_workflows._procedures import Server
+from mastra_workflows._settings import ClientCertificate, OfOneProcess, Settings
 from mastra_workflows._sync.workflow import Workflow
 from mastra_workflows._transport import Transport
-from mastra_workflows.api import ServerGeneration
-from mastra_workflows.models import WorkflowDetails
-from mastra_workflows.policy import Duration, RetryPolicy
-from mastra_workflows.procedures import Server
-from mastra_workflows.settings import ClientCertificate, OfOneProcess, Settings
 
 
 class MastraClient(OfOneProcess):

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mastra_workflows import procedures
-from mastra_workflows._transport import EventStream, Transport
-from mastra_workflows.api import Request, StartOptions, require_id
-from mastra_workflows.models import JSON, Event, WorkflowRun
-from mastra_workflows.policy import Duration
-from mastra_workflows.procedures import (
+from mastra_workflows import _procedures as procedures
+from mastra_workflows._api import Request, StartOptions, require_id
+from mastra_workflows._models import JSON, Event, WorkflowRun
+from mastra_workflows._policy import Duration
+from mastra_workflows._procedures import (
     Follower,
     OnStall,
     OnSuspend,
@@ -20,11 +19,12 @@ from mastra_workflows.procedures import (
     Server,
     WaitOptions,
 )
-from mastra_workflows.procedures.acting import Cancellation
-from mastra_workflows.procedures.comparing import OnOtherInput
-from mastra_workflows.procedures.resuming import Answer
-from mastra_workflows.questions import Question
-from mastra_workflows.settings import OfOneProcess
+from mastra_workflows._procedures.acting import Cancellation
+from mastra_workflows._procedures.comparing import OnOtherInput
+from mastra_workflows._procedures.resuming import Answer
+from mastra_workflows._settings import OfOneProcess
+from mastra_workflows._transport import EventStream, Transport
+from mastra_workflows.hitl._questions import Question
 
 if TYPE_CHECKING:
     from mastra_workflows._sync.workflow import Workflow
@@ -79,8 +79,8 @@ class Run(OfOneProcess):
         that the run executes; the run continues. Of several such calls at once, one executes.
 
         Args:
-            input_data, initial_state, request_context, tracing_options, resource_id: see
-                `start_async`.
+            input_data, initial_state, request_context: see `start_async`.
+            tracing_options, resource_id: see `start_async`.
             on_other_input: what follows if the run was started with other input: ``"fail"`` raises
                 a `RunMismatchError`, ``"attach"`` logs a warning and uses the run.
 
@@ -237,14 +237,14 @@ class Run(OfOneProcess):
         While another branch of the run executes the server accepts no resume; this waits for it.
 
         Args:
-            question: one of `mastra_workflows.questions.questions`.
+            question: one of `mastra_workflows.hitl._questions.questions`.
             resume_data: the response, as `Form.answer` makes it of what was entered.
             answered_by: who responded, a name or an object: kept in the run's request context as
                 ``answeredBy.<step>``.
             is_retry: whether an earlier attempt may have delivered this response.
-            timeout, on_suspend, poll_interval, max_poll_interval, outage_timeout, stall_timeout,
-                on_stall, observe, is_known, on_record, on_event: how to wait for other branches;
-                see `wait`.
+            timeout, on_suspend, outage_timeout, stall_timeout, on_stall: how to wait for other
+                branches; see `wait`.
+            poll_interval, max_poll_interval, observe, is_known, on_record, on_event: see `wait`.
 
         Returns:
             The record of the run, once the question is gone from it.
@@ -328,8 +328,8 @@ class Run(OfOneProcess):
         `ensure_started` does the same and is idempotent.
 
         Args:
-            input_data, initial_state, request_context, tracing_options, resource_id: see
-                `start_async`.
+            input_data, initial_state, request_context: see `start_async`.
+            tracing_options, resource_id: see `start_async`.
 
         Returns:
             The record of the run, once it shows that the run executes.
@@ -406,8 +406,8 @@ class Run(OfOneProcess):
                 print(event.type)
 
         Args:
-            input_data, initial_state, request_context, tracing_options, resource_id: see
-                `start_async`.
+            input_data, initial_state, request_context: see `start_async`.
+            tracing_options, resource_id: see `start_async`.
 
         Raises:
             InvalidInputError, RunAlreadyStartedError, RunNotStartedError: see `start`.

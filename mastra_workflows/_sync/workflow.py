@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import count
 
-from mastra_workflows import procedures
-from mastra_workflows._sync.run import Run
-from mastra_workflows._transport import Transport
-from mastra_workflows.api import StartOptions, require_id
-from mastra_workflows.inbox import Look, LookOptions, Memory
-from mastra_workflows.models import JSON, Event, WorkflowDetails, WorkflowRun
-from mastra_workflows.policy import Duration
-from mastra_workflows.procedures import (
+from mastra_workflows import _procedures as procedures
+from mastra_workflows._api import StartOptions, require_id
+from mastra_workflows._models import JSON, Event, WorkflowDetails, WorkflowRun
+from mastra_workflows._policy import Duration
+from mastra_workflows._procedures import (
     Attachment,
     OnFailedRun,
     OnStall,
@@ -23,9 +20,12 @@ from mastra_workflows.procedures import (
     Server,
     WaitOptions,
 )
-from mastra_workflows.procedures.acting import Cancellation
-from mastra_workflows.procedures.comparing import OnOtherInput
-from mastra_workflows.settings import OfOneProcess
+from mastra_workflows._procedures.acting import Cancellation
+from mastra_workflows._procedures.comparing import OnOtherInput
+from mastra_workflows._settings import OfOneProcess
+from mastra_workflows._sync.run import Run
+from mastra_workflows._transport import Transport
+from mastra_workflows.hitl._inbox import Look, LookOptions, Memory
 
 
 class Workflow(OfOneProcess):
@@ -88,8 +88,8 @@ class Workflow(OfOneProcess):
             timeout: how long to wait; None for as long as it takes. The run continues after it.
             on_suspend: ``"fail"`` raises a `RunSuspendedError`, ``"wait"`` waits until the run is
                 resumed elsewhere.
-            poll_interval, max_poll_interval, outage_timeout, stall_timeout, on_stall, observe,
-                on_record, on_event: see `Run.wait`.
+            poll_interval, max_poll_interval, outage_timeout, stall_timeout: see `Run.wait`.
+            on_stall, observe, on_record, on_event: see `Run.wait`.
 
         Raises:
             RunFailedError: the run failed; its ``run`` is the record.
@@ -155,8 +155,8 @@ class Workflow(OfOneProcess):
 
         Args:
             run_id: derived from the work, so that every attempt at it has the same one.
-            input_data, initial_state, request_context, tracing_options, resource_id: see
-                `Run.start_async`.
+            input_data, initial_state, request_context: see `Run.start_async`.
+            tracing_options, resource_id: see `Run.start_async`.
             on_failed_run: what follows a failed run: ``"new_run"`` takes the next id in line
                 (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step that failed,
                 keeping the earlier steps, ``"fail"`` raises its error. A run that `cancel_work`

@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 
-from mastra_workflows import procedures
+from mastra_workflows import _procedures as procedures
+from mastra_workflows._api import StartOptions, require_id
 from mastra_workflows._async_transport import AsyncTransport
-from mastra_workflows.aio.run import AsyncRun
-from mastra_workflows.api import StartOptions, require_id
-from mastra_workflows.inbox import Look, LookOptions, Memory
-from mastra_workflows.models import JSON, Event, WorkflowDetails, WorkflowRun
-from mastra_workflows.policy import Duration
-from mastra_workflows.procedures import (
+from mastra_workflows._models import JSON, Event, WorkflowDetails, WorkflowRun
+from mastra_workflows._policy import Duration
+from mastra_workflows._procedures import (
     Attachment,
     OnFailedRun,
     OnStall,
@@ -22,9 +20,11 @@ from mastra_workflows.procedures import (
     Server,
     WaitOptions,
 )
-from mastra_workflows.procedures.acting import Cancellation
-from mastra_workflows.procedures.comparing import OnOtherInput
-from mastra_workflows.settings import OfOneProcess
+from mastra_workflows._procedures.acting import Cancellation
+from mastra_workflows._procedures.comparing import OnOtherInput
+from mastra_workflows._settings import OfOneProcess
+from mastra_workflows.aio.run import AsyncRun
+from mastra_workflows.hitl._inbox import Look, LookOptions, Memory
 
 
 class AsyncWorkflow(OfOneProcess):
@@ -87,8 +87,8 @@ class AsyncWorkflow(OfOneProcess):
             timeout: how long to wait; None for as long as it takes. The run continues after it.
             on_suspend: ``"fail"`` raises a `RunSuspendedError`, ``"wait"`` waits until the run is
                 resumed elsewhere.
-            poll_interval, max_poll_interval, outage_timeout, stall_timeout, on_stall, observe,
-                on_record, on_event: see `Run.wait`.
+            poll_interval, max_poll_interval, outage_timeout, stall_timeout: see `Run.wait`.
+            on_stall, observe, on_record, on_event: see `Run.wait`.
 
         Raises:
             RunFailedError: the run failed; its ``run`` is the record.
@@ -154,8 +154,8 @@ class AsyncWorkflow(OfOneProcess):
 
         Args:
             run_id: derived from the work, so that every attempt at it has the same one.
-            input_data, initial_state, request_context, tracing_options, resource_id: see
-                `Run.start_async`.
+            input_data, initial_state, request_context: see `Run.start_async`.
+            tracing_options, resource_id: see `Run.start_async`.
             on_failed_run: what follows a failed run: ``"new_run"`` takes the next id in line
                 (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step that failed,
                 keeping the earlier steps, ``"fail"`` raises its error. A run that `cancel_work`

@@ -11,11 +11,9 @@ from typing import Any
 import anyio
 from prefect.client.orchestration import get_client
 
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures import Sleep
-from mastra_workflows.procedures.resuming import Answer
-from mastra_workflows.procedures.stalling import OnStall
-from mastra_workflows.questions import Answers, OnResponseTimeout
+from mastra_workflows import JSON, OnStall
+from mastra_workflows.hitl import Answers, OnResponseTimeout
+from mastra_workflows.integration import Answer, Sleep
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.hitl._pause import PauseMode, PrefectCall, RunCall
 from prefect_mastra.hitl._response_loop import ResponseLoop, response_loop
@@ -117,7 +115,7 @@ def ask_and_resume(
         for_each_index: ask only for this item of a ``foreach``, counted from 0.
         suspended_at: ask only the question that the step asks since then; see `resume_workflow`.
         answers: answers by code, by the step's name: resume data, or a function that is given the
-            `mastra_workflows.questions.Question` and returns it, or returns ``ASK`` to leave the
+            `mastra_workflows.hitl.Question` and returns it, or returns ``ASK`` to leave the
             question to a person; or one such function for all steps.
         pause: ``"pause"`` holds the process while a person thinks. ``"suspend"`` ends it, in a flow
             run of a deployment: with the answer the flow runs again from its top, and the start of

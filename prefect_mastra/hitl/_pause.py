@@ -24,9 +24,9 @@ from prefect.exceptions import Pause as SuspendSignal
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.states import Cancelled, Paused, Running, Suspended
 
+from mastra_workflows import JSON
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.models import JSON
-from mastra_workflows.procedures import Sleep
+from mastra_workflows.integration import Sleep
 from prefect_mastra._run_ids import enclosing_runs
 
 PauseMode = Literal["pause", "suspend"]

@@ -20,7 +20,7 @@ from prefect.context import FlowRunContext
 from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
-from mastra_workflows import WorkflowRun
+from mastra_workflows import JSON, WorkflowRun
 from mastra_workflows.errors import (
     ConfigurationError,
     InvalidResumeDataError,
@@ -28,19 +28,8 @@ from mastra_workflows.errors import (
     ResumeSchemaChangedError,
     WaitTimeoutError,
 )
-from mastra_workflows.forms import NO_DEFAULT
-from mastra_workflows.markdown import inline
-from mastra_workflows.models import JSON
-from mastra_workflows.policy import as_seconds, require_choice
-from mastra_workflows.procedures.resuming import Answer
-from mastra_workflows.questions import (
-    ASK,
-    Answers,
-    AskOptions,
-    OnResponseTimeout,
-    Question,
-    questions,
-)
+from mastra_workflows.hitl import ASK, NO_DEFAULT, Answers, OnResponseTimeout, Question, questions
+from mastra_workflows.integration import Answer, AskOptions, as_seconds, inline, require_choice
 from prefect_mastra._run_ids import enclosing_runs
 from prefect_mastra.hitl._pause import (
     NoResponseError,

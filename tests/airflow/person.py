@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
-from mastra_workflows.models import JSON
+from mastra_workflows import JSON
 from tests.airflow import harness
 
 # Nothing of Airflow is imported here: the tests' own has to be configured first.

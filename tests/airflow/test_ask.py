@@ -16,7 +16,7 @@ from airflow_provider_mastra.operators._hitl import format_duration
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.questions import ASK, Question
+from mastra_workflows.hitl import ASK, Question
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, DagResult, RunDag
 from tests.airflow.person import CANCEL, NOBODY_IS_ASKED, Clock, Form, Person

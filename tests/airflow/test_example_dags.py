@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient
-from mastra_workflows.inbox import asked
-from mastra_workflows.questions import questions
+from mastra_workflows.hitl import asked, questions
 from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import EXAMPLE_DAGS, RunDag

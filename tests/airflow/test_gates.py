@@ -13,7 +13,7 @@ from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.questions import Question
+from mastra_workflows.hitl import Question
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import RunDag, StartRun
 from tests.airflow.person import Person

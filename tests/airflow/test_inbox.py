@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow_provider_mastra.hitl.inbox import mastra_inbox, mastra_questions
 from airflow_provider_mastra.operators.inbox import QUESTION
 from mastra_workflows import MastraClient
-from mastra_workflows.questions import questions
+from mastra_workflows.hitl import questions
 from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import RunDag

@@ -32,7 +32,7 @@ from airflow_provider_mastra.utils._arguments import (
     SensorArguments,
 )
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.procedures.waiting import WaitOptions
+from mastra_workflows.integration import WaitOptions
 
 WAITING = [MastraRunWorkflowOperator, MastraResumeWorkflowOperator, MastraHITLOperator]
 EVERY: list[Any] = [

@@ -15,8 +15,8 @@ from airflow_provider_mastra.triggers import suspension
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.models import from_iso
-from mastra_workflows.questions import questions
+from mastra_workflows.hitl import questions
+from mastra_workflows.integration import from_iso
 from testkit.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect
 from tests.conftest import EVERY_SERVER

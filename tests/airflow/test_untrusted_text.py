@@ -17,8 +17,7 @@ from airflow_provider_mastra.operators.workflow import (
 )
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from mastra_workflows import MastraClient
-from mastra_workflows.inbox import asked
-from mastra_workflows.questions import Question, questions
+from mastra_workflows.hitl import Question, asked, questions
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import Connect, DagResult, RunDag
 from tests.airflow.person import Form, Person

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mastra_workflows import api
-from mastra_workflows.api import Response
-from mastra_workflows.models import WorkflowRun
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response
+from mastra_workflows._models import WorkflowRun
 
 FOLDER = Path(__file__).parent / "answers"
 Recorded = Literal["v0", "v1"]

@@ -19,6 +19,7 @@ from mastra_workflows import (
     ServerGeneration,
     Workflow,
 )
+from mastra_workflows._policy import RetryPolicy
 from mastra_workflows.errors import (
     AuthenticationError,
     BodyTooLargeError,
@@ -31,7 +32,6 @@ from mastra_workflows.errors import (
     UnsupportedError,
     WaitTimeoutError,
 )
-from mastra_workflows.policy import RetryPolicy
 from testkit.sample_server import SampleServer
 
 ORDER = {"order": "A-17", "amount": 1, "reason": "broken"}

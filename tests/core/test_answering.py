@@ -16,7 +16,7 @@ from mastra_workflows.errors import (
     ResumeSchemaChangedError,
     ServerLostError,
 )
-from mastra_workflows.questions import Question, questions
+from mastra_workflows.hitl._questions import Question, questions
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS, WAITING_WORKFLOWS
 from tests.core.samples import suspended_refund

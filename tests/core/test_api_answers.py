@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows import api
-from mastra_workflows.api import Response, ServerGeneration
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response, ServerGeneration
 from mastra_workflows.errors import (
     ApiError,
     AuthenticationError,

@@ -13,8 +13,8 @@ import pytest
 import requests
 from hypothesis import given
 
-from mastra_workflows import api
-from mastra_workflows.api import Request, ResumeOptions, ServerGeneration, StartOptions
+from mastra_workflows import _api as api
+from mastra_workflows._api import Request, ResumeOptions, ServerGeneration, StartOptions
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, InvalidDataError
 from tests.core.strategies import JSON_OBJECTS, TEXT
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
 from mastra_workflows._arguments import is_sendable, require_step, require_text
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.inbox import LookOptions
+from mastra_workflows.hitl._inbox import LookOptions
 from tests.support.stand_in import StandIn, http
 
 ODD: list[Any] = [5, -1, True, 1.5, float("nan"), 10**400, b"x", {}, {"a": 1}, {1, 2}, object()]

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import api
-from mastra_workflows.api import Response
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response
+from mastra_workflows._models import Event
+from mastra_workflows._procedures.acting import Cancellation
+from mastra_workflows._procedures.reading import described
+from mastra_workflows._progress import StepProgress
+from mastra_workflows._schemas import check, parse_schema, unknown_fields, validation_errors
+from mastra_workflows._stream import EventDeduplicator
 from mastra_workflows.errors import NotMastraError
-from mastra_workflows.forms import Form
-from mastra_workflows.markdown import shown
-from mastra_workflows.models import Event
-from mastra_workflows.procedures.acting import Cancellation
-from mastra_workflows.procedures.reading import described
-from mastra_workflows.progress import StepProgress
-from mastra_workflows.schemas import check, parse_schema, unknown_fields, validation_errors
-from mastra_workflows.stream import EventDeduplicator
+from mastra_workflows.hitl._forms import Form
+from mastra_workflows.hitl._markdown import shown
 from tests.support.bounds import at_most
 
 

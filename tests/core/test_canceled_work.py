@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient
-from mastra_workflows.api import StartOptions
+from mastra_workflows._api import StartOptions
+from mastra_workflows._procedures import attach_or_start, cancel_work
 from mastra_workflows.errors import FINAL, RunCanceledError
-from mastra_workflows.procedures import attach_or_start, cancel_work
 from testkit.sample_server import SampleServer
 from tests.core.samples import charge
 from tests.core.virtual import LOST, REFUSED, World

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient
+from mastra_workflows._schemas import check, validation_errors
 from mastra_workflows.errors import (
     InvalidInputError,
     InvalidResumeDataError,
@@ -17,7 +18,6 @@ from mastra_workflows.errors import (
     RunNotStartedError,
     UnknownRunError,
 )
-from mastra_workflows.schemas import check, validation_errors
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import MastraClient, Run, api
-from mastra_workflows.progress import StepProgress
+from mastra_workflows import MastraClient, Run
+from mastra_workflows import _api as api
+from mastra_workflows._progress import StepProgress
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 

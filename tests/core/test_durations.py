@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mastra_workflows._policy import PollPolicy, RetryPolicy, as_seconds
+from mastra_workflows._procedures.waiting import WaitOptions
+from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.inbox import LookOptions
-from mastra_workflows.policy import PollPolicy, RetryPolicy, as_seconds
-from mastra_workflows.procedures.waiting import WaitOptions
-from mastra_workflows.questions import AskOptions
-from mastra_workflows.settings import Settings
+from mastra_workflows.hitl._inbox import LookOptions
+from mastra_workflows.hitl._questions import AskOptions
 
 OPTIONS: list[tuple[Callable[..., Any], str]] = [
     (WaitOptions, "timeout"),

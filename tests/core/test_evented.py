@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from mastra_workflows import MastraClient, Run, WorkflowRun, api
-from mastra_workflows.api import Response
-from mastra_workflows.questions import questions
+from mastra_workflows import MastraClient, Run, WorkflowRun
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response
+from mastra_workflows.hitl._questions import questions
 from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Hold

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows import MastraClient, procedures
-from mastra_workflows.api import Feature, Response, StartOptions, parse_detection
+from mastra_workflows import MastraClient
+from mastra_workflows import _procedures as procedures
+from mastra_workflows._api import Feature, Response, StartOptions, parse_detection
+from mastra_workflows._procedures.features import UNKNOWN_AGE, supports
 from mastra_workflows.errors import UnsupportedError
-from mastra_workflows.procedures.features import UNKNOWN_AGE, supports
 from testkit.sample_server import SampleServer
 from tests.core.virtual import World, no_features
 from tests.support.fault_proxy import FaultProxy

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import InvalidResumeDataError
-from mastra_workflows.forms import NO_DEFAULT, Form
+from mastra_workflows.hitl._forms import NO_DEFAULT, Form
 from tests.core.strategies import JSON_OBJECTS, JSON_VALUES, RULES
 
 FILLED_IN = {

@@ -12,23 +12,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mastra_workflows import api
-from mastra_workflows.api import Response, StartOptions
-from mastra_workflows.errors import ConfigurationError, MastraError, NotMastraError
-from mastra_workflows.forms import Form
-from mastra_workflows.inbox import Memory
-from mastra_workflows.models import Event, RunFailure, Step, Suspension, WorkflowRun
-from mastra_workflows.procedures.starting import error_text, reasons
-from mastra_workflows.progress import StepProgress, summary
-from mastra_workflows.questions import Question, questions
-from mastra_workflows.schemas import (
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response, StartOptions
+from mastra_workflows._models import Event, RunFailure, Step, Suspension, WorkflowRun
+from mastra_workflows._procedures.starting import error_text, reasons
+from mastra_workflows._progress import StepProgress, summary
+from mastra_workflows._schemas import (
     check,
     is_readable,
     parse_schema,
     unknown_fields,
     validation_errors,
 )
-from mastra_workflows.stream import Decoder, EventDeduplicator, parse_record
+from mastra_workflows._stream import Decoder, EventDeduplicator, parse_record
+from mastra_workflows.errors import ConfigurationError, MastraError, NotMastraError
+from mastra_workflows.hitl._forms import Form
+from mastra_workflows.hitl._inbox import Memory
+from mastra_workflows.hitl._questions import Question, questions
 
 TEXTS = st.sampled_from(
     ["a", "input", "suspended", "running", "success", "a.b", "object", "string", "#", "#/allOf/x",

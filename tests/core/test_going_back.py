@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient
+from mastra_workflows._models import StepPath
+from mastra_workflows._procedures import Procedure, travelling
 from mastra_workflows.errors import (
     NotActiveError,
     RunFailedError,
     UnknownRunError,
     UnknownStepError,
 )
-from mastra_workflows.models import StepPath
-from mastra_workflows.procedures import Procedure, travelling
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, WAITING_WORKFLOWS
 from tests.core.samples import REPORT, charge, suspended_refund

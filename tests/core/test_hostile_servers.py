@@ -20,6 +20,7 @@ from mastra_workflows import (
     _transport,
 )
 from mastra_workflows._limits import pieces
+from mastra_workflows._settings import ClientArguments
 from mastra_workflows._stream_reader import MOST_PIECES, StreamReader
 from mastra_workflows.errors import (
     ConnectionFailedError,
@@ -27,7 +28,6 @@ from mastra_workflows.errors import (
     RunNotStartedError,
     WaitTimeoutError,
 )
-from mastra_workflows.settings import ClientArguments
 from tests.support.stand_in import Answer, Drip, Endless, Hold, StandIn, chunked, http
 
 TIMEOUT = 0.3

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows import api
-from mastra_workflows.api import Response
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response
+from mastra_workflows._models import Event, WorkflowRun
+from mastra_workflows._procedures.starting import error_text, reasons
+from mastra_workflows._progress import StepProgress, summary
+from mastra_workflows._stream import Decoder
 from mastra_workflows.errors import ApiError, MastraError, NotMastraError
-from mastra_workflows.models import Event, WorkflowRun
-from mastra_workflows.procedures.starting import error_text, reasons
-from mastra_workflows.progress import StepProgress, summary
-from mastra_workflows.questions import questions
-from mastra_workflows.stream import Decoder
+from mastra_workflows.hitl._questions import questions
 
 HOSTILE = (
     "bad\n[2026-01-01] INFO - all is well \x1b[2J\u202e::endgroup::\n::group::x\r\x9b "

@@ -7,9 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows import api
-from mastra_workflows.api import ServerGeneration
-from mastra_workflows.identity import MAX_LENGTH, derive_run_id
+from mastra_workflows import _api as api
+from mastra_workflows._api import ServerGeneration
+from mastra_workflows._identity import MAX_LENGTH, derive_run_id
 from tests.core.strategies import JSON_VALUES
 
 LABELS = st.lists(st.text(max_size=200), max_size=4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mastra_workflows import WorkflowRun
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.inbox import FORGET_AFTER, LATE, SEEN_EVERY, LookOptions, Memory, Noted
+from mastra_workflows.hitl._inbox import FORGET_AFTER, LATE, SEEN_EVERY, LookOptions, Memory, Noted
 from tests.core.strategies import JSON_VALUES
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

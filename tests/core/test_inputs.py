@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows.inputs import MAX_DIFFERENCES, differences
+from mastra_workflows._inputs import MAX_DIFFERENCES, differences
 from tests.core import strategies
 
 SCHEMA = {

@@ -11,8 +11,8 @@ import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient, Run
 from mastra_workflows.errors import UnknownWorkflowError
-from mastra_workflows.inbox import Look, LookArguments, LookOptions, Memory
-from mastra_workflows.questions import Question
+from mastra_workflows.hitl._inbox import Look, LookArguments, LookOptions, Memory
+from mastra_workflows.hitl._questions import Question
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND
@@ -151,7 +151,7 @@ def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
 def test_finished_runs_are_not_read_again(
     inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mastra_workflows.inbox.LATE", timedelta(0))
+    monkeypatch.setattr("mastra_workflows.hitl._inbox.LATE", timedelta(0))
     for number in range(45):
         inbox.begin("earlyExit", f"{key}-{number}", stock=3)
     assert inbox.names("earlyExit") == []
@@ -163,7 +163,7 @@ def test_finished_runs_are_not_read_again(
 def test_a_run_that_was_not_started_at_a_look_is_seen_at_the_next(
     inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mastra_workflows.inbox.LATE", timedelta(0))
+    monkeypatch.setattr("mastra_workflows.hitl._inbox.LATE", timedelta(0))
     workflow = inbox.client.get_workflow("refundApproval")
     workflow.create_run(f"{key}-early")
     inbox.begin("refundApproval", f"{key}-late")

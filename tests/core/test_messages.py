@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
-from mastra_workflows.api import Response, check, encode_json
+from mastra_workflows._api import Response, check, encode_json
+from mastra_workflows._procedures import details
+from mastra_workflows._procedures.starting import reasons
 from mastra_workflows.errors import (
     ApiError,
     ConnectionFailedError,
     InvalidDataError,
     UnknownWorkflowError,
 )
-from mastra_workflows.procedures import details
-from mastra_workflows.procedures.starting import reasons
 from testkit.sample_server import SampleServer
 from tests.core import recorded
 from tests.core.virtual import World

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows.errors import RunCanceledError, RunFailedError
-from mastra_workflows.models import (
+from mastra_workflows._models import (
     RunFailure,
     RunStatus,
     Step,
@@ -21,6 +20,7 @@ from mastra_workflows.models import (
     from_millis,
     to_iso,
 )
+from mastra_workflows.errors import RunCanceledError, RunFailedError
 from tests.core import recorded
 from tests.core.strategies import JSON_OBJECTS, JSON_VALUES, TEXT
 

@@ -15,9 +15,9 @@ import pytest
 from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import AsyncMastraClient, Event, MastraClient
+from mastra_workflows._procedures.waiting import WaitArguments
+from mastra_workflows._progress import StepProgress
 from mastra_workflows.errors import ServerLostError
-from mastra_workflows.procedures.waiting import WaitArguments
-from mastra_workflows.progress import StepProgress
 from testkit.sample_server import Generation, SampleServer
 from tests.core.samples import charge, marks
 from tests.support.fault_proxy import FaultProxy

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient
-from mastra_workflows.api import StartOptions
+from mastra_workflows._api import StartOptions
+from mastra_workflows._procedures import attach_or_start
 from mastra_workflows.errors import (
     FINAL,
     ConfigurationError,
     InvalidDataError,
     RunMismatchError,
 )
-from mastra_workflows.procedures import attach_or_start
 from testkit.sample_server import SampleServer
 from tests.core.samples import charge
 from tests.core.virtual import World

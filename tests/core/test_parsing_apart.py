@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from mastra_workflows import AsyncMastraClient, text
+from mastra_workflows import AsyncMastraClient
+from mastra_workflows import _text as text
+from mastra_workflows._text import LARGE, decode
 from mastra_workflows.errors import NotMastraError
-from mastra_workflows.text import LARGE, decode
 from tests.core.test_hostile_servers import RECORD as SMALL_RECORD
 from tests.core.test_hostile_servers import server_of
 from tests.support.stand_in import StandIn, chunked, http

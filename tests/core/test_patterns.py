@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows.forms import Form
-from mastra_workflows.schemas import check, parse_schema, validation_errors
+from mastra_workflows._schemas import check, parse_schema, validation_errors
+from mastra_workflows.hitl._forms import Form
 from tests.support.bounds import at_most
 
 LONGEST_TRIED = 1_000

@@ -12,6 +12,15 @@ from hypothesis import strategies as st
 from tenacity import RetryCallState, Retrying
 
 from mastra_workflows import MastraClient
+from mastra_workflows._policy import (
+    JITTER,
+    PollPolicy,
+    RetryPolicy,
+    is_transient,
+    wait_as_told,
+    wait_jittered,
+)
+from mastra_workflows._procedures._effects import sleep
 from mastra_workflows.errors import (
     AuthenticationError,
     BodyTooLargeError,
@@ -21,15 +30,6 @@ from mastra_workflows.errors import (
     ServerLostError,
     UnavailableError,
 )
-from mastra_workflows.policy import (
-    JITTER,
-    PollPolicy,
-    RetryPolicy,
-    is_transient,
-    wait_as_told,
-    wait_jittered,
-)
-from mastra_workflows.procedures._effects import sleep
 
 SECONDS = st.floats(0.01, 1000)
 

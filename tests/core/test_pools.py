@@ -8,8 +8,8 @@ import gc
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient, _async_transport
+from mastra_workflows._api import ServerGeneration
 from mastra_workflows._pools import Pools
-from mastra_workflows.api import ServerGeneration
 from testkit.sample_server import SampleServer
 from tests.core.test_sockets import open_sockets, opened_since
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import step_of
-from mastra_workflows.models import Event, RunFailure, Step, WorkflowRun
-from mastra_workflows.progress import StepProgress, describe, summary
-from mastra_workflows.studio import run_url
+from mastra_workflows._api import step_of
+from mastra_workflows._models import Event, RunFailure, Step, WorkflowRun
+from mastra_workflows._progress import StepProgress, describe, summary
+from mastra_workflows._studio import run_url
 from tests.core import recorded
 
 START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)

@@ -13,10 +13,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from mastra_workflows import MastraClient, Suspension, WorkflowRun
+from mastra_workflows._text import printable
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.markdown import MAX_BODY, MAX_TEXT
-from mastra_workflows.questions import ASK, AskOptions, Question, questions
-from mastra_workflows.text import printable
+from mastra_workflows.hitl._markdown import MAX_BODY, MAX_TEXT
+from mastra_workflows.hitl._questions import ASK, AskOptions, Question, questions
 from testkit.sample_server import SampleServer
 from tests.core.samples import REFUND, suspended_refund
 from tests.core.strategies import JSON_VALUES

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows import api
-from mastra_workflows.schemas import parse_schema, unknown_fields, validation_errors
+from mastra_workflows import _api as api
+from mastra_workflows._schemas import parse_schema, unknown_fields, validation_errors
 from tests.core import recorded
 from tests.core.strategies import JSON_OBJECTS, JSON_VALUES
 from tests.support.stand_in import StandIn, http

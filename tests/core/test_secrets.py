@@ -17,12 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy, _secrets, api
-from mastra_workflows.api import Response
+from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy, _secrets
+from mastra_workflows import _api as api
+from mastra_workflows._api import Response
+from mastra_workflows._settings import ClientArguments, Settings
+from mastra_workflows._stream import Decoder
+from mastra_workflows._text import safe_text
 from mastra_workflows.errors import ConfigurationError, MastraError
-from mastra_workflows.settings import ClientArguments, Settings
-from mastra_workflows.stream import Decoder
-from mastra_workflows.text import safe_text
 from tests.support.stand_in import StandIn, http
 
 SECRET = "tok3n-\"S/E+C'R&ET"

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from mastra_workflows import AsyncMastraClient, MastraClient
 from mastra_workflows._pools import pool_key
+from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError, MastraError
-from mastra_workflows.settings import Settings
 
 SECRET = "s3cret-t0ken"
 LOCAL = "http://localhost:4111"

@@ -18,13 +18,13 @@ from mastra_workflows import (
     Run,
     Workflow,
 )
-from mastra_workflows.api import RunFilter, StartArguments, StartOptions
-from mastra_workflows.inbox import LookArguments, LookOptions
-from mastra_workflows.procedures import WaitOptions, attach_or_start
-from mastra_workflows.procedures.acting import CONFIRM_SECONDS
-from mastra_workflows.procedures.resuming import Answer, AnswerArguments
-from mastra_workflows.procedures.waiting import WaitArguments
-from mastra_workflows.settings import ClientArguments, Settings
+from mastra_workflows._api import RunFilter, StartArguments, StartOptions
+from mastra_workflows._procedures import WaitOptions, attach_or_start
+from mastra_workflows._procedures.acting import CONFIRM_SECONDS
+from mastra_workflows._procedures.resuming import Answer, AnswerArguments
+from mastra_workflows._procedures.waiting import WaitArguments
+from mastra_workflows._settings import ClientArguments, Settings
+from mastra_workflows.hitl._inbox import LookArguments, LookOptions
 
 FACADES = [MastraClient, Workflow, Run, AsyncMastraClient, AsyncWorkflow, AsyncRun]
 

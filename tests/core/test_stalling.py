@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient
+from mastra_workflows._procedures import stalling
 from mastra_workflows.errors import ConfigurationError, RunStalledError, WaitTimeoutError
-from mastra_workflows.procedures import stalling
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mastra_workflows._models import Event
+from mastra_workflows._stream import Decoder
 from mastra_workflows.errors import BodyTooLargeError, MastraError, NotMastraError
-from mastra_workflows.models import Event
-from mastra_workflows.stream import Decoder
 from tests.core import recorded
 from tests.core.strategies import JSON_OBJECTS, JSON_VALUES, cut_up
 

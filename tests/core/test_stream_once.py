@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import given
 
-from mastra_workflows.models import Event
-from mastra_workflows.stream import Decoder, EventDeduplicator
+from mastra_workflows._models import Event
+from mastra_workflows._stream import Decoder, EventDeduplicator
 from tests.core import recorded
 from tests.core.strategies import JSON_VALUES
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from mastra_workflows._models import Suspension
+from mastra_workflows._studio import check_studio_url, run_url
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.markdown import link
-from mastra_workflows.models import Suspension
-from mastra_workflows.questions import Question
-from mastra_workflows.studio import check_studio_url, run_url
+from mastra_workflows.hitl._markdown import link
+from mastra_workflows.hitl._questions import Question
 
 WRONG = [
     "javascript:alert(1)",

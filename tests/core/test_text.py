@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mastra_workflows.text import MAX_DEPTH, TOO_DEEP, decode, safe_text, storable
+from mastra_workflows._text import MAX_DEPTH, TOO_DEEP, decode, safe_text, storable
 from tests.core.strategies import JSON_VALUES
 
 ANY_TEXT = st.text(st.characters(codec=None))

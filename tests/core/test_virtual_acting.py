@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response
-from mastra_workflows.errors import (
-    ConnectionFailedError,
-    NotActiveError,
-    UnknownWorkflowError,
-    UnsupportedError,
-)
-from mastra_workflows.procedures import (
+from mastra_workflows._api import Response
+from mastra_workflows._procedures import (
     cancel,
     delete,
     details,
@@ -23,7 +17,13 @@ from mastra_workflows.procedures import (
     time_travel,
     watchable,
 )
-from mastra_workflows.procedures.acting import Cancellation
+from mastra_workflows._procedures.acting import Cancellation
+from mastra_workflows.errors import (
+    ConnectionFailedError,
+    NotActiveError,
+    UnknownWorkflowError,
+    UnsupportedError,
+)
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, World
 

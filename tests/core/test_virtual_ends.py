@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastra_workflows.api import Response
+from mastra_workflows._api import Response
+from mastra_workflows._procedures import WaitOptions, wait
+from mastra_workflows._procedures._effects import LEAST_SECONDS
 from mastra_workflows.errors import MastraError, ServerLostError, WaitTimeoutError
-from mastra_workflows.procedures import WaitOptions, wait
-from mastra_workflows.procedures._effects import LEAST_SECONDS
 from tests.core import recorded
 from tests.core.virtual import LOST, NOTHING, REFUSED, Late, Silent, Slow, World
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response
+from mastra_workflows._api import Response
+from mastra_workflows._models import Event, WorkflowRun
+from mastra_workflows._procedures import WaitOptions, wait
+from mastra_workflows._procedures.observing import BYTES_AT_ONCE, LOOK_SECONDS
 from mastra_workflows.errors import ServerLostError, WaitTimeoutError
-from mastra_workflows.models import Event, WorkflowRun
-from mastra_workflows.procedures import WaitOptions, wait
-from mastra_workflows.procedures.observing import BYTES_AT_ONCE, LOOK_SECONDS
 from tests.core.virtual import LOST, NOTHING, Late, Silent, Slow, World
 
 

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response
+from mastra_workflows._api import Response
+from mastra_workflows._models import Event, Suspension, WorkflowRun, from_millis
+from mastra_workflows._procedures import attach_or_resume, resume, resume_async
+from mastra_workflows._procedures.resuming import Answer, pick
+from mastra_workflows._procedures.resumptions import is_resumption
 from mastra_workflows.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -19,10 +23,6 @@ from mastra_workflows.errors import (
     ResumeRefusedError,
     UnsupportedError,
 )
-from mastra_workflows.models import Event, Suspension, WorkflowRun, from_millis
-from mastra_workflows.procedures import attach_or_resume, resume, resume_async
-from mastra_workflows.procedures.resuming import Answer, pick
-from mastra_workflows.procedures.resumptions import is_resumption
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response
+from mastra_workflows._api import Response
+from mastra_workflows._models import WorkflowRun
+from mastra_workflows._procedures import WaitOptions, wait
 from mastra_workflows.errors import ConnectionFailedError, RunStalledError, WaitTimeoutError
-from mastra_workflows.models import WorkflowRun
-from mastra_workflows.procedures import WaitOptions, wait
 from tests.core import recorded
 from tests.core.virtual import LOST, NOTHING, Silent, World
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response, StartOptions
+from mastra_workflows._api import Response, StartOptions
+from mastra_workflows._procedures import Receipt, ensure_started, start, start_async
 from mastra_workflows.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -17,7 +18,6 @@ from mastra_workflows.errors import (
     RunNotStartedError,
     UnavailableError,
 )
-from mastra_workflows.procedures import Receipt, ensure_started, start, start_async
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
 

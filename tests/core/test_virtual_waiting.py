@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from mastra_workflows.api import Response, ServerGeneration
+from mastra_workflows._api import Response, ServerGeneration
+from mastra_workflows._models import WorkflowRun
+from mastra_workflows._policy import JITTER
+from mastra_workflows._procedures import WaitOptions, wait
+from mastra_workflows._procedures._effects import LEAST_SECONDS
 from mastra_workflows.errors import (
     FINAL,
     ApiError,
@@ -22,10 +26,6 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.models import WorkflowRun
-from mastra_workflows.policy import JITTER
-from mastra_workflows.procedures import WaitOptions, wait
-from mastra_workflows.procedures._effects import LEAST_SECONDS
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Slow, World
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 import pytest
 
 from mastra_workflows import MastraClient, WorkflowRun
+from mastra_workflows._progress import StepProgress, summary
 from mastra_workflows.errors import (
     RunFailedError,
     RunSuspendedError,
@@ -19,7 +20,6 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.progress import StepProgress, summary
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND, charge, suspended_refund

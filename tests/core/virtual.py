@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, TypeVar
 
-from mastra_workflows.api import Request, Response
-from mastra_workflows.api._features import NO_WORKFLOW
+from mastra_workflows._api import Request, Response
+from mastra_workflows._api._features import NO_WORKFLOW
+from mastra_workflows._policy import RetryPolicy
+from mastra_workflows._procedures import Listen, Parse, Procedure, Send, Server, Sleep, StreamResult
+from mastra_workflows._stream import Decoder
 from mastra_workflows.errors import ConnectionFailedError
-from mastra_workflows.policy import RetryPolicy
-from mastra_workflows.procedures import Listen, Parse, Procedure, Send, Server, Sleep, StreamResult
-from mastra_workflows.stream import Decoder
 from tests.core import recorded
 
 T = TypeVar("T")

@@ -17,8 +17,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.inbox import Asked
-from mastra_workflows.questions import ASK, Question
+from mastra_workflows.hitl import ASK, Asked, Question
 from prefect_mastra import (
     MastraServer,
     aask_and_resume,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect.utilities.schema_tools.validation import validate
 
-from mastra_workflows.models import Suspension
-from mastra_workflows.questions import Question
+from mastra_workflows import Suspension
+from mastra_workflows.hitl import Question
 from prefect_mastra.hitl._response_loop import _form
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from mastra_workflows import MastraClient
-from mastra_workflows.settings import ClientArguments
+from mastra_workflows._settings import ClientArguments
 from testkit.postgres import PostgresServer
 from testkit.sample_server import ROOT, Generation, SampleServer, find_node
 from tests.support.nginx import GZIP, PASSWORD, USER, Nginx

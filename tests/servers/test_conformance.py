@@ -15,7 +15,7 @@ from mastra_workflows.errors import (
     RunFailedError,
     UnsupportedError,
 )
-from mastra_workflows.questions import Question, questions
+from mastra_workflows.hitl._questions import Question, questions
 from tests.core.samples import REFUND, REPORT, charge, names, suspended_refund
 from tests.servers.conftest import unsupported
 from tests.servers.rig import Endpoint

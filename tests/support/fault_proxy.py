@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from mastra_workflows.api._features import NO_WORKFLOW
+from mastra_workflows._api._features import NO_WORKFLOW
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
 
 CHUNK = 65_536

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient, Run
-from mastra_workflows.questions import questions
+from mastra_workflows.hitl import questions
 from testkit.prefect_stack import PrefectStack
 from testkit.processes import ServiceError
 from testkit.sample_server import Generation, SampleServer

@@ -1,0 +1,220 @@
+"""Cancelling, deleting and restarting: look, act, look again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from mastra_workflows import _api as api
+from mastra_workflows._api import ServerGeneration
+from mastra_workflows._models import RunStatus, WorkflowRun, named
+from mastra_workflows._policy import Duration, PollPolicy, as_seconds, require_flags
+from mastra_workflows._procedures._effects import (
+    Listen,
+    Procedure,
+    Server,
+    StreamResult,
+    repeat,
+    send,
+    through_outage,
+)
+from mastra_workflows._procedures.reading import generation, read_run
+from mastra_workflows.errors import (
+    ApiError,
+    ConnectionFailedError,
+    MastraError,
+    NotActiveError,
+    UnknownRunError,
+    UnsupportedError,
+)
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+"""How long a server may take to refuse a restart."""
+
+RESENDS = 4
+"""How often a cancel is sent again for a run whose record shows no end of its steps."""
+
+CONFIRM_SECONDS = 5.0
+"""The default `confirm_timeout`: how long to poll for the end of a cancelled run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What became of a run that was to be cancelled.
+
+    Attributes:
+        run: its record after the cancelling.
+        requested: whether a cancel was sent; a run that is over is left alone.
+    """
+
+    run: WorkflowRun
+    requested: bool
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether nothing of the run executes or waits any more, according to its record."""
+        run = self.run
+        return not (run.is_active or run.is_suspended or run.running_steps)
+
+    def __str__(self) -> str:
+        if not self.requested:
+            return f"{self.run}: it was over already, nothing was cancelled."
+        if self.run.is_pending:
+            return f"{self.run}: it was never started, so nothing executes."
+        if self.run.is_suspended:
+            return (
+                f"{self.run}. The server took the cancel, but servers before 1.0 leave a suspended "
+                "run as it is: it executes nothing unless somebody resumes it. Then it ends as "
+                "cancelled after that step, or continues if its server was restarted meanwhile."
+            )
+        if not self.run.is_finished:
+            return (
+                f"{self.run}. The server took the cancel, but the run continues: a step that "
+                "does not heed its abort signal runs to its end."
+            )
+        if self.run.running_steps:
+            return (
+                f"{self.run}, but its record shows no end of step "
+                f"{named(self.run.running_steps)}. If the step does not "
+                "heed its abort signal, or another replica of the server executes it, it runs to "
+                "its end; another replica may then record the run as if it had not been cancelled."
+            )
+        return f"{self.run}."
+
+
+def cancel(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    *,
+    confirm_timeout: Duration,
+    allow_retry: bool = False,
+) -> Procedure[Cancellation]:
+    """Cancel a run and look what became of it.
+
+    Args:
+        confirm_timeout: how many seconds to poll for the run's end.
+        allow_retry: whether a later `attach_or_start` may start another run in its place; see
+            `reserved_id`.
+    """
+    require_flags(allow_retry=allow_retry)
+    policy = PollPolicy(
+        first_wait=0.05, longest_wait=1.0, timeout=as_seconds("confirm_timeout", confirm_timeout)
+    )
+    server = server.lasting()
+    requested = False
+
+    def attempt() -> Procedure[Cancellation | None]:
+        nonlocal requested
+        # 1.x would rewrite the record of a run that is over.
+        run = yield from read_run(server, workflow_id, run_id)
+        if run.is_finished:
+            return Cancellation(run, requested)
+        requested = True
+        yield from send(server, api.cancel(workflow_id, run_id))
+        return None
+
+    over = yield from through_outage(server, attempt)
+    if allow_retry and requested:
+        yield from _reserve(server, workflow_id, reserved_id(run_id))
+    if over is not None:
+        return over
+
+    resends = RESENDS
+
+    def look() -> Procedure[Cancellation]:
+        nonlocal resends
+        found = Cancellation((yield from read_run(server, workflow_id, run_id)), True)
+        if resends and found.run.status == RunStatus.CANCELED and found.run.running_steps:
+            # Another replica may execute the run, and ends it as if it had not been cancelled. Two
+            # in a row: reads and cancels by turns would each reach the same one of two replicas.
+            resends -= 1
+            with contextlib.suppress(MastraError):  # it was sent before: this is for good measure
+                for _ in range(2):
+                    yield from send(server, api.cancel(workflow_id, run_id))
+        return found
+
+    retrying = policy.retrying(
+        lambda state: (
+            state.outcome is not None
+            and not state.outcome.failed
+            and not state.outcome.result().is_confirmed
+        )
+    )
+    return (yield from repeat(server, retrying, look))
+
+
+def reserved_id(run_id: str) -> str:
+    """The id whose existence says that a cancelled run may be followed by another one.
+
+    A cancelled run that has no such record was cancelled by a person, which is final. The record is
+    ``pending`` and executes nothing. For the first run of a line it is the next run's own.
+    """
+    return f"{run_id}-2"
+
+
+def _reserve(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
+    try:
+        yield from send(server, api.create_run(workflow_id, run_id))
+    except MastraError as error:  # the run is cancelled all the same
+        log.warning(
+            "Run id %r of workflow %r could not be reserved, so a retry does not start a new run: "
+            "%s",
+            run_id,
+            workflow_id,
+            error,
+        )
+
+
+def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
+    """Delete a run's record (1.x).
+
+    Raises:
+        UnsupportedError: 0.x has no such call.
+    """
+    if (yield from generation(server)) is ServerGeneration.V0:
+        raise UnsupportedError("Servers before 1.0 cannot delete a run; nothing was sent.")
+    yield from read_run(server, workflow_id, run_id)  # says what is unknown
+    with contextlib.suppress(UnknownRunError):  # gone: an answer was lost and it was sent again
+        yield from send(server, api.delete(workflow_id, run_id))
+
+
+def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
+    """Continue a run that its server lost by restarting (from 0.24.8).
+
+    `/restart` answers before it looks, and an error inside ends a server of 0.24. So
+    `/restart-async` is sent, which tells what is wrong, and dropped if it says nothing soon.
+    """
+    run = yield from read_run(server, workflow_id, run_id)
+    if run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
+        raise NotActiveError(
+            f"{run}. Only a run that was under way when its server stopped can be restarted; "
+            "nothing was sent.",
+            run,
+        )
+    try:
+        # It answers when the run is done. To drop it does not stop the run.
+        heard: StreamResult = yield Listen(
+            api.restart_async(workflow_id, run_id), lambda _: True, RESTART_SECONDS
+        )
+    except ConnectionFailedError as error:
+        if not error.request_sent:
+            raise
+    else:
+        check_supported(heard.response, "restart")
+    return (yield from read_run(server, workflow_id, run_id))
+
+
+def check_supported(response: api.Response, what: str) -> None:
+    """As `api.check`, for what servers before 0.24.8 do not have."""
+    try:
+        api.check(response)
+    except ApiError as error:
+        if type(error) is ApiError and error.status_code == 404:
+            raise UnsupportedError(
+                f"This server has no {what}; it came with Mastra 0.24.8. Nothing was changed."
+            ) from error
+        raise

@@ -1,0 +1,442 @@
+"""One execution for one piece of work, however often it is tried.
+
+A scheduler tries again after a crash, a timeout, a failure. What a try has to do follows from the
+server's own record of the run that the tries before have begun; nothing is stored anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+from mastra_workflows import _api as api
+from mastra_workflows._api import ServerGeneration, StartOptions
+from mastra_workflows._models import (
+    JSON,
+    RunStatus,
+    Step,
+    StepPath,
+    Suspension,
+    WorkflowDetails,
+    WorkflowRun,
+)
+from mastra_workflows._policy import Duration, require_choice
+from mastra_workflows._procedures._effects import Procedure, Server, send
+from mastra_workflows._procedures.acting import Cancellation, cancel, reserved_id
+from mastra_workflows._procedures.comparing import (
+    OnOtherInput,
+    as_stored,
+    check_choices,
+    check_input_matches,
+    check_started_after,
+    different_places,
+)
+from mastra_workflows._procedures.reading import created_at, find_run, generation, read_run
+from mastra_workflows._procedures.resuming import Answer, confirm, resume
+from mastra_workflows._procedures.resumptions import Resumption, find_resumption, shown_at_once
+from mastra_workflows._procedures.starting import ensure_started
+from mastra_workflows._procedures.travelling import send_back
+from mastra_workflows._procedures.waiting import OnUnexpectedSuspend, WaitOptions, wait
+from mastra_workflows.errors import (
+    NotSuspendedError,
+    RunCanceledError,
+    RunNotStartedError,
+    UnknownRunError,
+)
+
+log = logging.getLogger(__name__)
+
+OnFailedRun = Literal["new_run", "from_failed_step", "fail"]
+"""What a try does about a run that failed, or that `cancel_work` cancelled for a retry."""
+
+MOST_RUNS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The run that does a piece of work.
+
+    Attributes:
+        run_id: the id that was asked for, or one in line after it.
+        found: the record of the run as it was found; None if it was started now.
+        travelled: whether it was sent back to the step that had failed.
+    """
+
+    run_id: str
+    found: WorkflowRun | None = None
+    travelled: bool = False
+
+    @property
+    def record(self) -> WorkflowRun | None:
+        """The record as it was found, if it still tells how the run stands."""
+        return None if self.travelled else self.found
+
+
+def ids_in_line(run_id: str) -> Iterator[str]:
+    """The ids that the runs of one piece of work have, one after the other."""
+    yield run_id
+    yield reserved_id(run_id)
+    for number in range(3, MOST_RUNS + 1):
+        yield f"{run_id}-{number}"
+
+
+def attach_or_start(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    options: StartOptions,
+    *,
+    on_failed_run: OnFailedRun = "new_run",
+    on_other_input: OnOtherInput = "fail",
+    started_after: datetime | None = None,
+) -> Procedure[Attachment]:
+    """Find the run of a piece of work, or start it.
+
+    A run that is active, suspended or successful is used as it is; one that was never started is
+    started. After a failed run comes, by choice, the next id in line (``<run_id>-2``, ``-3``, found
+    by reading), the same run from the failed step on, or an error. A cancelled run counts as failed
+    if `cancel_work` has reserved the next id in line; otherwise the cancellation is final.
+
+    Raises:
+        RunCanceledError: it was cancelled for good, or with ``on_failed_run="fail"``.
+        RunFailedError: with ``on_failed_run="fail"``.
+        RunMismatchError: the id belongs to the run of other work; see `Workflow.attach_or_start`.
+        InvalidInputError, RunNotStartedError: as `ensure_started`.
+    """
+    require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
+    check_choices(on_other_input, started_after)
+    api.require_id(run_id)
+    for candidate, following in pairwise(ids_in_line(run_id)):
+        found = yield from find_run(server, workflow_id, candidate)
+        if found is None or found.is_pending:
+            log.info("Starting run %r of workflow %r.", candidate, workflow_id)
+            receipt = yield from ensure_started(
+                server, workflow_id, candidate, options, on_other_input
+            )
+            return Attachment(candidate, receipt.found)
+        check_started_after(found, started_after)
+        if on_failed_run != "fail" and (yield from _is_given_up(server, found, following)):
+            log.warning(
+                "%s: an earlier try cancelled it, but it still executes. The next run in line does "
+                "the work.",
+                found,
+            )
+            continue
+        if found.is_success or not found.is_finished:
+            yield from check_input_matches(server, found, options, on_other_input)
+            did = "did the work; using its result" if found.is_success else "started it; attaching"
+            log.info("%s: an earlier try %s.", found, did)
+            return Attachment(candidate, found)
+        if on_failed_run == "fail":
+            found.raise_for_status()
+        step = _where_it_broke(found) if on_failed_run == "from_failed_step" else None
+        if found.status == RunStatus.CANCELED or step is not None:
+            upcoming, marks = yield from _after(server, found, following)
+            if found.status == RunStatus.CANCELED and not marks:
+                raise _canceled_for_good(found)
+            if step is not None and (upcoming is None or upcoming.is_pending):
+                yield from check_input_matches(server, found, options, on_other_input)
+                log.info("%s: repeating it from step %r on.", found, step.name)
+                yield from send_back(server, found, step.path)
+                yield from _unreserve(server, marks)
+                return Attachment(candidate, found, travelled=True)
+        log.info("%s: the next run in line does the work.", found)
+    raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
+
+
+def find_work(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
+    """Find the run of a piece of work whose result can be used, now or when it ends.
+
+    Returns:
+        The first run in line that succeeded or is active or suspended; None if there is none.
+    """
+    api.require_id(run_id)
+    for candidate, following in pairwise(ids_in_line(run_id)):
+        found = yield from find_run(server, workflow_id, candidate)
+        if found is None or found.is_pending:
+            return None
+        if found.is_success:
+            return found
+        if not found.is_finished and not (yield from _is_given_up(server, found, following)):
+            return found
+    return None
+
+
+def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedure[bool]:
+    """Whether an earlier try cancelled a run that a server before 1.0 still executes.
+
+    Such a server records a cancellation only when the step that executes has ended. Until then,
+    what shows it is the next run in line, or its reservation. A reservation from before the run
+    went back to a failed step (which such a server cannot delete) is no sign.
+    """
+    if found.is_finished or (yield from generation(server)) is not ServerGeneration.V0:
+        return False
+    upcoming, marks = yield from _after(server, found, following)
+    if upcoming is not None and not upcoming.is_pending:
+        return True
+    moments = [moment for step in found.steps for moment in (step.started_at, step.resumed_at)]
+    last = max((moment for moment in moments if moment is not None), default=None)
+    if last is None:
+        return False
+    for mark in marks:
+        reserved_at = yield from created_at(server, mark)
+        if reserved_at is not None and reserved_at >= last:
+            return True
+    return False
+
+
+def execute(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    options: StartOptions,
+    waiting: WaitOptions,
+    *,
+    on_failed_run: OnFailedRun,
+    on_other_input: OnOtherInput,
+    started_after: datetime | None,
+) -> Procedure[JSON]:
+    """Find the run of a piece of work or start it, wait for it, and return its result.
+
+    Raises:
+        RunFailedError, RunCanceledError: the run ended so.
+        RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
+        As `attach_or_start` and `wait`.
+    """
+    require_choice("on_suspend", waiting.on_suspend, get_args(OnUnexpectedSuspend))
+    attachment = yield from attach_or_start(
+        server,
+        workflow_id,
+        run_id,
+        options,
+        on_failed_run=on_failed_run,
+        on_other_input=on_other_input,
+        started_after=started_after,
+    )
+    run = attachment.record
+    if run is None or not run.is_finished:
+        run = yield from wait(server, workflow_id, attachment.run_id, waiting)
+    return run.raise_for_status().result
+
+
+def _canceled_for_good(found: WorkflowRun) -> RunCanceledError:
+    return RunCanceledError(
+        f"{found}. Somebody cancelled it, so no other run is started in its place. A new run id "
+        "does the work again.",
+        found,
+    )
+
+
+def _after(
+    server: Server, found: WorkflowRun, following: str
+) -> Procedure[tuple[WorkflowRun | None, list[WorkflowRun]]]:
+    """The run that comes next in line, and all that show that one may come; see `reserved_id`."""
+    upcoming = yield from find_run(server, found.workflow_id, following)
+    reserved = upcoming
+    if following != reserved_id(found.run_id):
+        reserved = yield from find_run(server, found.workflow_id, reserved_id(found.run_id))
+    marks = {run.run_id: run for run in (upcoming, reserved) if run is not None}
+    return upcoming, list(marks.values())
+
+
+def _unreserve(server: Server, marks: Iterable[WorkflowRun]) -> Procedure[None]:
+    """Take reservations back, so that a cancellation from now on is final unless it reserves."""
+    if (yield from generation(server)) is ServerGeneration.V0:
+        return  # cannot delete a run
+    for run in marks:
+        if run.is_pending:
+            with contextlib.suppress(UnknownRunError):
+                yield from send(server, api.delete(run.workflow_id, run.run_id))
+
+
+def cancel_work(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    *,
+    confirm_timeout: Duration,
+    allow_retry: bool = False,
+) -> Procedure[Cancellation]:
+    """Cancel what is active of a piece of work: its run, or the one in line that took its place.
+
+    Args:
+        confirm_timeout: how many seconds to poll for the run's end.
+        allow_retry: whether a later `attach_or_start` may start the next run in line; see
+            `reserved_id`.
+
+    Returns:
+        What became of the last run in line.
+
+    Raises:
+        UnknownRunError: there is no run of this work.
+    """
+    api.require_id(run_id)
+    last: Cancellation | None = None
+    is_legacy = (yield from generation(server)) is ServerGeneration.V0
+    for candidate, following in pairwise(ids_in_line(run_id)):
+        if is_legacy:
+            # A run that was cancelled before may still execute: it must not hide the active one.
+            upcoming = yield from find_run(server, workflow_id, following)
+            if upcoming is not None and not upcoming.is_pending:
+                continue
+        if last is not None:
+            found = yield from find_run(server, workflow_id, candidate)
+            if found is None or (found.is_pending and allow_retry):
+                break
+        last = yield from cancel(
+            server, workflow_id, candidate, confirm_timeout=confirm_timeout, allow_retry=allow_retry
+        )
+        if last.requested or last.run.is_success:
+            break  # the line continues only after a run that failed or was cancelled
+    assert last is not None
+    return last
+
+
+def attach_or_resume(
+    server: Server,
+    workflow_id: str,
+    run_id: str,
+    answer: Answer,
+    *,
+    is_retry: bool,
+    waiting: WaitOptions | None = None,
+) -> Procedure[WorkflowRun]:
+    """Resume a step, unless an earlier try or somebody else has given it the same answer.
+
+    Args:
+        is_retry: whether an earlier try may have resumed the step. Only then is a step that waits
+            again, after this very answer, left alone: it asks something new.
+        waiting: how to wait where only the end of what executes shows whether the step was resumed.
+
+    Returns:
+        The record, as `resume` gives it.
+
+    Raises:
+        NotSuspendedError: the step does not wait, and was not given this answer either.
+    """
+    waiting = waiting or WaitOptions(on_suspend="return", is_known=True)
+    run = yield from read_run(server, workflow_id, run_id)
+    attached = yield from _attached(server, run, answer, is_retry, waiting)
+    if attached is not None:
+        return attached
+    try:
+        return (yield from resume(server, workflow_id, run_id, answer))
+    except NotSuspendedError as error:  # perhaps by another try of the same work, just now
+        attached = yield from _attached(server, error.run, answer, is_retry, waiting)
+        if attached is None:
+            raise
+        return attached
+
+
+def _attached(
+    server: Server, run: WorkflowRun, answer: Answer, is_retry: bool, waiting: WaitOptions
+) -> Procedure[WorkflowRun | None]:
+    """The run, if a step was given this answer before or is being given it; None if not."""
+    if (name := (yield from _answered(server, run, answer, is_retry))) is not None:
+        log.info("Step %r was given this answer before; it is not resumed again. %s.", name, run)
+        return run
+    any_item = replace(answer, for_each_index=None)
+    meant = [item for item in run.suspensions or run.unmoved if any_item.fits(item)]
+    if not meant or (run.is_suspended and (yield from shown_at_once(server))):
+        return None
+    is_one = len(meant) == 1
+    found = None
+    if is_one:
+        found = yield from find_resumption(
+            server, run.workflow_id, run.run_id, meant[0], must_live=run.is_suspended
+        )
+    if found is not None:
+        if not (yield from _is_ours(server, run, found, answer, is_retry)):
+            return None
+        log.info("Step %r executes with this answer; attaching. %s.", meant[0].name, run)
+        if run.is_active:
+            return run
+        return (yield from confirm(server, run.workflow_id, run.run_id, meant[0]))
+    if run.is_suspended or not is_retry:
+        return None
+    if is_one and len(run.unmoved) == 1 and not _works_elsewhere(run, meant[0]):
+        log.warning(
+            "Step %r is being resumed, and the server does not show with which answer; attaching. "
+            "%s.",
+            meant[0].name,
+            run,
+        )
+        return run
+    log.info("%s; waiting until it rests, which shows whether the step was resumed.", run)
+    run = yield from wait(server, run.workflow_id, run.run_id, waiting)
+    return (yield from _attached(server, run, answer, is_retry, waiting))
+
+
+def _works_elsewhere(run: WorkflowRun, meant: Suspension) -> bool:
+    """Whether a record shows a step at work that does not hold the suspended one."""
+    return any(
+        step.status in ("running", "waiting") and step.path != meant.step[: len(step.path)]
+        for step in run.steps
+    )
+
+
+def _is_ours(
+    server: Server, run: WorkflowRun, found: Resumption, answer: Answer, is_retry: bool
+) -> Procedure[bool]:
+    """Whether a step that is being resumed is so with this answer, as far as is known."""
+    if found.payload is None:
+        return is_retry
+    path = found.suspension.step
+    return (yield from _is_same(server, run, path, found.payload, answer))
+
+
+def _answered(
+    server: Server, run: WorkflowRun, answer: Answer, is_retry: bool
+) -> Procedure[str | None]:
+    """The step that the answer was given to before; None if there is none."""
+    waits = [item for item in run.suspensions if answer.fits(item)]
+    if waits and (answer.asked_at is not None or not is_retry):
+        return None
+    for step in run.steps:
+        if (
+            answer.names(step.path)
+            and step.resumed_at is not None
+            and not _waits_since_before(step.resumed_at, waits, answer)
+            and (yield from _is_same(server, run, step.path, step.resume_payload, answer))
+        ):
+            return step.name
+    return None
+
+
+def _waits_since_before(resumed_at: datetime, waits: Sequence[Suspension], answer: Answer) -> bool:
+    """Whether the item that is meant waits since before the step was resumed: for another item."""
+    return answer.for_each_index is not None and any(
+        item.suspended_at is not None and item.suspended_at < resumed_at for item in waits
+    )
+
+
+def _is_same(
+    server: Server, run: WorkflowRun, path: StepPath, payload: JSON, answer: Answer
+) -> Procedure[bool]:
+    """Whether a step was resumed with an answer, or with what its resume schema made of it."""
+    if answer.resume_data is None or payload is None:
+        return answer.resume_data is payload
+
+    def schema_of(known: WorkflowDetails) -> Mapping[str, Any] | None:
+        step = known.steps.get(path)
+        return {} if step is None else step.resume_schema
+
+    places = yield from different_places(
+        server, run.workflow_id, as_stored(answer.resume_data), payload, schema_of
+    )
+    return not places
+
+
+def _where_it_broke(run: WorkflowRun) -> Step | None:
+    """The step of the outermost workflow that did not end well."""
+    broken = [
+        step
+        for step in run.steps
+        if len(step.path) == 1 and step.status in ("failed", "running", "canceled", "waiting")
+    ]
+    return broken[-1] if broken else None

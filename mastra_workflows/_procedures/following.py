@@ -1,0 +1,140 @@
+"""A run's events for a caller who iterates them: without a gap, and each of them once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from mastra_workflows import _api as api
+from mastra_workflows._api import Request
+from mastra_workflows._models import Event, WorkflowRun
+from mastra_workflows._procedures._effects import Open, Procedure, Server, Sleep, through_outage
+from mastra_workflows._procedures.reading import check_watchable, read_run
+from mastra_workflows._stream import EventDeduplicator
+from mastra_workflows.errors import ConnectionFailedError
+
+log = logging.getLogger(__name__)
+
+MOST_CUTS = 5
+"""How often in a row a stream may be cut, or end, before anything new has come."""
+
+
+class Follower:
+    """Keeps one run's stream going: opens it again where it was cut, and drops what it repeats.
+
+    A stream that is opened again begins with what has happened (`/observe`). On 0.x a `/watch`
+    does not: what happened between a cut and the next opening is then only in the run's record. Nor
+    does it ever end or say a word if the run is over: so the record is read when it is open.
+
+    Args:
+        server: the server.
+        workflow_id: the workflow.
+        run_id: the run.
+        request: what the stream begins with: a start, a resume, or a request to watch.
+        after: of a resume, the last time that the record knew before; what a stream that is opened
+            again tells of earlier rounds is dropped by it.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        workflow_id: str,
+        run_id: str,
+        request: Request,
+        after: datetime | None = None,
+    ) -> None:
+        self._server = server
+        self._workflow_id = workflow_id
+        self.run_id = run_id
+        self._request = request
+        self._is_watch = request.method == "GET"  # of 0.x: all others are POSTs
+        self._once = EventDeduplicator(after)
+        self._is_over = False
+        self._has_news = False
+        self._was_cut = False
+        self._cuts = 0
+
+    def open(self) -> Procedure[Any]:
+        """Open the stream.
+
+        Raises:
+            MastraError: the server refused; see `api.check`.
+            NotActiveError: the run ended before 0.x's ``/watch`` was open.
+        """
+        if not self._is_watch:
+            return (yield Open(self._request))
+        answer, run = yield from self._watch()
+        if run.is_finished:
+            answer.close()
+        check_watchable(run)
+        return answer
+
+    def _watch(self) -> Procedure[tuple[Any, WorkflowRun]]:
+        """Open 0.x's ``/watch``, then read the record: one of both tells of the end."""
+        answer = yield Open(self._request)
+        try:
+            return answer, (yield from self._read())
+        except BaseException:
+            answer.close()
+            raise
+
+    def _read(self) -> Procedure[WorkflowRun]:
+        return read_run(self._server, self._workflow_id, self.run_id)
+
+    def feed(self, event: Event) -> Iterator[Event]:
+        """The events to give to the caller, now that this one has come."""
+        for new in self._once.feed(event):
+            self._has_news = True
+            self._is_over = new.is_end
+            yield new
+
+    def reopen(self, cut: ConnectionFailedError | None) -> Procedure[Any]:
+        """Go on after a stream has ended.
+
+        Args:
+            cut: what ended it; None if the server did.
+
+        Returns:
+            The next stream; None if there is no more to come.
+
+        Raises:
+            ConnectionFailedError: it is cut again and again, the server is out of reach, or it
+                tells no more of a run that continues.
+        """
+        self._cuts = 0 if self._has_news else self._cuts + 1
+        has_news, self._has_news = self._has_news, False
+        if self._is_over or (cut is None and not has_news and not self._was_cut):
+            return None
+        self._was_cut = True
+        if cut is not None and self._cuts >= MOST_CUTS:
+            raise cut
+        if not has_news:
+            yield Sleep(self._server.retry.first_wait * 2**self._cuts)
+        run = yield from self._read()
+        if not run.is_active and (cut is None or self._is_watch):
+            return None
+        if self._cuts >= MOST_CUTS:
+            raise _tells_no_more(run)
+        log.info("The stream of %s was cut (%s); opening it again.", run, cut or "ended early")
+        if not self._is_watch:
+            self._once.expect_replay()
+            return (yield from through_outage(self._server, self._observe))
+        answer, run = yield from through_outage(self._server, self._watch)
+        if run.is_active:
+            return answer
+        answer.close()
+        return None
+
+    def _observe(self) -> Procedure[Any]:
+        return (yield Open(api.observe(self._workflow_id, self.run_id)))
+
+
+def _tells_no_more(run: WorkflowRun) -> ConnectionFailedError:
+    return ConnectionFailedError(
+        f"{run} and continues, but its stream was cut and the server tells no more of it, as of a "
+        "run that another replica executes or that was lost by a restart. Waiting for it (`wait`) "
+        "still works: that looks at its record.",
+        request_sent=True,
+    )

@@ -1,0 +1,448 @@
+"""Resuming a suspended step, once.
+
+`/resume` answers at once and, on many servers, ends the Node process when the run turns out not to
+be suspended. `/resume-stream` refuses the same harmlessly and says what happens, so that is what is
+sent, after a look, and dropped as soon as it shows that the run continues.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict
+
+from mastra_workflows import _api as api
+from mastra_workflows._api import Feature, Request, Response, ResumeOptions
+from mastra_workflows._arguments import require_count, require_step
+from mastra_workflows._failures import ReadTimeoutError
+from mastra_workflows._inputs import differences
+from mastra_workflows._models import JSON, StepPath, Suspension, WorkflowRun, named
+from mastra_workflows._policy import is_lost, quoted
+from mastra_workflows._procedures import comparing, resumptions
+from mastra_workflows._procedures._effects import (
+    Procedure,
+    Send,
+    Server,
+    Sleep,
+    StreamResult,
+    send,
+    through_outage,
+)
+from mastra_workflows._procedures.features import supports
+from mastra_workflows._procedures.reading import details, read_run, until
+from mastra_workflows._procedures.resumptions import executing
+from mastra_workflows._procedures.starting import (
+    SILENT_SECONDS,
+    error_text,
+    hear_execution,
+    reasons,
+)
+from mastra_workflows._procedures.waiting import WaitOptions, wait
+from mastra_workflows._schemas import check
+from mastra_workflows._text import safe_text
+from mastra_workflows.errors import (
+    AnswerLostError,
+    ApiError,
+    ConfigurationError,
+    ConnectionFailedError,
+    InvalidResumeDataError,
+    MastraError,
+    NotSuspendedError,
+    ResumeRefusedError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+log = logging.getLogger(__name__)
+
+_TOO_LATE = ("not suspended", "already resumed")
+"""In a server's words when somebody else has resumed the step since the record was read; the second
+where two requests, also on two replicas, read the suspension at the same moment (seen on 1.71)."""
+
+FEATURE_AGE = 60.0
+"""Seconds after which a server is asked anew whether it can choose an item: one that was replaced
+by an older one ignores ``forEachIndex`` and gives the answer to every item that waits."""
+
+
+class AnswerArguments(TypedDict, total=False):
+    """The keyword arguments of `Run.resume`."""
+
+    step: str | Sequence[str] | None
+    resume_data: JSON
+    for_each_index: int | None
+    suspended_at: datetime | str | None
+    request_context: Mapping[str, JSON] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a caller wants to resume; see `Run.resume`.
+
+    Raises:
+        ConfigurationError: an argument is of a wrong type.
+    """
+
+    step: str | Sequence[str] | None = None
+    resume_data: JSON = None
+    for_each_index: int | None = None
+    suspended_at: datetime | str | None = None
+    request_context: Mapping[str, JSON] | None = None
+
+    def __post_init__(self) -> None:
+        if self.step is not None:
+            require_step(self.step)
+        if self.for_each_index is not None:
+            require_count("for_each_index", self.for_each_index, least=0)
+        _ = self.asked_at
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """``suspended_at`` as a time."""
+        if isinstance(self.suspended_at, datetime | None):
+            return self.suspended_at
+        try:
+            return datetime.fromisoformat(self.suspended_at)
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                f"suspended_at is {quoted(self.suspended_at)}; it must be a datetime, or an ISO "
+                "8601 time as a text. Nothing was sent."
+            ) from None
+
+    def names(self, path: StepPath) -> bool:
+        """Whether a step is the one that is meant, as far as the answer says which."""
+        if self.step is None:
+            return True
+        return ".".join(path) == self.step if isinstance(self.step, str) else path == (*self.step,)
+
+    def fits(self, item: Suspension) -> bool:
+        """Whether a suspension is the one that is meant, as far as the answer says which."""
+        return (
+            self.names(item.step)
+            and self.for_each_index in (None, item.for_each_index)
+            and self.asked_at in (None, item.suspended_at)
+        )
+
+
+def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
+    """Resume a step and see that the run continues, without waiting for its end.
+
+    Returns:
+        The record as it was read when the suspension was gone.
+
+    Raises:
+        NotSuspendedError: the step does not wait, or somebody else was faster, or it is not clear
+            which one is meant.
+        InvalidResumeDataError: the data does not fit the step's resume schema.
+        ResumeRefusedError: the server did not take it.
+    """
+    before = yield from read_run(server, workflow_id, run_id)
+    meant, options = yield from _prepare(server, before, answer)
+    is_one_of_several = sum(item.step == meant.step for item in before.suspensions) > 1
+    by_item = is_one_of_several and options.for_each_index is not None
+
+    first = True
+    was_sent = False
+
+    def attempt() -> Procedure[WorkflowRun | ApiError]:
+        nonlocal first, was_sent
+        if not first:
+            # A resume whose answer was lost may have worked: look before trying again.
+            run = yield from read_run(server, workflow_id, run_id)
+            if not waits_at(run, meant):
+                return run
+            if (yield from executing(server, workflow_id, run_id, meant)) is not None:
+                return (yield from confirm(server, workflow_id, run_id, meant))
+        first = False
+        try:
+            if by_item:
+                heard = yield from _resume_item(server, workflow_id, run_id, options)
+            else:
+                request = api.resume_stream(workflow_id, run_id, options)
+                heard = yield from hear_execution(server, request)
+        except ConnectionFailedError as error:
+            was_sent = was_sent or error.request_sent
+            raise
+        try:
+            api.check(heard.response)
+        except ApiError as error:
+            if type(error) is not ApiError:
+                was_sent = was_sent or (isinstance(error, UnavailableError) and is_lost(error))
+                raise
+            if by_item and _is_too_late(error.server_message):
+                return (
+                    yield from confirm(server, workflow_id, run_id, meant, error.server_message)
+                )
+            return error  # Mastra's own refusal: not repeated, whatever the record says then
+        was_sent = True
+        run = yield from confirm(server, workflow_id, run_id, meant, error_text(heard.last))
+        _warn_of_other_data(run, meant, options.resume_data)
+        if run.is_active:
+            server.known.note_under_way(workflow_id, run_id, server.clock())
+        return run
+
+    try:
+        result = yield from through_outage(server, attempt)
+    except MastraError as error:
+        if was_sent and server.is_run_known and server.may_pass(error):
+            raise AnswerLostError(
+                f"Step {meant.name!r} of run {run_id!r} of workflow {workflow_id!r} was resumed, "
+                f"but the server has not shown whether that worked: {error} Trying again reads the "
+                "record first, and does not resume the step twice."
+            ) from error
+        raise
+    if isinstance(result, ApiError):
+        raise result
+    return result
+
+
+def _resume_item(
+    server: Server, workflow_id: str, run_id: str, options: ResumeOptions
+) -> Procedure[StreamResult]:
+    """Resume one of several items of a ``foreach``.
+
+    Of a run of the event-driven engine, ``/resume-stream`` ignores ``forEachIndex`` and gives the
+    answer to every item; ``/resume-async`` does not (seen on 1.71). It answers when the run rests;
+    to drop it does not stop the run.
+    """
+    try:
+        response = yield Send(api.resume_async(workflow_id, run_id, options), SILENT_SECONDS)
+    except ReadTimeoutError:
+        response = Response(200, {}, b"")
+    return StreamResult(response, None, ended=False)
+
+
+def resume_async(
+    server: Server, workflow_id: str, run_id: str, answer: Answer
+) -> Procedure[WorkflowRun]:
+    """`POST .../resume-async`; where its answer is cut or lost, polling continues."""
+    before = yield from read_run(server, workflow_id, run_id)
+    meant, options = yield from _prepare(server, before, answer)
+    try:
+        yield from send(server, api.resume_async(workflow_id, run_id, options))
+    except (ConnectionFailedError, UnavailableError) as error:
+        if not is_lost(error):
+            raise
+        log.info("Resuming run %r in one call was cut (%s); polling on.", run_id, error)
+    except ApiError as error:
+        run = yield from read_run(server, workflow_id, run_id)
+        raise _refusal(run, meant, error.server_message) from error
+    yield from confirm(server, workflow_id, run_id, meant)
+    return (yield from wait(server, workflow_id, run_id, WaitOptions(on_suspend="return")))
+
+
+def resume_request(
+    server: Server, workflow_id: str, run_id: str, answer: Answer
+) -> Procedure[tuple[Request, datetime | None]]:
+    """The request that resumes a step and streams on, after the checks every resume has.
+
+    Returns:
+        The request, and when the last of what went before it happened, for the `Follower`.
+    """
+    run = yield from read_run(server, workflow_id, run_id)
+    _, options = yield from _prepare(server, run, answer)
+    moments = (step.last_moment for step in run.steps)
+    before = max((moment for moment in moments if moment is not None), default=None)
+    return api.resume_stream(workflow_id, run_id, options), before
+
+
+def _prepare(
+    server: Server, run: WorkflowRun, answer: Answer
+) -> Procedure[tuple[Suspension, ResumeOptions]]:
+    has_items = any(item.for_each_index is not None for item in run.suspensions)
+    chooses = has_items and (yield from supports_for_each_index(server))
+    meant = pick(run, answer, supports_for_each_index=chooses)
+    if server.check_data:
+        yield from _check_data(server, run, meant, answer.resume_data)
+    if (yield from executing(server, run.workflow_id, run.run_id, meant)) is not None:
+        raise NotSuspendedError(
+            f"Step {meant.name!r} of run {run.run_id!r} of workflow {run.workflow_id!r} is being "
+            "resumed right now by somebody else, which its record does not show yet. Nothing was "
+            "sent.",
+            run,
+        )
+    return meant, ResumeOptions(
+        step=meant.step,
+        resume_data=answer.resume_data,
+        for_each_index=meant.for_each_index if chooses else None,
+        request_context=answer.request_context,
+    )
+
+
+def supports_for_each_index(server: Server) -> Procedure[bool]:
+    """Whether the server can resume one of several items of a ``foreach``."""
+    return (yield from supports(server, Feature.FOREACH_INDEX, max_age=FEATURE_AGE))
+
+
+def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> Suspension:
+    """Which suspension of a run an answer is for.
+
+    Args:
+        run: its record.
+        answer: what the caller said.
+        supports_for_each_index: whether the server can resume one of several items of a
+            ``foreach``; others resume all of them with the same data.
+
+    Raises:
+        NotSuspendedError: none, or several; the message names those that wait.
+        UnsupportedError: one item of several was named, and the server cannot choose.
+    """
+    if not run.is_suspended:
+        raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
+    any_item = dataclasses.replace(answer, for_each_index=None, suspended_at=None)
+    at_step = tuple(item for item in run.suspensions if any_item.fits(item))
+    meant = tuple(item for item in at_step if answer.fits(item))
+    one_step = len({item.step for item in at_step}) == 1
+    if len(at_step) > 1 and one_step and meant and not supports_for_each_index:
+        return _all_items(at_step, answer)
+    if len(meant) == 1:
+        return meant[0]
+    names = named(run.suspensions) or "none that can be named"
+    if meant:
+        raise NotSuspendedError(
+            f"Run {run.run_id!r} of workflow {run.workflow_id!r} waits at several places: {names}. "
+            f"Say which one with {'for_each_index' if one_step else 'step'}. Nothing was sent.",
+            run,
+        )
+    wanted = answer.step if isinstance(answer.step, str) else ".".join(answer.step or ())
+    if answer.for_each_index is not None:
+        wanted += f"[{answer.for_each_index}]"
+    raise NotSuspendedError(
+        f"Step {wanted!r} of run {run.run_id!r} of workflow {run.workflow_id!r} "
+        f"is not suspended; these are: {names}. Nothing was sent.",
+        run,
+    )
+
+
+def _all_items(items: tuple[Suspension, ...], answer: Answer) -> Suspension:
+    names = named(items)
+    if answer.for_each_index is not None:
+        raise UnsupportedError(
+            f"This server cannot resume one item of a foreach; it would give the same answer to "
+            f"all that wait: {names}. Leave for_each_index out to do just that, set the foreach's "
+            "concurrency to 1, or use Mastra 1.26 or later. Nothing was sent."
+        )
+    log.warning("This server gives the same answer to every item that waits: %s.", names)
+    return items[0]
+
+
+def waits_at(run: WorkflowRun, suspension: Suspension) -> bool:
+    """Whether a run still waits where it did, and not at the same step a round later."""
+    return any(item.identity == suspension.identity for item in run.suspensions)
+
+
+def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON) -> Procedure[None]:
+    if meant.resume_schema is None:
+        return
+    value = {} if data is None else data
+    found = check(meant.resume_schema, value)
+    if found.refused:  # perhaps the workflow was changed since its details were read
+        known = (yield from details(server, run.workflow_id)).steps.get(meant.step)
+        found = check((known and known.resume_schema) or {}, value)
+    for line in found.doubtful:
+        log.warning(
+            "Resume data for step %r of run %r: %s; the server refuses it unless it converts it.",
+            meant.name,
+            run.run_id,
+            line,
+        )
+    if found.refused:
+        wrong = [*found.refused, *found.doubtful]
+        raise InvalidResumeDataError(
+            f"The resume data for step {meant.name!r} of run {run.run_id!r} is invalid: "
+            f"{'; '.join(wrong)}. Nothing was sent; the step still waits.",
+            validation_errors=wrong,
+        )
+
+
+def confirm(
+    server: Server, workflow_id: str, run_id: str, meant: Suspension, said: str = ""
+) -> Procedure[WorkflowRun]:
+    """See in the record that the suspension is gone.
+
+    Some versions show that only when the resumed part has ended: this waits for as long as their
+    event stream shows that it executes.
+
+    Args:
+        said: what the server said went wrong.
+
+    Raises:
+        ResumeRefusedError: the run still waits there.
+    """
+
+    _, known = server.known.details.get(workflow_id, (0.0, None))
+    is_step_gone = known is not None and bool(known.steps) and meant.step not in known.steps
+
+    def settled(run: WorkflowRun | None) -> bool:
+        if run is None or said or not waits_at(run, meant):
+            return True
+        # The step in the place of one that is gone is executed, and may suspend the run anew.
+        return is_step_gone and len(run.suspensions) > 1 and not run.is_active
+
+    run = yield from until(server, workflow_id, run_id, settled)
+    while run is not None and not settled(run):
+        if (yield from executing(server, workflow_id, run_id, meant)) is None:
+            # Perhaps it has ended just now.
+            run = yield from read_run(server.lasting(), workflow_id, run_id)
+            break
+        log.info("Step %r of run %r executes, which its record does not show.", meant.name, run_id)
+        yield Sleep(resumptions.FOLLOW_SECONDS)
+        run = yield from read_run(server.lasting(), workflow_id, run_id)
+    if run is None:
+        run = yield from read_run(server, workflow_id, run_id)  # says which run is unknown
+    if waits_at(run, meant) and is_step_gone and not said:
+        raise ResumeRefusedError(
+            f"Workflow {workflow_id!r} has no step {meant.name!r} any more: was it renamed by a "
+            f"deploy? The server cannot resume it, and may have executed the step in its place. "
+            f"{run}. Resume another step that is suspended, or cancel the run and start it again.",
+            run,
+        )
+    if waits_at(run, meant) or _is_too_late(said):
+        raise _refusal(run, meant, said)
+    return run
+
+
+def _warn_of_other_data(run: WorkflowRun, meant: Suspension, data: JSON) -> None:
+    """Warn if the step was resumed with other data, as it may be with several replicas.
+
+    A resume that comes too late may be answered with the stream of the one that won. This is no
+    error, since a resume schema may rewrite the data (``.transform``).
+    """
+    step = run.step(meant.step)
+    if step is None or meant.for_each_index is not None:
+        return
+    if places := differences(comparing.as_stored(data), step.resume_payload, meant.resume_schema):
+        log.warning(
+            "Step %r of run %r was resumed with other data than this call's: they differ at %s. "
+            "Either another caller resumed it at the same moment, or its resume schema rewrote "
+            "the data.",
+            meant.name,
+            run.run_id,
+            comparing.named(places),
+        )
+
+
+def _is_too_late(said: str) -> bool:
+    return any(words in said for words in _TOO_LATE)
+
+
+def _refusal(
+    run: WorkflowRun, meant: Suspension, said: str
+) -> InvalidResumeDataError | ResumeRefusedError | NotSuspendedError:
+    if said.startswith("Invalid resume data"):
+        lines = reasons(said)
+        return InvalidResumeDataError(
+            f"The server refused the resume data for step {meant.name!r}: "
+            f"{'; '.join(lines) or safe_text(said)}. {run}; the step still waits.",
+            validation_errors=lines,
+        )
+    if _is_too_late(said) and not waits_at(run, meant):
+        return NotSuspendedError(
+            f"Step {meant.name!r} is not suspended any more; somebody else resumed it. {run}.", run
+        )
+    reason = f": {safe_text(said)}" if said else "; it has not moved since the resume was sent"
+    return ResumeRefusedError(
+        f"The server did not resume step {meant.name!r}{reason}. {run}. It can be resumed again.",
+        run,
+    )

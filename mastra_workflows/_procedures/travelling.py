@@ -1,0 +1,134 @@
+"""Time travel: run again from a step on, with the earlier steps' outputs kept (from 0.24.8).
+
+`/time-travel` answers before it looks, and an error inside, such as an unknown step, ends a server
+of 0.24. So `/time-travel-stream` is sent, which tells what is wrong, and dropped as soon as it
+shows that the run executes; the run continues without a reader.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from mastra_workflows import _api as api
+from mastra_workflows._arguments import require_step
+from mastra_workflows._models import JSON, StepPath, WorkflowDetails, WorkflowRun
+from mastra_workflows._policy import is_lost
+from mastra_workflows._procedures._effects import Listen, Procedure, Server, StreamResult
+from mastra_workflows._procedures.acting import check_supported
+from mastra_workflows._procedures.reading import DETAILS_AGE, details, read_run, until
+from mastra_workflows._procedures.starting import error_text, shows_execution
+from mastra_workflows._text import safe_text
+from mastra_workflows.errors import (
+    ConnectionFailedError,
+    MastraError,
+    NotActiveError,
+    RunNotStartedError,
+    UnavailableError,
+    UnknownStepError,
+)
+
+log = logging.getLogger(__name__)
+
+
+def time_travel(
+    server: Server, workflow_id: str, run_id: str, step: str | Sequence[str], input_data: JSON
+) -> Procedure[WorkflowRun]:
+    """Run again from a step on.
+
+    Raises:
+        NotActiveError: the run is still active.
+        UnknownStepError, RunNotStartedError: as `send_back`.
+    """
+    require_step(step)
+    run = yield from read_run(server, workflow_id, run_id)
+    if run.is_active:
+        raise NotActiveError(
+            f"{run}. Time travel would execute it a second time beside itself; wait for its end or "
+            "cancel it. Nothing was sent.",
+            run,
+        )
+    return (yield from send_back(server, run, step, input_data))
+
+
+def send_back(
+    server: Server, run: WorkflowRun, step: str | Sequence[str], input_data: JSON = None
+) -> Procedure[WorkflowRun]:
+    """Send a run back to a step, and see in its record that it moves.
+
+    Returns:
+        The record as it was read when it had moved.
+
+    Raises:
+        UnknownStepError: the workflow has no such step, or none any more.
+        RunNotStartedError: the server refused, or the record did not move.
+        UnsupportedError: the server is older than 0.24.8.
+    """
+    path = yield from _path(server, run, step)
+    request = api.time_travel_stream(run.workflow_id, run.run_id, path, input_data)
+    said = ""
+    try:
+        heard: StreamResult = yield Listen(request, shows_execution, server.start_timeout)
+        check_supported(heard.response, "time travel")
+        if heard.last is not None and heard.last.is_end:
+            said = error_text(heard.last)
+    except (ConnectionFailedError, UnavailableError) as error:
+        if not is_lost(error):
+            raise
+        log.warning("The answer to the time travel of %s was lost: %s", run, error)
+
+    def has_moved(now: WorkflowRun | None) -> bool:
+        return now is not None and (
+            now.status != run.status
+            or now.step(path) != run.step(path)
+            or now.updated_at != run.updated_at
+        )
+
+    now = yield from until(
+        server, run.workflow_id, run.run_id, lambda now: bool(said) or has_moved(now)
+    )
+    if now is not None and has_moved(now):
+        return now
+    if said:  # perhaps the step was renamed after its workflow's details were read
+        known = yield from details(server, run.workflow_id)
+        if known.steps and _find(tuple(known.steps), step) is None:
+            raise _unknown(run, step, known)
+    reason = safe_text(said) if said else f"it did not move within {server.start_timeout:g} s"
+    raise RunNotStartedError(
+        f"{run}, and was not sent back to step {_name(path)!r}: {reason}. The run is as it was."
+    )
+
+
+def _path(server: Server, run: WorkflowRun, step: str | Sequence[str]) -> Procedure[StepPath]:
+    """The path of a step that the workflow has; a name is looked up, since ids may have dots."""
+    known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE)
+    found = _find(tuple(known.steps), step)
+    if found is None and known.steps:  # perhaps the workflow was changed since
+        known = yield from details(server, run.workflow_id)
+        found = _find(tuple(known.steps), step)
+    if found is not None:
+        return found
+    if not known.steps:  # the server does not tell them
+        recorded = _find(tuple(item.path for item in run.steps), step)
+        return recorded or ((step,) if isinstance(step, str) else tuple(step))
+    raise _unknown(run, step, known)
+
+
+def _find(paths: Sequence[StepPath], step: str | Sequence[str]) -> StepPath | None:
+    """The path among these that a step's name or path means."""
+    wanted = step if isinstance(step, str) else tuple(step)
+    return next((path for path in paths if wanted in (path, _name(path))), None)
+
+
+def _unknown(run: WorkflowRun, step: str | Sequence[str], known: WorkflowDetails) -> MastraError:
+    shown = safe_text(step if isinstance(step, str) else _name(tuple(step)))
+    names = safe_text(", ".join(repr(_name(path)) for path in known.steps))
+    return UnknownStepError(
+        f"Workflow {run.workflow_id!r} has no step {shown!r}; it has: {names}. {run}. Was the step "
+        "renamed after the run? The run is unchanged.",
+        run,
+    )
+
+
+def _name(path: StepPath) -> str:
+    return ".".join(path)

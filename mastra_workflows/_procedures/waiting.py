@@ -1,0 +1,305 @@
+"""Waiting for a run's end, or for its suspension."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Literal, Self, TypedDict, get_args
+
+from tenacity import RetryCallState
+
+from mastra_workflows._api import ServerGeneration
+from mastra_workflows._arguments import require_callable
+from mastra_workflows._models import Event, WorkflowRun
+from mastra_workflows._policy import (
+    PollPolicy,
+    convert_durations,
+    require_choice,
+    require_flags,
+    require_positive,
+)
+from mastra_workflows._procedures._effects import Procedure, Server, Sleep, repeat
+from mastra_workflows._procedures.observing import Observer
+from mastra_workflows._procedures.reading import read_run
+from mastra_workflows._procedures.stalling import OnStall, StallWatch
+from mastra_workflows.errors import (
+    BodyTooLargeError,
+    ConfigurationError,
+    ConnectionFailedError,
+    MastraError,
+    RunNotStartedError,
+    RunNotStoredError,
+    RunSuspendedError,
+    ServerLostError,
+    UnavailableError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
+
+log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 60.0
+"""After how many seconds of a stream's silence the run is polled. A connection may be half open, a
+server may hang, and another replica may have ended the run."""
+
+OnSuspend = Literal["fail", "return", "wait"]
+"""How a suspension ends a wait: by an error, by returning the record, or not at all."""
+
+OnUnexpectedSuspend = Literal["fail", "wait"]
+"""`OnSuspend` of a call that returns a workflow's result, which a suspended run does not have."""
+
+
+class WaitArguments(TypedDict, total=False):
+    """The keyword arguments of `Run.wait`, with durations as seconds."""
+
+    timeout: float | None
+    on_suspend: OnSuspend
+    poll_interval: float
+    max_poll_interval: float
+    outage_timeout: float
+    stall_timeout: float | None
+    on_stall: OnStall
+    observe: bool
+    is_known: bool
+    on_record: Callable[[WorkflowRun], None] | None
+    on_event: Callable[[Event], None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """How to wait for a run; see `Run.wait`.
+
+    Raises:
+        ConfigurationError: an option is out of its range.
+    """
+
+    timeout: float | None = None
+    on_suspend: OnSuspend = "return"
+    poll_interval: float = 0.5
+    max_poll_interval: float = 30.0
+    outage_timeout: float = 300.0
+    stall_timeout: float | None = 3600.0
+    on_stall: OnStall = "fail"
+    observe: bool = True
+    is_known: bool = False
+    on_record: Callable[[WorkflowRun], None] | None = None
+    on_event: Callable[[Event], None] | None = None
+
+    @classmethod
+    def of(cls, **arguments: Any) -> Self:
+        """Make the options of a caller's arguments, whose durations may be `timedelta`."""
+        return cls(**arguments)
+
+    @property
+    def poll(self) -> PollPolicy:
+        """The part that says how often to poll."""
+        return PollPolicy(
+            first_wait=self.poll_interval,
+            longest_wait=self.max_poll_interval,
+            timeout=self.timeout,
+        )
+
+    def __post_init__(self) -> None:
+        require_choice("on_suspend", self.on_suspend, get_args(OnSuspend))
+        require_choice("on_stall", self.on_stall, get_args(OnStall))
+        require_flags(observe=self.observe, is_known=self.is_known)
+        require_callable(on_record=self.on_record, on_event=self.on_event)
+        required = ("poll_interval", "max_poll_interval", "outage_timeout")
+        convert_durations(self, *required, optional=["timeout", "stall_timeout"])
+        if self.outage_timeout < 0:
+            raise ConfigurationError("outage_timeout is negative; it must be 0 or more seconds.")
+        if self.stall_timeout is not None:
+            require_positive(stall_timeout=self.stall_timeout)
+        _ = self.poll
+
+
+def wait(
+    server: Server, workflow_id: str, run_id: str, options: WaitOptions
+) -> Procedure[WorkflowRun]:
+    """Look at a run until there is no more to wait for: when its events say so, or now and then.
+
+    Returns:
+        The record: finished in whatever way, or suspended with ``on_suspend="return"``.
+
+    Raises:
+        RunSuspendedError: suspended, with ``on_suspend="fail"``.
+        WaitTimeoutError: the time was over first; the run continues.
+        RunNotStartedError: the run stays ``pending``: nobody started it, or the server refused it.
+        RunStalledError: see ``on_stall``.
+        ServerLostError: the server was unavailable for longer than ``outage_timeout``.
+        UnknownRunError: the server has no such run, or has it no longer.
+        RunNotStoredError: the run was started just now, but the server keeps no record of it.
+    """
+    began = server.clock()
+    # A single look (0) may take as long as the outage that it meets.
+    end = began + options.timeout if options.timeout else inf
+    patient = server.patient(options.outage_timeout).until(end)
+    patient = patient.lasting(is_run_known=options.is_known)
+    patience = options.outage_timeout
+    stall = StallWatch(
+        patient,
+        timeout=options.stall_timeout or inf,
+        on_stall=options.on_stall,
+        observes=options.observe,
+        until=inf if options.timeout is None else began + options.timeout,
+    )
+    observer = Observer(
+        patient,
+        workflow_id,
+        run_id,
+        on_event=options.on_event,
+        on_liveness=stall.note_liveness,
+        enabled=options.observe,
+    )
+    asked = patient
+    last: WorkflowRun | None = None
+    known = server.known
+    was_started = known.take_under_way(workflow_id, run_id, began)
+    executes = saves_a_look = (
+        options.observe
+        and options.timeout != 0
+        and was_started
+        and known.generation is ServerGeneration.V1  # 0.x does not tell what has happened already
+    )
+
+    def rest(seconds: float) -> Procedure[None]:
+        if not executes:
+            yield Sleep(seconds)
+            return
+        left = inf if options.timeout is None else began + options.timeout - server.clock()
+        within = min(left, options.stall_timeout or inf)
+        yield from observer.rest(
+            seconds, within, silent_within=min(SILENT_SECONDS, options.outage_timeout)
+        )
+
+    def look() -> Procedure[WorkflowRun]:
+        nonlocal patience, executes, saves_a_look, asked, last
+        if saves_a_look:
+            saves_a_look = False
+            yield from rest(options.poll_interval)
+        now = server.clock()
+        patience = min(options.outage_timeout, max(0.0, end - now))
+        # The first request may be slow: an outage begins when it has failed.
+        deadline = min(end, now + server.timeout + options.outage_timeout)
+        run = None
+        try:
+            run = yield from _read(asked.patient(patience).until(deadline), workflow_id, run_id)
+        finally:
+            observer.looked(in_vain=run is None)
+        asked, last = asked.lasting(is_run_known=True), run
+        if options.on_record is not None:
+            options.on_record(run)
+        if run.is_pending and server.clock() - began >= server.start_timeout:
+            if was_started:
+                raise _not_stored(workflow_id, run_id)
+            raise RunNotStartedError(
+                f"{run} and was not started within {server.start_timeout:g} s. Nothing executes; "
+                "starting it with the same run id is safe. A 1.x server leaves a run like this "
+                "when /start is given input that it does not accept."
+            )
+        newer = yield from stall.check(run)
+        if newer is not run and options.on_record is not None:
+            options.on_record(newer)
+        executes = newer.is_active
+        return newer
+
+    def goes_on(state: RetryCallState) -> bool:
+        if state.outcome is None or state.outcome.failed:
+            return False  # an error ends the wait; what passes was retried below
+        return not _is_over(state.outcome.result(), options)
+
+    try:
+        run = yield from repeat(server, options.poll.retrying(goes_on), look, rest)
+    except MastraError as error:
+        never_read = last is None or last.is_pending
+        if isinstance(error, UnknownRunError) and was_started and never_read:
+            raise _not_stored(workflow_id, run_id) from error
+        if isinstance(error, ConnectionFailedError | UnavailableError) or asked.may_pass(error):
+            raise _lost(workflow_id, run_id, last, error, patience) from error
+        if isinstance(error, BodyTooLargeError) and last is not None:
+            raise BodyTooLargeError(f"{error} {_last_known(workflow_id, run_id, last)}") from error
+        raise
+    if not _is_over(run, options):
+        raise WaitTimeoutError(
+            f"{run} after {options.timeout:g} s of waiting. {_what_now(run)} Waiting again "
+            "takes up where this left off.",
+            run,
+        )
+    if run.is_suspended and options.on_suspend == "fail":
+        raise RunSuspendedError(
+            f"{run}. It executes nothing until it is resumed or cancelled. To take a suspension as "
+            'the result, set on_suspend="return"; to wait until somebody has resumed it, "wait"; '
+            'to ask a person in Airflow or Prefect, "ask".',
+            run,
+        )
+    return run
+
+
+def _read(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
+    """Read the record; a run that was there before is given time to be found again.
+
+    Raises:
+        UnknownRunError: it is not there, or not any more.
+    """
+    began = server.clock()
+    within = min(server.retry.seconds, server.start_timeout)
+    while True:
+        try:
+            return (yield from read_run(server, workflow_id, run_id))
+        except UnknownRunError as error:
+            if not server.is_run_known:
+                raise
+            now = server.clock()
+            if now - began >= within or now >= server.deadline:
+                raise UnknownRunError(
+                    f"The server does not have run {run_id!r} of workflow {workflow_id!r} any more,"
+                    f" for {now - began:.0f} s now. Whether it has finished is not known. Was the "
+                    "server's database wiped or replaced, or has the server no storage? Then it "
+                    "forgets a run when it ends. Starting the run again executes it again.",
+                    status_code=error.status_code,
+                    server_message=error.server_message,
+                ) from error
+            if now == began:
+                log.warning("Run %r is not on the server any more; asking again.", run_id)
+        yield Sleep(min(1.0, within))
+
+
+def _not_stored(workflow_id: str, run_id: str) -> RunNotStoredError:
+    return RunNotStoredError(
+        f"Run {run_id!r} of workflow {workflow_id!r} was started and executes, or has ended, but "
+        "the server keeps no record of it, so its result cannot be known. Does the workflow set "
+        "shouldPersistSnapshot, or has the server no storage? Let it store its runs. Starting the "
+        "run again would execute it again."
+    )
+
+
+def _lost(
+    workflow_id: str, run_id: str, last: WorkflowRun | None, error: MastraError, seconds: float
+) -> ServerLostError:
+    is_silent = isinstance(error, ConnectionFailedError | UnavailableError)
+    return ServerLostError(
+        f"The server has {'not answered' if is_silent else 'given no valid answer'} for "
+        f"{round(seconds, 1):g} s: {error} {_last_known(workflow_id, run_id, last)} Waiting again "
+        "takes up where this left off."
+    )
+
+
+def _last_known(workflow_id: str, run_id: str, last: WorkflowRun | None) -> str:
+    which = f"Run {run_id!r} of workflow {workflow_id!r}"
+    if last is None:
+        return f"{which} was not changed and may still be running."
+    return f"{which} was {last.status} when it was last read and may still be running."
+
+
+def _what_now(run: WorkflowRun) -> str:
+    if run.is_pending:
+        return "Nobody has started it, so nothing executes."
+    if run.is_suspended:
+        return "It executes nothing until somebody resumes it."
+    return "It continues by itself."
+
+
+def _is_over(run: WorkflowRun, options: WaitOptions) -> bool:
+    return run.is_finished or (run.is_suspended and options.on_suspend != "wait")

@@ -1,0 +1,441 @@
+"""Mastra's schema strings to JSON Schema, and data checked against them.
+
+A server describes its Zod schemas as JSON Schema strings. Zod is more lenient than that text in
+some ways, which the check here follows so that it never refuses what the server would take:
+
+- a field with a default may be left out, though 1.x lists it as required;
+- a plain ``z.object`` drops fields that it does not know, though the text says
+  ``additionalProperties: false``. Such fields are worth a warning, not an error;
+- 19.99 is a multiple of 0.01 there, though it is not in floating point;
+- a ``pattern`` may be one that only JavaScript can read. The server checks that;
+- ``z.coerce`` and ``z.preprocess`` turn one value into another before they check it, and the text
+  does not tell of them. So `check` tells what is surely refused from what may be.
+
+Schemas come from the server, so the check is bounded, in the size of a schema and in the work for
+one check. Beyond that nothing is checked here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend, validator_for
+from referencing import Registry
+
+from mastra_workflows._models import JSON
+from mastra_workflows._patterns import MAX_SUBJECT, read_pattern
+from mastra_workflows._text import decode, safe_text
+
+log = logging.getLogger(__name__)
+
+MAX_SHOWN = 120
+MAX_LINE = 300
+MAX_PROBLEMS = 50
+"""How long the line about a problem can be, and how many problems of one value are told."""
+
+MAX_ERRORS = 500
+"""How many are looked for; each is passed on through all that is around it."""
+
+MAX_SCHEMA_CHARACTERS = 500_000
+MAX_SCHEMA_VALUES = 5_000
+MAX_SCHEMA_DEPTH = 60
+"""The largest schema that is read: its text, the values in it, and how deep they are nested."""
+
+REFERENCE_WORK = 10
+"""How many rules the resolving of a reference counts as."""
+
+MAX_WORK = 100_000
+"""How many rules are applied in one check, a list of choices counted by its length; a second or
+so."""
+
+PATTERN_WORK = 200
+"""How many rules the reading of a pattern counts as."""
+
+STEPS_PER_RULE = 400
+"""How many steps of a pattern take as long as a rule."""
+
+
+def parse_schema(text: object) -> dict[str, Any] | None:
+    """A schema as a server sends it: a JSON string, shaped ``{"json": {...}}``.
+
+    Returns:
+        The JSON Schema; None where there is none, or none that can be read in bounded time.
+    """
+    if isinstance(text, str):
+        if len(text) > MAX_SCHEMA_CHARACTERS:
+            _warn(f"it has {len(text):,} characters")
+            return None
+        try:
+            text = decode(text)
+        except ValueError:
+            _warn("it is no JSON, or nested too deep")
+            return None
+    if isinstance(text, dict) and isinstance(text.get("json"), dict):
+        text = text["json"]
+    if not isinstance(text, dict) or not text:
+        return None
+    if not _is_small(text):
+        _warn(f"it has over {MAX_SCHEMA_VALUES:,} values, or is over {MAX_SCHEMA_DEPTH} deep")
+        return None
+    return text
+
+
+@lru_cache(maxsize=1024)  # a schema is read again and again, and said once
+def _warn(reason: str) -> None:
+    log.warning(
+        "A JSON Schema of a workflow is not used: %s. The data is checked by the server only, and "
+        "an answer is entered as JSON.",
+        reason,
+    )
+
+
+def _is_small(schema: Mapping[str, Any]) -> bool:
+    left = MAX_SCHEMA_VALUES
+    level: list[Any] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        left -= len(level)
+        if left < 0:
+            return False
+        parts = (
+            value.values() if isinstance(value, Mapping) else value
+            for value in level
+            if isinstance(value, Mapping | list)
+        )
+        level = list(islice((part for each in parts for part in each), left + 1))
+        if not level:
+            return True
+    return False
+
+
+class Findings(NamedTuple):
+    """What is wrong with data, by its schema; one line each, such as ``$.city: required``.
+
+    Attributes:
+        refused: what the server refuses.
+        doubtful: what it refuses unless its schema makes another value of it first, as
+            ``z.coerce`` and ``z.preprocess`` do.
+    """
+
+    refused: list[str]
+    doubtful: list[str]
+
+
+def check(schema: Mapping[str, Any], data: JSON) -> Findings:
+    """What the server refuses of data that is to be sent, and what it may refuse."""
+    errors = _errors(schema, data, keep_closed=False)
+    refused = _lines(error for error in errors if _is_certain(error))
+    doubtful = _lines(error for error in errors if not _is_certain(error))
+    return Findings(refused, doubtful)
+
+
+def validation_errors(schema: Mapping[str, Any], data: JSON) -> list[str]:
+    """All that is wrong with ``data`` as the schema is written: one line each, as in `Findings`."""
+    return _lines(_errors(schema, data, keep_closed=False))
+
+
+def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
+    """Where ``data`` has fields that the schema does not know and the server may drop."""
+    errors = _errors(schema, data, keep_closed=True)
+    return _lines(error for error in errors if error.validator == "additionalProperties")
+
+
+def is_readable(schema: Mapping[str, Any]) -> bool:
+    """Whether it is a JSON Schema at all, and one that can be read in bounded time."""
+    return _validator_of(schema, keep_closed=False) is not None
+
+
+def _lines(errors: Iterable[ValidationError]) -> list[str]:
+    lines = sorted({safe_text(line, MAX_LINE) for error in errors for line in _say(error)})
+    more = len(lines) - MAX_PROBLEMS
+    return [*lines[:MAX_PROBLEMS], f"… and {more:,} more"] if more > 0 else lines
+
+
+def _is_certain(error: ValidationError) -> bool:
+    """Whether no coercion can help: a field is missing, or no object is where one belongs.
+
+    A text may be parsed into an object, and null replaced by one; a single value may become a list
+    of one; and any value may be turned into a scalar that the rules for it allow.
+    """
+    if error.validator == "required":
+        return True
+    if error.validator == "type":
+        is_plain = isinstance(error.instance, bool | int | float | list)
+        return error.validator_value == "object" and is_plain
+    if error.validator in ("anyOf", "oneOf"):
+        variants: dict[Any, bool] = {}
+        for part in error.context or ():
+            index = part.schema_path[0] if part.schema_path else None
+            variants[index] = variants.get(index, False) or _is_certain(part)
+        return bool(variants) and all(variants.values())
+    return False
+
+
+def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list[ValidationError]:
+    validator = _validator_of(schema, keep_closed=keep_closed)
+    if validator is None:
+        return []  # the server knows better than a schema that we cannot read
+    _work.begin()
+    try:
+        return list(islice(validator.iter_errors(_as_sent(data)), MAX_ERRORS))
+    except _TooMuchWorkError:
+        log.debug("Data was not checked: its JSON Schema takes too long.")
+    except Exception as error:  # a reference can make a rule of anything, which ends anyhow
+        log.debug("Data was not checked: its JSON Schema is no good (%s).", type(error).__name__)
+    return []
+
+
+class _TooMuchWorkError(Exception):
+    """A check takes longer than it may."""
+
+
+class _Work(threading.local):
+    """What is left of the work that a check may do, in each thread."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a check."""
+        self.left = MAX_WORK
+        self.patterns: set[str] = set()
+
+    def spend(self, work: int) -> None:
+        """Count a rule that is applied.
+
+        Raises:
+            _TooMuchWorkError: nothing is left.
+        """
+        self.left -= work
+        if self.left < 0:
+            raise _TooMuchWorkError
+
+    def spend_pattern(self, pattern: str) -> None:
+        """Count the reading of a pattern, once in a check.
+
+        Raises:
+            _TooMuchWorkError: nothing is left.
+        """
+        if pattern not in self.patterns:
+            self.patterns.add(pattern)
+            self.spend(PATTERN_WORK)
+
+
+_work = _Work()
+
+
+def _validator_of(schema: Mapping[str, Any], *, keep_closed: bool) -> Validator | None:
+    try:
+        text = json.dumps(schema)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return _validator(text, keep_closed)
+
+
+@lru_cache(maxsize=256)
+def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
+    """Made once for each schema: checking a schema takes longer than checking data by it.
+
+    Returns:
+        None for a schema that is none, or too large.
+    """
+    schema = parse_schema({"json": json.loads(schema_text)})
+    if schema is None:
+        return None if schema_text != "{}" else Draft202012Validator({})
+    try:
+        rules = _lenient(schema, keep_closed=keep_closed)
+        standard: Any = validator_for(rules, default=Draft202012Validator)
+        standard.check_schema(rules, format_checker=None)  # patterns are not Python's
+        # An empty registry: nothing that a schema refers to elsewhere is fetched.
+        return _bounded(standard)(rules, registry=Registry())
+    except Exception as error:  # whatever a library makes of ``$schema: 5`` and the like
+        log.debug("A workflow's JSON Schema is not valid (%s).", type(error).__name__)
+        return None
+
+
+Rule = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+@lru_cache(maxsize=16)
+def _bounded(standard: type[Validator]) -> type[Validator]:
+    """A standard's validator that follows Zod where it is more lenient, and counts its work."""
+    own: dict[str, Rule] = {
+        "multipleOf": _multiple_of,
+        "pattern": _pattern,
+        "uniqueItems": _unique_items,
+    }
+    rules = {
+        name: _counted(own.get(name) or rule, REFERENCE_WORK if name == "$ref" else 1)
+        for name, rule in standard.VALIDATORS.items()
+        if rule is not None
+        and name not in ("unevaluatedItems", "unevaluatedProperties")  # work that is not counted
+    }
+    kind: type[Validator] = extend(standard, rules)  # type: ignore[no-untyped-call]
+    return kind
+
+
+def _counted(rule: Rule, work: int) -> Rule:
+    def counted(
+        validator: Any, value: Any, data: Any, schema: Any
+    ) -> Iterator[ValidationError] | None:
+        _work.spend(work + (len(value) if isinstance(value, list | dict) else 0))
+        return rule(validator, value, data, schema)
+
+    return counted
+
+
+def _pattern(
+    validator: Validator, pattern: str, value: JSON, _schema: object
+) -> Iterator[ValidationError]:
+    if not validator.is_type(value, "string") or len(value) > MAX_SUBJECT:
+        return
+    _work.spend_pattern(pattern)
+    readable = read_pattern(pattern)
+    if readable is None:
+        return
+    _work.spend(readable.cost(value) // STEPS_PER_RULE)
+    if not readable.fits(value):
+        yield ValidationError(f"does not fit {pattern}")
+
+
+def _unique_items(
+    validator: Validator, is_wanted: bool, value: JSON, _schema: object
+) -> Iterator[ValidationError]:
+    if is_wanted and validator.is_type(value, "array"):
+        different = {json.dumps(item, sort_keys=True, default=str) for item in value}
+        if len(different) < len(value):
+            yield ValidationError("has something twice")
+
+
+def _multiple_of(
+    validator: Validator, step: float, value: JSON, _schema: object
+) -> Iterator[ValidationError]:
+    if not validator.is_type(value, "number"):
+        return
+    try:
+        is_multiple = Decimal(str(value)) % Decimal(str(step)) == 0
+    except InvalidOperation:  # more digits than can be told apart
+        is_multiple = True
+    if not is_multiple:
+        yield ValidationError(f"not a multiple of {step}")
+
+
+def _as_sent(data: JSON) -> JSON:
+    """Data as the server gets it: a tuple is a list there, and every key a text."""
+    try:
+        return json.loads(json.dumps(data))
+    except (TypeError, ValueError, RecursionError):
+        return data  # no JSON; the request that would carry it says so
+
+
+IGNORED = frozenset({"$id", "id", "unevaluatedItems", "unevaluatedProperties"})
+"""What no Zod schema has, and would make the check depend on addresses or on work that no bound
+holds."""
+
+
+def _lenient(schema: Any, *, keep_closed: bool, is_root: bool = True) -> Any:
+    def inner(part: Any) -> Any:
+        return _lenient(part, keep_closed=keep_closed, is_root=False)
+
+    if isinstance(schema, list):
+        return [inner(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    properties = schema.get("properties")
+    with_default = (
+        {name for name, rule in properties.items() if isinstance(rule, dict) and "default" in rule}
+        if isinstance(properties, Mapping)
+        else set()
+    )
+    left_out = IGNORED if is_root else IGNORED | {"$schema"}
+    if not keep_closed and schema.get("additionalProperties") is False:
+        left_out |= {"additionalProperties"}
+    if "patternProperties" in schema:
+        left_out |= {"patternProperties", "additionalProperties"}
+    result: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in left_out:
+            continue
+        if key == "required" and isinstance(value, list):
+            result[key] = [
+                name for name in value if not (isinstance(name, str) and name in with_default)
+            ]
+        elif key in ("const", "enum", "default", "examples"):
+            result[key] = value  # data, not schemas
+        elif key in NAMED and isinstance(value, Mapping):
+            result[key] = {name: inner(rule) for name, rule in value.items()}
+        else:
+            result[key] = inner(value)
+    return result
+
+
+NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+"""Words whose value is no schema but has schemas, by names that may be any word."""
+
+
+def _say(error: ValidationError) -> list[str]:
+    # The data itself stays out of the text, which ends in logs: it may hold what nobody should see.
+    place = _place(error.absolute_path)
+    rule: Any = error.validator_value
+    if error.validator == "required" and isinstance(error.instance, Mapping):
+        missing = [name for name in rule if name not in error.instance][: MAX_PROBLEMS + 1]
+        return [f"{_place([*error.absolute_path, name])}: required" for name in missing]
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = (error.schema.get("properties") or {}) if isinstance(error.schema, dict) else {}
+        return [
+            f"{_place([*error.absolute_path, name])}: not in the schema"
+            for name in islice(error.instance, MAX_SCHEMA_VALUES)
+            if name not in known
+        ]
+    if error.validator == "type":
+        wanted = rule if isinstance(rule, str) else " or ".join(rule)
+        return [f"{place}: {_kind(error.instance)} where {wanted} is wanted"]
+    if error.validator == "enum":
+        return [f"{place}: not one of {_short(rule)}"]
+    if error.validator in ("anyOf", "oneOf"):
+        nearest = best_match([error])
+        if nearest is not None and nearest is not error:
+            return [f"{place}: fits no variant; the nearest fails: {', '.join(_say(nearest))}"]
+    return [f"{place}: breaks the rule {error.validator} {_short(rule)}"]
+
+
+def _place(path: Any) -> str:
+    text = "$"
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif isinstance(part, str) and part.isidentifier():
+            text += f".{part}"
+        else:
+            text += f"[{json.dumps(part, ensure_ascii=False, default=str)}]"
+    return text
+
+
+def _kind(value: JSON) -> str:
+    if value is None:
+        return "null"
+    for kind, name in (
+        (bool, "boolean"),
+        (int, "integer"),
+        (float, "number"),
+        (str, "string"),
+        (list, "array"),
+        (dict, "object"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return type(value).__name__
+
+
+def _short(value: JSON) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -1,0 +1,392 @@
+"""Where the server is and how to talk to it: checked once, for every driver."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self, TypedDict, Unpack
+from urllib.parse import quote, urlsplit
+
+import idna
+
+from mastra_workflows import _secrets
+from mastra_workflows._policy import Duration, RetryPolicy, as_seconds, require_positive
+from mastra_workflows.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+LONG_CALL_TIMEOUT = 200.0
+"""Seconds for calls that answer when the run is done; servers cut them after 180."""
+
+WHOLE_ANSWER = 10
+"""How many times ``timeout`` a whole answer may take that makes progress."""
+
+ClientCertificate = str | tuple[str, str] | tuple[str, str, str]
+"""The path of a PEM file with a certificate and its key; or the paths of both; or these and the
+key's password."""
+
+_EXAMPLE = "such as http://localhost:4111"
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?")
+_SECRET_HEADER = re.compile(r"auth|cookie|key|pass|secret|session|token", re.IGNORECASE)
+_PLAIN_HEADER = re.compile(r"(accept|content|user-agent)\b", re.IGNORECASE)
+_MOST_SHOWN = 40
+_LIKE_A_SECRET = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")
+"""Which value of any other header is taken for a secret: not a word, such as a team's name, which
+ids and messages may hold as well."""
+
+_HOST_LABEL = re.compile(r"[\w-]{1,63}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~-._"
+
+RESERVED_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that say where a message ends, or what becomes of its connection: the transport's own."""
+
+_warned_of: set[str] = set()
+
+
+class OfOneProcess:
+    """What holds secrets and connections, and so is neither copied nor pickled."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            f"cannot pickle or copy {type(self).__name__!r} object: a Mastra client, and the "
+            "workflows and runs made by it, hold secrets and connections. Make a client in each "
+            "process."
+        )
+
+
+class ClientArguments(TypedDict, total=False):
+    """The keyword arguments of `MastraClient`."""
+
+    token: str | None
+    basic_auth: tuple[str, str] | None
+    headers: Mapping[str, str] | None
+    api_prefix: str
+    timeout: Duration
+    connect_timeout: Duration
+    verify: bool | str
+    client_cert: ClientCertificate | None
+    max_body_bytes: int
+    retry: RetryPolicy | None
+    check_data: bool
+    start_timeout: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(OfOneProcess):
+    """The address, the secrets, the limits and the patience of a client.
+
+    See `MastraClient`; ``base_url`` is scheme, host, port and perhaps a path in front of the API
+    prefix. The repr holds no secret.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
+    """
+
+    base_url: str
+    token: str | None = field(default=None, repr=False)
+    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    api_prefix: str = "/api"
+    timeout: float = 30.0
+    connect_timeout: float = 10.0
+    verify: bool | str = True
+    client_cert: ClientCertificate | None = field(default=None, repr=False)
+    max_body_bytes: int = 64 * 1024 * 1024
+    retry: RetryPolicy | None = None
+    check_data: bool = True
+    start_timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        prefix = _api_prefix(self.api_prefix)
+        changed = {
+            "api_prefix": prefix,
+            "base_url": _base_url(self.base_url, prefix),
+            "headers": _headers(self.headers),
+            "verify": _verify(self.verify),
+            "client_cert": _client_cert(self.client_cert),
+            "basic_auth": _basic_auth(self.basic_auth),
+            **{
+                name: as_seconds(name, getattr(self, name))
+                for name in ("timeout", "connect_timeout", "start_timeout")
+            },
+        }
+        for name, value in changed.items():
+            object.__setattr__(self, name, value)
+        if isinstance(self.max_body_bytes, bool) or not isinstance(self.max_body_bytes, int):
+            raise _wrong_type("max_body_bytes", "a number of bytes", self.max_body_bytes)
+        require_positive(
+            timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
+            max_body_bytes=self.max_body_bytes,
+            start_timeout=self.start_timeout,
+        )
+        if not isinstance(self.check_data, bool):
+            raise _wrong_type("check_data", "true or false", self.check_data)
+        if not isinstance(self.retry, RetryPolicy | None):
+            raise _wrong_type("retry", "a RetryPolicy", self.retry)
+        if not isinstance(self.token, str | None):
+            raise _wrong_type("token", "a text", self.token)
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise ConfigurationError(
+                "The token is empty or has spaces, line ends or non-ASCII characters in it."
+            )
+        logins = {
+            "token": self.token is not None,
+            "basic_auth": self.basic_auth is not None,
+            "an Authorization header": "authorization" in map(str.lower, self.headers or {}),
+        }
+        if sum(logins.values()) > 1:
+            raise ConfigurationError(
+                f"Both {' and '.join(name for name, given in logins.items() if given)} are given, "
+                "and a request has one Authorization header. Leave all but one out."
+            )
+        _secrets.register(self._secrets())
+
+    @classmethod
+    def of(cls, base_url: str, **arguments: Unpack[ClientArguments]) -> Self:
+        """The settings that a client was given."""
+        values: dict[str, Any] = dict(arguments)
+        return cls(base_url=base_url, **values)
+
+    @property
+    def api_url(self) -> str:
+        """What every request's path is put behind."""
+        return self.base_url + self.api_prefix
+
+    def all_headers(self) -> dict[str, str]:
+        """The headers of every request, secrets included."""
+        headers = dict(self.headers or {})
+        if "accept" not in map(str.lower, headers):
+            headers = {"Accept": "application/json", **headers}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if self.basic_auth is not None:
+            login = base64.b64encode(":".join(self.basic_auth).encode()).decode()
+            headers["Authorization"] = f"Basic {login}"
+        return headers
+
+    def _secrets(self) -> Iterator[str]:
+        """What no log line and no error may show."""
+        if self.basic_auth is not None:
+            yield self.basic_auth[1]
+        for name, value in self.all_headers().items():
+            if _SECRET_HEADER.search(name):
+                yield value
+                yield value.partition(" ")[2]  # behind a scheme such as "Bearer"
+                if "cookie" in name.lower():
+                    yield from (pair.partition("=")[2] for pair in value.split("; "))
+            elif not _PLAIN_HEADER.match(name) and _LIKE_A_SECRET.fullmatch(value):
+                yield value
+
+    def warn_if_exposed(self) -> None:
+        """Warn, once for each server, where secrets travel unencrypted to another host."""
+        if not self.base_url.startswith("http:") or self.base_url in _warned_of:
+            return
+        if any(map(_SECRET_HEADER.search, self.all_headers())) and not _is_loopback(self.base_url):
+            _warned_of.add(self.base_url)
+            log.warning(
+                "The token or secret headers for %s are sent unencrypted, over plain http. Use "
+                "https, or a network that nobody else can listen to.",
+                self.base_url,
+            )
+
+
+def _wrong_type(name: str, expected: str, value: object) -> ConfigurationError:
+    # The type only: the value may be a secret.
+    return ConfigurationError(f"{name}: expected {expected}, got {type(value).__name__}.")
+
+
+def _headers(headers: object) -> dict[str, str] | None:
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping):
+        raise _wrong_type("headers", "a mapping of header names and texts", headers)
+    seen: set[str] = set()
+    for name, value in headers.items():
+        if not isinstance(name, str):
+            raise _wrong_type("headers", "names that are texts", name)
+        if not _HEADER_NAME.fullmatch(name):
+            # Only its begin: what follows may be a secret, as in "Authorization: Bearer ...".
+            begin = _HEADER_NAME.match(name)
+            shown = repr(begin[0][:_MOST_SHOWN] + "…") if begin else "a text"
+            raise ConfigurationError(f"headers: {shown} is no header name.")
+        if not isinstance(value, str):
+            raise _wrong_type(f"Header {name!r}", "a text", value)
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"The value of header {name!r} has a line end, a space at its edge or a "
+                "non-ASCII character in it."
+            )
+        if name.lower() in RESERVED_HEADERS:
+            raise ConfigurationError(
+                f"Header {name!r} is set by the client itself, for each request; leave it out."
+            )
+        if name.lower() in seen:
+            raise ConfigurationError(f"Header {name!r} is given twice.")
+        seen.add(name.lower())
+    return dict(headers)
+
+
+def _verify(verify: object) -> bool | str:
+    if isinstance(verify, bool):
+        return verify
+    path = _path("verify", verify, "true, false or the path of a CA bundle")
+    if not _exists(path):
+        raise ConfigurationError(f"verify names a CA bundle that is not there: {path!r}")
+    return path
+
+
+def _client_cert(certificate: object) -> ClientCertificate | None:
+    if certificate is None:
+        return None
+    expected = "a path, (certificate, key) or (certificate, key, password)"
+    parts = certificate if isinstance(certificate, tuple | list) else (certificate,)
+    if not 1 <= len(parts) <= 3:
+        raise _wrong_type("client_cert", expected, certificate)
+    paths = [_path("client_cert", part, expected) for part in parts[:2]]
+    if missing := [path for path in paths if not _exists(path)]:
+        raise ConfigurationError(f"client_cert names a file that is not there: {missing[0]!r}")
+    if len(parts) == 1:
+        return paths[0]
+    if len(parts) == 2:
+        return paths[0], paths[1]
+    if not isinstance(parts[2], str):
+        raise _wrong_type("client_cert's password", "a text", parts[2])
+    return paths[0], paths[1], parts[2]
+
+
+def _path(name: str, value: object, expected: str) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise _wrong_type(name, expected, value)
+    return value
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).exists()
+    except (OSError, ValueError):  # too long, or no path at all
+        return False
+
+
+def _basic_auth(login: object) -> tuple[str, str] | None:
+    if login is None:
+        return None
+    if not isinstance(login, tuple | list) or len(login) != 2:
+        raise _wrong_type("basic_auth", "(user, password)", login)
+    user, password = login
+    if not isinstance(user, str) or not isinstance(password, str):
+        raise ConfigurationError("basic_auth: user and password must be texts.")
+    if not user or ":" in user:
+        raise ConfigurationError("basic_auth: the user is empty or has a colon in it.")
+    if _CONTROL.search(user + password) or not _is_utf8(user + password):
+        raise ConfigurationError("basic_auth: the user or password has control characters in it.")
+    return user, password
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _api_prefix(prefix: object) -> str:
+    if not isinstance(prefix, str):
+        raise _wrong_type("api_prefix", "a path such as /api", prefix)
+    path = prefix.strip().strip("/")
+    if _CONTROL.search(path) or "?" in path or "#" in path or not _is_utf8(path):
+        raise ConfigurationError("api_prefix is no path: give one such as /api.")
+    return "/" + quote(path, safe=_PATH_CHARACTERS) if path else ""
+
+
+def _base_url(text: object, prefix: str) -> str:
+    # No message repeats the text, nor what a parser says of it: there may be a password in it.
+    if not isinstance(text, str):
+        raise _wrong_type("base_url", f"a text {_EXAMPLE}", text)
+    try:
+        parts = urlsplit(text.strip())
+        hostname = parts.hostname
+    except ValueError:
+        raise ConfigurationError(
+            f"The base URL's host is malformed; give one {_EXAMPLE}."
+        ) from None
+    if parts.scheme not in ("http", "https") or not hostname:
+        raise ConfigurationError(
+            f"The base URL has no http:// or https:// scheme and host; give one {_EXAMPLE}."
+        )
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "The base URL holds a user or password; give a token or basic_auth instead."
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"The base URL has a query or fragment; give one {_EXAMPLE}.")
+    try:
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(
+            f"The base URL's port is no port number; give one {_EXAMPLE}."
+        ) from None
+    if port == 0:
+        raise ConfigurationError("The base URL's port is 0, where no server can be reached.")
+    if not _is_utf8(parts.path):
+        raise ConfigurationError(f"The base URL's path is no text; give one {_EXAMPLE}.")
+    path = quote(parts.path, safe=_PATH_CHARACTERS).rstrip("/")
+    if prefix and path.endswith(prefix):
+        path = path[: -len(prefix)].rstrip("/")  # the address of the API itself was given
+    return f"{parts.scheme}://{_host(hostname)}{f':{port}' if port else ''}{path}"
+
+
+def _host(hostname: str) -> str:
+    if ":" in hostname:
+        return f"[{hostname}]"  # an IPv6 address, which was parsed already
+    labels = hostname.removesuffix(".").split(".")
+    if not all(map(_HOST_LABEL.fullmatch, labels)):
+        raise ConfigurationError(f"The base URL's host is no host name; give one {_EXAMPLE}.")
+    if hostname.isascii():
+        return hostname
+    try:
+        return idna.encode(hostname, uts46=True).decode()
+    except UnicodeError:
+        raise ConfigurationError(
+            f"The base URL's host is no host name; give one {_EXAMPLE}."
+        ) from None
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,467 @@
+"""A step's resume schema as the fields of a form, and what a form sends back as resume data.
+
+A page of Airflow or of Prefect shows a flat list of simple fields. So an object's properties become
+fields, those of an object inside it too; what no page can show (a union, an object deeper down or
+one that may be left out, a list of anything but texts) becomes a field for JSON. Whatever a page
+sends back is checked against the whole schema.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from enum import Enum
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final, Literal, Self
+
+from mastra_workflows._models import JSON
+from mastra_workflows._schemas import is_readable, validation_errors
+from mastra_workflows._text import printable
+from mastra_workflows.errors import InvalidResumeDataError
+
+Kind = Literal[
+    "boolean",
+    "integer",
+    "number",
+    "string",
+    "text",
+    "enum",
+    "date",
+    "time",
+    "date-time",
+    "strings",
+    "json",
+]
+"""How a field is shown: ``text`` has several lines, ``strings`` is a list of texts."""
+
+LONG_TEXT = 200
+"""A text that may be longer than this is shown in several lines."""
+
+MAX_DESCRIPTION = 1000
+
+MAX_FIELDS = 200
+"""An answer of more fields than a page has room for is entered as JSON."""
+
+MAX_DEPTH = 2
+"""How deep in the answer a value may be to have a field of its own."""
+
+
+class _Nothing(Enum):
+    NO_DEFAULT = "no default"
+    LEFT_OUT = "left out"
+
+
+NO_DEFAULT: Final = _Nothing.NO_DEFAULT
+"""The default of a field that has none; None would be a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a form.
+
+    Attributes:
+        key: its name in the form: letters, digits and ``_``, not at the beginning; unique.
+        path: where its value is in the answer; empty if it is the whole answer.
+        kind: how it is shown.
+        rule: its JSON Schema, references resolved, without null.
+        required: whether the answer must have it. What has a default need not be there.
+        nullable: whether its value may be null.
+    """
+
+    key: str
+    path: tuple[str, ...]
+    kind: Kind
+    rule: Mapping[str, Any]
+    required: bool
+    nullable: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the schema calls it, or its place in the answer: ``address.zip``."""
+        title = str(self.rule.get("title") or ".".join(self.path) or "answer")
+        return printable(title[:MAX_DESCRIPTION], keep="")
+
+    @property
+    def description(self) -> str:
+        """What the schema says about it; empty if it says nothing."""
+        return printable(str(self.rule.get("description") or "")[:MAX_DESCRIPTION], keep="")
+
+    @property
+    def default(self) -> JSON:
+        """What it is if it is left out; `NO_DEFAULT` if there is no such thing."""
+        return self.rule.get("default", NO_DEFAULT)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a person need not fill it in: it may be left out, or null."""
+        return self.nullable or not self.required
+
+    @property
+    def options(self) -> list[JSON]:
+        """What an ``enum`` can be; empty for other kinds."""
+        return [option for option in _options(self.rule) if option is not None]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What a page can check by itself: a flat JSON Schema, without references or unions.
+
+        Nor has it patterns: hosts try them by Python's engine, which some keep busy for ever.
+        """
+        schema = _shown(self.kind, self.rule)
+        if self.kind == "enum":
+            kinds = {type(option) for option in self.options}
+            named = {str: "string", int: "integer", float: "number", bool: "boolean"}
+            kind = named.get(kinds.pop()) if len(kinds) == 1 else None
+            return {**({"type": kind} if kind else {}), "enum": self.options}
+        if self.kind == "json":
+            return {}
+        if self.kind in ("date", "time", "date-time"):
+            return {"type": "string", "format": self.kind}
+        if self.kind == "strings":
+            items = _shown("string", self.rule["items"])
+            return {"type": "array", "items": {"type": "string", **items}, **schema}
+        return {"type": "string" if self.kind == "text" else self.kind, **schema}
+
+    def read(self, value: JSON) -> JSON:
+        """What a page sent for this field, as the server takes it; `LEFT_OUT` if it is empty.
+
+        Of several readings the first that fits counts; of none the first, for the error.
+        """
+        is_empty = value is None or value == "" or (value == [] and not self.required)
+        if is_empty and value not in self.options:
+            return self._emptied() if self.default is not NO_DEFAULT else self._empty(value)
+        readings = list(_readings(self, value))
+        fitting = (reading for reading in readings if not validation_errors(self.rule, reading))
+        return next(fitting, readings[0])
+
+    def _empty(self, value: JSON) -> JSON:
+        if self.may_be_empty:
+            return None if self.required else _Nothing.LEFT_OUT
+        return "" if value == "" and self.kind in ("string", "text") else _Nothing.LEFT_OUT
+
+    def _emptied(self) -> JSON:
+        """What it is if somebody has removed its default: the default again, if nothing else is.
+
+        If it were left out, the server would put the default in.
+        """
+        if self.nullable:
+            return None
+        nothing: dict[str, JSON] = {"string": "", "text": "", "strings": []}
+        empty = nothing.get(self.kind)
+        return _Nothing.LEFT_OUT if empty is None or validation_errors(self.rule, empty) else empty
+
+
+SHOWN_RULES: dict[Kind, tuple[str, ...]] = {
+    "boolean": (),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "string": ("minLength", "maxLength"),
+    "text": ("minLength", "maxLength"),
+    "enum": (),
+    "date": (),
+    "time": (),
+    "date-time": (),
+    "strings": ("minItems", "maxItems"),
+    "json": (),
+}
+"""What of a field's schema a page may check as well."""
+
+
+def _shown(kind: Kind, rule: Mapping[str, Any]) -> dict[str, float]:
+    """What a page may check. No fraction of `multipleOf`: by floats 19.99 is none of 0.01."""
+    return {
+        name: value
+        for name in SHOWN_RULES[kind]
+        if isinstance(value := rule.get(name), int | float)
+        and not (name == "multipleOf" and isinstance(value, float))
+    }
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form for one answer.
+
+    Attributes:
+        schema: the JSON Schema of the answer; None where it is not known.
+    """
+
+    schema: Mapping[str, Any] | None
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields, in the schema's order; none if the answer says nothing but that it came."""
+        schema = self.schema
+        if schema is None or not is_readable(schema):
+            return (Field("answer", (), "json", {}, required=False),)
+        parts = _fields(_Rule.of(schema, schema), (), root=schema, required=True)
+        fields = list(islice(parts, MAX_FIELDS + 1))
+        if len(fields) > MAX_FIELDS:
+            return (Field("answer", (), "json", {}, required=True),)
+        return tuple(_with_unique_keys(map(_usable, fields)))
+
+    def answer(self, values: Mapping[str, JSON]) -> JSON:
+        """The resume data that was entered.
+
+        A time without a zone counts as UTC. JSON may be given as a value or as its text, a list as
+        a list or one line for each.
+
+        Args:
+            values: what the page sent, by the fields' keys. A field that is not among them is as
+                if nobody had touched it: it has its default, if it has one.
+
+        Raises:
+            InvalidResumeDataError: it does not fit; ``problems`` names each place.
+        """
+        keys = {field.key for field in self.fields}
+        wrong = [f"{key}: no field of this form" for key in sorted(set(values) - keys)]
+        data: JSON = {}
+        for field in self.fields:
+            is_sent = field.key in values or field.default is NO_DEFAULT
+            value = field.read(values.get(field.key)) if is_sent else _Nothing.LEFT_OUT
+            if isinstance(value, str) and not _is_in_time(field.kind, value):
+                wrong.append(f"{'.'.join(('$', *field.path))}: no {field.kind}")
+            if not field.path:
+                data = {} if value is _Nothing.LEFT_OUT else value
+                continue
+            inner = data
+            for name in field.path[:-1]:
+                inner = inner.setdefault(name, {})
+            if value is not _Nothing.LEFT_OUT:
+                inner[field.path[-1]] = value
+        wrong += validation_errors(self.schema or {}, data)
+        if wrong:
+            raise InvalidResumeDataError(
+                f"The answer does not fit: {'; '.join(wrong)}. Nothing was sent.",
+                validation_errors=wrong,
+            )
+        return data
+
+    def values(self, answer: JSON) -> dict[str, JSON]:
+        """An answer as the values of the fields, by their keys: to fill a form in with it."""
+        values = {}
+        for field in self.fields:
+            value = answer
+            for name in field.path:
+                value = value.get(name, NO_DEFAULT) if isinstance(value, Mapping) else NO_DEFAULT
+            if value is not NO_DEFAULT:
+                values[field.key] = value
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A schema without what stands between it and what it means.
+
+    Attributes:
+        rule: the schema, references resolved, without null.
+        nullable: whether the value may be null.
+    """
+
+    rule: Mapping[str, Any]
+    nullable: bool = False
+
+    @classmethod
+    def of(cls, rule: Any, root: Mapping[str, Any]) -> Self:
+        """A schema's rule; where it refers to itself it counts as anything."""
+        found = cls(rule if isinstance(rule, Mapping) else {})
+        for _ in range(MAX_REFERENCES):
+            step = found._unwrapped(root)
+            if step is None:
+                return found
+            found = step
+        return cls({})
+
+    def _unwrapped(self, root: Mapping[str, Any]) -> Self | None:
+        """The same rule with one wrapping less; None if there is none."""
+        rule = dict(self.rule)
+        if isinstance(reference := rule.pop("$ref", None), str):
+            return replace(self, rule={**_resolved(reference, root), **rule})
+        parts = rule.get("allOf")
+        if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], Mapping):
+            del rule["allOf"]
+            return replace(self, rule={**parts[0], **rule})
+        if isinstance(kinds := rule.get("type"), list):
+            others = [kind for kind in kinds if kind != "null"]
+            if len(others) == 1:
+                nullable = self.nullable or "null" in kinds
+                return replace(self, rule={**rule, "type": others[0]}, nullable=nullable)
+            if others and len(others) < len(kinds):
+                return replace(self, rule={**rule, "type": others}, nullable=True)
+        for name in ("anyOf", "oneOf"):
+            if not isinstance(variants := rule.get(name), list):
+                continue
+            others = [variant for variant in variants if variant != {"type": "null"}]
+            if len(others) == 1 and isinstance(others[0], Mapping):
+                del rule[name]
+                nullable = self.nullable or len(variants) > 1
+                return replace(self, rule={**others[0], **rule}, nullable=nullable)
+        return None
+
+
+MAX_REFERENCES = 20
+
+
+def _resolved(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a reference within the schema stands for; anything, where it leads elsewhere."""
+    found: Any = root
+    if not reference.startswith("#"):
+        return {}
+    for part in reference.removeprefix("#").split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _fields(
+    meant: _Rule, path: tuple[str, ...], *, root: Mapping[str, Any], required: bool
+) -> Iterator[Field]:
+    rule = meant.rule
+    inside = rule.get("properties")
+    # An object of which nothing is known may hold anything; the answer itself may hold nothing.
+    is_known = bool(inside) or (not path and rule.get("additionalProperties", False) is False)
+    shows_inside = (
+        rule.get("type", "object") == "object"
+        and isinstance(inside, Mapping)
+        and is_known
+        and not any(name in rule for name in ("anyOf", "oneOf", "allOf"))
+        and required
+        and not meant.nullable
+        and len(path) < MAX_DEPTH
+    )
+    if shows_inside:
+        assert isinstance(inside, Mapping)
+        wanted = rule.get("required")
+        wanted = wanted if isinstance(wanted, list) else ()
+        for name, value in inside.items():
+            part = _Rule.of(value, root)
+            must = name in wanted and "default" not in part.rule
+            yield from _fields(part, (*path, name), root=root, required=must)
+        return
+    key = re.sub(r"[^0-9A-Za-z_]+", "_", "_".join(path)).strip("_") or "answer"
+    if key[0].isdigit():
+        key = f"n{key}"
+    yield Field(key, path, _kind(rule), rule, required=required, nullable=meant.nullable)
+
+
+def _usable(field: Field) -> Field:
+    """A field, as one for any JSON if its rule is none: a reference can lead to anything."""
+    shown = {name: value for name, value in field.schema.items() if name != "items"}
+    return field if is_readable(shown) else replace(field, kind="json", rule={})
+
+
+def _with_unique_keys(fields: Iterable[Field]) -> Iterator[Field]:
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}  # where to go on for each key, not to count from 2 each time
+    for field in fields:
+        key = field.key
+        while key in taken:
+            numbers[field.key] = number = numbers.get(field.key, 1) + 1
+            key = f"{field.key}_{number}"
+        taken.add(key)
+        yield replace(field, key=key)
+
+
+PLAIN: dict[Any, Kind] = {"boolean": "boolean", "integer": "integer", "number": "number"}
+MOMENTS: dict[Any, Kind] = {"date": "date", "time": "time", "date-time": "date-time"}
+
+
+def _kind(rule: Mapping[str, Any]) -> Kind:
+    if _options(rule):
+        return "enum"
+    kind = rule.get("type")
+    if kind == "string":
+        longest, form = rule.get("maxLength"), rule.get("format")
+        is_long = isinstance(longest, int | float) and longest > LONG_TEXT
+        kind_of_text: Kind = "text" if is_long or form == "multiline" else "string"
+        return MOMENTS.get(form, kind_of_text) if isinstance(form, str) else kind_of_text
+    items = rule.get("items")
+    if kind == "array" and isinstance(items, Mapping) and items.get("type") == "string":
+        return "strings"
+    return PLAIN.get(kind, "json") if isinstance(kind, str) else "json"  # several are a union
+
+
+def _options(rule: Mapping[str, Any]) -> list[JSON]:
+    """What a value can be, where the schema lists it; as one list, or one constant each."""
+    if isinstance(options := rule.get("enum"), list):
+        return options
+    if "const" in rule:
+        return [rule["const"]]
+    variants = rule.get("anyOf") or rule.get("oneOf")
+    if isinstance(variants, list):
+        each = [variant if isinstance(variant, Mapping) else {} for variant in variants]
+        if all("const" in variant or "enum" in variant for variant in each):
+            return [option for variant in each for option in _options(variant)]
+    return []
+
+
+def _readings(field: Field, value: JSON) -> Iterator[JSON]:
+    """What a value that a page sent may mean, the likeliest first."""
+    text = value.strip() if isinstance(value, str) else None
+    match field.kind:
+        case "boolean" if text is not None:
+            yield {"true": True, "false": False}.get(text.lower(), value)
+        case "integer" | "number" if text is not None:
+            yield _parsed(text)
+        case "integer" if isinstance(value, float) and value.is_integer():
+            yield int(value)
+        case "enum" if value not in field.options:
+            yield next((one for one in field.options if _text(one) == text), value)
+        case "strings" if text is not None:
+            yield [line.strip() for line in text.splitlines() if line.strip()]
+        case "date" if text is not None:
+            yield text.partition("T")[0]
+        case "time" if text is not None:
+            yield from (text, f"{text}:00", f"{text}Z")
+        case "date-time" if text is not None:
+            yield from _moments(text)
+        case "json" if text is not None:
+            yield from (_parsed(text), value)
+        case _:
+            yield value
+
+
+def _is_in_time(kind: Kind, text: str) -> bool:
+    """Whether a text is the date or time that it has to be; the schema's check knows no formats."""
+    parsers: dict[Kind, Callable[[str], object]] = {
+        "date": date.fromisoformat,
+        "time": time.fromisoformat,
+        "date-time": datetime.fromisoformat,
+    }
+    try:
+        parsers.get(kind, str)(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _moments(text: str) -> Iterator[str]:
+    """A time as the servers' validators take it: in UTC and with seconds; or just as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        yield text
+        return
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    yield moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+    yield text
+
+
+def _parsed(text: str) -> JSON:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> JSON:
+    """``NaN`` and ``Infinity``, which Python would read and JSON does not know."""
+    raise ValueError(name)
+
+
+def _text(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

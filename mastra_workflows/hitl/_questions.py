@@ -1,0 +1,216 @@
+"""What a suspended step asks: to be shown to a person, or answered by code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final, Literal, Self, get_args
+
+from mastra_workflows._models import JSON, Suspension, WorkflowRun
+from mastra_workflows._policy import convert_durations, quoted, require_choice
+from mastra_workflows._stored import Stored
+from mastra_workflows._text import safe_text
+from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.hitl._forms import MAX_DESCRIPTION, Form
+from mastra_workflows.hitl._markdown import code, inline, link, shown
+
+MAX_SUBJECT = 150
+
+
+class _Ask(Enum):
+    ASK = "ask a person"
+
+
+ASK: Final = _Ask.ASK
+"""What code returns that leaves a question to a person."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one suspension of a run asks.
+
+    Attributes:
+        workflow_id, run_id: the run that waits for the answer.
+        suspension: the step that asks, what it asks, and the JSON Schema of the answer.
+        url: where a person can see the run; None without a Studio.
+    """
+
+    workflow_id: str
+    run_id: str
+    suspension: Suspension
+    url: str | None = None
+
+    @property
+    def key(self) -> str:
+        """A name for this question and no other, not even the same step's next one.
+
+        Returns:
+            At most 60 characters of ``a-z``, ``0-9`` and ``-``.
+        """
+        step, item, since = self.suspension.identity
+        identity = [self.workflow_id, self.run_id, step, item, since and since.isoformat()]
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
+        label = re.sub(r"[^a-z0-9]+", "-", self.suspension.name.lower()).strip("-")[:39]
+        return f"{label or 'step'}-{digest}"
+
+    @property
+    def subject(self) -> str:
+        """One line of plain text: the workflow, and the step that asks."""
+        line = f"{self.workflow_id}: {self.suspension.name}"
+        return safe_text(line, MAX_SUBJECT)
+
+    @property
+    def body(self) -> str:
+        """What the step asks, as Markdown that is safe to show, whatever the payload holds."""
+        parts = [
+            inline((self.suspension.description or "")[:MAX_DESCRIPTION]),
+            shown(self.suspension.payload),
+            f"Step {code(self.suspension.name)} of workflow {code(self.workflow_id)}, "
+            f"run {code(self.run_id)}.",
+            link("See the run in Mastra Studio", self.url),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    @cached_property
+    def form(self) -> Form:
+        """The fields of the answer."""
+        return Form(self.suspension.resume_schema)
+
+    def is_open(self, run: WorkflowRun) -> bool:
+        """Whether the question waits for its answer, as far as the run's record shows.
+
+        While another branch of the run is at work the record names nothing that waits.
+        """
+        if run.is_suspended:
+            return any(item.identity == self.suspension.identity for item in run.suspensions)
+        step = run.step(self.suspension.step)
+        is_answered = step is not None and step.status not in ("suspended", "running")
+        return run.is_active and not is_answered
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "workflow_id": self.workflow_id,
+            "run_id": self.run_id,
+            "suspension": self.suspension.to_dict(),
+            "url": self.url,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value that `to_dict` made the JSON of.
+
+        Raises:
+            InvalidDataError: it is something else.
+        """
+        stored = Stored("Question", data)
+        return cls(
+            workflow_id=stored.text("workflow_id"),
+            run_id=stored.text("run_id"),
+            suspension=Suspension.from_dict(stored.mapping_or_none("suspension") or {}),
+            url=stored.text_or_none("url"),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.suspension.name!r} of run {safe_text(self.run_id)!r} of workflow "
+            f"{safe_text(self.workflow_id)!r} asks for an answer"
+        )
+
+
+def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
+    """All that a run asks now, in the server's order; nothing unless it is suspended.
+
+    Args:
+        run: its record.
+        url: where a person can see it.
+    """
+    if not run.is_suspended:
+        return ()
+    return tuple(Question(run.workflow_id, run.run_id, item, url) for item in run.suspensions)
+
+
+def first_of_each_step(asked: Sequence[Question]) -> list[Question]:
+    """One question for each step of a run, where one answer is for all that it asks.
+
+    Servers before 1.26 give an answer to every item of a ``foreach`` that waits.
+    """
+    first = {question.suspension.step: question for question in reversed(asked)}
+    return [question for question in asked if first[question.suspension.step] is question]
+
+
+Answers = Mapping[str, Any] | Callable[[Question], Any]
+"""Answers by code: resume data, or a callable that is given the `Question` and returns it, by the
+step's name (``approve``, ``inner.approve``, ``review[2]``); or one callable for all steps. A
+callable that returns `ASK` leaves the question to a person."""
+
+OnResponseTimeout = Literal["fail", "cancel", "answer"]
+"""What becomes of a question that nobody has answered in time: an error, a cancelled run, or the
+``default_answer``."""
+
+
+MAX_RESPONSE_SECONDS = 100 * 365 * 86_400.0
+"""The longest `AskOptions.response_timeout`; the hosts store the time when it ends as a date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOptions:
+    """How the questions of a run are answered.
+
+    Attributes:
+        answers: answers by code; see `Answers`.
+        response_timeout: for how many seconds a person is waited for; None for as long as it takes.
+        on_response_timeout: see `OnResponseTimeout`.
+        default_answer: the resume data that stands for an answer that did not come.
+
+    Raises:
+        ConfigurationError: an option is out of its range, or two do not fit together.
+    """
+
+    answers: Answers | None = None
+    response_timeout: float | None = None
+    on_response_timeout: OnResponseTimeout = "fail"
+    default_answer: JSON = None
+
+    def __post_init__(self) -> None:
+        if not (
+            self.answers is None or isinstance(self.answers, Mapping) or callable(self.answers)
+        ):
+            raise ConfigurationError(
+                "answers: expected a dict of resume data by step name, or a callable, got "
+                f"{quoted(self.answers)}."
+            )
+        require_choice("on_response_timeout", self.on_response_timeout, get_args(OnResponseTimeout))
+        convert_durations(self, optional=["response_timeout"])
+        if self.response_timeout is not None and not (
+            0 < self.response_timeout <= MAX_RESPONSE_SECONDS
+        ):
+            raise ConfigurationError(
+                f"response_timeout is {self.response_timeout:g} s; it must be more than 0 and at "
+                "most 100 years. None waits for as long as it takes."
+            )
+        answers_itself = self.on_response_timeout == "answer"
+        if answers_itself and (self.default_answer is None or self.response_timeout is None):
+            raise ConfigurationError(
+                'on_response_timeout="answer" needs a default_answer and a response_timeout.'
+            )
+        if self.default_answer is not None and not answers_itself:
+            raise ConfigurationError('default_answer needs on_response_timeout="answer".')
+
+    def by_code(self, question: Question) -> JSON:
+        """The answer that code gives to a question; `ASK` if it leaves it to a person."""
+        answers = self.answers
+        if answers is None:
+            return ASK
+        if isinstance(answers, Mapping):
+            suspension = question.suspension
+            names = (suspension.name, ".".join(suspension.step))
+            answer = next((answers[name] for name in names if name in answers), ASK)
+        else:
+            answer = answers
+        return answer(question) if callable(answer) else answer
