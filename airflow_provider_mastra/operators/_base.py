@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -85,6 +86,28 @@ class MastraBaseOperator(BaseOperator):
         run = self.hook.get_conn().get_workflow(workflow_id).get_run(run_id)
         self.announce_run(run, context)
         return run
+
+    def prepare_template(self) -> None:
+        """Read each structured field that is the path of a JSON file, before it is rendered.
+
+        The path is relative to the DAG file or to the DAG's ``template_searchpath``. Airflow's
+        ``template_ext`` would also take file names within the data for templates.
+
+        Raises:
+            ConfigurationError: the file is not JSON.
+            TemplateNotFound: there is no such file.
+        """
+        for name, renderer in self.template_fields_renderers.items():
+            path = getattr(self, name, None)
+            if renderer != "json" or not isinstance(path, str) or "{{" in path:
+                continue
+            if path.endswith(".json"):
+                environment: Any = self.get_template_env()
+                source, _, _ = environment.loader.get_source(environment, path)
+                try:
+                    setattr(self, name, json.loads(source))
+                except ValueError as error:
+                    raise ConfigurationError(f"{name}: {path} is not JSON: {error}.") from None
 
     def check_rendered(self) -> None:
         """Validate what templates may have changed, before anything is sent.
@@ -188,6 +211,19 @@ class MastraBaseOperator(BaseOperator):
         if record.suspensions:
             suspensions = [suspension.to_dict() for suspension in record.suspensions]
             self.push(context, "suspensions", escape_keys(suspensions))
+        self._describe_outlets(record, context)
+
+    def _describe_outlets(self, record: WorkflowRun, context: Context) -> None:
+        """Put the run into the asset event of each outlet, beside what the author put there."""
+        if not self.outlets:
+            return
+        from airflow.sdk import Asset  # not needed to parse most DAG files
+
+        run = {"mastra_run_id": record.run_id, "mastra_run_url": self.link or ""}
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                event: Any = context["outlet_events"][outlet]
+                event.extra = {**run, **event.extra}
 
     def result(self, record: WorkflowRun, context: Context) -> JSON:
         """Push the run's metadata, and return the workflow's result for Airflow to store.

@@ -95,6 +95,10 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         "default_answer",
         "mastra_conn_id",
     )
+    template_fields_renderers = {  # noqa: RUF012 - as BaseOperator has it
+        "answers": "json",
+        "default_answer": "json",
+    }
 
     def __init__(
         self,

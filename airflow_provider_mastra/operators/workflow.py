@@ -151,6 +151,8 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         "initial_state": "json",
         "request_context": "json",
         "tracing_options": "json",
+        "answers": "json",
+        "default_answer": "json",
     }
 
     def __init__(
@@ -383,7 +385,11 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         "default_answer",
         "mastra_conn_id",
     )
-    template_fields_renderers = {"resume_data": "json"}  # noqa: RUF012 - as BaseOperator has it
+    template_fields_renderers = {  # noqa: RUF012 - as BaseOperator has it
+        "resume_data": "json",
+        "answers": "json",
+        "default_answer": "json",
+    }
 
     def __init__(
         self,

@@ -21,7 +21,11 @@ from airflow_provider_mastra.get_provider_info import get_provider_info
 from airflow_provider_mastra.hooks._connection import EXTRAS
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
-from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
+from airflow_provider_mastra.operators.workflow import (
+    MastraResumeWorkflowOperator,
+    MastraRunWorkflowOperator,
+)
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, RunDag
 
@@ -147,3 +151,20 @@ def test_without_a_studio_the_link_is_empty(
 
     assert result.xcom("report", key=MastraRunLink.xcom_key) == ""
     assert "XCom not found" not in result.log
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [MastraRunWorkflowOperator, MastraResumeWorkflowOperator, MastraHITLOperator],
+)
+def test_structured_fields_are_shown_as_json(operator: Any) -> None:
+    structured = {
+        "input_data",
+        "initial_state",
+        "request_context",
+        "tracing_options",
+        "resume_data",
+        "answers",
+        "default_answer",
+    } & set(operator.template_fields)
+    assert operator.template_fields_renderers == dict.fromkeys(structured, "json")

@@ -8,10 +8,11 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from airflow.sdk import DAG, Context, task
+from airflow.sdk import DAG, Asset, Context, task
 from sqlalchemy import event
 
 from airflow_provider_mastra.links.mastra import MastraRunLink
@@ -173,6 +174,64 @@ def test_a_key_that_was_not_pushed_fails_the_task_that_reads_it(
     result = run_dag(dag)
     assert (result.task_state("report"), result.task_state("read")) == ("success", "failed")
     assert "XComNotFound" in result.log
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_asset_events_of_outlets_name_the_run(
+    connected: SampleServer, run_dag: RunDag, deferrable: bool
+) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    asset = Asset(f"exports_{deferrable}")
+    with DAG(f"outlets_{deferrable}", schedule=None) as dag:
+        MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 2},
+            outlets=[asset],
+            deferrable=deferrable,
+            post_execute=lambda context, result: context["outlet_events"][asset].extra.update(
+                {"by": "the author"}
+            ),
+        )
+    result = run_dag(dag)
+
+    with create_session() as session:
+        extras = list(
+            session.scalars(
+                select(AssetEvent.extra).where(AssetEvent.source_run_id == result.dag_run.run_id)
+            )
+        )
+    assert extras == [
+        {
+            "mastra_run_id": result.xcom("export", "run_id"),
+            "mastra_run_url": result.xcom("export", MastraRunLink.xcom_key),
+            "by": "the author",
+        }
+    ]
+
+
+def test_structured_fields_are_read_from_json_files(
+    connected: SampleServer, run_dag: RunDag, tmp_path: Path
+) -> None:
+    (tmp_path / "input.json").write_text('{"city": "{{ dag.dag_id }}.json", "limit": 2}')
+    with DAG("file", schedule=None, template_searchpath=str(tmp_path)) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report", workflow_id="orderReport", input_data="input.json"
+        )
+    assert run_dag(dag).xcom("report")["text"] == "file.json: 2 orders, 22.5 EUR"
+
+
+def test_a_file_that_is_not_json_fails_the_import_of_the_dag(tmp_path: Path) -> None:
+    (tmp_path / "input.json").write_text("{")
+    with DAG("broken_file", schedule=None, template_searchpath=str(tmp_path)) as dag:
+        MastraRunWorkflowOperator(
+            task_id="report", workflow_id="orderReport", input_data="input.json"
+        )
+    with pytest.raises(ConfigurationError, match=r"input_data: input\.json is not JSON"):
+        dag.resolve_template_files()  # type: ignore[no-untyped-call]
 
 
 def test_without_waiting_nothing_is_returned(
