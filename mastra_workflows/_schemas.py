@@ -24,17 +24,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
-
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend, validator_for
-from referencing import Registry
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from mastra_workflows._models import JSON
 from mastra_workflows._patterns import MAX_SUBJECT, read_pattern
 from mastra_workflows._text import decode, safe_text
+
+# jsonschema is imported where it is used: a scheduler that parses a DAG file checks no data.
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 log = logging.getLogger(__name__)
 
@@ -248,6 +247,10 @@ def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
     Returns:
         None for a schema that is none, or too large.
     """
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
     schema = parse_schema({"json": json.loads(schema_text)})
     if schema is None:
         return None if schema_text != "{}" else Draft202012Validator({})
@@ -262,12 +265,14 @@ def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
         return None
 
 
-Rule = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+Rule: TypeAlias = Callable[[Any, Any, Any, Any], "Iterator[ValidationError] | None"]
 
 
 @lru_cache(maxsize=16)
 def _bounded(standard: type[Validator]) -> type[Validator]:
     """A standard's validator that follows Zod where it is more lenient, and counts its work."""
+    from jsonschema.validators import extend
+
     own: dict[str, Rule] = {
         "multipleOf": _multiple_of,
         "pattern": _pattern,
@@ -304,6 +309,8 @@ def _pattern(
         return
     _work.spend(readable.cost(value) // STEPS_PER_RULE)
     if not readable.fits(value):
+        from jsonschema import ValidationError
+
         yield ValidationError(f"does not fit {pattern}")
 
 
@@ -313,6 +320,8 @@ def _unique_items(
     if is_wanted and validator.is_type(value, "array"):
         different = {json.dumps(item, sort_keys=True, default=str) for item in value}
         if len(different) < len(value):
+            from jsonschema import ValidationError
+
             yield ValidationError("has something twice")
 
 
@@ -326,6 +335,8 @@ def _multiple_of(
     except InvalidOperation:  # more digits than can be told apart
         is_multiple = True
     if not is_multiple:
+        from jsonschema import ValidationError
+
         yield ValidationError(f"not a multiple of {step}")
 
 
@@ -402,6 +413,8 @@ def _say(error: ValidationError) -> list[str]:
     if error.validator == "enum":
         return [f"{place}: not one of {_short(rule)}"]
     if error.validator in ("anyOf", "oneOf"):
+        from jsonschema.exceptions import best_match
+
         nearest = best_match([error])
         if nearest is not None and nearest is not error:
             return [f"{place}: fits no variant; the nearest fails: {', '.join(_say(nearest))}"]

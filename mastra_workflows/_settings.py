@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote, urlsplit
 
-import idna
-
 from mastra_workflows import _secrets
 from mastra_workflows._policy import Duration, RetryPolicy, as_seconds, require_positive
 from mastra_workflows.errors import ConfigurationError
@@ -376,6 +374,8 @@ def _host(hostname: str) -> str:
         raise ConfigurationError(f"The base URL's host is no host name; give one {_EXAMPLE}.")
     if hostname.isascii():
         return hostname
+    import idna
+
     try:
         return idna.encode(hostname, uts46=True).decode()
     except UnicodeError:

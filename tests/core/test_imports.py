@@ -28,6 +28,23 @@ def test_a_fresh_interpreter_imports_no_orchestrator() -> None:
     assert done.returncode == 0, done.stderr
 
 
+LIGHT = """
+import sys
+import mastra_workflows
+import mastra_workflows.errors
+import mastra_workflows.hitl
+import mastra_workflows.integration
+heavy = {"requests", "urllib3", "aiohttp", "jsonschema", "referencing", "idna", "re2"}
+print(sorted(heavy & sys.modules.keys()))
+"""
+
+
+def test_what_a_dag_file_imports_loads_no_http_client_and_no_json_schema() -> None:
+    command = [sys.executable, "-W", "error", "-c", LIGHT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_no_module_names_an_orchestrator() -> None:
     folder = Path(mastra_workflows.__file__).parent
     for path in folder.rglob("*.py"):
