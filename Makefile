@@ -250,10 +250,12 @@ lint: $(CORE) $(AIRFLOW) $(PREFECT) $(BROWSER) ## Run ruff, and mypy --strict in
 	@$(call each,lint,lint-ruff lint-core lint-airflow lint-prefect lint-browser)
 
 lint-ruff: $(TOOLS)
-	@echo "==> Ruff"
+	@echo "==> Ruff, generated files, imports between modules"
 	@.build/tools/bin/ruff check .
 	@.build/tools/bin/ruff format --check .
 	@.build/tools/bin/python scripts/generate_sync.py --check
+	@.build/tools/bin/python scripts/public_names.py --check
+	@.build/tools/bin/lint-imports --no-logo --cache-dir .build/cache/import-linter
 
 # $(call mypy,environment,what to check)
 mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildcard $(2))
@@ -279,8 +281,9 @@ lint-browser: $(BROWSER)
 	@echo "==> mypy of the tests in a browser"
 	@$(call mypy,browser,tests/browser/*.py)
 
-generate: $(TOOLS) ## Write the synchronous client, mastra_workflows/_sync, from the asyncio one
+generate: $(TOOLS) ## Write the synchronous client from the asyncio one, and the list of public names
 	@.build/tools/bin/python scripts/generate_sync.py
+	@.build/tools/bin/python scripts/public_names.py
 
 format: $(TOOLS) ## Format the code and apply ruff's fixes
 	@.build/tools/bin/ruff check --fix .
