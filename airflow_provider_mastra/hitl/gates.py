@@ -132,6 +132,7 @@ def _arguments(run: MastraHITLBaseOperator, options: GateArguments) -> dict[str,
         "run_id": cast(Any, run.output)["run_id"],
         "mastra_conn_id": run.mastra_conn_id,
         "deferrable": run.deferrable,
+        "defer_after": run.defer_after,
         **options,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
@@ -11,7 +12,13 @@ from airflow.providers.common.compat.sdk import conf
 from mastra_workflows import JSON, Duration, OnStall
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl import Answers, OnResponseTimeout
-from mastra_workflows.integration import AskOptions, WaitOptions, require_choice, require_flags
+from mastra_workflows.integration import (
+    AskOptions,
+    WaitOptions,
+    as_seconds,
+    require_choice,
+    require_flags,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier
@@ -50,6 +57,7 @@ class OperatorOptions:
     on_stall: OnStall
     observe: bool
     deferrable: bool
+    defer_after: Duration
     cancel_on_kill: bool
     cancel_on_timeout: bool
 
@@ -95,3 +103,17 @@ class OperatorOptions:
         if asks and not self.wait_for_completion:
             raise ConfigurationError('on_suspend="ask" needs wait_for_completion.')
         return options
+
+
+def defer_seconds(defer_after: Duration) -> float:
+    """Validate how long a deferrable task waits on its worker before it defers.
+
+    Raises:
+        ConfigurationError: it is no duration, less than 0 or infinite.
+    """
+    seconds = as_seconds("defer_after", defer_after)
+    if not 0 <= seconds < math.inf:
+        raise ConfigurationError(
+            f"defer_after is {seconds}; it must be a finite number of at least 0."
+        )
+    return seconds

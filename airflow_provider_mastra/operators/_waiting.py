@@ -19,8 +19,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
-from airflow_provider_mastra.operators._options import OperatorOptions
-from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
+from airflow_provider_mastra.operators._options import OperatorOptions, defer_seconds
+from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger, WaitEvent
 from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import Identity, current, identify, mark_finished
@@ -81,6 +81,7 @@ class MastraWaitingOperator(MastraBaseOperator):
         )
         with naming(self):
             waiting = options.wait_options()
+            self.defer_after = defer_seconds(options.defer_after)
         self.wait_for_completion = options.wait_for_completion
         self.timeout = waiting.timeout
         self.wait_arguments: WaitArguments = {
@@ -169,12 +170,11 @@ class MastraWaitingOperator(MastraBaseOperator):
     def wait(self, run: Run) -> WorkflowRun:
         """Wait for a run that was just set going, for as long as the task may take for that.
 
-        In a task that is deferrable, a run that is not over in a moment ends the method with
+        In a deferrable task, a run that is not over after ``defer_after`` ends the method with
         Airflow's own exception, and `execute_complete` continues.
         """
         if self.deferrable:
-            # A short run is over before a triggerer would have taken it up.
-            return self._wait_or_defer(run, MOMENT, self._deadline(), restarted=None)
+            return self._wait_or_defer(run, self.defer_after, self._deadline(), restarted=None)
         return self._wait(run, self.timeout)
 
     def execute_complete(
@@ -190,7 +190,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             restarted = event["restarted"]
             if lost is not None:
                 restarted = self._restart(run, lost, event)
-            record = self._wait_or_defer(run, 0.0, event["deadline"], restarted)
+            record = self._wait_or_defer(run, None, event["deadline"], restarted)
             result = self.conclude(run, record, context)
             self._active_run = None
             return result
@@ -219,20 +219,25 @@ class MastraWaitingOperator(MastraBaseOperator):
         return time.time() + min(given) if given else None
 
     def _wait_or_defer(
-        self, run: Run, seconds: float, deadline: float | None, restarted: str | None
+        self, run: Run, seconds: float | None, deadline: float | None, restarted: str | None
     ) -> WorkflowRun:
-        """The record of a run that is over; a task whose run is not goes to the triggerer."""
+        """The record of a run that is over; a task whose run is not goes to the triggerer.
+
+        Args:
+            seconds: how long to wait here first; None after the triggerer, which has waited for an
+                unreachable server already.
+        """
         left = inf if deadline is None else deadline - time.time()
-        is_last = left <= seconds
+        is_last = left <= (seconds or 0.0)
         try:
-            return self._wait(run, max(0.0, min(seconds, left)), is_last=is_last)
+            return self._wait(run, max(0.0, min(seconds or 0.0, left)), is_last=is_last)
         except WaitTimeoutError:
             if is_last:
                 raise
         except ServerLostError:
-            if is_last or not seconds:
+            if is_last or seconds is None:
                 raise
-            self.log.info("The server did not answer in this moment; the triggerer tries on.")
+            self.log.info("Mastra server unreachable; the triggerer retries.")
         self._active_run = None
         self.log.info("Waiting for it in the triggerer.")
         trigger = MastraWorkflowRunTrigger(

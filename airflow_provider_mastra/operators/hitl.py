@@ -42,6 +42,7 @@ class InboxArguments(CommonArguments, total=False):
     on_stall: OnStall
     observe: bool
     deferrable: bool
+    defer_after: Duration
     cancel_on_kill: bool
     cancel_on_timeout: bool
 
@@ -126,6 +127,7 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         on_stall: OnStall = "fail",
         observe: bool = True,
         deferrable: bool = DEFAULT_DEFERRABLE,
+        defer_after: Duration = 1.0,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         **kwargs: Unpack[OperatorArguments],
@@ -153,6 +155,7 @@ class MastraHITLOperator(MastraHITLBaseOperator):
                 on_stall=on_stall,
                 observe=observe,
                 deferrable=deferrable,
+                defer_after=defer_after,
                 cancel_on_kill=cancel_on_kill,
                 cancel_on_timeout=cancel_on_timeout,
             ),

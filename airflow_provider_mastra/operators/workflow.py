@@ -117,8 +117,10 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
             milliseconds.
         deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
             own option ``[operators] default_deferrable``. An ``execution_timeout`` holds then too.
-            The task waits for a second on its worker first, and stays deferred for ten seconds at
-            least, which is what Airflow needs to settle it.
+            The task stays deferred for ten seconds at least, which is what Airflow needs to settle
+            it.
+        defer_after: how long a deferrable task waits on its worker first. A run that finishes
+            sooner does not defer, which would take Airflow longer.
         cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
             successful, or cleared. Otherwise the log says that it continues. A worker that ends for
             a deploy leaves it: a retry attaches to it.
@@ -187,6 +189,7 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         on_stall: OnStall = "fail",
         observe: bool = True,
         deferrable: bool = DEFAULT_DEFERRABLE,
+        defer_after: Duration = 1.0,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         **kwargs: Unpack[OperatorArguments],
@@ -214,6 +217,7 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
                 on_stall=on_stall,
                 observe=observe,
                 deferrable=deferrable,
+                defer_after=defer_after,
                 cancel_on_kill=cancel_on_kill,
                 cancel_on_timeout=cancel_on_timeout,
             ),
@@ -419,6 +423,7 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         on_stall: OnStall = "fail",
         observe: bool = True,
         deferrable: bool = DEFAULT_DEFERRABLE,
+        defer_after: Duration = 1.0,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         **kwargs: Unpack[OperatorArguments],
@@ -446,6 +451,7 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
                 on_stall=on_stall,
                 observe=observe,
                 deferrable=deferrable,
+                defer_after=defer_after,
                 cancel_on_kill=cancel_on_kill,
                 cancel_on_timeout=cancel_on_timeout,
             ),

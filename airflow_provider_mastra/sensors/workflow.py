@@ -18,8 +18,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
-from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE
-from airflow_provider_mastra.triggers.workflow import MOMENT, MastraWorkflowRunTrigger, WaitEvent
+from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE, defer_seconds
+from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger, WaitEvent
 from airflow_provider_mastra.utils._arguments import SensorArguments, naming
 from airflow_provider_mastra.utils._errors import as_airflow_error, as_airflow_errors
 from mastra_workflows import JSON, Duration, OnSuspend, Run, WorkflowRun
@@ -72,6 +72,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             milliseconds; not with ``mode="reschedule"``.
         deferrable: whether to wait in the triggerer, in place of either mode. The default is
             Airflow's own option ``[operators] default_deferrable``.
+        defer_after: how long a deferrable sensor waits on its worker first.
         **kwargs: everything that a `BaseSensorOperator` takes, such as ``timeout``, ``mode`` and
             ``soft_fail``.
 
@@ -90,6 +91,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         outage_timeout: Duration = 300.0,
         observe: bool = True,
         deferrable: bool = DEFAULT_DEFERRABLE,
+        defer_after: Duration = 1.0,
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(
@@ -101,6 +103,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         )
         with naming(self):  # so that a DAG with a bad value is not even imported
             require_flags(deferrable=deferrable)
+            self.defer_after = defer_seconds(defer_after)
             options = WaitOptions.of(
                 on_suspend=on_suspend,
                 poll_interval=poll_interval,
@@ -129,7 +132,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             with as_airflow_errors(*ENDS), self.hook:
                 deadline = time.time() + self.timeout
                 run = self.handle(context)
-                return self._wait_or_defer(run, MOMENT, deadline, context)
+                return self._wait_or_defer(run, self.defer_after, deadline, context)
 
     def _poll(self, context: Context) -> Any:
         try:
@@ -186,14 +189,16 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                 raise RunStalledError(STALLED.format(lost), lost)
             deadline = event["deadline"]
             assert deadline is not None
-            return self._wait_or_defer(run, 0.0, deadline, context)
+            return self._wait_or_defer(run, None, deadline, context)
 
-    def _wait_or_defer(self, run: Run, seconds: float, deadline: float, context: Context) -> JSON:
+    def _wait_or_defer(
+        self, run: Run, seconds: float | None, deadline: float, context: Context
+    ) -> JSON:
         left = max(0.0, deadline - time.time())
         progress = StepProgress(self.log.info)
         arguments: WaitArguments = {
             **self.wait_arguments,
-            "timeout": min(seconds, left),
+            "timeout": min(seconds or 0.0, left),
             "on_record": progress.look,
             "on_event": progress.hear,
         }
@@ -205,9 +210,9 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                 self.push_metadata(error.run, context)
                 raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
         except ServerLostError:
-            if not seconds:
+            if seconds is None:
                 raise
-            self.log.info("The server did not answer in this moment; the triggerer tries on.")
+            self.log.info("Mastra server unreachable; the triggerer retries.")
         except RunError as error:
             self.log.info(summary(error.run))  # said here, since `soft_fail` drops the error
             self.push_metadata(error.run, context)

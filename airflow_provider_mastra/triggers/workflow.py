@@ -20,10 +20,6 @@ from mastra_workflows.integration import StepProgress, WaitArguments, WaitOption
 
 Reason = Literal["over", "timeout", "stalled", "error"]
 
-MOMENT = 1.0
-"""For how many seconds a deferrable task waits on its worker first. To defer and to come back takes
-Airflow longer than that."""
-
 SETTLE_SECONDS = 10.0
 """How long a task stays deferred at least. Woken sooner, it can be queued again before the
 scheduler has heard from the executor that its process has ended, which the scheduler then takes for

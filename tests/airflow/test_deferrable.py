@@ -109,6 +109,35 @@ def test_a_short_run_is_not_deferred(connected: SampleServer, run_dag: RunDag) -
     assert IN_TRIGGERER not in result.log
 
 
+@pytest.mark.parametrize(
+    ("defer_after", "is_deferred"), [(0, True), (timedelta(seconds=60), False)]
+)
+def test_defer_after_is_the_time_on_the_worker(
+    connected: SampleServer,
+    run_dag: RunDag,
+    defer_after: float | timedelta,
+    is_deferred: bool,
+) -> None:
+    with DAG("defer_after", schedule=None) as dag:
+        start: Any = MastraRunWorkflowOperator(
+            task_id="export",
+            workflow_id="slowExport",
+            input_data={"seconds": 4},
+            deferrable=True,
+            defer_after=defer_after,
+        )
+        MastraWorkflowRunSensor(
+            task_id="wait",
+            workflow_id="slowExport",
+            run_id=start.output["run_id"],
+            deferrable=True,
+            defer_after=defer_after,
+        )
+    result = run_dag(dag)
+    assert result.xcom("export") == result.xcom("wait") == {"exported": True}
+    assert (IN_TRIGGERER in result.log) is is_deferred
+
+
 @pytest.mark.version_specific
 def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
     server: SampleServer, connect: Connect, run_dag: RunDag, key: str

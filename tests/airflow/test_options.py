@@ -75,6 +75,13 @@ def test_lookback(value: Any) -> None:
         MastraInboxOperator(task_id="task", workflow_id="w", lookback=value)
 
 
+@pytest.mark.parametrize("value", [None, "1s", -1, math.inf, math.nan, True])
+def test_defer_after(value: Any) -> None:
+    for operator in (RUN, RESUME, GATE, SENSOR):
+        with pytest.raises(ConfigurationError, match="defer_after"):
+            make(operator, defer_after=value)
+
+
 def test_a_gate_takes_no_on_suspend() -> None:
     with pytest.raises(TypeError, match="MastraHITLOperator got an unexpected argument"):
         make(GATE, on_suspend="wait")
