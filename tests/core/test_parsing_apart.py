@@ -23,21 +23,28 @@ STEP_EVENT = b'{"type": "workflow-step-result", "runId": "r", "payload": {"id": 
 MIB = 1024 * 1024
 
 
-async def ticks_during(work: asyncio.Task[object]) -> int:
-    ticks = 0
+async def longest_gap(work: asyncio.Task[object]) -> float:
+    """The longest time that an event loop was kept from its other work, as part of the whole."""
+    began = last = time.perf_counter()
+    longest = 0.0
     while not work.done():
         await asyncio.sleep(0)
-        ticks += 1
-    return ticks
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return longest / (last - began)
 
 
 async def test_a_large_text_is_parsed_beside_an_event_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(text, "_is_flat", lambda _: True)  # only the parsing is of interest
-    work = asyncio.create_task(asyncio.to_thread(decode, RECORD))
-    assert await ticks_during(work) > 20
-    assert len((await work)["result"]) == 100_000
+    monkeypatch.setattr(text, "_may_be_odd", lambda _: False)
+    gaps = []
+    for _ in range(5):  # a busy machine may stop this process for a while
+        work = asyncio.create_task(asyncio.to_thread(decode, RECORD))
+        gaps.append(await longest_gap(work))
+        assert len((await work)["result"]) == 100_000
+    assert min(gaps) < 0.5
 
 
 @pytest.mark.parametrize("at", [LARGE - 18, LARGE - 10, LARGE - 1, LARGE, 3 * LARGE - 5])
