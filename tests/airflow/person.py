@@ -62,7 +62,7 @@ class Patience(Visitor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._idle = 0
+        self._idle = self._alone = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line of the log; `dag.test()` writes one each second while it waits.
@@ -73,8 +73,10 @@ class Patience(Visitor):
         is_idle = is_rest(record) or "No tasks to run" in record.getMessage()
         self._idle = self._idle + 1 if is_idle else 0
         visitors = [one for one in self._log.handlers if isinstance(one, Visitor)]
-        is_hopeless = is_rest(record) and all(one.is_done for one in visitors)
-        if self._idle > (TURNS_ALONE if is_hopeless else TURNS):
+        # Counted from the last reply on: a form may take many turns to come.
+        is_alone = is_rest(record) and all(one.is_done for one in visitors)
+        self._alone = self._alone + 1 if is_alone else 0
+        if self._idle > TURNS or self._alone > TURNS_ALONE:
             there = ", ".join(str(one) for one in visitors if one is not self) or "nobody is there"
             raise AssertionError(f"dag.test() would not end: {record.getMessage()} ({there})")
 

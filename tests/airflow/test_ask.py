@@ -66,7 +66,7 @@ def run_asked(client: MastraClient, form: Form) -> Any:
 @pytest.mark.version_specific
 def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: People) -> None:
     with people({"approved": True, "note": "ok"}) as ann:
-        result = run_dag(asking())
+        result = run_dag(asking(response_timeout=172_800))
 
     [form] = ann.forms
     run_id = result.xcom("refund", "run_id")
@@ -75,6 +75,7 @@ def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: Peo
     assert "arrived broken" not in form.body
     assert "broken" in form.body
     assert f"{STUDIO}/workflows/refundApproval/graph/{run_id}" in form.body
+    assert "Without an answer within 2 days, this task fails." in form.body
     assert form.params["approved"]["schema"]["type"] == "boolean"
     assert form.params["note"]["schema"]["type"] == ["string", "null"]
     assert result.xcom("refund") == {"order": "A-1", "refunded": 100, "note": "ok"}
