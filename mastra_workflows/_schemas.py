@@ -409,16 +409,18 @@ def _say(error: ValidationError) -> list[str]:
         ]
     if error.validator == "type":
         wanted = rule if isinstance(rule, str) else " or ".join(rule)
-        return [f"{place}: {_kind(error.instance)} where {wanted} is wanted"]
+        return [f"{place}: expected {wanted}, got {_kind(error.instance)}"]
     if error.validator == "enum":
-        return [f"{place}: not one of {_short(rule)}"]
+        return [f"{place}: expected one of {_short(rule)}"]
     if error.validator in ("anyOf", "oneOf"):
         from jsonschema.exceptions import best_match
 
         nearest = best_match([error])
         if nearest is not None and nearest is not error:
-            return [f"{place}: fits no variant; the nearest fails: {', '.join(_say(nearest))}"]
-    return [f"{place}: breaks the rule {error.validator} {_short(rule)}"]
+            return [f"{place}: matches no variant; closest: {', '.join(_say(nearest))}"]
+    # A rule that holds schemas would fill the line with them.
+    limit = "" if isinstance(rule, dict | list) else f" {_short(rule)}"
+    return [f"{place}: violates {error.validator}{limit}"]
 
 
 def _place(path: Any) -> str:

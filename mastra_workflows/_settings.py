@@ -81,7 +81,7 @@ class OfOneProcess:
         )
 
 
-class ClientArguments(TypedDict, total=False):
+class SettingsArguments(TypedDict, total=False):
     """The keyword arguments of `MastraClient`."""
 
     token: str | None
@@ -170,7 +170,7 @@ class Settings(OfOneProcess):
         _secrets.register(self._secrets())
 
     @classmethod
-    def of(cls, base_url: str, **arguments: Unpack[ClientArguments]) -> Self:
+    def of(cls, base_url: str, **arguments: Unpack[SettingsArguments]) -> Self:
         """The settings that a client was given."""
         values: dict[str, Any] = dict(arguments)
         return cls(base_url=base_url, **values)

@@ -64,7 +64,7 @@ def test_input(
         run.ensure_started(input_data=GIVEN)
         result = run.wait(timeout=60).result
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
-    assert "$.amount: string where number is wanted; the server refuses it unless" in caplog.text
+    assert "$.amount: expected number, got string; the server refuses it unless" in caplog.text
 
 
 WITHOUT_INPUT = {"anyInput": "{}", "nullInput": "null", "nullableInput": "null"}
@@ -137,7 +137,9 @@ def test_what_the_server_refuses_after_all(
         workflow.get_run(key).ensure_started(input_data=data)
     with pytest.raises(InvalidInputError, match="amount: Invalid input"):
         workflow.get_run(f"{key}-async").start_async(input_data=data)
-    with pytest.raises(RunNotStartedError, match=r"its input: .*\$\.amount: string where number"):
+    with pytest.raises(
+        RunNotStartedError, match=r"its input: .*\$\.amount: expected number, got string"
+    ):
         workflow.get_run(f"{key}-start").start(input_data=data)
     run = coercing.get_workflow("coercedAnswer").get_run(f"{key}-answer")
     assert run.start_async(input_data={}).is_suspended

@@ -128,9 +128,9 @@ def test_each_place_that_is_wrong_is_named(form: Form) -> None:
         form.answer({**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"})
     assert caught.value.validation_errors == (
         "phone: no field of this form",
-        "$.copies: string where integer is wanted",
+        "$.copies: expected integer, got string",
         "$.draft: required",
-        "$.title: breaks the rule minLength 3",
+        "$.title: violates minLength 3",
     )
 
 
@@ -193,7 +193,7 @@ def test_a_time_that_no_calendar_has_is_sent_as_it_is() -> None:
 
 @pytest.mark.parametrize("entered", ["NaN", "-Infinity"])
 def test_what_is_no_number_in_json_is_none(entered: str) -> None:
-    with pytest.raises(InvalidResumeDataError, match="string where number is wanted"):
+    with pytest.raises(InvalidResumeDataError, match="expected number, got string"):
         properties(x={"type": "number"}).answer({"x": entered})
 
 

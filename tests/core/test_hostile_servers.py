@@ -20,7 +20,7 @@ from mastra_workflows import (
     _transport,
 )
 from mastra_workflows._limits import pieces
-from mastra_workflows._settings import ClientArguments
+from mastra_workflows._settings import SettingsArguments
 from mastra_workflows._stream_reader import MOST_PIECES, StreamReader
 from mastra_workflows.errors import (
     ConnectionFailedError,
@@ -330,7 +330,7 @@ def test_a_flood_is_not_read_far_ahead() -> None:
         assert not reader._thread.is_alive()
 
 
-IMPATIENT: ClientArguments = {
+IMPATIENT: SettingsArguments = {
     "retry": RetryPolicy(seconds=0),
     "start_timeout": TIMEOUT,
     "check_data": False,

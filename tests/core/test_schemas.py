@@ -50,14 +50,14 @@ def order_schema(request: pytest.FixtureRequest) -> Any:
         ({"city": "Oslo"}, []),  # `limit` has a default, `day` is optional
         ({"city": "Oslo", "day": "2026-01-31", "limit": 3}, []),
         ({}, ["$.city: required"]),
-        (None, ["$: null where object is wanted"]),
-        ([], ["$: array where object is wanted"]),
-        ({"city": 7}, ["$.city: integer where string is wanted"]),
-        ({"city": ""}, ["$.city: breaks the rule minLength 1"]),
-        ({"city": "Oslo", "limit": 0}, ["$.limit: breaks the rule minimum 1"]),
-        ({"city": "Oslo", "limit": 1.5}, ["$.limit: number where integer is wanted"]),
+        (None, ["$: expected object, got null"]),
+        ([], ["$: expected object, got array"]),
+        ({"city": 7}, ["$.city: expected string, got integer"]),
+        ({"city": ""}, ["$.city: violates minLength 1"]),
+        ({"city": "Oslo", "limit": 0}, ["$.limit: violates minimum 1"]),
+        ({"city": "Oslo", "limit": 1.5}, ["$.limit: expected integer, got number"]),
         ({"city": None, "day": 3}, [
-            "$.city: null where string is wanted", "$.day: integer where string is wanted"]),
+            "$.city: expected string, got null", "$.day: expected string, got integer"]),
     ],
 )  # fmt: skip
 def test_the_schema_of_a_real_workflow(order_schema: Any, data: Any, expected: list[str]) -> None:
@@ -77,8 +77,8 @@ def test_fields_that_the_schema_does_not_know_are_worth_a_warning(order_schema: 
     ("data", "expected"),
     [
         ({"items": [{"name": "a"}, {"name": "b"}, {}]}, ["$.items[2].name: required"]),
-        ({"items": [{"name": 1}]}, ["$.items[0].name: integer where string is wanted"]),
-        ({"items": {}}, ["$.items: object where array is wanted"]),
+        ({"items": [{"name": 1}]}, ["$.items[0].name: expected string, got integer"]),
+        ({"items": {}}, ["$.items: expected array, got object"]),
         ({"items": [{"name": "a", "x": 1}]}, []),
     ],
 )
@@ -125,7 +125,7 @@ def test_properties_that_are_named_like_rules() -> None:
 def test_the_nearest_of_several_variants() -> None:
     schema = {"anyOf": [object_of(card={"type": "string"}), {"type": "null"}]}
     [line] = validation_errors(schema, {"card": 7})
-    assert line.startswith("$: fits no variant; the nearest fails: $.card: integer")
+    assert line.startswith("$: matches no variant; closest: $.card: expected string")
 
 
 def test_a_reference_inside_the_schema() -> None:
@@ -147,7 +147,7 @@ def test_a_reference_inside_the_schema() -> None:
     ],
 )
 def test_a_schema_that_cannot_be_used_refuses_nothing(schema: Any) -> None:
-    assert validation_errors(schema, {"a": "b"}) in ([], ["$: object where string is wanted"])
+    assert validation_errors(schema, {"a": "b"}) in ([], ["$: expected string, got object"])
     assert validation_errors(schema, "x") == []
     assert unknown_fields(schema, {"a": "b"}) == []
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy, _secrets
 from mastra_workflows import _api as api
 from mastra_workflows._api import Response
-from mastra_workflows._settings import ClientArguments, Settings
+from mastra_workflows._settings import Settings, SettingsArguments
 from mastra_workflows._stream import Decoder
 from mastra_workflows._text import safe_text
 from mastra_workflows.errors import ConfigurationError, MastraError
@@ -102,7 +102,7 @@ def test_which_values_are_secrets() -> None:
     assert safe_text(said) == "***|***|analytics|***|pipeline/1.0|user|***|***|***|kind"
 
 
-LOGINS: dict[str, ClientArguments] = {
+LOGINS: dict[str, SettingsArguments] = {
     "token": {"token": TOKEN},
     "basic": {"basic_auth": ("user", TOKEN)},
     "header": {"headers": {"X-Api-Key": TOKEN}},
@@ -124,13 +124,13 @@ ANSWERS = {
 }
 
 
-def ask_sync(url: str, arguments: ClientArguments) -> MastraError:
+def ask_sync(url: str, arguments: SettingsArguments) -> MastraError:
     with MastraClient(url, **arguments) as client, pytest.raises(MastraError) as caught:
         client.get_workflow("w").get_run("r").wait(timeout=0.1, is_known=True, outage_timeout=0.1)
     return caught.value
 
 
-def ask_async(url: str, arguments: ClientArguments) -> MastraError:
+def ask_async(url: str, arguments: SettingsArguments) -> MastraError:
     async def ask() -> MastraError:
         async with AsyncMastraClient(url, **arguments) as client:
             run = client.get_workflow("w").get_run("r")
@@ -146,8 +146,8 @@ def ask_async(url: str, arguments: ClientArguments) -> MastraError:
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
 def test_an_echo_is_masked(
     answer: bytes,
-    login: ClientArguments,
-    ask: Callable[[str, ClientArguments], MastraError],
+    login: SettingsArguments,
+    ask: Callable[[str, SettingsArguments], MastraError],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -162,7 +162,7 @@ def test_an_echo_is_masked(
         assert secret not in whole + str(copy)
 
 
-def secrets_of(login: ClientArguments) -> Iterator[str]:
+def secrets_of(login: SettingsArguments) -> Iterator[str]:
     yield TOKEN
     if "basic_auth" in login:
         yield base64.b64encode(f"user:{TOKEN}".encode()).decode()

@@ -23,7 +23,7 @@ from mastra_workflows._procedures import WaitOptions, attach_or_start
 from mastra_workflows._procedures.acting import CONFIRM_SECONDS
 from mastra_workflows._procedures.resuming import Answer, AnswerArguments
 from mastra_workflows._procedures.waiting import WaitArguments
-from mastra_workflows._settings import ClientArguments, Settings
+from mastra_workflows._settings import Settings, SettingsArguments
 from mastra_workflows.hitl._inbox import LookArguments, LookOptions
 
 FACADES = [MastraClient, Workflow, Run, AsyncMastraClient, AsyncWorkflow, AsyncRun]
@@ -36,8 +36,9 @@ def defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 def fields(options: type) -> dict[str, Any]:
     assert dataclasses.is_dataclass(options)
-    found = dataclasses.fields(options)
-    return {item.name: item.default for item in found if item.default is not dataclasses.MISSING}
+    found = {item.name: item.default for item in dataclasses.fields(options)}
+    found.pop("none_is_null", None)  # follows from the workflow's schema
+    return {name: value for name, value in found.items() if value is not dataclasses.MISSING}
 
 
 @pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
@@ -92,7 +93,7 @@ def test_the_defaults_of_cancelling() -> None:
 @pytest.mark.parametrize(
     ("arguments", "method"),
     [
-        (ClientArguments, MastraClient),
+        (SettingsArguments, MastraClient),
         (StartArguments, Run.start),
         (WaitArguments, Run.wait),
         (AnswerArguments, Run.resume),

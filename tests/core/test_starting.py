@@ -177,9 +177,9 @@ def test_invalid_input_starts_nothing(
 ) -> None:
     run = proxied.get_workflow("orderReport").get_run(key)
     for data, problems in (
-        ({"day": 3}, ("$.city: required", "$.day: integer where string is wanted")),
+        ({"day": 3}, ("$.city: required", "$.day: expected string, got integer")),
         (None, ("$.city: required",)),
-        ([], ("$: array where object is wanted",)),
+        ([], ("$: expected object, got array",)),
     ):
         with pytest.raises(InvalidInputError, match="Nothing was started") as caught:
             start(run, input_data=data)

@@ -116,7 +116,7 @@ def test_invalid_input_starts_nothing(world: World) -> None:
         ensure(world, StartOptions(input_data={"day": 3}))
     assert caught.value.validation_errors == (
         "$.city: required",
-        "$.day: integer where string is wanted",
+        "$.day: expected string, got integer",
     )
     assert world.sent("POST") == []
 

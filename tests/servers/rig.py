@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from mastra_workflows import MastraClient
-from mastra_workflows._settings import ClientArguments
+from mastra_workflows._settings import SettingsArguments
 from testkit.postgres import PostgresServer
 from testkit.sample_server import ROOT, Generation, SampleServer, find_node
 from tests.support.nginx import GZIP, PASSWORD, USER, Nginx
@@ -43,7 +43,7 @@ class Endpoint:
 
     url: str
     servers: tuple[SampleServer, ...]
-    arguments: ClientArguments = field(default_factory=ClientArguments)
+    arguments: SettingsArguments = field(default_factory=SettingsArguments)
     javascript: Mapping[str, object] | None = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -147,7 +147,7 @@ def _other_prefix(stack: ExitStack) -> Endpoint:
     endpoint = _boot(program, environment={"CONFORMANCE_PREFIX": prefix})(stack)
     return replace(
         endpoint,
-        arguments=ClientArguments(api_prefix=prefix),
+        arguments=SettingsArguments(api_prefix=prefix),
         javascript={"apiPrefix": prefix},
     )
 
@@ -172,7 +172,7 @@ def _behind_tls(stack: ExitStack) -> Endpoint:
     return replace(
         endpoint,
         url=proxy.url,
-        arguments=ClientArguments(verify=str(authority.certificate)),
+        arguments=SettingsArguments(verify=str(authority.certificate)),
         environment={"NODE_EXTRA_CA_CERTS": str(authority.certificate)},
     )
 
@@ -191,7 +191,7 @@ def _behind_client_certificates(stack: ExitStack) -> Endpoint:
     return replace(
         endpoint,
         url=proxy.url,
-        arguments=ClientArguments(
+        arguments=SettingsArguments(
             verify=str(authority.certificate), client_cert=(str(certificate), str(key))
         ),
         javascript=None,
@@ -205,7 +205,7 @@ def _behind_basic_auth(stack: ExitStack) -> Endpoint:
     return replace(
         endpoint,
         url=proxy.url,
-        arguments=ClientArguments(basic_auth=(USER, PASSWORD)),
+        arguments=SettingsArguments(basic_auth=(USER, PASSWORD)),
         javascript={"headers": {"Authorization": f"Basic {credentials}"}},
     )
 
