@@ -6,27 +6,39 @@ What each does, takes and raises is told at its twin in `tasks` and `flows`.
 # No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
 # `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_args
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from mastra_workflows import JSON, OnFailedRun, OnStall, OnSuspend
+from mastra_workflows import JSON, Duration, OnFailedRun, OnStall, OnSuspend
 from mastra_workflows.hitl import Answers, Asked, OnResponseTimeout, asked
-from mastra_workflows.integration import LOOKBACK_SECONDS
+from mastra_workflows.integration import LOOKBACK_SECONDS, require_choice
 from prefect_mastra._json import start_arguments
 from prefect_mastra._names import flow_run_name, task_run_name
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
+from prefect_mastra.flows import run_workflow
 from prefect_mastra.hitl._ask import adrive
-from prefect_mastra.hitl._pause import PauseMode
+from prefect_mastra.hitl._pause import OnSuspension, PauseMode
 from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.hooks import cancel_mastra_runs
 from prefect_mastra.retries import new_run_may_help, retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _with_docstring_of(twin: Callable[..., Any]) -> Callable[[F], F]:
+    """Copy a docstring from the twin: Prefect reads the parameters' descriptions from it."""
+
+    def copy(function: F) -> F:
+        function.__doc__ = twin.__doc__
+        return function
+
+    return copy
 
 
 @task(
@@ -79,17 +91,17 @@ async def aexecute_workflow(
     request_context: dict[str, Any] | None = None,
     tracing_options: dict[str, Any] | None = None,
     resource_id: str | None = None,
-    timeout: float | None = None,
-    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    timeout: Duration | None = None,
+    on_suspend: OnSuspension = "fail",
     answers: Answers | None = None,
     pause: PauseMode = "pause",
-    response_timeout: float | timedelta | None = None,
+    response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     on_failed_run: OnFailedRun = "new_run",
@@ -104,6 +116,7 @@ async def aexecute_workflow(
         tracing_options=tracing_options,
         resource_id=resource_id,
     )
+    require_choice("on_suspend", on_suspend, get_args(OnSuspension))
     run = MastraWorkflowRun(
         server,
         workflow_id,
@@ -148,12 +161,12 @@ async def await_for_workflow_run(
     run: RunReference,
     *,
     workflow_id: str | None = None,
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     on_suspend: OnSuspend = "fail",
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     cancel_on_kill: bool = True,
@@ -236,6 +249,7 @@ async def alist_pending_requests(
     on_cancellation=[cancel_mastra_runs],
     on_crashed=[cancel_mastra_runs],
 )
+@_with_docstring_of(run_workflow.fn)
 async def arun_workflow(
     server: MastraServer,
     workflow_id: str,
@@ -247,17 +261,17 @@ async def arun_workflow(
     request_context: dict[str, Any] | None = None,
     tracing_options: dict[str, Any] | None = None,
     resource_id: str | None = None,
-    timeout: float | None = None,
-    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    timeout: Duration | None = None,
+    on_suspend: OnSuspension = "fail",
     answers: Answers | None = None,
     pause: PauseMode = "pause",
-    response_timeout: float | timedelta | None = None,
+    response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     on_failed_run: OnFailedRun = "new_run",

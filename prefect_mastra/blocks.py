@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 from prefect.blocks.abstract import JobBlock
 from prefect.blocks.core import Block
 from prefect.blocks.fields import SecretDict
-from pydantic import ConfigDict, Field, HttpUrl, SecretStr
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    WithJsonSchema,
+)
 
 from mastra_workflows import (
     JSON,
     AsyncMastraClient,
     ClientCertificate,
+    Duration,
     MastraClient,
     OnFailedRun,
     OnStall,
@@ -22,7 +31,6 @@ from mastra_workflows import (
 from mastra_workflows.integration import (
     Settings,
     StartArguments,
-    WaitArguments,
     WaitOptions,
     check_studio_url,
     run_url,
@@ -30,12 +38,20 @@ from mastra_workflows.integration import (
 from prefect_mastra import _logs
 from prefect_mastra._json import start_arguments
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
-from prefect_mastra.runs import MastraWorkflowRun
+from prefect_mastra.runs import MastraWorkflowRun, WaitParameters
 
 LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
 """The avatar of Mastra's own GitHub organisation."""
 
 DOCUMENTATION = HttpUrl("https://mastra.ai/docs/workflows/overview")
+
+
+def _in_seconds(value: Duration) -> Duration:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+Seconds = Annotated[Duration, AfterValidator(_in_seconds), WithJsonSchema({"type": "number"})]
+"""Seconds or a `timedelta`, stored as seconds; a number in the block's form."""
 
 
 class _MappedAsOneValue(Block):
@@ -126,15 +142,15 @@ class MastraServer(_MappedAsOneValue):
         default=None,
         description="Path of the certificate's key; none if it is in the same file.",
     )
-    timeout: float = Field(
+    timeout: Seconds = Field(
         default=30.0,
         description="Seconds until an answer begins.",
     )
-    connect_timeout: float = Field(
+    connect_timeout: Seconds = Field(
         default=10.0,
         description="Seconds that a connection may take.",
     )
-    start_timeout: float = Field(
+    start_timeout: Seconds = Field(
         default=30.0,
         description="Seconds that the server may take to show that a started run executes.",
     )
@@ -260,7 +276,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
         default=None,
         description="Whom the runs belong to.",
     )
-    timeout: float | None = Field(
+    timeout: Seconds | None = Field(
         default=None,
         description="Seconds to wait for a run; none for as long as it takes.",
     )
@@ -271,19 +287,19 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
             "nothing yet (wait)."
         ),
     )
-    poll_interval: float = Field(
+    poll_interval: Seconds = Field(
         default=0.5,
         description="Seconds between the first looks at a run.",
     )
-    max_poll_interval: float = Field(
+    max_poll_interval: Seconds = Field(
         default=30.0,
         description="Seconds that the interval grows to.",
     )
-    outage_timeout: float = Field(
+    outage_timeout: Seconds = Field(
         default=300.0,
         description="For how many seconds the server may be out of reach meanwhile.",
     )
-    stall_timeout: float | None = Field(
+    stall_timeout: Seconds | None = Field(
         default=3600.0,
         description=(
             "After how many seconds without any change in a run's record its server is asked "
@@ -321,7 +337,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
 
     def block_initialization(self) -> None:
         """Refuse settings that cannot work, as soon as there is a block with them."""
-        WaitOptions(**self._waiting())
+        WaitOptions.of(**self._waiting())
 
     def trigger(  # type: ignore[override]  # Prefect's is async
         self,
@@ -383,7 +399,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
         )
         return run, arguments
 
-    def _waiting(self) -> WaitArguments:
+    def _waiting(self) -> WaitParameters:
         return {
             "timeout": self.timeout,
             "on_suspend": self.on_suspend,

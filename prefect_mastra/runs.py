@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import anyio
 import anyio.to_thread
@@ -16,9 +16,12 @@ from mastra_workflows import (
     JSON,
     AsyncRun,
     Cancellation,
+    Duration,
     MastraError,
     OnFailedRun,
     OnOtherInput,
+    OnStall,
+    OnSuspend,
     Run,
     WorkflowRun,
 )
@@ -34,7 +37,6 @@ from mastra_workflows.integration import (
     AnswerArguments,
     StartArguments,
     StepProgress,
-    WaitArguments,
     WaitOptions,
     is_outage,
     summary,
@@ -48,6 +50,20 @@ if TYPE_CHECKING:
 
 Outcome = dict[str, Any]
 """What tasks and flows return: ``run_id, workflow_id, status, result, error, suspensions, url``."""
+
+
+class WaitParameters(TypedDict, total=False):
+    """How to wait for a run; see `wait_for_workflow_run`."""
+
+    timeout: Duration | None
+    on_suspend: OnSuspend
+    poll_interval: Duration
+    max_poll_interval: Duration
+    outage_timeout: Duration
+    stall_timeout: Duration | None
+    on_stall: OnStall
+    observe: bool
+    is_known: bool
 
 
 class MastraWorkflowRun(JobRun[JSON]):
@@ -76,9 +92,9 @@ class MastraWorkflowRun(JobRun[JSON]):
         *,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
-        **waiting: Unpack[WaitArguments],
+        **waiting: Unpack[WaitParameters],
     ) -> None:
-        WaitOptions(**waiting)  # raises for a wrong option, before anything is started
+        WaitOptions.of(**waiting)  # raises for a wrong option, before anything is started
         self.server = server
         self.workflow_id = workflow_id
         self.run_id = run_id
@@ -97,7 +113,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         *,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
-        **waiting: Unpack[WaitArguments],
+        **waiting: Unpack[WaitParameters],
     ) -> Self:
         """The handle of a run.
 
@@ -200,9 +216,10 @@ class MastraWorkflowRun(JobRun[JSON]):
             WaitTimeoutError: the time was over first; the run was cancelled, or continues.
             ServerLostError: the server was out of reach for too long.
         """
+        progress = StepProgress(self.logger.info)
         with self.cancelling_on_kill(), self._remote() as run:
             try:
-                record = run.wait(**self._wait_arguments())
+                record = run.wait(on_record=progress.look, on_event=progress.hear, **self._waiting)
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
@@ -211,18 +228,17 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     async def await_for_completion(self) -> Outcome:
         """As `wait_for_completion`."""
+        progress = StepProgress(self.logger.info)
         async with self.acancelling_on_kill(), self._aremote() as run:
             try:
-                record = await run.wait(**self._wait_arguments())
+                record = await run.wait(
+                    on_record=progress.look, on_event=progress.hear, **self._waiting
+                )
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
                 raise _timed_out(await run.cancel(allow_retry=True)) from error
             return self._log_end(record)
-
-    def _wait_arguments(self) -> WaitArguments:
-        progress = StepProgress(self.logger.info)
-        return {**self._waiting, "on_record": progress.look, "on_event": progress.hear}
 
     def _log_end(self, record: WorkflowRun) -> Outcome:
         self.logger.info(summary(record))

@@ -11,21 +11,20 @@ The record of a run is kept by its Mastra server, so results are not cached by P
 # `.serve()` among others, and a copy cannot resolve annotations that are strings.
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, get_args
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mastra_workflows import JSON, OnFailedRun, OnStall, OnSuspend
+from mastra_workflows import JSON, Duration, OnFailedRun, OnStall, OnSuspend
 from mastra_workflows.hitl import Answers, Asked, OnResponseTimeout, asked
-from mastra_workflows.integration import LOOKBACK_SECONDS
+from mastra_workflows.integration import LOOKBACK_SECONDS, require_choice
 from prefect_mastra._json import start_arguments
 from prefect_mastra._names import task_run_name
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.hitl._ask import drive
-from prefect_mastra.hitl._pause import PauseMode
+from prefect_mastra.hitl._pause import OnSuspension, PauseMode
 from prefect_mastra.hitl._response_loop import response_loop
 from prefect_mastra.retries import new_run_may_help, retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
@@ -112,17 +111,17 @@ def execute_workflow(
     request_context: dict[str, Any] | None = None,
     tracing_options: dict[str, Any] | None = None,
     resource_id: str | None = None,
-    timeout: float | None = None,
-    on_suspend: OnSuspend | Literal["ask"] = "fail",
+    timeout: Duration | None = None,
+    on_suspend: OnSuspension = "fail",
     answers: Answers | None = None,
     pause: PauseMode = "pause",
-    response_timeout: float | timedelta | None = None,
+    response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     on_failed_run: OnFailedRun = "new_run",
@@ -153,6 +152,7 @@ def execute_workflow(
         tracing_options=tracing_options,
         resource_id=resource_id,
     )
+    require_choice("on_suspend", on_suspend, get_args(OnSuspension))
     run = MastraWorkflowRun(
         server,
         workflow_id,
@@ -193,12 +193,12 @@ def wait_for_workflow_run(
     run: RunReference,
     *,
     workflow_id: str | None = None,
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     on_suspend: OnSuspend = "fail",
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     cancel_on_kill: bool = True,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import anyio
 from prefect.client.orchestration import get_client
 
-from mastra_workflows import JSON, OnStall
+from mastra_workflows import JSON, Duration, OnStall
 from mastra_workflows.hitl import Answers, OnResponseTimeout
 from mastra_workflows.integration import Answer, Sleep
 from prefect_mastra.blocks import MastraServer
@@ -85,14 +84,14 @@ def ask_and_resume(
     suspended_at: str | None = None,
     answers: Answers | None = None,
     pause: PauseMode = "pause",
-    response_timeout: float | timedelta | None = None,
+    response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
-    timeout: float | None = None,
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    timeout: Duration | None = None,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     cancel_on_kill: bool = True,
@@ -183,14 +182,14 @@ async def aask_and_resume(
     suspended_at: str | None = None,
     answers: Answers | None = None,
     pause: PauseMode = "pause",
-    response_timeout: float | timedelta | None = None,
+    response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
     default_answer: JSON = None,
-    timeout: float | None = None,
-    poll_interval: float = 0.5,
-    max_poll_interval: float = 30.0,
-    outage_timeout: float = 300.0,
-    stall_timeout: float | None = 3600.0,
+    timeout: Duration | None = None,
+    poll_interval: Duration = 0.5,
+    max_poll_interval: Duration = 30.0,
+    outage_timeout: Duration = 300.0,
+    stall_timeout: Duration | None = 3600.0,
     on_stall: OnStall = "fail",
     observe: bool = True,
     cancel_on_kill: bool = True,

@@ -33,6 +33,9 @@ PauseMode = Literal["pause", "suspend"]
 """What a flow run does while it waits for a person: its process waits (``"pause"``), or ends
 (``"suspend"``), and the flow is run again from its top when the answer is there."""
 
+OnSuspension = Literal["fail", "return", "wait", "ask"]
+"""What a task or flow does about a suspended run."""
+
 FIRST_POLL_SECONDS = 0.3
 MAX_POLL_SECONDS = 5.0
 """Seconds between two looks at a paused flow run; Prefect's own default is 10."""

@@ -11,16 +11,19 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from math import inf
 from typing import Any, TypedDict, Unpack, get_args
+from uuid import UUID
 
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import FlowRunContext
+from prefect.exceptions import CancelledRun
 from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
-from mastra_workflows import JSON, WorkflowRun
+from mastra_workflows import JSON, Duration, WorkflowRun
 from mastra_workflows.errors import (
     ConfigurationError,
     InvalidResumeDataError,
@@ -31,11 +34,13 @@ from mastra_workflows.errors import (
 from mastra_workflows.hitl import ASK, NO_DEFAULT, Answers, OnResponseTimeout, Question, questions
 from mastra_workflows.integration import Answer, AskOptions, as_seconds, inline, require_choice
 from prefect_mastra._run_ids import enclosing_runs
+from prefect_mastra._started_runs import UNREACHABLE
 from prefect_mastra.hitl._pause import (
     NoResponseError,
     PausableFlowRun,
     PauseForm,
     PauseMode,
+    PrefectCall,
     Procedure,
     RunCall,
 )
@@ -127,13 +132,56 @@ class ResponseLoop:
         entered = yield from self.pausable.find_response(form)
         if entered is not None:
             return entered
-        self._log_request(question)
+        parents = self._log_request(question)
+        step = inline(f"step {question.suspension.name!r} of run {self.run.run_id!r}")
+        artifacts = yield from self._create_artifacts(parents, step)
 
         def is_open() -> Procedure:
             record: WorkflowRun | None = yield RunCall("poll")
             return record is None or question.is_open(record)
 
-        return (yield from self.pausable.request(form, deadline=deadline, is_open=is_open))
+        try:
+            entered = yield from self.pausable.request(form, deadline=deadline, is_open=is_open)
+        except (NoResponseError, CancelledRun):
+            yield from self._update_artifacts(artifacts, f"No response is needed for {step}.")
+            raise
+        yield from self._update_artifacts(artifacts, f"A person has responded to {step}.")
+        return entered
+
+    def _create_artifacts(self, parents: Sequence[UUID], step: str) -> Procedure:
+        """Show the pause on the pages of the flow runs around the paused one.
+
+        Their own state stays Running, since Prefect counts each change to it as an attempt.
+        """
+        artifacts = []
+        page = url_for(self.pausable.flow_run)
+        name = inline(self.pausable.flow_run.name)
+        link = f"[{name}]({page})" if page else name
+        for flow_run_id in parents:
+            artifact = ArtifactCreate(
+                type="markdown",
+                description="A subflow run pauses until a person responds.",
+                data=f"**Waiting for a response** in flow run {link}, for {step}.",
+                flow_run_id=flow_run_id,
+            )
+            try:
+                created = yield PrefectCall("create_artifact", (artifact,))
+            except UNREACHABLE as error:
+                self._log_no_artifact(error)
+            else:
+                artifacts.append(created.id)
+        return artifacts
+
+    def _update_artifacts(self, artifacts: Sequence[UUID], text: str) -> Procedure:
+        for artifact_id in artifacts:
+            try:
+                yield PrefectCall("update_artifact", (artifact_id, ArtifactUpdate(data=text)))
+            except UNREACHABLE as error:
+                self._log_no_artifact(error)
+
+    def _log_no_artifact(self, error: Exception) -> None:
+        name = type(error).__name__
+        self.run.logger.warning("The parent flow run cannot show the pause (%s).", name)
 
     def _resume(self, question: Question, data: JSON, by: str) -> Procedure:
         """Resume the step, and note who has answered."""
@@ -180,15 +228,22 @@ class ResponseLoop:
             self.run.record,
         )
 
-    def _log_request(self, question: Question) -> None:
-        """Say where the form is, in the log of each flow run around it too."""
+    def _log_request(self, question: Question) -> list[UUID]:
+        """Log where the form is, in each flow run around the paused one too.
+
+        Returns:
+            The ids of those flow runs.
+        """
         page = url_for(self.pausable.flow_run) or f"flow run {self.pausable.flow_run.name!r}"
         self.run.logger.info("%s. Resume this flow run to answer: %s", question, page)
+        parents = []
         for context in enclosing_runs():
             flow_run = context.flow_run if isinstance(context, FlowRunContext) else None
             if flow_run is not None and flow_run.id != self.pausable.flow_run.id:
                 log = flow_run_logger(flow_run)
                 log.info("%s. Resume the subflow run to answer: %s", question, page)
+                parents.append(flow_run.id)
+        return parents
 
 
 def response_loop(
@@ -196,7 +251,7 @@ def response_loop(
     which: Answer | None = None,
     *,
     pause: PauseMode = "pause",
-    response_timeout: float | timedelta | None = None,
+    response_timeout: Duration | None = None,
     **options: Unpack[ResponseOptions],
 ) -> ResponseLoop:
     """What is needed to ask, checked before anything is started.

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import State, flow, task
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.context import FlowRunContext
 
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import (
@@ -29,6 +32,7 @@ from prefect_mastra import (
     run_workflow,
     start_workflow,
 )
+from prefect_mastra._started_runs import _read_artifacts
 from tests.prefect.person import Person
 
 Outcome = dict[str, Any]
@@ -345,6 +349,37 @@ async def test_the_flow_for_asyncio_asks(mastra: MastraServer, person: Person) -
         asyncio.to_thread(answer),
     )
     assert outcome["result"]["deadline"] == "2026-01-31"
+
+
+def test_a_parent_flow_run_shows_the_pause(
+    mastra_1: MastraServer, person: Person, api: SyncPrefectClient
+) -> None:
+    """As an artifact, which is updated once the pause is over."""
+    parents: list[UUID] = []
+
+    @flow
+    def parent() -> None:
+        context = FlowRunContext.get()
+        assert context is not None
+        assert context.flow_run is not None
+        parents.append(context.flow_run.id)
+        ask = run_workflow.with_options(flow_run_name=person.name)
+        ask(mastra_1, "refundApproval", REFUND, on_suspend="ask")
+
+    def shown() -> list[str]:
+        flow_run = {"flow_run_id": {"any_": [str(parents[0])]}}
+        return [str(artifact.data) for artifact in _read_artifacts(api, flow_run, 0)]
+
+    running = person.watch(parent)
+    person.read()
+    (waiting,) = shown()
+    assert "Waiting for a response" in waiting
+    assert str(person.flow_run().id) in waiting
+    assert "approve" in waiting
+    person.enter(approved=True)
+    running.result()
+    (responded,) = shown()
+    assert "A person has responded" in responded
 
 
 def test_a_task_can_ask_too(mastra_1: MastraServer, person: Person) -> None:
