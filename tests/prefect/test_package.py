@@ -19,6 +19,8 @@ from prefect_mastra import MastraServer
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTED = [getattr(prefect_mastra, name) for name in prefect_mastra.__all__]
+pytestmark = pytest.mark.smoke
+
 RUNNABLE = [value for value in EXPORTED if isinstance(value, Flow | Task)]
 
 
@@ -52,8 +54,6 @@ def test_the_blocks_can_be_registered() -> None:
 LOADS = """
 import pickle, sys
 from prefect import Flow
-
-pytestmark = pytest.mark.smoke
 
 pickled, server = pickle.load(sys.stdin.buffer)
 for loaded in pickle.loads(pickled):
