@@ -58,7 +58,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	if [ -n "$$failed" ]; then echo "*** make $(1): failed:$$failed"; exit 1; fi; \
 	echo "==> make $(1): passed: $(2)"
 
-.PHONY: help setup demo playground playground-prefect server test test-all test-core test-airflow \
+.PHONY: help setup demo playground playground-prefect server test test-all coverage test-core test-airflow \
 	test-prefect test-faults test-faults-airflow test-faults-prefect test-system test-system-airflow test-system-prefect test-compat \
 	test-browser test-browser-all screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-pythons test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
@@ -105,6 +105,11 @@ test-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0) ## Test the Airflow provider (EVE
 test-prefect: $(PREFECT) $(SERVER) $(SERVER_0) ## Test the Prefect integration (EVERYTHING=1: on both server versions)
 	@echo "==> Tests of the Prefect integration"
 	@.build/prefect/bin/python -m pytest $(PARALLEL) $(SELECTED) tests/prefect $(ARGS)
+
+coverage: $(CORE) $(SERVER) $(SERVER_0) ## Report what the tests of the client cover, into .build/coverage
+	@echo "==> Coverage of mastra_workflows"
+	@.build/core/bin/python -m pytest $(PARALLEL) $(EXAMPLES) $(SELECTED) --cov --cov-report term \
+		--cov-report html tests/core $(ARGS)
 
 test-faults: ## Test the most common faults of a whole Airflow and a whole Prefect
 	@$(call each,test-faults,test-faults-airflow test-faults-prefect)
@@ -268,13 +273,13 @@ lint-core: $(CORE)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
-	@$(call mypy,airflow,airflow_provider_mastra scripts testkit tests/airflow tests/system/*.py tests/system/dags \
+	@$(call mypy,airflow,airflow_provider_mastra example_dags/*.py scripts testkit tests/airflow tests/system/*.py tests/system/dags \
 		tests/system/soak/*.py tests/system/soak/dags benchmarks/airflow*.py \
 		benchmarks/airflow_dags)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"
-	@$(call mypy,prefect,prefect_mastra tests/prefect tests/system/flows \
+	@$(call mypy,prefect,prefect_mastra example_dags/prefect_flows/*.py tests/prefect tests/system/flows \
 		tests/system/soak/flows benchmarks/prefect*.py)
 
 lint-browser: $(BROWSER)

@@ -155,19 +155,13 @@ def make_python(name: str, stamp: Path, interpreter: str | Path = sys.executable
 def find_interpreter(version: str) -> Path | None:
     """The interpreter of a Python version: on PATH, of pyenv, or managed by uv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    on_path = shutil.which(f"python{version}")
-    candidates = [*([on_path] if on_path else []), *pyenv.glob(f"versions/{version}.*/bin/python")]
-    query = [
-        TOOLS / "bin/uv",
-        "python",
-        "find",
-        "--managed-python",
-        "--no-python-downloads",
-        version,
-    ]
-    found = subprocess.run(query, capture_output=True, text=True, check=False)
+    candidates = list(pyenv.glob(f"versions/{version}.*/bin/python"))
+    if on_path := shutil.which(f"python{version}"):
+        candidates.insert(0, Path(on_path))
+    uv: Command = [TOOLS / "bin/uv", "python", "find", "--managed-python", "--no-python-downloads"]
+    found = subprocess.run([*uv, version], capture_output=True, text=True, check=False)
     if found.returncode == 0:
-        candidates.append(found.stdout.strip())
+        candidates.append(Path(found.stdout.strip()))
     for candidate in candidates:
         # A shim of pyenv exists, but fails where its version is not activated.
         expression = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -175,7 +169,7 @@ def find_interpreter(version: str) -> Path | None:
             [candidate, "-c", expression], capture_output=True, text=True, check=False
         )
         if done.returncode == 0 and done.stdout.strip() == version:
-            return Path(candidate)
+            return candidate
     return None
 
 

@@ -23,7 +23,7 @@ with DAG("object_storage", schedule=None) as dag:
     def count(result: dict[str, Any]) -> int:
         return len(result["rows"])
 
-    count(report.output)  # type: ignore[arg-type]
+    count(report.output)
 
 harness.store(dag)
 dag_run = dag.test()
