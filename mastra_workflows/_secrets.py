@@ -27,6 +27,8 @@ MOST = 500
 
 _UNRESERVED_IN_JAVASCRIPT = "!'()*"
 _ESCAPE = re.compile("%[0-9A-F]{2}")
+_UNICODE_ESCAPE = re.compile(r"(\\u)([0-9a-f]{4})")
+_ESCAPED_IN_GO = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 _lock = threading.Lock()
 _secrets: dict[str, frozenset[str]] = {}  # each with its forms, the one used last at the end
@@ -75,14 +77,21 @@ def longest() -> int:
 def _forms_of(secret: str) -> Iterator[str]:
     yield secret
     yield html.escape(secret)
+    yield html.escape(secret).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")  # Go's
     yield repr(secret)[1:-1]
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    for is_ascii in (True, False):
+        text = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+        yield text
+        yield _UNICODE_ESCAPE.sub(lambda escape: escape[1] + escape[2].upper(), text)
+        yield text.replace("/", "\\/")  # PHP's
+        yield text.translate(_ESCAPED_IN_GO)
+        yield json.dumps(text, ensure_ascii=is_ascii)[1:-1]  # JSON inside of JSON
     raw = secret.encode(errors="replace")
     for safe in ("", "/", _UNRESERVED_IN_JAVASCRIPT):
         encoded = quote(raw, safe=safe)
         yield encoded
         yield _ESCAPE.sub(lambda escape: escape[0].lower(), encoded)
+        yield encoded.replace("%", "%25")  # encoded twice, as in a redirect
     yield quote_plus(raw)
     yield base64.b64encode(raw).decode().rstrip("=")
     yield base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -199,9 +199,10 @@ class Settings(OfOneProcess):
         for name, value in self.all_headers().items():
             if _SECRET_HEADER.search(name):
                 yield value
-                yield value.partition(" ")[2]  # behind a scheme such as "Bearer"
+                yield value.partition(" ")[2].strip()  # behind a scheme such as "Bearer"
                 if "cookie" in name.lower():
-                    yield from (pair.partition("=")[2] for pair in value.split("; "))
+                    pairs = (pair.partition("=")[2] for pair in value.split(";"))
+                    yield from (pair.strip().strip('"') for pair in pairs)
             elif not _PLAIN_HEADER.match(name) and _LIKE_A_SECRET.fullmatch(value):
                 yield value
 

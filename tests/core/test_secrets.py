@@ -48,9 +48,46 @@ FORMS: dict[str, Callable[[str], str]] = {
     "path": urllib.parse.quote,
     "form": lambda text: urllib.parse.urlencode({"a": text}),
     "javascript": lambda text: urllib.parse.quote(text, safe="!'()*"),
+    "html_of_go": lambda text: (
+        html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    ),
+    "json_of_php": lambda text: json.dumps(text).replace("/", "\\/"),
+    "json_of_go": lambda text: (
+        json.dumps(text).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    ),
+    "json_in_json": lambda text: json.dumps(json.dumps(text)),
+    "url_twice": lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
 }
+
+
+@pytest.mark.parametrize(
+    "echo",
+    ["sec\u200bret tok\u00aden", "\ufeffsecret\u2060 token", "secret\n token", "secret   token"],
+)
+def test_what_is_left_out_of_a_line_uncovers_no_secret(echo: str) -> None:
+    _secrets.register(["secret token"])
+    assert safe_text(f"You sent {echo}.") == "You sent ***."
+
+
+def test_escapes_of_a_secret_that_is_not_ascii() -> None:
+    _secrets.register(["sëcrét-tökén"])
+    for escaped in (json.dumps("sëcrét-tökén"), "s\\u00EBcr\\u00E9t-t\\u00F6k\\u00E9n"):
+        assert safe_text(escaped).strip('"') == "***"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer   s3cret-t0ken"},
+        {"Cookie": "a=1;session=s3cret-t0ken"},
+        {"Cookie": 'session="s3cret-t0ken"; b=2'},
+    ],
+)
+def test_a_secret_inside_of_a_header(headers: dict[str, str]) -> None:
+    Settings.of(LOCAL, headers=headers)
+    assert safe_text("It was s3cret-t0ken.") == "It was ***."
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
