@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +32,11 @@ from mastra_workflows.errors import (
     RunStalledError,
     RunSuspendedError,
     ServerLostError,
+    UnknownRunError,
     WaitTimeoutError,
 )
 from mastra_workflows.integration import (
+    PollPolicy,
     StepProgress,
     WaitArguments,
     WaitOptions,
@@ -65,6 +68,8 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             without a result, and pushes the ``suspensions`` (so it waits for whatever comes first,
             a suspension or the end), ``"wait"`` waits until somebody resumed the run.
         mastra_conn_id: the connection to the server. (templated)
+        wait_for_existence: whether to wait for a run that does not exist yet, until ``timeout``.
+            Otherwise an unknown run fails the sensor at once. An unknown workflow always does.
         poke_interval: the longest time between two polls.
         poll_interval: the time before the second poll, in ``mode="poke"``.
         outage_timeout: how long the server may be unreachable.
@@ -86,6 +91,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         run_id: str,
         mastra_conn_id: str = MastraHook.default_conn_name,
         on_suspend: OnSuspend = "fail",
+        wait_for_existence: bool = False,
         poke_interval: Duration = 30.0,
         poll_interval: Duration = 0.5,
         outage_timeout: Duration = 300.0,
@@ -102,7 +108,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             **kwargs,
         )
         with naming(self):  # so that a DAG with a bad value is not even imported
-            require_flags(deferrable=deferrable)
+            require_flags(deferrable=deferrable, wait_for_existence=wait_for_existence)
             self.defer_after = defer_seconds(defer_after)
             options = WaitOptions.of(
                 on_suspend=on_suspend,
@@ -118,7 +124,9 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             "outage_timeout": options.outage_timeout,
             "observe": observe,
         }
+        self.wait_for_existence = wait_for_existence
         self.deferrable = deferrable
+        self._exists = False
         self._record: WorkflowRun | None = None
 
     def execute(self, context: Context) -> Any:
@@ -182,6 +190,10 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         Returns and raises: as `execute`.
         """
         with as_airflow_errors(*ENDS), self.hook:
+            # The trigger has seen the run, even if the server does not have it any more.
+            self._exists = (
+                event["reason"] in ("over", "stalled") or event["error"] == UnknownRunError.__name__
+            )
             run, lost = self.resume_from_trigger(event)
             if lost is not None:
                 self.log.info(summary(lost))
@@ -195,12 +207,10 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         self, run: Run, seconds: float | None, deadline: float, context: Context
     ) -> JSON:
         left = max(0.0, deadline - time.time())
-        progress = StepProgress(self.log.info)
         arguments: WaitArguments = {
             **self.wait_arguments,
+            **self._log_steps(),
             "timeout": min(seconds or 0.0, left),
-            "on_record": progress.look,
-            "on_event": progress.hear,
         }
         try:
             record = self.follow(run, arguments)
@@ -209,6 +219,12 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                 self.log.info(summary(error.run))
                 self.push_metadata(error.run, context)
                 raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
+        except UnknownRunError as error:
+            if not self._may_come_to_exist:
+                raise
+            if time.time() >= deadline:
+                raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
+            self.log.info("The run does not exist yet.")
         except ServerLostError:
             if seconds is None:
                 raise
@@ -227,6 +243,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             wait=self.wait_arguments,
             deadline=deadline,
             cancel_on_kill=False,  # the run is not the sensor's own
+            wait_for_existence=self._may_come_to_exist,
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
@@ -251,11 +268,16 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             if self.reschedule:
                 arguments["timeout"] = 0.0
             else:
-                arguments["timeout"] = self.timeout
-                progress = StepProgress(self.log.info)
-                arguments["on_record"], arguments["on_event"] = progress.look, progress.hear
+                arguments = {**arguments, **self._log_steps(), "timeout": self.timeout}
             try:
-                record = self.follow(run, arguments)
+                record = self._follow_when_it_exists(run, arguments)
+            except UnknownRunError as error:
+                if not self._may_come_to_exist:
+                    raise
+                if self.reschedule:
+                    self.log.info("The run does not exist yet.")
+                    return PokeReturnValue(is_done=False)
+                raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
             except RunError as error:
                 # Said here, since `soft_fail` drops the error.
                 self.log.info(summary(error.run))
@@ -268,6 +290,39 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                 raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
             self.log.info(summary(record))
             return PokeReturnValue(True, self.result(record, context))
+
+    def _follow_when_it_exists(self, run: Run, arguments: WaitArguments) -> WorkflowRun:
+        """As `follow`; polls a run that does not exist yet until the time is over."""
+        deadline = time.monotonic() + (arguments["timeout"] or 0.0)
+        policy = PollPolicy(
+            first_wait=arguments["poll_interval"], longest_wait=arguments["max_poll_interval"]
+        )
+        for poll in itertools.count(1):
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return self.follow(run, {**arguments, "timeout": left})
+            except UnknownRunError:
+                if not self._may_come_to_exist or left <= 0:
+                    raise
+            if poll == 1:
+                self.log.info("The run does not exist yet. Polling until it does.")
+            time.sleep(min(policy.wait(poll), left))
+            run = self.current_handle(run)
+        raise AssertionError
+
+    @property
+    def _may_come_to_exist(self) -> bool:
+        """Whether an unknown run is waited for: one that was seen before is lost."""
+        return self.wait_for_existence and not self._exists
+
+    def _log_steps(self) -> WaitArguments:
+        progress = StepProgress(self.log.info)
+
+        def look(record: WorkflowRun) -> None:
+            self._exists = True
+            progress.look(record)
+
+        return {"on_record": look, "on_event": progress.hear}
 
     def result(self, record: WorkflowRun, context: Context) -> JSON:
         """As the base class; raises if the run is finished without success."""

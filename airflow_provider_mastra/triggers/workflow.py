@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Any, Literal, TypedDict
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,8 +16,19 @@ from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._outages import Outage
 from airflow_provider_mastra.utils._task_state import TRIGGER_IS_UNWANTED, task_state
 from mastra_workflows import RetryPolicy, WorkflowRun
-from mastra_workflows.errors import MastraError, RunStalledError, WaitTimeoutError
-from mastra_workflows.integration import StepProgress, WaitArguments, WaitOptions, safe_text
+from mastra_workflows.errors import (
+    MastraError,
+    RunStalledError,
+    UnknownRunError,
+    WaitTimeoutError,
+)
+from mastra_workflows.integration import (
+    PollPolicy,
+    StepProgress,
+    WaitArguments,
+    WaitOptions,
+    safe_text,
+)
 
 Reason = Literal["over", "timeout", "stalled", "error"]
 
@@ -70,6 +82,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         restarted: how the run's record stood after the task restarted it; given back in the event.
         not_before: when the task may be woken, in seconds since 1970; None for `SETTLE_SECONDS`
             from now on.
+        wait_for_existence: whether to poll for a run that does not exist yet.
     """
 
     def __init__(
@@ -83,6 +96,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         cancel_on_kill: bool,
         restarted: str | None = None,
         not_before: float | None = None,
+        wait_for_existence: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.mastra_conn_id = mastra_conn_id
@@ -93,6 +107,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.restarted = restarted
         self.not_before = time.time() + SETTLE_SECONDS if not_before is None else not_before
+        self.wait_for_existence = wait_for_existence
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger as Airflow stores it; it holds no secret."""
@@ -107,6 +122,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                 "cancel_on_kill": self.cancel_on_kill,
                 "restarted": self.restarted,
                 "not_before": self.not_before,
+                "wait_for_existence": self.wait_for_existence,
             },
         )
 
@@ -135,8 +151,17 @@ class MastraWorkflowRunTrigger(BaseTrigger):
     async def _wait(self) -> tuple[Reason, str | None]:
         outage = Outage(self.wait.get("outage_timeout", WaitOptions().outage_timeout))
         progress = StepProgress(self.log.info)
+        exists = not self.wait_for_existence
+        defaults = WaitOptions()
+        policy = PollPolicy(
+            first_wait=self.wait.get("poll_interval", defaults.poll_interval),
+            longest_wait=self.wait.get("max_poll_interval", defaults.max_poll_interval),
+        )
+        polls = 0
 
         def look(run: WorkflowRun) -> None:
+            nonlocal exists
+            exists = True
             outage.end()
             progress.look(run)
 
@@ -146,7 +171,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                 **self.wait,
                 "timeout": left,
                 "outage_timeout": outage.next_timeout,
-                "is_known": True,
+                "is_known": exists,
                 "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
                 "on_record": look,
                 "on_event": progress.hear,
@@ -162,11 +187,23 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             except RunStalledError as error:
                 self.log.warning("%s", error)
                 return "stalled", None
-            except MastraError as error:
-                pause = outage.pause_after(error)
-                if pause is None:
+            except UnknownRunError as error:
+                if exists:
                     self.log.warning("%s", error)
                     return "error", type(error).__name__
+                if left is not None and left <= 0:
+                    return "timeout", None
+                outage.end()
+                polls += 1
+                if polls == 1:
+                    self.log.info("%s does not exist yet. Polling until it does.", self._which)
+                pause = min(policy.wait(polls), inf if left is None else left)
+            except MastraError as error:
+                retry_after = outage.pause_after(error)
+                if retry_after is None:
+                    self.log.warning("%s", error)
+                    return "error", type(error).__name__
+                pause = retry_after
                 self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
             await asyncio.sleep(pause)
 

@@ -295,6 +295,38 @@ def test_errors_wake_the_task(connected: SampleServer, key: str) -> None:
     assert event["error"] == "UnknownRunError"
 
 
+def test_a_trigger_waits_for_a_run_that_does_not_exist_yet(
+    connected: SampleServer,
+    client: MastraClient,
+    key: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    waiting = trigger(key, "orderReport", wait_for_existence=True)
+    _, arguments = waiting.serialize()
+    assert arguments["wait_for_existence"]
+
+    async def run() -> Any:
+        first = asyncio.ensure_future(anext(waiting.run()))
+        log = ""
+        while "does not exist yet" not in log:
+            assert not first.done(), log
+            await asyncio.sleep(0.05)
+            log += "".join(capfd.readouterr())
+        start = client.get_workflow("orderReport").get_run(key).ensure_started
+        await asyncio.to_thread(start, input_data={"city": "Oslo"})
+        return await first
+
+    assert asyncio.run(run()).payload["reason"] == "over"
+
+
+def test_a_trigger_gives_up_a_run_that_does_not_come_to_exist(
+    connected: SampleServer, key: str
+) -> None:
+    deadline = time.time() + 0.5
+    event = first_event(trigger(key, wait_for_existence=True, deadline=deadline))
+    assert event["reason"] == "timeout"
+
+
 @pytest.fixture(params=EVERY_SERVER)
 def mortal(request: pytest.FixtureRequest, connect: Connect) -> Iterator[SampleServer]:
     """A server that a test may kill."""

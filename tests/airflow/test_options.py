@@ -32,6 +32,7 @@ FLAGS = {
     "observe": [RUN, RESUME, GATE, SENSOR],
     "cancel_on_kill": [RUN, RESUME, GATE],
     "cancel_on_timeout": [RUN, RESUME, GATE],
+    "wait_for_existence": [SENSOR],
     "check_data": [RUN, RESUME, GATE],
 }
 

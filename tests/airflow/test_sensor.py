@@ -12,8 +12,8 @@ import pytest
 from airflow.sdk import DAG, Context, PokeReturnValue
 
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
-from mastra_workflows import MastraClient, RunStatus
-from mastra_workflows.errors import ConfigurationError
+from mastra_workflows import MastraClient, Run, RunStatus, WorkflowRun
+from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, Connect, DagResult, RunDag, StartRun, until_state
 
@@ -112,6 +112,69 @@ def test_an_unknown_run_fails_it_at_once(sense: Any, key: str) -> None:
 
 
 WAYS: list[dict[str, Any]] = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}]
+
+
+class Early(MastraWorkflowRunSensor):
+    """The run is started as soon as it was found missing."""
+
+    start: Callable[[], Any]
+
+    def follow(self, run: Run, arguments: Any) -> WorkflowRun:
+        try:
+            return super().follow(run, arguments)
+        except UnknownRunError:
+            self.start()
+            raise
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
+def test_it_can_wait_for_a_run_that_does_not_exist_yet(
+    connected: SampleServer,
+    run_dag: RunDag,
+    client: MastraClient,
+    key: str,
+    way: dict[str, Any],
+) -> None:
+    run = client.get_workflow("orderReport").get_run(key)
+    with DAG("early", schedule=None) as dag:
+        sensor = Early(
+            task_id="wait",
+            workflow_id="orderReport",
+            run_id=key,
+            wait_for_existence=True,
+            poke_interval=1,
+            timeout=120,
+            **way,
+        )
+    sensor.start = functools.partial(run.ensure_started, input_data={"city": "Oslo"})
+    result = run_dag(dag)
+    assert result.xcom("wait")["city"] == "Oslo"
+    assert "does not exist yet" in result.log
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
+def test_the_wait_for_a_run_that_never_exists_times_out(
+    sense: Any, key: str, way: dict[str, Any], soft_fail: bool
+) -> None:
+    result = sense(
+        "orderReport",
+        key,
+        wait_for_existence=True,
+        soft_fail=soft_fail,
+        poke_interval=1,
+        timeout=3,
+        **way,
+    )
+    assert result.task_state("wait") == ("skipped" if soft_fail else "failed")
+    assert "does not exist yet" in result.log
+    assert result.xcom("wait", "run_id") == key
+
+
+def test_waiting_for_existence_does_not_hide_an_unknown_workflow(sense: Any, key: str) -> None:
+    result = sense("orderRepport", key, wait_for_existence=True, retries=3, timeout=60)
+    assert (result.task_state("wait"), result.tries("wait")) == ("failed", 1)
+    assert "no workflow 'orderRepport'" in result.log
 
 
 @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
