@@ -19,6 +19,8 @@ from mastra_workflows import MastraClient, RunStatus
 from testkit.sample_server import ROOT, Generation, SampleServer
 from tests.airflow.harness import connection
 
+pytestmark = pytest.mark.thorough
+
 
 class Deployment:
     """An Airflow with a database of its own, and no Fernet key.

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("submitted.py")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runner", ["process", "dask", "ray"])
 def test_tasks_in_other_processes_execute_once(
     mastra: MastraServer, server: SampleServer, key: str, runner: str
