@@ -162,9 +162,10 @@ def safe_text(value: object, limit: int = MAX_LINE) -> str:
         text = line
     else:
         line = line[: max(0, len(line) - longest)]  # which may be the first half of a secret
-    line = line[: limit + 1].translate(_WITHOUT_WIDTH)
-    line = " ".join(printable(line, keep="").split())
-    line = _secrets.mask(line)  # a secret that was taken apart by what is left out now
+    masked = line[: limit + 1]
+    line = " ".join(printable(masked.translate(_WITHOUT_WIDTH), keep="").split())
+    if line != masked:
+        line = _secrets.mask(line)  # a secret that was taken apart by what is left out now
     line = _COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1]}", line)
     if len(text) <= limit and len(line) <= limit:
         return line
