@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         WorkflowDetails,
         WorkflowRun,
     )
+    from mastra_workflows._options import OnFailedRun, OnOtherInput, OnStall, OnSuspend
     from mastra_workflows._policy import Duration, RetryPolicy
-    from mastra_workflows._procedures import Attachment, OnFailedRun, OnStall, OnSuspend, Receipt
+    from mastra_workflows._procedures import Attachment, Receipt
     from mastra_workflows._procedures.acting import Cancellation
-    from mastra_workflows._procedures.comparing import OnOtherInput
     from mastra_workflows._settings import ClientCertificate
     from mastra_workflows._sync.client import MastraClient
     from mastra_workflows._sync.run import Run
@@ -84,10 +84,10 @@ _MODULES = {
     "JSON": "mastra_workflows._models",
     "MastraClient": "mastra_workflows._sync.client",
     "MastraError": "mastra_workflows.errors",
-    "OnFailedRun": "mastra_workflows._procedures",
-    "OnOtherInput": "mastra_workflows._procedures.comparing",
-    "OnStall": "mastra_workflows._procedures",
-    "OnSuspend": "mastra_workflows._procedures",
+    "OnFailedRun": "mastra_workflows._options",
+    "OnOtherInput": "mastra_workflows._options",
+    "OnStall": "mastra_workflows._options",
+    "OnSuspend": "mastra_workflows._options",
     "Receipt": "mastra_workflows._procedures",
     "RetryPolicy": "mastra_workflows._policy",
     "Run": "mastra_workflows._sync.run",

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from mastra_workflows._api import step_of
 from mastra_workflows._models import MAX_NAME, Event, Step, WorkflowRun
 from mastra_workflows._text import safe_text
 
@@ -58,6 +57,9 @@ class StepProgress:
 
     def hear(self, event: Event) -> None:
         """Say what an event tells of a step."""
+        # Here: DAG files import this module, and need nothing of the protocol.
+        from mastra_workflows._api import step_of
+
         step = step_of(event)
         if step is None:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -16,6 +15,8 @@ from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
     from mastra_workflows import JSON

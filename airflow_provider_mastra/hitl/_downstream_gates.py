@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XComArg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GATE_HINT = (
     "Put a gate after it, such as ask_in_turn(task) for questions one after the other or "

@@ -14,14 +14,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
-from mastra_workflows import JSON
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl import NO_DEFAULT, Field, Form, Question
+from mastra_workflows.hitl import NO_DEFAULT, Question
 from mastra_workflows.integration import quoted
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.execution_time.hitl import HITLUser
+
+    from mastra_workflows import JSON
+    from mastra_workflows.hitl import Field, Form
 
 try:
     from airflow.sdk.exceptions import TaskAwaitingInput

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mastra.hitl._required_action import HumanResponse, RequiredAction
+from airflow_provider_mastra.hitl._required_action import HumanResponse
 from airflow_provider_mastra.utils._identity import generation
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
-from mastra_workflows import JSON
-from mastra_workflows.hitl import Question
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mastra.hitl._required_action import RequiredAction
+    from mastra_workflows import JSON
+    from mastra_workflows.hitl import Question
 
 
 class HITLState:

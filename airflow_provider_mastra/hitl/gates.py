@@ -15,16 +15,19 @@ Both return the last gate, whose ``output`` is the workflow's result.
 
 from __future__ import annotations
 
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow.sdk import TaskGroup, task
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
-from airflow_provider_mastra.operators.hitl import GateArguments, MastraHITLOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl import questions
 from mastra_workflows.integration import first_of_each_step
+
+if TYPE_CHECKING:
+    from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
+    from airflow_provider_mastra.operators.hitl import GateArguments
 
 
 def ask_in_turn(

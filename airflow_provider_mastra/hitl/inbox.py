@@ -7,19 +7,23 @@ One line makes it::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote
 
 from airflow.sdk import DAG, Asset, AssetWatcher
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.operators.hitl import InboxArguments, MastraHITLOperator
+from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from airflow_provider_mastra.operators.inbox import MastraInboxOperator
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
-from mastra_workflows import Duration
 from mastra_workflows.integration import LOOKBACK_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_mastra.operators.hitl import InboxArguments
+    from mastra_workflows import Duration
 
 REPEAT_SECONDS = 3600.0
 RETRY_DELAY = timedelta(seconds=10)

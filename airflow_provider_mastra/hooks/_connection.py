@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from urllib.parse import urlsplit
 
-from mastra_workflows import ClientCertificate
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.integration import check_studio_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mastra_workflows import ClientCertificate
 
 log = logging.getLogger(__name__)
 

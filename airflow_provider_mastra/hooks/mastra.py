@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from functools import cached_property
-from types import TracebackType
-from typing import Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_mastra.get_provider_info import CONNECTION_TYPE
 from airflow_provider_mastra.hooks._connection import (
-    ClientArguments,
-    ConnectionLike,
     client_arguments,
     secrets,
     studio_url,
 )
-from mastra_workflows import MastraClient, MastraError, RetryPolicy
+from mastra_workflows.errors import MastraError
 from mastra_workflows.integration import run_url
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from airflow_provider_mastra.hooks._connection import (
+        ClientArguments,
+        ConnectionLike,
+    )
+    from mastra_workflows import MastraClient, RetryPolicy
 
 
 class MastraHook(BaseHook):
@@ -74,6 +80,8 @@ class MastraHook(BaseHook):
         Raises:
             ConfigurationError: the connection cannot work as it is; nothing was sent.
         """
+        from mastra_workflows import MastraClient  # with `requests`, which no DAG file needs
+
         arguments: ClientArguments = {**self._client_arguments, **instead}
         return MastraClient(**arguments, check_data=self.check_data, retry=retry)
 
@@ -87,6 +95,8 @@ class MastraHook(BaseHook):
         Returns:
             Whether it answered as a Mastra server does, and what to tell the one who asks.
         """
+        from mastra_workflows import RetryPolicy
+
         try:
             with self.new_client(retry=RetryPolicy(seconds=0)) as client:
                 generation = client.server_generation()

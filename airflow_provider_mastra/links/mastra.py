@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.providers.common.compat.sdk import (
-    BaseOperator,
     BaseOperatorLink,
-    TaskInstanceKey,
     XCom,
 )
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import (
+        BaseOperator,
+        TaskInstanceKey,
+    )
 
 
 class MastraRunLink(BaseOperatorLink):

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from functools import cached_property
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.links.mastra import MastraRunLink
-from airflow_provider_mastra.triggers.workflow import WaitEvent
 from airflow_provider_mastra.utils._arguments import naming, reject_unknown
 from airflow_provider_mastra.utils._outages import RECONNECT_SECONDS, Outage
 from airflow_provider_mastra.utils.xcoms import escape_keys
-from mastra_workflows import JSON, Run, WorkflowRun
 from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
-from mastra_workflows.integration import WaitArguments, require_flags, safe_text
+from mastra_workflows.integration import require_flags, safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mastra.triggers.workflow import WaitEvent
+    from mastra_workflows import JSON, Run, WorkflowRun
+    from mastra_workflows.integration import WaitArguments
 
 STALLED = (
     "{}, but nothing has moved for long and its server does not execute it: was the server "

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, NoReturn, Unpack
-
-from airflow.providers.common.compat.sdk import Context
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from airflow_provider_mastra.hitl._downstream_gates import GATE_HINT, has_downstream_gate
 from airflow_provider_mastra.hitl._required_action import (
@@ -22,12 +19,9 @@ from airflow_provider_mastra.hitl._required_action import (
     show_form,
 )
 from airflow_provider_mastra.hitl._state import HITLState
-from airflow_provider_mastra.operators._options import OperatorOptions
 from airflow_provider_mastra.operators._responding import MastraRespondingOperator
-from airflow_provider_mastra.triggers.hitl import MastraHITLTrigger
-from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
+from airflow_provider_mastra.utils._arguments import naming
 from airflow_provider_mastra.utils.xcoms import escape_keys
-from mastra_workflows import JSON, Run, WorkflowRun
 from mastra_workflows.errors import (
     InvalidResumeDataError,
     MastraError,
@@ -35,7 +29,7 @@ from mastra_workflows.errors import (
     RunSuspendedError,
     ServerLostError,
 )
-from mastra_workflows.hitl import ASK, Answers, Question, questions
+from mastra_workflows.hitl import ASK, questions
 from mastra_workflows.integration import (
     AskOptions,
     as_seconds,
@@ -43,8 +37,17 @@ from mastra_workflows.integration import (
     is_outage,
     named,
     require_positive,
-    validation_errors,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mastra.operators._options import OperatorOptions
+    from airflow_provider_mastra.utils._arguments import OperatorArguments
+    from mastra_workflows import JSON, Run, WorkflowRun
+    from mastra_workflows.hitl import Answers, Question
 
 
 class MastraHITLBaseOperator(MastraRespondingOperator):
@@ -246,6 +249,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
 
     def _check_default_answer(self, question: Question) -> None:
         """Say now, and not when everybody has gone, that the default answer does not fit."""
+        from mastra_workflows.integration import validation_errors
+
         wrong = validation_errors(question.suspension.resume_schema or {}, self.default_answer)
         if self.default_answer is not None and wrong:
             raise InvalidResumeDataError(
@@ -282,6 +287,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         else:
             await_input("on_response", kwargs, seconds)
             wake_at = None if asked.deadline is None else time.time() + seconds
+        from airflow_provider_mastra.triggers.hitl import MastraHITLTrigger
+
         self.defer(
             trigger=MastraHITLTrigger(
                 mastra_conn_id=self.mastra_conn_id,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
-from mastra_workflows import JSON, Duration, OnStall
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl import Answers, OnResponseTimeout
 from mastra_workflows.integration import (
     AskOptions,
     WaitOptions,
@@ -21,8 +19,13 @@ from mastra_workflows.integration import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.execution_time.hitl import HITLUser
+
+    from mastra_workflows import JSON, Duration, OnStall
+    from mastra_workflows.hitl import Answers, OnResponseTimeout
 
 OnSuspension = Literal["fail", "return", "wait", "ask"]
 """What a task does about a suspended run."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from airflow_provider_mastra.hitl._required_action import HumanResponse
-from airflow_provider_mastra.hitl._state import HITLState
 from airflow_provider_mastra.operators._waiting import MastraWaitingOperator
 from airflow_provider_mastra.utils._outages import Outage
-from mastra_workflows import JSON, Run
 from mastra_workflows.errors import (
     ApiError,
     MastraError,
     NotSuspendedError,
     ServerLostError,
 )
-from mastra_workflows.hitl import Question
-from mastra_workflows.integration import WaitArguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_mastra.hitl._required_action import HumanResponse
+    from airflow_provider_mastra.hitl._state import HITLState
+    from mastra_workflows import JSON, Run
+    from mastra_workflows.hitl import Question
+    from mastra_workflows.integration import WaitArguments
 
 T = TypeVar("T")
 

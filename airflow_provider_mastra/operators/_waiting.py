@@ -7,25 +7,22 @@ import sys
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
-from typing import Any, ClassVar, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowTaskTimeout,
-    Context,
 )
 
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
-from airflow_provider_mastra.operators._options import OperatorOptions, defer_seconds
-from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger, WaitEvent
-from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
+from airflow_provider_mastra.operators._options import defer_seconds
+from airflow_provider_mastra.utils._arguments import naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
-from airflow_provider_mastra.utils._identity import Identity, current, identify, mark_finished
+from airflow_provider_mastra.utils._identity import current, identify, mark_finished
 from airflow_provider_mastra.utils._task_state import PROCESS_IS_UNWANTED, task_state
-from mastra_workflows import JSON, Cancellation, RetryPolicy, Run, Workflow, WorkflowRun
+from mastra_workflows import RetryPolicy
 from mastra_workflows.errors import (
     MastraError,
     RunError,
@@ -34,13 +31,23 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.integration import (
-    CONFIRM_SECONDS,
-    StepProgress,
-    WaitArguments,
-    fingerprint,
-    summary,
-)
+from mastra_workflows.integration import StepProgress, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import (
+        Context,
+    )
+
+    from airflow_provider_mastra.operators._options import OperatorOptions
+    from airflow_provider_mastra.triggers.workflow import WaitEvent
+    from airflow_provider_mastra.utils._arguments import OperatorArguments
+    from airflow_provider_mastra.utils._identity import Identity
+    from mastra_workflows import JSON, Cancellation, Run, Workflow, WorkflowRun
+    from mastra_workflows.integration import (
+        WaitArguments,
+    )
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
@@ -238,6 +245,8 @@ class MastraWaitingOperator(MastraBaseOperator):
             if is_last or seconds is None:
                 raise
             self.log.info("Mastra server unreachable; the triggerer retries.")
+        from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
+
         self._active_run = None
         self.log.info("Waiting for it in the triggerer.")
         trigger = MastraWorkflowRunTrigger(
@@ -294,6 +303,8 @@ class MastraWaitingOperator(MastraBaseOperator):
 
     def _restart(self, run: Run, lost: WorkflowRun, event: WaitEvent) -> str:
         """Restart a run that its server has lost, once for each stall."""
+        from mastra_workflows.integration import fingerprint
+
         is_in_vain = event["restarted"] == fingerprint(lost)
         if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
             raise RunStalledError(STALLED.format(lost), lost)
@@ -307,6 +318,8 @@ class MastraWaitingOperator(MastraBaseOperator):
         if not cancel:
             self.log.warning("%s continues; a retry finds it.", which)
             return
+        from mastra_workflows.integration import CONFIRM_SECONDS
+
         try:
             with self.hook:
                 workflow = self.hook.get_conn().get_workflow(self.workflow_id)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Unpack
-
-from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.hitl._downstream_gates import source_task_ids
 from airflow_provider_mastra.hooks.mastra import MastraHook
@@ -15,14 +12,18 @@ from airflow_provider_mastra.operators._options import (
     OperatorOptions,
 )
 from airflow_provider_mastra.operators.workflow import as_index
-from airflow_provider_mastra.utils._arguments import CommonArguments, OperatorArguments
-from mastra_workflows import JSON, Duration, OnStall, Run
-from mastra_workflows.hitl import Answers, OnResponseTimeout, Question
-from mastra_workflows.integration import Answer
+from airflow_provider_mastra.utils._arguments import CommonArguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
     from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.execution_time.hitl import HITLUser
+
+    from airflow_provider_mastra.utils._arguments import OperatorArguments
+    from mastra_workflows import JSON, Duration, OnStall, Run
+    from mastra_workflows.hitl import Answers, OnResponseTimeout, Question
 
 
 class InboxArguments(CommonArguments, total=False):
@@ -184,6 +185,8 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         """Whether the question is the one that the gate is for."""
         if self.question_key is not None:
             return question.key == self.question_key
+        from mastra_workflows.integration import Answer
+
         wanted = Answer(
             step=self.step,
             for_each_index=as_index(self.for_each_index),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context, DownstreamTasksSkipped
+from airflow.providers.common.compat.sdk import BaseOperator, DownstreamTasksSkipped
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
-from airflow_provider_mastra.utils._arguments import OperatorArguments, naming, reject_unknown
+from airflow_provider_mastra.utils._arguments import naming, reject_unknown
 from airflow_provider_mastra.utils._errors import as_airflow_errors
-from mastra_workflows import Duration
-from mastra_workflows.hitl import Asked, Memory, asked
+from mastra_workflows.hitl import Memory, asked
 from mastra_workflows.integration import (
     LOOKBACK_SECONDS,
     as_seconds,
@@ -20,6 +17,16 @@ from mastra_workflows.integration import (
     require_positive,
     safe_text,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mastra.utils._arguments import OperatorArguments
+    from mastra_workflows import Duration
+    from mastra_workflows.hitl import Asked
 
 QUESTION = "mastra_question"
 """Where in a DAG run's conf its question is."""

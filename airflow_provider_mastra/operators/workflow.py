@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, get_args
-
-from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._base import MastraBaseOperator
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
 from airflow_provider_mastra.operators._options import (
     DEFAULT_DEFERRABLE,
-    OnSuspension,
     OperatorOptions,
 )
-from airflow_provider_mastra.utils._arguments import OperatorArguments, naming
+from airflow_provider_mastra.utils._arguments import naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
-from airflow_provider_mastra.utils._identity import Identity, adopt, identify, mark_attached
+from airflow_provider_mastra.utils._identity import adopt, identify, mark_attached
 from airflow_provider_mastra.utils._resume_state import ResumeState
 from mastra_workflows import (
-    JSON,
-    Cancellation,
-    Duration,
     OnFailedRun,
     OnOtherInput,
-    OnStall,
-    Run,
-    Workflow,
-    WorkflowRun,
 )
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
-from mastra_workflows.hitl import Answers, OnResponseTimeout
-from mastra_workflows.integration import Answer, require_choice, to_iso
+from mastra_workflows.integration import require_choice, to_iso
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
     from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.execution_time.hitl import HITLUser
+
+    from airflow_provider_mastra.operators._options import (
+        OnSuspension,
+    )
+    from airflow_provider_mastra.utils._arguments import OperatorArguments
+    from airflow_provider_mastra.utils._identity import Identity
+    from mastra_workflows import (
+        JSON,
+        Cancellation,
+        Duration,
+        OnStall,
+        Run,
+        Workflow,
+        WorkflowRun,
+    )
+    from mastra_workflows.hitl import Answers, OnResponseTimeout
 
 OnClear = Literal["new_run", "reuse_run"]
 """What the first try after a clear does about the run from before."""
@@ -486,6 +493,8 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
 
     def _asked_at(self, run: Run) -> str | None:
         """Since when the one suspension waits that is meant; None if there is none, or several."""
+        from mastra_workflows.integration import Answer
+
         answer = Answer(step=self.step, for_each_index=as_index(self.for_each_index))
         fitting = [item for item in run.read().suspensions if answer.fits(item)]
         return to_iso(fitting[0].suspended_at) if len(fitting) == 1 else None

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
-    Context,
     PokeReturnValue,
 )
 
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
 from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE, defer_seconds
-from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger, WaitEvent
-from airflow_provider_mastra.utils._arguments import SensorArguments, naming
+from airflow_provider_mastra.utils._arguments import naming
 from airflow_provider_mastra.utils._errors import as_airflow_error, as_airflow_errors
-from mastra_workflows import JSON, Duration, OnSuspend, Run, WorkflowRun
 from mastra_workflows.errors import (
     MastraError,
     RunCanceledError,
@@ -38,11 +34,24 @@ from mastra_workflows.errors import (
 from mastra_workflows.integration import (
     PollPolicy,
     StepProgress,
-    WaitArguments,
     WaitOptions,
     require_flags,
     summary,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import (
+        Context,
+    )
+
+    from airflow_provider_mastra.triggers.workflow import WaitEvent
+    from airflow_provider_mastra.utils._arguments import SensorArguments
+    from mastra_workflows import JSON, Duration, OnSuspend, Run, WorkflowRun
+    from mastra_workflows.integration import (
+        WaitArguments,
+    )
 
 ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
 """What a sensor's next try would only meet again."""
@@ -236,6 +245,8 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         else:
             self.log.info(summary(record))
             return self.result(record, context)
+        from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
+
         trigger = MastraWorkflowRunTrigger(
             mastra_conn_id=self.mastra_conn_id,
             workflow_id=run.workflow_id,

@@ -8,11 +8,11 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 from asgiref.sync import sync_to_async
 
-from airflow_provider_mastra.hooks._connection import ConnectionLike, client_arguments, secrets
-from mastra_workflows import RetryPolicy
+from airflow_provider_mastra.hooks._connection import client_arguments, secrets
 
 if TYPE_CHECKING:
-    from mastra_workflows import AsyncMastraClient
+    from airflow_provider_mastra.hooks._connection import ConnectionLike
+    from mastra_workflows import AsyncMastraClient, RetryPolicy
 
 
 async def async_client(

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -18,6 +17,9 @@ from airflow_provider_mastra.hitl._required_action import AwaitedResponse
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.triggers.workflow import SETTLE_SECONDS
 from mastra_workflows.errors import MastraError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 POLL_SECONDS = 5.0
 """How often the form is looked at, as Airflow's own trigger does."""

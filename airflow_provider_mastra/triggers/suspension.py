@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -12,9 +11,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._arguments import naming
-from mastra_workflows import Duration
 from mastra_workflows.errors import MastraError
-from mastra_workflows.hitl import Asked, Look, Memory, asked
+from mastra_workflows.hitl import Memory, asked
 from mastra_workflows.integration import (
     LOOKBACK_SECONDS,
     LookOptions,
@@ -22,6 +20,12 @@ from mastra_workflows.integration import (
     as_seconds,
     to_iso,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mastra_workflows import Duration
+    from mastra_workflows.hitl import Asked, Look
 
 MEMORY = "mastra_questions"
 """Under which name the memory is kept in Airflow's store of the asset's state."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from math import inf
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
@@ -15,7 +14,7 @@ from airflow_provider_mastra.triggers._background import finish
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._outages import Outage
 from airflow_provider_mastra.utils._task_state import TRIGGER_IS_UNWANTED, task_state
-from mastra_workflows import RetryPolicy, WorkflowRun
+from mastra_workflows import RetryPolicy
 from mastra_workflows.errors import (
     MastraError,
     RunStalledError,
@@ -25,10 +24,15 @@ from mastra_workflows.errors import (
 from mastra_workflows.integration import (
     PollPolicy,
     StepProgress,
-    WaitArguments,
     WaitOptions,
     safe_text,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mastra_workflows import WorkflowRun
+    from mastra_workflows.integration import WaitArguments
 
 Reason = Literal["over", "timeout", "stalled", "error"]
 

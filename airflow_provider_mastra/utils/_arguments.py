@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mastra_workflows.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
+    from datetime import datetime, timedelta
+
     from airflow.sdk import DAG, TaskGroup
 
 

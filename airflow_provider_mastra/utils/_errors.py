@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from mastra_workflows.errors import FINAL, MastraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @contextmanager

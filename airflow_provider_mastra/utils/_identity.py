@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_mastra.utils._attempts import Attempt, Kind, classify
+from airflow_provider_mastra.utils._attempts import Attempt, classify
 from airflow_provider_mastra.utils._deployment import deployment
-from mastra_workflows import JSON
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.integration import derive_run_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mastra.utils._attempts import Kind
+    from mastra_workflows import JSON
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,13 @@ each begins with the connection as it is then.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from mastra_workflows.errors import ConfigurationError, MastraError, ServerLostError
+from mastra_workflows.errors import ConfigurationError, ServerLostError
 from mastra_workflows.integration import is_outage
+
+if TYPE_CHECKING:
+    from mastra_workflows.errors import MastraError
 
 RECONNECT_SECONDS = 60.0
 """After how long an outage the connection is read again, and again after each such time."""

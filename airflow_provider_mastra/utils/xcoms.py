@@ -8,8 +8,10 @@ it is read (``__type`` and ``__var``). So a reserved key gets the prefix ``mastr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PREFIX = "mastra."
 

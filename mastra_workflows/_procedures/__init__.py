@@ -1,5 +1,12 @@
 """What takes several calls, written once for every driver."""
 
+from mastra_workflows._options import (
+    OnFailedRun,
+    OnStall,
+    OnSuspend,
+    OnUnexpectedSuspend,
+    WaitOptions,
+)
 from mastra_workflows._procedures._effects import (
     Effect,
     Listen,
@@ -16,7 +23,6 @@ from mastra_workflows._procedures.acting import cancel, delete, restart
 from mastra_workflows._procedures.answering import answer
 from mastra_workflows._procedures.attaching import (
     Attachment,
-    OnFailedRun,
     attach_or_resume,
     attach_or_start,
     cancel_work,
@@ -41,7 +47,6 @@ from mastra_workflows._procedures.resuming import (
     resume_request,
     supports_for_each_index,
 )
-from mastra_workflows._procedures.stalling import OnStall
 from mastra_workflows._procedures.starting import (
     Receipt,
     create_run,
@@ -51,7 +56,7 @@ from mastra_workflows._procedures.starting import (
     stream_request,
 )
 from mastra_workflows._procedures.travelling import time_travel
-from mastra_workflows._procedures.waiting import OnSuspend, OnUnexpectedSuspend, WaitOptions, wait
+from mastra_workflows._procedures.waiting import wait
 
 __all__ = [
     "Attachment",

@@ -7,12 +7,13 @@ import logging
 
 from mastra_workflows._arguments import require_instance
 from mastra_workflows._models import JSON, WorkflowRun
+from mastra_workflows._options import WaitOptions
 from mastra_workflows._policy import require_flags
 from mastra_workflows._procedures._effects import Procedure, Server
 from mastra_workflows._procedures.attaching import attach_or_resume
 from mastra_workflows._procedures.reading import details, read_run
 from mastra_workflows._procedures.resuming import Answer, supports_for_each_index
-from mastra_workflows._procedures.waiting import WaitOptions, wait
+from mastra_workflows._procedures.waiting import wait
 from mastra_workflows.errors import (
     AnswerLostError,
     InvalidResumeDataError,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from mastra_workflows import _api as api
 from mastra_workflows._api import ServerGeneration, StartOptions
@@ -25,11 +25,11 @@ from mastra_workflows._models import (
     WorkflowDetails,
     WorkflowRun,
 )
+from mastra_workflows._options import OnFailedRun, OnOtherInput, OnUnexpectedSuspend, WaitOptions
 from mastra_workflows._policy import Duration, require_choice
 from mastra_workflows._procedures._effects import Procedure, Server, send
 from mastra_workflows._procedures.acting import Cancellation, cancel, reserved_id
 from mastra_workflows._procedures.comparing import (
-    OnOtherInput,
     as_stored,
     check_choices,
     check_input_matches,
@@ -41,7 +41,7 @@ from mastra_workflows._procedures.resuming import Answer, confirm, resume
 from mastra_workflows._procedures.resumptions import Resumption, find_resumption, shown_at_once
 from mastra_workflows._procedures.starting import ensure_started
 from mastra_workflows._procedures.travelling import send_back
-from mastra_workflows._procedures.waiting import OnUnexpectedSuspend, WaitOptions, wait
+from mastra_workflows._procedures.waiting import wait
 from mastra_workflows.errors import (
     NotSuspendedError,
     RunCanceledError,
@@ -50,9 +50,6 @@ from mastra_workflows.errors import (
 )
 
 log = logging.getLogger(__name__)
-
-OnFailedRun = Literal["new_run", "from_failed_step", "fail"]
-"""What a try does about a run that failed, or that `cancel_work` cancelled for a retry."""
 
 MOST_RUNS = 1000
 

@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from mastra_workflows._api import StartOptions, encode_json
 from mastra_workflows._arguments import require_aware
 from mastra_workflows._inputs import differences
 from mastra_workflows._models import JSON, WorkflowDetails, WorkflowRun
+from mastra_workflows._options import OnOtherInput
 from mastra_workflows._policy import require_choice
 from mastra_workflows._procedures._effects import Procedure, Server
 from mastra_workflows._procedures.reading import DETAILS_AGE, details
@@ -19,9 +20,6 @@ from mastra_workflows._text import safe_text, storable
 from mastra_workflows.errors import ApiError, RunMismatchError
 
 log = logging.getLogger(__name__)
-
-OnOtherInput = Literal["fail", "attach"]
-"""What to do about a run that was started with other input."""
 
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the server's clock may be behind that of the caller."""

@@ -19,6 +19,7 @@ from mastra_workflows._arguments import require_count, require_step
 from mastra_workflows._failures import ReadTimeoutError
 from mastra_workflows._inputs import differences
 from mastra_workflows._models import JSON, StepPath, Suspension, WorkflowRun, named
+from mastra_workflows._options import WaitOptions
 from mastra_workflows._policy import is_lost, quoted
 from mastra_workflows._procedures import comparing, resumptions
 from mastra_workflows._procedures._effects import (
@@ -39,7 +40,7 @@ from mastra_workflows._procedures.starting import (
     hear_execution,
     reasons,
 )
-from mastra_workflows._procedures.waiting import WaitOptions, wait
+from mastra_workflows._procedures.waiting import wait
 from mastra_workflows._schemas import check
 from mastra_workflows._text import safe_text
 from mastra_workflows.errors import (

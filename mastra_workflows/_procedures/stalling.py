@@ -14,11 +14,11 @@ import hashlib
 import logging
 from datetime import datetime
 from math import inf
-from typing import Literal
 
 from mastra_workflows import _api as api
 from mastra_workflows._api import ServerGeneration
 from mastra_workflows._models import StepPath, WorkflowRun
+from mastra_workflows._options import OnStall
 from mastra_workflows._procedures._effects import Listen, Procedure, Server, Sleep, StreamResult
 from mastra_workflows._procedures.acting import restart
 from mastra_workflows._procedures.reading import read_run
@@ -30,9 +30,6 @@ from mastra_workflows.errors import (
 )
 
 log = logging.getLogger(__name__)
-
-OnStall = Literal["fail", "restart", "wait"]
-"""What to do about a run that its server seems to have lost."""
 
 OBSERVE_SECONDS = 1.0
 

@@ -18,6 +18,7 @@ from mastra_workflows import _api as api
 from mastra_workflows._api import Request, Response, StartOptions
 from mastra_workflows._failures import ReadTimeoutError
 from mastra_workflows._models import Event, WorkflowRun
+from mastra_workflows._options import OnOtherInput, WaitOptions
 from mastra_workflows._policy import is_lost
 from mastra_workflows._procedures._effects import (
     Listen,
@@ -27,11 +28,7 @@ from mastra_workflows._procedures._effects import (
     send,
     through_outage,
 )
-from mastra_workflows._procedures.comparing import (
-    OnOtherInput,
-    check_choices,
-    check_input_matches,
-)
+from mastra_workflows._procedures.comparing import check_choices, check_input_matches
 from mastra_workflows._procedures.features import check_starts_once
 from mastra_workflows._procedures.reading import (
     DETAILS_AGE,
@@ -40,7 +37,7 @@ from mastra_workflows._procedures.reading import (
     find_run,
     until,
 )
-from mastra_workflows._procedures.waiting import WaitOptions, wait
+from mastra_workflows._procedures.waiting import wait
 from mastra_workflows._schemas import check, unknown_fields, validation_errors
 from mastra_workflows._text import safe_text
 from mastra_workflows.errors import (

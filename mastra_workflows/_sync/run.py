@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mastra_workflows import _procedures as procedures
 from mastra_workflows._api import Request, StartOptions, require_id
 from mastra_workflows._models import JSON, Event, WorkflowRun
+from mastra_workflows._options import OnOtherInput
 from mastra_workflows._policy import Duration
 from mastra_workflows._procedures import (
     Follower,
@@ -20,7 +21,6 @@ from mastra_workflows._procedures import (
     WaitOptions,
 )
 from mastra_workflows._procedures.acting import Cancellation
-from mastra_workflows._procedures.comparing import OnOtherInput
 from mastra_workflows._procedures.resuming import Answer
 from mastra_workflows._settings import OfOneProcess
 from mastra_workflows._transport import EventStream, Transport

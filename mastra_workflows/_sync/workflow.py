@@ -11,6 +11,7 @@ from itertools import count
 from mastra_workflows import _procedures as procedures
 from mastra_workflows._api import StartOptions, require_id
 from mastra_workflows._models import JSON, Event, WorkflowDetails, WorkflowRun
+from mastra_workflows._options import OnOtherInput
 from mastra_workflows._policy import Duration
 from mastra_workflows._procedures import (
     Attachment,
@@ -21,7 +22,6 @@ from mastra_workflows._procedures import (
     WaitOptions,
 )
 from mastra_workflows._procedures.acting import Cancellation
-from mastra_workflows._procedures.comparing import OnOtherInput
 from mastra_workflows._settings import OfOneProcess
 from mastra_workflows._sync.run import Run
 from mastra_workflows._transport import Transport

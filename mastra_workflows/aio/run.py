@@ -10,6 +10,7 @@ from mastra_workflows import _procedures as procedures
 from mastra_workflows._api import Request, StartOptions, require_id
 from mastra_workflows._async_transport import AsyncEventStream, AsyncTransport
 from mastra_workflows._models import JSON, Event, WorkflowRun
+from mastra_workflows._options import OnOtherInput
 from mastra_workflows._policy import Duration
 from mastra_workflows._procedures import (
     Follower,
@@ -20,7 +21,6 @@ from mastra_workflows._procedures import (
     WaitOptions,
 )
 from mastra_workflows._procedures.acting import Cancellation
-from mastra_workflows._procedures.comparing import OnOtherInput
 from mastra_workflows._procedures.resuming import Answer
 from mastra_workflows._settings import OfOneProcess
 from mastra_workflows.hitl._questions import Question

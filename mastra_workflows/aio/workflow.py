@@ -11,6 +11,7 @@ from mastra_workflows import _procedures as procedures
 from mastra_workflows._api import StartOptions, require_id
 from mastra_workflows._async_transport import AsyncTransport
 from mastra_workflows._models import JSON, Event, WorkflowDetails, WorkflowRun
+from mastra_workflows._options import OnOtherInput
 from mastra_workflows._policy import Duration
 from mastra_workflows._procedures import (
     Attachment,
@@ -21,7 +22,6 @@ from mastra_workflows._procedures import (
     WaitOptions,
 )
 from mastra_workflows._procedures.acting import Cancellation
-from mastra_workflows._procedures.comparing import OnOtherInput
 from mastra_workflows._settings import OfOneProcess
 from mastra_workflows.aio.run import AsyncRun
 from mastra_workflows.hitl._inbox import Look, LookOptions, Memory

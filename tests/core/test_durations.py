@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mastra_workflows._options import WaitOptions
 from mastra_workflows._policy import PollPolicy, RetryPolicy, as_seconds
-from mastra_workflows._procedures.waiting import WaitOptions
 from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl._inbox import LookOptions

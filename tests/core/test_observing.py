@@ -15,7 +15,7 @@ import pytest
 from tenacity import Retrying, retry_if_result, wait_fixed
 
 from mastra_workflows import AsyncMastraClient, Event, MastraClient
-from mastra_workflows._procedures.waiting import WaitArguments
+from mastra_workflows._options import WaitArguments
 from mastra_workflows._progress import StepProgress
 from mastra_workflows.errors import ServerLostError
 from testkit.sample_server import Generation, SampleServer

@@ -19,10 +19,10 @@ from mastra_workflows import (
     Workflow,
 )
 from mastra_workflows._api import RunFilter, StartArguments, StartOptions
+from mastra_workflows._options import WaitArguments
 from mastra_workflows._procedures import WaitOptions, attach_or_start
 from mastra_workflows._procedures.acting import CONFIRM_SECONDS
 from mastra_workflows._procedures.resuming import Answer, AnswerArguments
-from mastra_workflows._procedures.waiting import WaitArguments
 from mastra_workflows._settings import Settings, SettingsArguments
 from mastra_workflows.hitl._inbox import LookArguments, LookOptions
 

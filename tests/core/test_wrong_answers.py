@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
-from mastra_workflows._procedures.waiting import WaitArguments
+from mastra_workflows._options import WaitArguments
 from mastra_workflows.errors import FINAL, AuthenticationError, ServerLostError
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Fault, Respond
