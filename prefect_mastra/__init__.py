@@ -1,18 +1,19 @@
 """Mastra workflows as tasks, flows and blocks of Prefect."""
 
 from prefect_mastra import _logs
-from prefect_mastra.aio import (
+from prefect_mastra.aio._ask import aask_and_resume
+from prefect_mastra.aio.flows import arun_workflow
+from prefect_mastra.aio.tasks import (
     acancel_workflow_run,
     aexecute_workflow,
     alist_pending_requests,
     aresume_workflow,
-    arun_workflow,
     astart_workflow,
     await_for_workflow_run,
 )
 from prefect_mastra.blocks import MastraServer, MastraWorkflow
 from prefect_mastra.flows import run_workflow
-from prefect_mastra.hitl._ask import aask_and_resume, ask_and_resume
+from prefect_mastra.hitl._ask import ask_and_resume
 from prefect_mastra.hooks import cancel_mastra_runs
 from prefect_mastra.retries import retry_may_help
 from prefect_mastra.runs import MastraWorkflowRun

@@ -40,6 +40,8 @@ from prefect_mastra._json import start_arguments
 from prefect_mastra._run_ids import on_other_input, run_id_for_call
 from prefect_mastra.runs import MastraWorkflowRun, WaitParameters
 
+__all__ = ["MastraServer", "MastraWorkflow"]
+
 LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
 """The avatar of Mastra's own GitHub organisation."""
 

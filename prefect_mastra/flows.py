@@ -1,3 +1,4 @@
+# Generated from prefect_mastra/aio/flows.py by `make generate`. Do not edit.
 """A flow that runs a workflow from its start to its end."""
 
 # No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for

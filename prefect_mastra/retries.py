@@ -17,6 +17,8 @@ from mastra_workflows.errors import (
     RunSuspendedError,
 )
 
+__all__ = ["retry_may_help"]
+
 RUN_ENDS = (NotSuspendedError, RunCanceledError, RunFailedError, RunSuspendedError)
 """What became of a run, for a task that works on that one run; a flow's retry may start another."""
 

@@ -48,6 +48,8 @@ from prefect_mastra._run_ids import is_resumed, is_retry
 if TYPE_CHECKING:
     from prefect_mastra.blocks import MastraServer
 
+__all__ = ["MastraWorkflowRun", "Outcome", "RunReference"]
+
 Outcome = dict[str, Any]
 """What tasks and flows return: ``run_id, workflow_id, status, result, error, suspensions, url``."""
 

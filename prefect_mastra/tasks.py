@@ -1,3 +1,4 @@
+# Generated from prefect_mastra/aio/tasks.py by `make generate`. Do not edit.
 """Tasks: run a workflow, or start, wait for, resume or cancel a run; list pending requests.
 
 Tasks for one run return its outcome as a dictionary (``run_id``, ``workflow_id``, ``status``,
@@ -135,8 +136,8 @@ def execute_workflow(
     the run of that call.
 
     With ``on_suspend="ask"`` the flow run around the task pauses and shows the form, one pending
-    request at a time. ``pause="suspend"`` needs the flow `run_workflow` or `ask_and_resume`, since
-    a task cannot end the process of its flow.
+    request at a time. ``pause="suspend"`` needs the flow `run_workflow` or `ask_and_resume`,
+    since a task cannot end the process of its flow.
 
     With ``retries``, another try follows a run that failed too, as ``on_failed_run`` says.
 
@@ -180,7 +181,9 @@ def execute_workflow(
         )
     with run.cancelling_on_kill():
         run.start(on_failed_run=on_failed_run, on_other_input=on_other_input(run_id), **arguments)
-        return drive(run, loop) if loop else run.wait_for_completion()
+        if loop is not None:
+            return drive(run, loop)
+        return run.wait_for_completion()
 
 
 @task(
@@ -346,5 +349,6 @@ def list_pending_requests(
         UnknownWorkflowError: naming the workflows that exist.
     """
     with server.get_client() as client:
-        look = client.get_workflow(workflow_id).new_questions(lookback=lookback, most=None)
+        workflow = client.get_workflow(workflow_id)
+        look = workflow.new_questions(lookback=lookback, most=None)
     return [asked(question) for question in look.questions]

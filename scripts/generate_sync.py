@@ -1,7 +1,8 @@
-"""Generate `mastra_workflows/_sync` from `mastra_workflows/aio`: `make generate`.
+"""Generate the synchronous halves of the client and of the Prefect tasks: `make generate`.
 
-The asyncio client is the source. The synchronous one differs only in names and in having no
-``async`` and ``await``, so it is written by the substitutions below. `make lint` runs this with
+The asyncio halves are the source: `mastra_workflows/aio` and `prefect_mastra/aio`. The synchronous
+ones differ only in names and in having no ``async`` and ``await``, so they are written by the
+substitutions below. `make lint` runs this with
 ``--check``, which writes nothing and fails if a generated file differs.
 """
 
@@ -13,8 +14,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent.parent / "mastra_workflows"
-SOURCE, TARGET = PACKAGE / "aio", PACKAGE / "_sync"
+ROOT = Path(__file__).parent.parent
+SOURCE, TARGET = ROOT / "mastra_workflows" / "aio", ROOT / "mastra_workflows" / "_sync"
+PREFECT = ROOT / "prefect_mastra"
+PREFECT_TARGETS = {
+    PREFECT / "aio" / "_ask.py": PREFECT / "hitl" / "_ask.py",
+    PREFECT / "aio" / "flows.py": PREFECT / "flows.py",
+    PREFECT / "aio" / "tasks.py": PREFECT / "tasks.py",
+}
 RUFF = Path(sys.executable).parent / "ruff"
 
 SUBSTITUTIONS = [
@@ -33,24 +40,42 @@ SUBSTITUTIONS = [
         'The synchronous client.\n\nImport its classes from `mastra_workflows`.\n"""\n',
     ),
 ]
+PREFECT_SUBSTITUTIONS = [
+    (r"\bawait_for_workflow_run\b", "wait_for_workflow_run"),
+    (
+        r"\ba((?:start|execute|resume|run)_workflow|cancel_workflow_run|list_pending_requests"
+        r"|ask_and_resume|drive)\b",
+        r"\1",
+    ),
+    (r"\.a(start|resume|cancel|cancelling_on_kill|wait_for_completion)\(", r".\1("),
+    (r"\basync (def|with)\b", r"\1"),
+    (r"\bawait ", ""),
+    (r"mastra-arun-workflow", "mastra-run-workflow"),
+    (r"\bget_async_client\(", "get_client("),
+    # A client of Prefect, and how its procedures sleep and name the methods of a run.
+    (r"\bget_client\(\) as prefect", "get_client(sync_client=True) as prefect"),
+    (r'f"a\{method\}"', "method"),
+    (r"\banyio\b", "time"),
+    (r"\bprefect_mastra\.aio\._ask\b", "prefect_mastra.hitl._ask"),
+    (r"\bprefect_mastra\.aio\b", "prefect_mastra"),
+]
 HEADER = "# Generated from {source} by `make generate`. Do not edit.\n"
 
 
-def convert(source: Path) -> str:
+def convert(source: Path, target: Path, substitutions: list[tuple[str, str]]) -> str:
     """Return the synchronous text of an asyncio module."""
     text = source.read_text(encoding="utf-8")
-    for pattern, replacement in SUBSTITUTIONS:
+    for pattern, replacement in substitutions:
         text = re.sub(pattern, replacement, text)
-    text = HEADER.format(source=source.relative_to(PACKAGE.parent).as_posix()) + text
-    target = TARGET / source.name
+    text = HEADER.format(source=source.relative_to(ROOT).as_posix()) + text
     # By the name alone: ruff looks for the modules, and those to be written may not exist yet.
-    first_party = 'lint.isort.known-first-party = ["mastra_workflows"]'
-    sort = ["check", "--quiet", "--select", "I,UP028", "--fix", "--unsafe-fixes"]
+    first_party = 'lint.isort.known-first-party = ["mastra_workflows", "prefect_mastra"]'
+    sort = ["check", "--quiet", "--select", "I,SIM117,UP028", "--fix", "--unsafe-fixes"]
     sort += ["--config", first_party]
     for command in (sort, ["format", "--quiet"]):
         arguments = [str(RUFF), *command, "--stdin-filename", str(target), "-"]
         text = subprocess.run(
-            arguments, input=text, capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+            arguments, input=text, capture_output=True, text=True, check=True, cwd=ROOT
         ).stdout
     return text
 
@@ -60,11 +85,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if one differs")
     is_check = parser.parse_args().check
-    wanted = {TARGET / source.name: convert(source) for source in sorted(SOURCE.glob("*.py"))}
-    found = {path: path.read_text(encoding="utf-8") for path in TARGET.glob("*.py")}
+    wanted = {}
+    for source in sorted(SOURCE.glob("*.py")):
+        target = TARGET / source.name
+        wanted[target] = convert(source, target, SUBSTITUTIONS)
+    for source, target in PREFECT_TARGETS.items():
+        wanted[target] = convert(source, target, PREFECT_SUBSTITUTIONS)
+    written = [*TARGET.glob("*.py"), *filter(Path.exists, PREFECT_TARGETS.values())]
+    found = {path: path.read_text(encoding="utf-8") for path in written}
     if is_check:
         differing = sorted(
-            path.relative_to(PACKAGE.parent).as_posix()
+            path.relative_to(ROOT).as_posix()
             for path in wanted.keys() | found.keys()
             if wanted.get(path) != found.get(path)
         )

@@ -1,3 +1,4 @@
+# Generated from prefect_mastra/aio/_ask.py by `make generate`. Do not edit.
 """A person answers what a suspended run asks, on the page of the Prefect flow run."""
 
 from __future__ import annotations
@@ -7,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anyio
 from prefect.client.orchestration import get_client
 
 from mastra_workflows import JSON, Duration, OnStall
@@ -20,7 +20,7 @@ from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
 
 
 def drive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
-    """Carry a conversation out, here."""
+    """Run a response loop: perform what it yields."""
     with get_client(sync_client=True) as prefect, contextlib.closing(loop.steps()) as procedure:
 
         def perform(effect: PrefectCall | RunCall | Sleep) -> Any:
@@ -44,34 +44,6 @@ def drive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
                 step, value = procedure.send, perform(effect)
             except Exception as error:
                 step, value = procedure.throw, error
-
-
-async def adrive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
-    """As `drive`, in asyncio."""
-    async with get_client() as prefect:
-        with contextlib.closing(loop.steps()) as procedure:
-
-            async def perform(effect: PrefectCall | RunCall | Sleep) -> Any:
-                match effect:
-                    case PrefectCall(method, arguments, options):
-                        return await getattr(prefect, method)(*arguments, **options)
-                    case RunCall(method, arguments, options):
-                        return await getattr(run, f"a{method}")(*arguments, **options)
-                    case Sleep(seconds):
-                        await anyio.sleep(seconds)
-
-            step: Callable[[Any], Any] = procedure.send
-            value: Any = None
-            while True:
-                try:
-                    effect = step(value)
-                except StopIteration as stop:
-                    outcome: Outcome = stop.value
-                    return outcome
-                try:
-                    step, value = procedure.send, await perform(effect)
-                except Exception as error:
-                    step, value = procedure.throw, error
 
 
 def ask_and_resume(
@@ -170,55 +142,3 @@ def ask_and_resume(
     )
     with handle.cancelling_on_kill():
         return drive(handle, loop)
-
-
-async def aask_and_resume(
-    server: MastraServer,
-    run: RunReference,
-    *,
-    workflow_id: str | None = None,
-    step: str | Sequence[str] | None = None,
-    for_each_index: int | None = None,
-    suspended_at: str | None = None,
-    answers: Answers | None = None,
-    pause: PauseMode = "pause",
-    response_timeout: Duration | None = None,
-    on_response_timeout: OnResponseTimeout = "fail",
-    default_answer: JSON = None,
-    timeout: Duration | None = None,
-    poll_interval: Duration = 0.5,
-    max_poll_interval: Duration = 30.0,
-    outage_timeout: Duration = 300.0,
-    stall_timeout: Duration | None = 3600.0,
-    on_stall: OnStall = "fail",
-    observe: bool = True,
-    cancel_on_kill: bool = True,
-    cancel_on_timeout: bool = True,
-) -> Outcome:
-    """As `ask_and_resume`, in asyncio."""
-    handle = MastraWorkflowRun.of(
-        server,
-        run,
-        workflow_id,
-        cancel_on_kill=cancel_on_kill,
-        cancel_on_timeout=cancel_on_timeout,
-        timeout=timeout,
-        on_suspend="return",
-        poll_interval=poll_interval,
-        max_poll_interval=max_poll_interval,
-        outage_timeout=outage_timeout,
-        stall_timeout=stall_timeout,
-        on_stall=on_stall,
-        observe=observe,
-    )
-    loop = response_loop(
-        handle,
-        Answer(step=step, for_each_index=for_each_index, suspended_at=suspended_at),
-        answers=answers,
-        pause=pause,
-        response_timeout=response_timeout,
-        on_response_timeout=on_response_timeout,
-        default_answer=default_answer,
-    )
-    async with handle.acancelling_on_kill():
-        return await adrive(handle, loop)

@@ -1,0 +1,1 @@
+"""The asyncio tasks, flow and functions, from which `make generate` writes the synchronous ones."""
