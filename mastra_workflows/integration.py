@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mastra_workflows._settings import Settings
     from mastra_workflows._studio import check_studio_url, run_url
     from mastra_workflows._text import safe_text
-    from mastra_workflows.hitl._inbox import LOOKBACK_SECONDS, LookOptions
+    from mastra_workflows.hitl._inbox import LOOKBACK_SECONDS, InboxOptions
     from mastra_workflows.hitl._markdown import inline
     from mastra_workflows.hitl._questions import AskOptions, first_of_each_step
 
@@ -41,7 +41,7 @@ __all__ = [
     "Answer",
     "AnswerArguments",
     "AskOptions",
-    "LookOptions",
+    "InboxOptions",
     "PollPolicy",
     "Settings",
     "Sleep",
@@ -76,7 +76,7 @@ _MODULES = {
     "AskOptions": "mastra_workflows.hitl._questions",
     "CONFIRM_SECONDS": "mastra_workflows._procedures.acting",
     "LOOKBACK_SECONDS": "mastra_workflows.hitl._inbox",
-    "LookOptions": "mastra_workflows.hitl._inbox",
+    "InboxOptions": "mastra_workflows.hitl._inbox",
     "PollPolicy": "mastra_workflows._policy",
     "Settings": "mastra_workflows._settings",
     "Sleep": "mastra_workflows._procedures",

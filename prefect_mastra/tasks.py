@@ -18,7 +18,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import JSON, Duration, OnFailedRun, OnStall, OnSuspend
-from mastra_workflows.hitl import Answers, Asked, OnResponseTimeout, asked
+from mastra_workflows.hitl import Answers, OnResponseTimeout, QuestionReference, question_reference
 from mastra_workflows.integration import LOOKBACK_SECONDS, require_choice
 from prefect_mastra._json import start_arguments
 from prefect_mastra._names import task_run_name
@@ -330,7 +330,7 @@ def cancel_workflow_run(
 )
 def list_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
-) -> list[Asked]:
+) -> list[QuestionReference]:
     """What the suspended runs of a workflow ask now, whoever started them.
 
     For an inbox: give each a flow run of its own, with its ``key`` as the idempotency key, so that
@@ -351,4 +351,4 @@ def list_pending_requests(
     with server.get_client() as client:
         workflow = client.get_workflow(workflow_id)
         look = workflow.new_questions(lookback=lookback, most=None)
-    return [asked(question) for question in look.questions]
+    return [question_reference(question) for question in look.questions]

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, DownstreamTasksSki
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.utils._arguments import naming, reject_unknown
 from airflow_provider_mastra.utils._errors import as_airflow_errors
-from mastra_workflows.hitl import Memory, asked
+from mastra_workflows.hitl import InboxState, question_reference
 from mastra_workflows.integration import (
     LOOKBACK_SECONDS,
     as_seconds,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from mastra_workflows import Duration
-    from mastra_workflows.hitl import Asked
+    from mastra_workflows.hitl import QuestionReference
 
 QUESTION = "mastra_question"
 """Where in a DAG run's conf its question is."""
@@ -71,14 +71,14 @@ class MastraInboxOperator(BaseOperator):
             self.lookback = as_seconds("lookback", lookback)
             require_positive(lookback=self.lookback)
 
-    def execute(self, context: Context) -> Asked:
+    def execute(self, context: Context) -> QuestionReference:
         """Give the DAG run's question back; if it has none, hand all out and skip what follows.
 
         Returns:
             ``key, workflow_id, run_id, step, for_each_index, suspended_at``.
         """
         conf: dict[str, Any] = context["dag_run"].conf or {}
-        question: Asked | None = conf.get(QUESTION)
+        question: QuestionReference | None = conf.get(QUESTION)
         if question is not None:
             return question
         since = _since(context["triggering_asset_events"])
@@ -88,13 +88,15 @@ class MastraInboxOperator(BaseOperator):
         skipped = sorted(self.downstream_task_ids)
         raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
 
-    def _open_questions(self, since: datetime | None) -> list[Asked]:
+    def _open_questions(self, since: datetime | None) -> list[QuestionReference]:
         with MastraHook(self.mastra_conn_id) as hook:
             workflow = hook.get_conn().get_workflow(self.workflow_id)
-            look = workflow.new_questions(Memory(since=since), lookback=self.lookback, most=None)
-        return [asked(question) for question in look.questions]
+            look = workflow.new_questions(
+                InboxState(since=since), lookback=self.lookback, most=None
+            )
+        return [question_reference(question) for question in look.questions]
 
-    def _hand_out(self, dag_id: str, question: Asked) -> None:
+    def _hand_out(self, dag_id: str, question: QuestionReference) -> None:
         step = ".".join(question["step"])
         if trigger_dag_run(dag_id, question["key"], {QUESTION: question}):
             what = "Step %r of run %r asks for an answer: DAG run %r"

@@ -12,10 +12,10 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._arguments import naming
 from mastra_workflows.errors import MastraError
-from mastra_workflows.hitl import Memory, asked
+from mastra_workflows.hitl import InboxState, question_reference
 from mastra_workflows.integration import (
     LOOKBACK_SECONDS,
-    LookOptions,
+    InboxOptions,
     PollPolicy,
     as_seconds,
     to_iso,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mastra_workflows import Duration
-    from mastra_workflows.hitl import Asked, Look
+    from mastra_workflows.hitl import InboxPage, QuestionReference
 
 MEMORY = "mastra_questions"
 """Under which name the memory is kept in Airflow's store of the asset's state."""
@@ -49,7 +49,7 @@ class SuspensionEvent(TypedDict):
     """
 
     workflow_id: str
-    questions: list[Asked]
+    questions: list[QuestionReference]
     since: str | None
 
 
@@ -100,7 +100,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             self._policy = PollPolicy(
                 first_wait=self.poll_interval, longest_wait=self.max_poll_interval
             )
-            options = LookOptions.of(lookback=lookback, repeat_after=repeat_after)
+            options = InboxOptions.of(lookback=lookback, repeat_after=repeat_after)
         self.lookback = options.lookback
         self.repeat_after = options.repeat_after
         self._failure = ""
@@ -122,14 +122,14 @@ class MastraSuspensionTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look for questions for as long as the trigger is wanted."""
         memory = await self._load_memory()
-        stored: Memory | None = memory
+        stored: InboxState | None = memory
         quiet = 0
         while True:
             quiet += 1
             wait = self._policy.wait(quiet)
             look = await self._look(memory)
             if look is not None:
-                memory = look.memory
+                memory = look.state
                 if look.questions:
                     yield self._event(look)
                     quiet = 0
@@ -140,17 +140,17 @@ class MastraSuspensionTrigger(BaseEventTrigger):
                 stored = await self._save_memory(memory)
             await asyncio.sleep(max(0.0, wait))
 
-    def _event(self, look: Look) -> TriggerEvent:
+    def _event(self, look: InboxPage) -> TriggerEvent:
         for question in look.questions:
             self.log.info("%s.", question)
         news = SuspensionEvent(
             workflow_id=self.workflow_id,
-            questions=[asked(question) for question in look.questions],
-            since=to_iso(look.memory.since),
+            questions=[question_reference(question) for question in look.questions],
+            since=to_iso(look.state.since),
         )
         return TriggerEvent(dict(news))  # type: ignore[no-untyped-call]
 
-    async def _look(self, memory: Memory) -> Look | None:
+    async def _look(self, memory: InboxState) -> InboxPage | None:
         """What is new; None while that cannot be known."""
         try:
             # Read the connection at each look: somebody may have changed it, or mended it.
@@ -174,16 +174,16 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         """Airflow's store of the asset's state; None on Airflow 3.1 and 3.2."""
         return getattr(self, "asset_state_store", None)
 
-    async def _load_memory(self) -> Memory:
+    async def _load_memory(self) -> InboxState:
         if self._store is None:
-            return Memory()
+            return InboxState()
         try:
-            return Memory.from_dict(await self._store.aget(MEMORY))
+            return InboxState.from_dict(await self._store.aget(MEMORY))
         except STORE_FAILURES as error:
             self.log.warning("What was told before is not known (%s): all is told again.", error)
-            return Memory()
+            return InboxState()
 
-    async def _save_memory(self, memory: Memory) -> Memory | None:
+    async def _save_memory(self, memory: InboxState) -> InboxState | None:
         """Store the memory; None if that failed, which the next look tries again."""
         try:
             await self._store.aset(MEMORY, memory.to_dict())

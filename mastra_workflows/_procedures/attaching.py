@@ -26,7 +26,7 @@ from mastra_workflows._models import (
     WorkflowRun,
 )
 from mastra_workflows._options import OnFailedRun, OnOtherInput, OnUnexpectedSuspend, WaitOptions
-from mastra_workflows._policy import Duration, require_choice
+from mastra_workflows._policy import Duration, as_seconds, require_choice, require_flags
 from mastra_workflows._procedures._effects import Procedure, Server, send
 from mastra_workflows._procedures.acting import Cancellation, cancel, reserved_id
 from mastra_workflows._procedures.comparing import (
@@ -273,6 +273,8 @@ def cancel_work(
         UnknownRunError: there is no run of this work.
     """
     api.require_id(run_id)
+    as_seconds("confirm_timeout", confirm_timeout)
+    require_flags(allow_retry=allow_retry)
     last: Cancellation | None = None
     is_legacy = (yield from generation(server)) is ServerGeneration.V0
     for candidate, following in pairwise(ids_in_line(run_id)):

@@ -12,36 +12,36 @@ from mastra_workflows._models import RunStatus, StepPath, WorkflowRun
 from mastra_workflows._procedures._effects import Procedure, Server
 from mastra_workflows._procedures.reading import find_run, generation, runs_page
 from mastra_workflows._procedures.resuming import supports_for_each_index
-from mastra_workflows.hitl._inbox import Look, LookOptions, Memory
+from mastra_workflows.hitl._inbox import InboxOptions, InboxPage, InboxState
 from mastra_workflows.hitl._questions import Question, first_of_each_step, questions
 
 PAGE_SIZE = 20
 
 
 def new_questions(
-    server: Server, workflow_id: str, memory: Memory, options: LookOptions, now: datetime
-) -> Procedure[Look]:
-    """The questions of a workflow's runs that the memory does not know.
+    server: Server, workflow_id: str, state: InboxState, options: InboxOptions, now: datetime
+) -> Procedure[InboxPage]:
+    """The questions of a workflow's runs that the state does not know.
 
     The list of runs only shows which runs are suspended. The questions come from each run's record,
     since the two differ in the time of a nested step's suspension.
 
     Args:
-        now: the time, aware; that of `Memory`.
+        now: the time, aware; that of `InboxState`.
     """
-    require_instance("memory", memory, Memory, "the memory of a look")
+    require_instance("state", state, InboxState, "the state of an inbox")
     server = server.lasting()
-    rows, memory = yield from _suspended_runs(server, workflow_id, memory, options, now)
+    rows, state = yield from _suspended_runs(server, workflow_id, state, options, now)
     by_row = [questions(row) for row in rows]
     has_items = any(item.suspension.for_each_index is not None for row in by_row for item in row)
     if has_items and not (yield from supports_for_each_index(server)):
         by_row = [tuple(first_of_each_step(row)) for row in by_row]
     listed = {item.key: item for row in by_row for item in row}
-    memory = memory.keep(listed, now)
+    state = state.keep(listed, now)
     again = None if options.repeat_after is None else timedelta(seconds=options.repeat_after)
     by_run: dict[str, list[Question]] = {}
     for item in sorted(listed.values(), key=_since):
-        if memory.is_due(item.key, now, again):
+        if state.is_due(item.key, now, again):
             by_run.setdefault(item.run_id, []).append(item)
     found: list[Question] = []
     most = math.inf if options.most is None else options.most
@@ -53,24 +53,24 @@ def new_questions(
             question = asked.get(_place(item))
             if question is None:
                 continue  # answered since the list was made
-            if memory.is_due(question.key, now, again):
+            if state.is_due(question.key, now, again):
                 found.append(question)
-                memory = memory.note((item.key, question.key), now, now)
+                state = state.note((item.key, question.key), now, now)
             else:  # the list was behind the record at an earlier look
-                memory = memory.note((item.key,), memory.noted[question.key].asked, now)
-    return Look(tuple(sorted(found, key=_since)), memory, has_more=bool(by_run))
+                state = state.note((item.key,), state.noted[question.key].asked, now)
+    return InboxPage(tuple(sorted(found, key=_since)), state, has_more=bool(by_run))
 
 
 def _suspended_runs(
-    server: Server, workflow_id: str, memory: Memory, options: LookOptions, now: datetime
-) -> Procedure[tuple[list[WorkflowRun], Memory]]:
-    """The rows of a workflow's suspended runs, and the memory with how far they were read."""
+    server: Server, workflow_id: str, state: InboxState, options: InboxOptions, now: datetime
+) -> Procedure[tuple[list[WorkflowRun], InboxState]]:
+    """The rows of a workflow's suspended runs, and the state with how far they were read."""
     which = yield from generation(server)
     if which is ServerGeneration.V1:
         filters = RunFilter(status=RunStatus.SUSPENDED)
     else:
         lookback = timedelta(seconds=options.lookback)
-        filters = RunFilter(from_date=memory.look_back(now, lookback))
+        filters = RunFilter(from_date=state.look_back(now, lookback))
     rows: list[WorkflowRun] = []
     for number in count():
         page = yield from runs_page(server, workflow_id, page=number, per_page=PAGE_SIZE, **filters)
@@ -78,8 +78,8 @@ def _suspended_runs(
         if page.is_last:
             break
     if which is ServerGeneration.V0:
-        memory = memory.advance(rows)
-    return [row for row in rows if row.status == RunStatus.SUSPENDED], memory
+        state = state.advance(rows)
+    return [row for row in rows if row.status == RunStatus.SUSPENDED], state
 
 
 def _since(question: Question) -> datetime:

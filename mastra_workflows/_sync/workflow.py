@@ -25,7 +25,7 @@ from mastra_workflows._procedures.acting import Cancellation
 from mastra_workflows._settings import OfOneProcess
 from mastra_workflows._sync.run import Run
 from mastra_workflows._transport import Transport
-from mastra_workflows.hitl._inbox import Look, LookOptions, Memory
+from mastra_workflows.hitl._inbox import InboxOptions, InboxPage, InboxState
 
 
 class Workflow(OfOneProcess):
@@ -244,18 +244,18 @@ class Workflow(OfOneProcess):
 
     def new_questions(
         self,
-        memory: Memory | None = None,
+        state: InboxState | None = None,
         *,
         lookback: Duration = 7 * 24 * 3600.0,
         repeat_after: Duration | None = None,
         most: int | None = 100,
-    ) -> Look:
+    ) -> InboxPage:
         """Return those questions of suspended runs that were not returned before.
 
-        Give each call the `Look.memory` of the one before; it may be stored as JSON meanwhile.
+        Give each call the `InboxPage.state` of the one before; it may be stored as JSON meanwhile.
 
         Args:
-            memory: what the call before has returned; None for the first one.
+            state: what the call before has returned; None for the first one.
             lookback: how old a run of a 0.x server may be that is read. Such a server cannot be
                 asked for its suspended runs: it sends all of them, each with its whole record.
                 They are read from the oldest unfinished one on.
@@ -263,16 +263,16 @@ class Workflow(OfOneProcess):
             most: how many questions one call returns at most; None for all there are.
 
         Returns:
-            The new questions, and the memory for the next call. A call costs the pages of suspended
+            The new questions, and the state for the next call. A call costs the pages of suspended
             runs (``GET .../runs?status=suspended``; 0.x: those of all runs from the oldest
             unfinished one on) and one request for each run with something new.
         """
-        options = LookOptions.of(lookback=lookback, repeat_after=repeat_after, most=most)
+        options = InboxOptions.of(lookback=lookback, repeat_after=repeat_after, most=most)
         return self._transport.run(
             procedures.new_questions(
                 self._server,
                 self.workflow_id,
-                Memory() if memory is None else memory,
+                InboxState() if state is None else state,
                 options,
                 datetime.now(UTC),
             )

@@ -1,7 +1,7 @@
-"""Which questions of a workflow's runs are new: what an inbox must remember, and no more.
+"""Which questions of a workflow's runs are new: the state of an inbox.
 
-Nothing here reads a server or a clock. `Memory` is plain JSON when stored; it holds what is asked
-now and what was until a while ago, so it stays as small as the inbox is.
+Nothing here reads a server or a clock. `InboxState` is plain JSON when stored. It holds the
+questions that are open now or were until a while ago, so it stays as small as the inbox is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ of a run is being resumed, the run counts as running, with all that its other br
 
 SEEN_EVERY = FORGET_AFTER / 8
 """How exactly it is remembered when a question was seen last, so that a look at a quiet server
-leaves the memory as it was and nothing has to be stored."""
+leaves the state as it was and nothing has to be stored."""
 
 LOOKBACK_SECONDS = 7 * 24 * 3600.0
 
@@ -41,7 +41,7 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class InboxState:
     """What was seen of a workflow's runs.
 
     Attributes:
@@ -63,12 +63,12 @@ class Memory:
         noted = self.noted.get(key)
         return noted is None or (repeat_after is not None and now - noted.asked >= repeat_after)
 
-    def note(self, keys: Iterable[str], asked: datetime, now: datetime) -> Memory:
-        """The memory with these questions given out."""
+    def note(self, keys: Iterable[str], asked: datetime, now: datetime) -> InboxState:
+        """The state with these questions given out."""
         return replace(self, noted={**self.noted, **{key: Noted(asked, now) for key in keys}})
 
-    def keep(self, seen: Iterable[str], now: datetime) -> Memory:
-        """The memory without what has not been asked for long, given what was asked just now."""
+    def keep(self, seen: Iterable[str], now: datetime) -> InboxState:
+        """The state without what has not been asked for long, given what was asked just now."""
         seen = frozenset(seen)
         kept = {
             key: replace(noted, seen=now)
@@ -84,8 +84,8 @@ class Memory:
         oldest = now - lookback
         return oldest if self.since is None else max(oldest, self.since - LATE)
 
-    def advance(self, runs: Iterable[WorkflowRun]) -> Memory:
-        """The memory, given every run since `look_back`: the oldest unfinished one comes next."""
+    def advance(self, runs: Iterable[WorkflowRun]) -> InboxState:
+        """The state, given every run since `look_back`: the oldest unfinished one comes next."""
         times = [(run.created_at, run.is_finished) for run in runs if run.created_at is not None]
         unfinished = [created for created, is_finished in times if not is_finished]
         if unfinished:
@@ -119,7 +119,7 @@ class Memory:
             return cls()
 
 
-class Asked(TypedDict):
+class QuestionReference(TypedDict):
     """Which question it is. What it asks, its reader asks the server.
 
     Attributes:
@@ -139,10 +139,10 @@ class Asked(TypedDict):
     suspended_at: str | None
 
 
-def asked(question: Question) -> Asked:
+def question_reference(question: Question) -> QuestionReference:
     """Which question it is, as plain JSON."""
     suspension = question.suspension
-    return Asked(
+    return QuestionReference(
         key=question.key,
         workflow_id=question.workflow_id,
         run_id=question.run_id,
@@ -152,21 +152,21 @@ def asked(question: Question) -> Asked:
     )
 
 
-class Look(NamedTuple):
+class InboxPage(NamedTuple):
     """What a look at a workflow's runs has shown.
 
     Attributes:
         questions: those to be given out, the oldest first.
-        memory: for the next look.
+        state: for the next call.
         has_more: whether there were more than one look gives out; look again soon.
     """
 
     questions: tuple[Question, ...]
-    memory: Memory
+    state: InboxState
     has_more: bool
 
 
-class LookArguments(TypedDict, total=False):
+class NewQuestionsArguments(TypedDict, total=False):
     """The keyword arguments of `Workflow.new_questions`, with durations as seconds."""
 
     lookback: float
@@ -175,7 +175,7 @@ class LookArguments(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookOptions:
+class InboxOptions:
     """How to look for questions; see `Workflow.new_questions`."""
 
     lookback: float = LOOKBACK_SECONDS

@@ -17,7 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import JSON, Duration, OnFailedRun, OnStall, OnSuspend
-from mastra_workflows.hitl import Answers, Asked, OnResponseTimeout, asked
+from mastra_workflows.hitl import Answers, OnResponseTimeout, QuestionReference, question_reference
 from mastra_workflows.integration import LOOKBACK_SECONDS, require_choice
 from prefect_mastra._json import start_arguments
 from prefect_mastra._names import task_run_name
@@ -331,7 +331,7 @@ async def acancel_workflow_run(
 )
 async def alist_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
-) -> list[Asked]:
+) -> list[QuestionReference]:
     """What the suspended runs of a workflow ask now, whoever started them.
 
     For an inbox: give each a flow run of its own, with its ``key`` as the idempotency key, so that
@@ -352,4 +352,4 @@ async def alist_pending_requests(
     async with server.get_async_client() as client:
         workflow = client.get_workflow(workflow_id)
         look = await workflow.new_questions(lookback=lookback, most=None)
-    return [asked(question) for question in look.questions]
+    return [question_reference(question) for question in look.questions]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient
-from mastra_workflows.hitl import asked, questions
+from mastra_workflows.hitl import question_reference, questions
 from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import EXAMPLE_DAGS, RunDag
@@ -101,7 +101,9 @@ def test_refund_inbox(
     (question,) = questions(run.read())
     run.resume(resume_data={"approved": True})
 
-    result = run_dag(examples["mastra_refund_inbox"], run_conf={"mastra_question": asked(question)})
+    result = run_dag(
+        examples["mastra_refund_inbox"], run_conf={"mastra_question": question_reference(question)}
+    )
 
     assert result.state == "success"
     assert result.xcom("tell") == f"4200 cents are refunded for {key}"

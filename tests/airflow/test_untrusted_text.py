@@ -17,7 +17,7 @@ from airflow_provider_mastra.operators.workflow import (
 )
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from mastra_workflows import MastraClient
-from mastra_workflows.hitl import Question, asked, questions
+from mastra_workflows.hitl import Question, question_reference, questions
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import Connect, DagResult, RunDag
 from tests.airflow.person import Form, Person
@@ -118,7 +118,7 @@ def test_an_inbox(
     first = questions(record)[0]
     dag = mastra_inbox(dag_id="odd_inbox", workflow_id="templates")
     with people(YES) as ann:
-        result = run_dag(dag, run_conf={QUESTION: asked(first)})
+        result = run_dag(dag, run_conf={QUESTION: question_reference(first)})
 
     assert result.xcom("ask", "run_id") == run.run_id
     assert [answer["step"] for answer in result.xcom("ask", "answers")] == [TEMPLATE]

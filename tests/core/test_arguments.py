@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
 from mastra_workflows._arguments import is_sendable, require_step, require_text
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl._inbox import LookOptions
+from mastra_workflows.hitl._inbox import InboxOptions
 from tests.support.stand_in import StandIn, http
 
 ODD: list[Any] = [5, -1, True, 1.5, float("nan"), 10**400, b"x", {}, {"a": 1}, {1, 2}, object()]
@@ -42,7 +42,7 @@ CALLS: dict[str, tuple[Call, list[Any]]] = {
     "status": (lambda w, v: w.runs(status=v), [*ODD, *HALF, ["a"]]),
     "from_date": (lambda w, v: w.runs(from_date=v), [*ODD, *TEXTS, *NAIVE]),
     "to_date": (lambda w, v: w.runs(to_date=v), [*ODD, *TEXTS, *NAIVE]),
-    "memory": (lambda w, v: w.new_questions(v), [*ODD, *TEXTS, 0, []]),
+    "state": (lambda w, v: w.new_questions(v), [*ODD, *TEXTS, 0, []]),
     "most": (lambda w, v: w.new_questions(most=v), [*ODD[1:], *TEXTS, 0]),
     "on_record": (lambda w, v: w.get_run("r").wait(on_record=v), [*ODD, *TEXTS]),
     "on_event": (lambda w, v: w.get_run("r").wait(on_event=v), [*ODD, *TEXTS]),
@@ -125,7 +125,7 @@ def test_an_error_names_the_argument_and_its_value(host: StandIn) -> None:
         with pytest.raises(ConfigurationError, match=r"^step: expected a step's name.*got None\.$"):
             run.time_travel(step=None)  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match=r"^most: expected a whole number.*got 0\.$"):
-            LookOptions(most=0)
+            InboxOptions(most=0)
 
 
 @given(st.text(st.characters(codec=None)))

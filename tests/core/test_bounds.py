@@ -148,7 +148,7 @@ def inside(step_id: str, count: int) -> list[Any]:
 
 @contextmanager
 def memory_at_most(size: int) -> Iterator[None]:
-    """Memory that Python allocates in this block, in bytes."""
+    """InboxState that Python allocates in this block, in bytes."""
     tracemalloc.start()
     try:
         yield

@@ -16,7 +16,7 @@ from mastra_workflows._options import WaitOptions
 from mastra_workflows._policy import PollPolicy, RetryPolicy, as_seconds
 from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl._inbox import LookOptions
+from mastra_workflows.hitl._inbox import InboxOptions
 from mastra_workflows.hitl._questions import AskOptions
 
 OPTIONS: list[tuple[Callable[..., Any], str]] = [
@@ -26,8 +26,8 @@ OPTIONS: list[tuple[Callable[..., Any], str]] = [
     (WaitOptions, "outage_timeout"),
     (WaitOptions, "stall_timeout"),
     (AskOptions, "response_timeout"),
-    (LookOptions, "lookback"),
-    (LookOptions, "repeat_after"),
+    (InboxOptions, "lookback"),
+    (InboxOptions, "repeat_after"),
     (PollPolicy, "first_wait"),
     (RetryPolicy, "seconds"),
     (partial(Settings, base_url="http://127.0.0.1"), "timeout"),

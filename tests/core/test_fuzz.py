@@ -27,7 +27,7 @@ from mastra_workflows._schemas import (
 from mastra_workflows._stream import Decoder, EventDeduplicator, parse_record
 from mastra_workflows.errors import ConfigurationError, MastraError, NotMastraError
 from mastra_workflows.hitl._forms import Form
-from mastra_workflows.hitl._inbox import Memory
+from mastra_workflows.hitl._inbox import InboxState
 from mastra_workflows.hitl._questions import Question, questions
 
 TEXTS = st.sampled_from(
@@ -316,7 +316,7 @@ def test_what_was_stored(read: Callable[[Any], Any], data: Any) -> None:
 )  # fmt: skip
 @example({"since": "2026-01-01", "noted": {}})
 def test_an_inbox_memory(data: Any) -> None:
-    memory = Memory.from_dict(data)
+    memory = InboxState.from_dict(data)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     memory.look_back(now, timedelta(days=1))
     assert memory.keep([], now).to_dict()

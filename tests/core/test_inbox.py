@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from mastra_workflows import WorkflowRun
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl._inbox import FORGET_AFTER, LATE, SEEN_EVERY, LookOptions, Memory, Noted
+from mastra_workflows.hitl._inbox import (
+    FORGET_AFTER,
+    LATE,
+    SEEN_EVERY,
+    InboxOptions,
+    InboxState,
+    Noted,
+)
 from tests.core.strategies import JSON_VALUES
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -26,7 +33,7 @@ def run(status: str, minutes_ago: int) -> WorkflowRun:
 
 
 def test_a_question_is_given_out_once() -> None:
-    memory = Memory()
+    memory = InboxState()
     assert memory.is_due("a", NOW)
     memory = memory.note(["a"], NOW, NOW)
     assert not memory.is_due("a", NOW + timedelta(days=999))
@@ -34,14 +41,14 @@ def test_a_question_is_given_out_once() -> None:
 
 
 def test_a_question_is_repeated_only_if_that_is_wanted() -> None:
-    memory = Memory().note(["a"], NOW, NOW)
+    memory = InboxState().note(["a"], NOW, NOW)
     hour = timedelta(hours=1)
     assert not memory.is_due("a", NOW + hour - MINUTE, hour)
     assert memory.is_due("a", NOW + hour, hour)
 
 
 def test_what_is_asked_no_more_is_forgotten_after_a_while() -> None:
-    memory = Memory().note(["a", "b"], NOW, NOW)
+    memory = InboxState().note(["a", "b"], NOW, NOW)
     memory = memory.keep(["b"], NOW + FORGET_AFTER - MINUTE)
     assert set(memory.noted) == {"a", "b"}  # while a branch is resumed, say
     memory = memory.keep(["b"], NOW + FORGET_AFTER)
@@ -50,7 +57,7 @@ def test_what_is_asked_no_more_is_forgotten_after_a_while() -> None:
 
 
 def test_a_look_at_a_quiet_server_changes_nothing() -> None:
-    memory = Memory().note(["a"], NOW, NOW)
+    memory = InboxState().note(["a"], NOW, NOW)
     assert memory.keep(["a"], NOW + SEEN_EVERY - MINUTE) == memory
     assert memory.keep(["a"], NOW + SEEN_EVERY) != memory
 
@@ -60,7 +67,7 @@ def test_a_look_at_a_quiet_server_changes_nothing() -> None:
 )
 def test_it_holds_what_is_asked_and_little_else(looks: list[tuple[set[str], int]]) -> None:
     """Whatever was asked when: what was seen a while ago is known still, and nothing older."""
-    memory, now = Memory(), NOW
+    memory, now = InboxState(), NOW
     last: dict[str, datetime] = {}
     for seen, minutes in looks:
         now += minutes * MINUTE
@@ -75,7 +82,7 @@ def test_it_holds_what_is_asked_and_little_else(looks: list[tuple[set[str], int]
 
 def test_an_old_server_is_read_from_its_oldest_unfinished_run_on() -> None:
     week = timedelta(days=7)
-    memory = Memory()
+    memory = InboxState()
     assert memory.look_back(NOW, week) == NOW - week
     runs = [run("success", 1), run("suspended", 5), run("running", 7), run("failed", 9)]
     memory = memory.advance(runs)
@@ -87,7 +94,7 @@ def test_an_old_server_is_read_from_its_oldest_unfinished_run_on() -> None:
 
 
 def test_a_run_that_was_not_started_yet_may_still_ask() -> None:
-    memory = Memory().advance([run("success", 1), run("pending", 5)])
+    memory = InboxState().advance([run("success", 1), run("pending", 5)])
     assert memory.since == NOW - 5 * MINUTE
 
 
@@ -99,17 +106,17 @@ def test_a_run_that_was_not_started_yet_may_still_ask() -> None:
     since=st.none() | st.just(NOW),
 )
 def test_it_is_json(noted: dict[str, datetime], since: datetime | None) -> None:
-    memory = Memory({key: Noted(time, NOW) for key, time in noted.items()}, since)
-    assert Memory.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
+    memory = InboxState({key: Noted(time, NOW) for key, time in noted.items()}, since)
+    assert InboxState.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
 
 
 @given(JSON_VALUES | st.fixed_dictionaries({"noted": JSON_VALUES, "since": JSON_VALUES}))
 def test_what_is_no_memory_is_an_empty_one(stored: Any) -> None:
-    assert isinstance(Memory.from_dict(stored), Memory)
+    assert isinstance(InboxState.from_dict(stored), InboxState)
 
 
 @pytest.mark.parametrize("name", ["lookback", "repeat_after", "most"])
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_options_out_of_range(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
-        LookOptions(**{name: value})
+        InboxOptions(**{name: value})

@@ -11,7 +11,7 @@ import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient, Run
 from mastra_workflows.errors import UnknownWorkflowError
-from mastra_workflows.hitl._inbox import Look, LookArguments, LookOptions, Memory
+from mastra_workflows.hitl._inbox import InboxOptions, InboxPage, InboxState, NewQuestionsArguments
 from mastra_workflows.hitl._questions import Question
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
@@ -47,14 +47,14 @@ class Inbox:
         self.generation, self.proxy, self.client = server.generation, proxy, client
         self._stored: object = None
 
-    def look(self, workflow_id: str, **options: Unpack[LookArguments]) -> Look:
+    def look(self, workflow_id: str, **options: Unpack[NewQuestionsArguments]) -> InboxPage:
         self.proxy.clear()
-        memory = Memory.from_dict(self._stored)
+        memory = InboxState.from_dict(self._stored)
         look = self.client.get_workflow(workflow_id).new_questions(memory, **options)
-        self._stored = look.memory.to_dict()
+        self._stored = look.state.to_dict()
         return look
 
-    def names(self, workflow_id: str, **options: Unpack[LookArguments]) -> list[str]:
+    def names(self, workflow_id: str, **options: Unpack[NewQuestionsArguments]) -> list[str]:
         return [name(question) for question in self.look(workflow_id, **options).questions]
 
     def begin(self, workflow_id: str, run_id: str, **input_data: object) -> Run:
@@ -128,7 +128,7 @@ def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> No
 
 def test_all_at_once(inbox: Inbox, key: str) -> None:
     """More than a look gives out by default; of a workflow whose looks no test counts."""
-    by_default = LookOptions().most
+    by_default = InboxOptions().most
     assert by_default is not None
     for number in range(by_default + 1):
         inbox.begin("nestedApproval", f"{key}-{number}", document="plan")
@@ -202,4 +202,4 @@ async def test_from_asyncio(inbox: Inbox, key: str) -> None:
         workflow = client.get_workflow("refundApproval")
         look = await workflow.new_questions()
         assert list(map(name, look.questions)) == [f"{key}: approve"]
-        assert (await workflow.new_questions(look.memory)).questions == ()
+        assert (await workflow.new_questions(look.state)).questions == ()

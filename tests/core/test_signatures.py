@@ -24,7 +24,7 @@ from mastra_workflows._procedures import WaitOptions, attach_or_start
 from mastra_workflows._procedures.acting import CONFIRM_SECONDS
 from mastra_workflows._procedures.resuming import Answer, AnswerArguments
 from mastra_workflows._settings import Settings, SettingsArguments
-from mastra_workflows.hitl._inbox import LookArguments, LookOptions
+from mastra_workflows.hitl._inbox import InboxOptions, NewQuestionsArguments
 
 FACADES = [MastraClient, Workflow, Run, AsyncMastraClient, AsyncWorkflow, AsyncRun]
 
@@ -66,7 +66,7 @@ def test_every_argument_is_explicit(facade: type) -> None:
         (Run.resume_stream, Answer),
         (Run.wait, WaitOptions),
         (Run.answer, WaitOptions),
-        (Workflow.new_questions, LookOptions),
+        (Workflow.new_questions, InboxOptions),
     ],
     ids=lambda part: getattr(part, "__qualname__", str(part)),
 )
@@ -97,7 +97,7 @@ def test_the_defaults_of_cancelling() -> None:
         (StartArguments, Run.start),
         (WaitArguments, Run.wait),
         (AnswerArguments, Run.resume),
-        (LookArguments, Workflow.new_questions),
+        (NewQuestionsArguments, Workflow.new_questions),
         (RunFilter, Workflow.runs),
     ],
     ids=lambda part: getattr(part, "__qualname__", str(part)),
@@ -105,7 +105,7 @@ def test_the_defaults_of_cancelling() -> None:
 def test_a_typed_dict_has_the_arguments_of_its_method(
     arguments: type, method: Callable[..., Any]
 ) -> None:
-    assert set(arguments.__annotations__) == set(defaults(method)) - {"page_size", "memory"}
+    assert set(arguments.__annotations__) == set(defaults(method)) - {"page_size", "state"}
 
 
 @pytest.mark.parametrize(

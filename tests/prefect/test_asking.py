@@ -20,7 +20,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.hitl import ASK, Asked, Question
+from mastra_workflows.hitl import ASK, Question, QuestionReference
 from prefect_mastra import (
     MastraServer,
     aask_and_resume,
@@ -292,11 +292,11 @@ def test_what_a_run_asks_that_others_have_begun(
     run.start_async(input_data={"document": "plan"})
 
     @flow
-    async def look() -> list[Asked]:
+    async def look() -> list[QuestionReference]:
         return await alist_pending_requests(mastra, "parallelReview")
 
     @flow
-    def answer() -> list[Asked]:
+    def answer() -> list[QuestionReference]:
         asked = list_pending_requests(mastra, "parallelReview")
         for question in asked:
             ask_and_resume(

@@ -279,9 +279,7 @@ def test_new_questions(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("refundApproval")
     look = workflow.new_questions()
     [question] = [question for question in look.questions if question.run_id == key]
-    assert key not in {
-        question.run_id for question in workflow.new_questions(look.memory).questions
-    }
+    assert key not in {question.run_id for question in workflow.new_questions(look.state).questions}
     assert run.answer(question, {"approved": True}).run_id == key
 
 
