@@ -1,4 +1,4 @@
-"""What each example DAG adds to Airflow's own import time, in seconds: ``make bench-import``.
+"""What each example DAG adds to Airflow's own import time, in CPU seconds: ``make bench-import``.
 
 Each figure is the median of several fresh interpreters, which first import what any DAG imports
 (`airflow.sdk`, and the task decorator's provider) and then the file.
@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 5
 PROGRAM = """
 import runpy, sys, time
-began = time.perf_counter()
+began = time.process_time()
 import airflow.sdk
 airflow.sdk.DAG, airflow.sdk.dag, airflow.sdk.task.python, airflow.sdk.BaseOperator
-own = time.perf_counter() - began
-began = time.perf_counter()
+own = time.process_time() - began
+began = time.process_time()
 runpy.run_path(sys.argv[1])
-print(own, time.perf_counter() - began)
+print(own, time.process_time() - began)
 """
 
 

@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_mastra.get_provider_info import CONNECTION_TYPE
-from airflow_provider_mastra.hooks._connection import (
-    client_arguments,
-    secrets,
-    studio_url,
-)
+from airflow_provider_mastra.hooks._connection import client_arguments, secrets, studio_url
 from mastra_workflows.errors import MastraError
 from mastra_workflows.integration import run_url
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_mastra.hooks._connection import (
-        ClientArguments,
-        ConnectionLike,
-    )
+    from airflow_provider_mastra.hooks._connection import ClientArguments, ConnectionLike
     from mastra_workflows import MastraClient, RetryPolicy
 
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import (
-    BaseOperatorLink,
-    XCom,
-)
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import (
-        BaseOperator,
-        TaskInstanceKey,
-    )
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
 
 class MastraRunLink(BaseOperatorLink):

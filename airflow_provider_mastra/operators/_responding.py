@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_mastra.operators._waiting import MastraWaitingOperator
 from airflow_provider_mastra.utils._outages import Outage
-from mastra_workflows.errors import (
-    ApiError,
-    MastraError,
-    NotSuspendedError,
-    ServerLostError,
-)
+from mastra_workflows.errors import ApiError, MastraError, NotSuspendedError, ServerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

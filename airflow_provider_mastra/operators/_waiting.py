@@ -11,10 +11,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowTaskTimeout,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_mastra.operators._base import STALLED, MastraBaseOperator
 from airflow_provider_mastra.operators._options import defer_seconds
@@ -36,18 +33,14 @@ from mastra_workflows.integration import StepProgress, summary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.common.compat.sdk import (
-        Context,
-    )
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mastra.operators._options import OperatorOptions
     from airflow_provider_mastra.triggers.workflow import WaitEvent
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from airflow_provider_mastra.utils._identity import Identity
     from mastra_workflows import JSON, Cancellation, Run, Workflow, WorkflowRun
-    from mastra_workflows.integration import (
-        WaitArguments,
-    )
+    from mastra_workflows.integration import WaitArguments
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout

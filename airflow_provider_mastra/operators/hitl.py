@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 from airflow_provider_mastra.hitl._downstream_gates import source_task_ids
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
-from airflow_provider_mastra.operators._options import (
-    DEFAULT_DEFERRABLE,
-    OperatorOptions,
-)
+from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE, OperatorOptions
 from airflow_provider_mastra.operators.workflow import as_index
 from airflow_provider_mastra.utils._arguments import CommonArguments
 

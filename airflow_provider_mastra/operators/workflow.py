@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, get_args
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators._base import MastraBaseOperator
 from airflow_provider_mastra.operators._hitl import MastraHITLBaseOperator
-from airflow_provider_mastra.operators._options import (
-    DEFAULT_DEFERRABLE,
-    OperatorOptions,
-)
+from airflow_provider_mastra.operators._options import DEFAULT_DEFERRABLE, OperatorOptions
 from airflow_provider_mastra.utils._arguments import naming
 from airflow_provider_mastra.utils._errors import as_airflow_errors
 from airflow_provider_mastra.utils._identity import adopt, identify, mark_attached
 from airflow_provider_mastra.utils._resume_state import ResumeState
-from mastra_workflows import (
-    OnFailedRun,
-    OnOtherInput,
-)
+from mastra_workflows import OnFailedRun, OnOtherInput
 from mastra_workflows.errors import ConfigurationError, UnknownRunError
 from mastra_workflows.integration import require_choice, to_iso
 
@@ -31,20 +25,10 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.execution_time.hitl import HITLUser
 
-    from airflow_provider_mastra.operators._options import (
-        OnSuspension,
-    )
+    from airflow_provider_mastra.operators._options import OnSuspension
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from airflow_provider_mastra.utils._identity import Identity
-    from mastra_workflows import (
-        JSON,
-        Cancellation,
-        Duration,
-        OnStall,
-        Run,
-        Workflow,
-        WorkflowRun,
-    )
+    from mastra_workflows import JSON, Cancellation, Duration, OnStall, Run, Workflow, WorkflowRun
     from mastra_workflows.hitl import Answers, OnResponseTimeout
 
 OnClear = Literal["new_run", "reuse_run"]

@@ -42,16 +42,12 @@ from mastra_workflows.integration import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.common.compat.sdk import (
-        Context,
-    )
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mastra.triggers.workflow import WaitEvent
     from airflow_provider_mastra.utils._arguments import SensorArguments
     from mastra_workflows import JSON, Duration, OnSuspend, Run, WorkflowRun
-    from mastra_workflows.integration import (
-        WaitArguments,
-    )
+    from mastra_workflows.integration import WaitArguments
 
 ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
 """What a sensor's next try would only meet again."""

@@ -15,18 +15,8 @@ from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._outages import Outage
 from airflow_provider_mastra.utils._task_state import TRIGGER_IS_UNWANTED, task_state
 from mastra_workflows import RetryPolicy
-from mastra_workflows.errors import (
-    MastraError,
-    RunStalledError,
-    UnknownRunError,
-    WaitTimeoutError,
-)
-from mastra_workflows.integration import (
-    PollPolicy,
-    StepProgress,
-    WaitOptions,
-    safe_text,
-)
+from mastra_workflows.errors import MastraError, RunStalledError, UnknownRunError, WaitTimeoutError
+from mastra_workflows.integration import PollPolicy, StepProgress, WaitOptions, safe_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
