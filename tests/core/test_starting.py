@@ -123,9 +123,10 @@ def test_ensure_started_leaves_a_suspended_run_alone(client: MastraClient, key: 
 
 
 def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, key: str) -> None:
+    # It lasts until every client has sent its start: 0.x takes one that comes after the end.
     def ensure(_: int) -> WorkflowRun:
         run = client.get_workflow("countedCharge").get_run(key)
-        run.ensure_started(input_data=charge(key, seconds=0.2))
+        run.ensure_started(input_data=charge(key, seconds=3))
         return run.wait(timeout=30)
 
     with ThreadPoolExecutor(10) as pool:
@@ -140,7 +141,7 @@ def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> Non
     def ensure(_: int) -> str:
         with MastraClient(server.url) as client:
             run = client.get_workflow("countedCharge").get_run(key)
-            run.ensure_started(input_data=charge(key, seconds=0.2))
+            run.ensure_started(input_data=charge(key, seconds=3))
             return run.wait(timeout=30).status
 
     with ThreadPoolExecutor(10) as pool:
