@@ -1,4 +1,4 @@
-"""A client of Mastra's HTTP Workflows API, sync and asyncio."""
+"""A client of Mastra's HTTP Workflows API, synchronous and asyncio."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ _MODULES = {
     "WorkflowDetails": "mastra_workflows._models",
     "WorkflowRun": "mastra_workflows._models",
 }
-"""Each name is imported when it is used first: HTTP clients and JSON Schema take their time, and a
-scheduler that parses a DAG file needs neither."""
+"""The module of each public name. Names are imported on first use: HTTP clients and JSON Schema are
+slow to import, and a scheduler that parses a DAG file needs neither."""
 
 
 def __getattr__(name: str) -> Any:

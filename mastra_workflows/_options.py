@@ -1,4 +1,4 @@
-"""Options of the procedures, apart from them: to parse a DAG file needs nothing else of them."""
+"""Options of the procedures, in a light module: parsing a DAG file needs only these."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from mastra_workflows._models import Event, WorkflowRun
 
 OnSuspend = Literal["fail", "return", "wait"]
-"""How a suspension ends a wait: by an error, by returning the record, or not at all."""
+"""What a wait does at a suspension: raise an error, return the record, or continue to wait."""
 
 OnUnexpectedSuspend = Literal["fail", "wait"]
-"""`OnSuspend` of a call that returns a workflow's result, which a suspended run does not have."""
+"""`OnSuspend` for calls that return a workflow's result, which a suspended run does not have."""
 
 OnStall = Literal["fail", "restart", "wait"]
-"""What to do about a run that its server seems to have lost."""
+"""What a wait does about a run that its server seems to have lost."""
 
 OnFailedRun = Literal["new_run", "from_failed_step", "fail"]
-"""What a try does about a run that failed, or that `cancel_work` cancelled for a retry."""
+"""What a retry does about a run that failed, or that `cancel_work` cancelled with
+``allow_retry=True``."""
 
 OnOtherInput = Literal["fail", "attach"]
 """What to do about a run that was started with other input."""
@@ -53,10 +54,10 @@ class WaitArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitOptions:
-    """How to wait for a run; see `Run.wait`.
+    """The options of a wait; see `Run.wait`.
 
     Raises:
-        ConfigurationError: an option is out of its range.
+        ConfigurationError: an option is invalid.
     """
 
     timeout: float | None = None
@@ -73,12 +74,12 @@ class WaitOptions:
 
     @classmethod
     def of(cls, **arguments: Any) -> Self:
-        """Make the options of a caller's arguments, whose durations may be `timedelta`."""
+        """Create the options from arguments whose durations may be `timedelta`."""
         return cls(**arguments)
 
     @property
     def poll(self) -> PollPolicy:
-        """The part that says how often to poll."""
+        """The poll intervals and the timeout of the wait."""
         return PollPolicy(
             first_wait=self.poll_interval,
             longest_wait=self.max_poll_interval,

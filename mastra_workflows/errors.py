@@ -1,7 +1,7 @@
-"""One tree of errors.
+"""The errors of the client, in one class tree.
 
-Each says what happened, to which run, whether that run continues, and what to do next. None
-carries a token or a header: the text of an error ends in logs, mails and web pages.
+Each message says what failed, for which run, whether that run continues, and what to do next. No
+error carries a token or a header, because error texts end up in logs, mails and web pages.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 MAX_MESSAGE = 4_000
-"""How many characters of an error's message are shown."""
+"""The maximum length of an error message, in characters. Longer messages are cut."""
 
 
 class MastraError(Exception):
-    """The base of every error that this package raises on purpose; each can be pickled.
+    """The base class of every error that this package raises on purpose.
 
-    Its text is one line that is safe to log, also with remote text in it. Secrets of this process's
-    clients are masked.
+    The text is one line that is safe to log, even if it quotes remote text. Secrets of the clients
+    of this process are masked. Every error can be pickled.
     """
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class MastraError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would build it anew from the message alone, and many take more than that.
+        # The default would call the class with the message alone, but many take more arguments.
         return _rebuilt, (type(self), self.args, self.__dict__)
 
 
@@ -45,19 +45,19 @@ def _rebuilt(kind: type[MastraError], args: tuple[Any, ...], state: dict[str, An
 
 
 class ConfigurationError(MastraError, ValueError):
-    """A setting of ours cannot work; nothing was sent."""
+    """A setting or argument is invalid; nothing was sent."""
 
 
-# -- the way to the server ----------------------------------------------------------------------
+# -- connection and API -------------------------------------------------------------------------
 
 
 class ConnectionFailedError(MastraError):
-    """No whole answer came: refused, reset, timed out, or cut in the middle.
+    """No complete response arrived: the connection was refused, reset, cut or timed out.
 
     Attributes:
-        request_sent: whether the server may have seen (and obeyed) the request.
-        transient: whether a retry can help. A refused connection may heal; an unknown host
-            name or an untrusted certificate does not within the time a retry takes.
+        request_sent: whether the server may have received the request, and executed it.
+        transient: whether a retry can help. A refused connection may recover; an unknown host name
+            or an untrusted certificate does not recover within the time of a retry.
         refused: whether the connection was refused: nothing listens at the address.
     """
 
@@ -71,32 +71,32 @@ class ConnectionFailedError(MastraError):
 
 
 class ServerLostError(MastraError):
-    """While waiting, the server was unavailable for longer than was allowed; the run may go on."""
+    """The server was unavailable for longer than a wait allows; the run may still be running."""
 
 
 class AnswerLostError(ServerLostError):
-    """A step was resumed, and the server was unavailable before it showed whether that worked."""
+    """The server became unavailable before it confirmed that a step was resumed."""
 
 
 class BodyTooLargeError(MastraError):
-    """A request or an answer is over ``max_body_bytes``, or over what the server takes (413)."""
+    """A request or response exceeds ``max_body_bytes``, or the server's own limit (413)."""
 
 
 class NotMastraError(MastraError):
-    """Something answered, but not as Mastra's API does: HTML, half a JSON document, a redirect."""
+    """The response is not Mastra's: HTML, incomplete JSON, or a redirect."""
 
 
 class ForeignRunError(NotMastraError):
-    """The answer is the record of another run than the one that was asked for."""
+    """The response is the record of another run than the requested one."""
 
 
 class ApiError(MastraError):
-    """The server answered with an HTTP error.
+    """The server responded with an HTTP error.
 
     Attributes:
         status_code: the HTTP status.
-        server_message: what the server said, shortened.
-        retry_after: seconds that the server asked us to wait, if it did.
+        server_message: the server's message, shortened.
+        retry_after: seconds to wait before a retry, if the server sent ``Retry-After``.
     """
 
     def __init__(
@@ -114,15 +114,15 @@ class ApiError(MastraError):
 
 
 class AuthenticationError(ApiError):
-    """401 or 403: the token is missing, wrong, or may not do this."""
+    """The token is missing, wrong or lacks permission (401 or 403)."""
 
 
 class UnavailableError(ApiError):
-    """429, 502, 503 or 504: the server, or a gateway before it, asks to come again later."""
+    """The server, or a gateway before it, is temporarily unavailable (429, 502, 503 or 504)."""
 
 
 class UnknownWorkflowError(ApiError):
-    """The server has no workflow under this key. The message names those that it has."""
+    """The server has no workflow with this key; the message names existing ones."""
 
 
 class UnknownRunError(ApiError):
@@ -130,17 +130,17 @@ class UnknownRunError(ApiError):
 
 
 class UnsupportedError(MastraError):
-    """This server's generation cannot do what was asked; nothing was sent that would do it."""
+    """The server's version does not support the operation; nothing was changed."""
 
 
 # -- data ---------------------------------------------------------------------------------------
 
 
 class InvalidDataError(MastraError, ValueError):
-    """Data does not fit the workflow's own JSON Schema.
+    """The data does not match the workflow's JSON Schema.
 
     Attributes:
-        validation_errors: one line each, the place first: ``$.city: required``.
+        validation_errors: one line for each error, beginning with the path: ``$.city: required``.
     """
 
     def __init__(self, message: str, *, validation_errors: Sequence[str] = ()) -> None:
@@ -149,18 +149,21 @@ class InvalidDataError(MastraError, ValueError):
 
 
 class InvalidInputError(InvalidDataError):
-    """The input data is not what the workflow takes; nothing was executed."""
+    """The input data does not match the workflow's input schema; nothing was executed."""
 
 
 class InvalidResumeDataError(InvalidDataError):
-    """The resume data is not what the step takes; the step is still suspended."""
+    """The resume data does not match the step's resume schema; the step is still suspended."""
 
 
 class ResumeSchemaChangedError(InvalidResumeDataError):
-    """The resume data fits the schema that the step asked with, but not the one that it has now.
+    """The step's resume schema has changed since the suspension, as after a deploy.
+
+    The resume data does not match the new schema.
 
     Attributes:
-        question: what the step asks now; its form is the one to answer.
+        question: the pending request with the current schema; collect the response again with its
+            form.
     """
 
     def __init__(
@@ -174,7 +177,7 @@ class ResumeSchemaChangedError(InvalidResumeDataError):
 
 
 class RunError(MastraError):
-    """Something about one run. ``run`` is its record as it was last read."""
+    """The base class of errors about one run; ``run`` is its record as last read."""
 
     def __init__(self, message: str, run: WorkflowRun) -> None:
         super().__init__(message)
@@ -186,60 +189,60 @@ class RunNotStartedError(MastraError):
 
 
 class RunNotStoredError(MastraError):
-    """The run was executed, but the server keeps no record of it: its result cannot be known.
+    """The run was executed, but the server stores no record of it, so its result is unknown.
 
-    The workflow has ``shouldPersistSnapshot: () => false``, or the server has no storage. Starting
+    The workflow sets ``shouldPersistSnapshot: () => false``, or the server has no storage. Starting
     the run again would execute it again.
     """
 
 
 class RunAlreadyStartedError(RunError):
-    """The run was started before. Starting it again would execute it a second time."""
+    """The run was started before; starting it again would execute it a second time."""
 
 
 class RunMismatchError(RunError):
-    """The run that has the id is not the run of this work: its input differs, or it is older."""
+    """The run with this id belongs to other work: its input differs, or it began too early."""
 
 
 class RunFailedError(RunError):
-    """The run ended as ``failed`` (or as another status that is no success)."""
+    """The run finished as ``failed``, or with another status that is not a success."""
 
 
 class RunCanceledError(RunError):
-    """Somebody cancelled the run, and nobody reserved a next one: no retry does the work."""
+    """The run was cancelled for good: no retry starts another run in its place."""
 
 
 class RunSuspendedError(RunError):
-    """The run is suspended and ``on_suspend="fail"`` was chosen; it waits to be resumed."""
+    """The run is suspended, with ``on_suspend="fail"``; it can be resumed."""
 
     @property
     def suspensions(self) -> tuple[Suspension, ...]:
-        """What the run waits for."""
+        """The suspended steps of the run."""
         return self.run.suspensions
 
 
 class WaitTimeoutError(RunError):
-    """The time to wait was over before the run was; the run continues."""
+    """The wait timed out; the run continues."""
 
 
 class RunStalledError(RunError):
-    """Nothing has moved in the run for long: its server has most likely lost it by restarting."""
+    """The run has made no progress for too long; its server most likely lost it by restarting."""
 
 
 class NotSuspendedError(RunError):
-    """The step to resume is not suspended (any more), or none or several could be meant."""
+    """The step to resume is not suspended, or it is ambiguous which step is meant."""
 
 
 class ResumeRefusedError(RunError):
-    """The server did not accept the resume; the record says how the run stands."""
+    """The server did not accept the resume; ``run`` shows the state of the run."""
 
 
 class UnknownStepError(RunError):
-    """The workflow has no such step, or none any more since it was deployed anew."""
+    """The workflow has no such step, or a deploy has removed or renamed it."""
 
 
 class NotActiveError(RunError):
-    """The call needs a run that is under way (or one that is not), and this one is not (is)."""
+    """The status of the run does not allow the call, which needs an active or an inactive run."""
 
 
 FINAL: tuple[type[MastraError], ...] = (
@@ -251,10 +254,10 @@ FINAL: tuple[type[MastraError], ...] = (
     RunMismatchError,
     RunNotStoredError,
     RunSuspendedError,
-    # A server without storage forgets a run when it ends: another try would start it again.
+    # A server without storage forgets a finished run: a retry would start it again.
     UnknownRunError,
     UnknownStepError,
     UnknownWorkflowError,
     UnsupportedError,
 )
-"""Errors that the same call meets again, however often it is tried."""
+"""Errors that a retry of the same call cannot resolve."""

@@ -1,8 +1,8 @@
-"""What a package needs that integrates the client into an orchestrator.
+"""Helpers for packages that integrate the client into an orchestrator.
 
-`airflow_provider_mastra` and `prefect_mastra` import from here, from `mastra_workflows`, from its
-`errors` and its `hitl`, and from nothing else. Programs that use the client need nothing of this
-module; its names may change in any release.
+`airflow_provider_mastra` and `prefect_mastra` import only from here, from `mastra_workflows`, and
+from its `errors` and `hitl`. Programs that use the client need nothing from this module; its names
+may change in any release.
 """
 
 from importlib import import_module
@@ -104,7 +104,7 @@ _MODULES = {
     "to_iso": "mastra_workflows._models",
     "validation_errors": "mastra_workflows._schemas",
 }
-"""Each name is imported when it is used first, as in the package's root."""
+"""The module of each name. Names are imported on first use, as in the package's root."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 # Generated from mastra_workflows/aio/run.py by `make generate`. Do not edit.
-"""The handle of one run."""
+"""The handle of a run."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ if TYPE_CHECKING:
 
 
 class Run(OfOneProcess):
-    """A handle of one run; made by `Workflow.get_run` and `Workflow.create_run`.
+    """A handle of one run, returned by `Workflow.get_run` and `Workflow.create_run`.
 
-    Idempotent, and what most programs need: `ensure_started`, `wait`, `attach_or_resume`, `answer`
-    and `cancel`. Mastra's client methods of the same names, one request each: `start`,
-    `start_async`, `stream`, `watch`, `resume`, `resume_async`, `resume_stream`, `restart`,
-    `time_travel`. ``_async`` in a name is Mastra's: the server responds when the run has finished.
+    Most programs need only the idempotent methods: `ensure_started`, `wait`, `attach_or_resume`,
+    `answer` and `cancel`. The others correspond to the methods of Mastra's client and send one
+    request each: `start`, `start_async`, `stream`, `watch`, `resume`, `resume_async`,
+    `resume_stream`, `restart`, `time_travel`. As in Mastra, ``_async`` in a name means that the
+    server responds when the run has finished.
 
     Attributes:
-        workflow: the handle of its workflow.
-        workflow_id: that workflow's registry key.
-        run_id: its id.
+        workflow: the handle of the workflow.
+        workflow_id: the workflow's registry key.
+        run_id: the id of the run.
     """
 
     def __init__(
@@ -75,20 +76,20 @@ class Run(OfOneProcess):
     ) -> Receipt:
         """Start the run unless it was started before; does not wait for it.
 
-        It reads the run, then sends ``POST .../stream``, and drops the stream as soon as it shows
-        that the run executes; the run continues. Of several such calls at once, one executes.
+        It reads the run, then sends ``POST .../stream`` and drops the stream as soon as it shows
+        that the run executes; the run continues. Of several concurrent calls, one executes the run.
 
         Args:
             input_data, initial_state, request_context: see `start_async`.
             tracing_options, resource_id: see `start_async`.
-            on_other_input: what follows if the run was started with other input: ``"fail"`` raises
-                a `RunMismatchError`, ``"attach"`` logs a warning and uses the run.
+            on_other_input: what to do if the run was started with other input: ``"fail"`` raises a
+                `RunMismatchError`, ``"attach"`` logs a warning and reuses the run.
 
         Raises:
-            RunMismatchError: the run was started with other input; nothing was started now.
+            RunMismatchError: the run was started with other input; this call started nothing.
             InvalidInputError: the input is invalid; nothing was executed.
-            RunNotStartedError: the server refused the run, or did not show within
-                ``start_timeout`` that it executes.
+            RunNotStartedError: the server refused the run, or did not show within ``start_timeout``
+                that it executes.
         """
         options = StartOptions(
             input_data=input_data,
@@ -121,39 +122,39 @@ class Run(OfOneProcess):
         """Wait until the run has finished or is suspended.
 
         It subscribes to the run's events (as `watch` does) and reads the record when they report an
-        end. Where the server sends no events, it polls with backoff and jitter.
+        end. If the server sends no events, it polls with backoff and jitter.
 
         Args:
-            timeout: how long to wait; None for as long as it takes. The run continues after it.
+            timeout: the maximum time to wait; None for no limit. The run continues after a timeout.
             on_suspend: how a suspension ends the wait: ``"return"`` returns the record, ``"fail"``
                 raises a `RunSuspendedError`, ``"wait"`` waits until the run is resumed elsewhere.
-            poll_interval: the interval between the first polls.
-            max_poll_interval: the interval that this grows to, exponentially.
-            outage_timeout: how long the server may be unavailable. Any response that is not
-                Mastra's counts as an outage (401, 403, a 500, a redirect, an HTML page, half a
-                document), once the server has given a valid one. After a minute without events, or
-                after this time if it is shorter, the run is polled all the same, which detects a
-                server that hangs with its connections open and a run that was cancelled on another
-                replica.
-            stall_timeout: after how long without any change in the run's record the server is asked
-                whether it still executes the run; None for never. A server that was seen to
-                execute the run and then refused a connection is asked as soon as it responds
+            poll_interval: the first poll interval.
+            max_poll_interval: the maximum poll interval; the interval grows exponentially.
+            outage_timeout: how long the server may be unavailable. Once the server has given a
+                valid response, any response that is not Mastra's counts as an outage (401, 403, a
+                500, a redirect, an HTML page, half a document). The run is also polled after a
+                minute without events, or after this time if it is shorter. That detects a server
+                that hangs with open connections, and a run that was cancelled on another replica.
+            stall_timeout: how long the run's record may stay unchanged before the client checks
+                whether the server still executes the run; None for never. If a server that executed
+                the run refuses a connection, the client checks as soon as the server responds
                 again, 15 times in a minute.
-            on_stall: what follows when it does not: ``"fail"`` raises a `RunStalledError`,
-                ``"restart"`` restarts the run, once for each stall, ``"wait"`` continues to wait.
+            on_stall: what to do if the server no longer executes the run: ``"fail"`` raises a
+                `RunStalledError`, ``"restart"`` restarts the run, once for each stall, ``"wait"``
+                continues to wait.
             observe: whether to subscribe to the server's events, which report the end within
                 milliseconds. False only polls.
-            is_known: whether the run is known to have been started, by an earlier call or another
-                process. Then even the first response may be part of an outage. Otherwise a wrong
-                token, or a response that is not Mastra's, fails the wait at once.
+            is_known: whether an earlier call or another process has started the run. Then even the
+                first response may be part of an outage. Otherwise a wrong token, or a response that
+                is not Mastra's, fails the wait at once.
             on_record: called with each record that is read.
-            on_event: called with each event as it happens, once; outputs of steps are left out.
+            on_event: called once with each event as it arrives, except outputs of steps.
 
         Returns:
-            The last record; `WorkflowRun.raise_for_status` raises if it is that of a failed run.
+            The last record; `WorkflowRun.raise_for_status` raises if the run failed.
 
         Raises:
-            WaitTimeoutError: ``timeout`` is over; the run continues.
+            WaitTimeoutError: the wait timed out; the run continues.
             RunSuspendedError: see ``on_suspend``.
             RunStalledError: see ``on_stall``.
             RunNotStartedError: the run is ``pending`` and nobody starts it.
@@ -190,9 +191,9 @@ class Run(OfOneProcess):
 
         Args:
             step, resume_data, for_each_index, suspended_at, request_context: see `resume`.
-            is_retry: whether an earlier attempt may have resumed the step. Then a step that is
-                suspended again after this very data is left alone, since it asks something new;
-                ``suspended_at`` tells such suspensions apart for certain.
+            is_retry: whether an earlier attempt may have resumed the step. Then a step that was
+                suspended again after this very data is not resumed, since the new suspension is
+                another request; pass ``suspended_at`` to distinguish suspensions reliably.
 
         Returns:
             The record of the run, once the suspension is gone from it.
@@ -232,14 +233,15 @@ class Run(OfOneProcess):
         on_record: Callable[[WorkflowRun], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> WorkflowRun:
-        """Resume the step that asked a question of this run, once (``POST .../resume-stream``).
+        """Respond to a pending request of this run, idempotently (``POST .../resume-stream``).
 
-        While another branch of the run executes the server accepts no resume; this waits for it.
+        While another branch of the run executes, the server accepts no resume; this method waits
+        for that branch.
 
         Args:
             question: one of `mastra_workflows.hitl._questions.questions`.
-            resume_data: the response, as `Form.answer` makes it of what was entered.
-            answered_by: who responded, a name or an object: kept in the run's request context as
+            resume_data: the response, as returned by `Form.answer`.
+            answered_by: who responded, a name or an object; stored in the run's request context as
                 ``answeredBy.<step>``.
             is_retry: whether an earlier attempt may have delivered this response.
             timeout, on_suspend, outage_timeout, stall_timeout, on_stall: how to wait for other
@@ -247,17 +249,18 @@ class Run(OfOneProcess):
             poll_interval, max_poll_interval, observe, is_known, on_record, on_event: see `wait`.
 
         Returns:
-            The record of the run, once the question is gone from it.
+            The record of the run, once the request is gone from it.
 
         Raises:
-            NotSuspendedError: the question is no longer open: somebody else has responded, or the
+            NotSuspendedError: the request is no longer pending: somebody else has responded, or the
                 run has finished. Its ``run`` is the record.
             InvalidResumeDataError: the data is invalid; the step is still suspended.
-            ResumeSchemaChangedError: likewise, since the step asks for something else now; the
-                error's ``question`` is the one to ask.
+            ResumeSchemaChangedError: the data is invalid because the resume schema has changed; the
+                step is still suspended. The error's ``question`` has the current schema.
             ServerLostError: the server was unavailable for too long, and the response was not
-                delivered. `AnswerLostError`: the server has not shown whether it was.
-            ResumeRefusedError: the server refused it.
+                delivered.
+            AnswerLostError: the server was unavailable before it confirmed the response.
+            ResumeRefusedError: the server refused the response.
         """
         options = WaitOptions.of(
             timeout=timeout,
@@ -287,7 +290,7 @@ class Run(OfOneProcess):
         """Cancel the run and read the effect (``POST .../runs/{run}/cancel``).
 
         Args:
-            confirm_timeout: how long to poll for the run's end.
+            confirm_timeout: how long to poll for the end of the run.
             allow_retry: whether `Workflow.attach_or_start` may start another run in its place, as
                 after a timeout. By default the cancellation is final; see `Workflow.cancel_work`.
 
@@ -308,11 +311,11 @@ class Run(OfOneProcess):
         """Delete the run's record (``DELETE .../runs/{run}``, 1.x).
 
         Raises:
-            UnsupportedError: the server is a legacy one (0.x).
+            UnsupportedError: the server is a legacy server (0.x).
         """
         self._transport.run(procedures.delete(self._server, self.workflow_id, self.run_id))
 
-    # -- as Mastra's client ---------------------------------------------------------------------
+    # -- as in Mastra's client ------------------------------------------------------------------
 
     def start(
         self,
@@ -325,7 +328,7 @@ class Run(OfOneProcess):
     ) -> WorkflowRun:
         """Start the run without waiting for it (``POST .../start``).
 
-        `ensure_started` does the same and is idempotent.
+        `ensure_started` is the idempotent alternative.
 
         Args:
             input_data, initial_state, request_context: see `start_async`.
@@ -336,7 +339,8 @@ class Run(OfOneProcess):
 
         Raises:
             InvalidInputError: the input is invalid; nothing was started.
-            RunAlreadyStartedError: another start would execute the run again.
+            RunAlreadyStartedError: the run was started before; another start would execute it
+                again.
             RunNotStartedError: the run is still ``pending`` after ``start_timeout``.
         """
         options = StartOptions(
@@ -359,18 +363,17 @@ class Run(OfOneProcess):
         tracing_options: Mapping[str, JSON] | None = None,
         resource_id: str | None = None,
     ) -> WorkflowRun:
-        """Start the run and wait for it in one call (``POST .../start-async``).
+        """Start the run and wait for it in one request (``POST .../start-async``).
 
-        Servers cut that call after three minutes; the waiting then continues by polling.
+        Servers cut the request after three minutes; the method then falls back to polling.
 
         Args:
-            input_data: the workflow's input, which is validated against its input schema first.
-                None is sent as an empty object, or as null where only that fits the schema.
-            initial_state: the workflow's state at its start (1.x; 0.x ignores it).
-            request_context: values that steps read from their request context (0.x: runtime
-                context).
+            input_data: the workflow's input, validated against its input schema first. None is sent
+                as an empty object, or as null if the schema accepts only that.
+            initial_state: the workflow's initial state (1.x; ignored by 0.x).
+            request_context: values for the request context of the steps (0.x: runtime context).
             tracing_options: passed to Mastra's tracing.
-            resource_id: the owner of the run (1.x; 0.x ignores it).
+            resource_id: the owner of the run (1.x; ignored by 0.x).
 
         Returns:
             The record of the run: finished with any status, or suspended.
@@ -398,7 +401,7 @@ class Run(OfOneProcess):
         tracing_options: Mapping[str, JSON] | None = None,
         resource_id: str | None = None,
     ) -> EventStream:
-        """Start the run and iterate its events as they arrive (``POST .../stream``).
+        """Start the run and iterate over its events as they arrive (``POST .../stream``).
 
         Leaving the iteration early does not stop the run::
 
@@ -411,9 +414,9 @@ class Run(OfOneProcess):
 
         Raises:
             InvalidInputError, RunAlreadyStartedError, RunNotStartedError: see `start`.
-            ConnectionFailedError: raised by the iteration if its stream was cut for good: again and
-                again, or the server sends no more events of the run, which continues. `wait` still
-                works then.
+            ConnectionFailedError: raised by the iteration if the stream is cut repeatedly, or if
+                the server sends no more events of the run, which continues. `wait` still works
+                then.
         """
         options = StartOptions(
             input_data=input_data,
@@ -428,19 +431,21 @@ class Run(OfOneProcess):
         return self._follow(request)
 
     def watch(self) -> EventStream:
-        """Iterate the events of an active run (0.x: ``GET .../watch``; 1.x: ``POST .../observe``).
+        """Iterate over the events of an active run.
 
-        A server sends only events of runs that it executes itself at the moment, 1.x only of those
-        that were started or resumed by a stream (`stream`, `ensure_started`, `resume`).
+        It sends ``POST .../observe`` on 1.x and ``GET .../watch`` on 0.x.
 
-        0.x sends what happens from now on. What happens while a stream that was cut is opened again
-        is missing then, the end included: the iteration ends without it if the run is no longer
-        active. It never reports that the run was cancelled, nor a run that it has lost: the
-        iteration then continues without an event. `wait` reads the record as well.
+        A server sends only events of runs that it currently executes itself. 1.x sends only those
+        of runs that were started or resumed by a stream (`stream`, `ensure_started`, `resume`).
+
+        0.x sends only new events. Events between a cut of the stream and its reopening are lost,
+        including the end: the iteration then ends without it once the run is no longer active. 0.x
+        reports neither that a run was cancelled nor that it has lost a run: the iteration then
+        continues without events. `wait` also reads the record.
 
         Raises:
             UnknownRunError: there is no such run.
-            NotActiveError: the run has finished, and the server is a 0.x one.
+            NotActiveError: the run has finished, on a 0.x server.
             ConnectionFailedError: raised by the iteration; see `stream`.
         """
         request = self._transport.run(
@@ -459,19 +464,17 @@ class Run(OfOneProcess):
     ) -> WorkflowRun:
         """Resume a suspended step without waiting for the run (``POST .../resume-stream``).
 
-        `attach_or_resume` is idempotent.
+        `attach_or_resume` is the idempotent alternative.
 
         Args:
-            step: a step's path, its name (``inner.approve``), or None for the only one that is
-                suspended.
-            resume_data: validated against the step's resume schema first.
-            for_each_index: the item of a ``foreach``, counted from 0; None for the only one that is
-                suspended.
-            suspended_at: the time of the suspension that is meant, as its `Suspension` has it (or
-                its JSON); None for any. In a loop it tells one round's suspension from the next
-                one's.
-            request_context: values that steps read from their request context, besides those that
-                the run was started with.
+            step: a step's path, its name (``inner.approve``), or None for the only suspended step.
+            resume_data: the data to resume with, validated against the step's resume schema first.
+            for_each_index: the item of a ``foreach``, counted from 0; None for the only suspended
+                item.
+            suspended_at: the time of the suspension to resume, from its `Suspension` (or its JSON);
+                None for any. In a loop, it distinguishes the suspension of one round from the next.
+            request_context: values for the request context of the steps, in addition to those from
+                the start of the run.
 
         Returns:
             The record of the run, once the suspension is gone from it.
@@ -479,7 +482,7 @@ class Run(OfOneProcess):
         Raises:
             NotSuspendedError: no such step is suspended, or several are; the message names those.
             InvalidResumeDataError: the data is invalid.
-            ResumeRefusedError: the server refused it.
+            ResumeRefusedError: the server refused the resume.
         """
         answer = Answer(
             step=step,
@@ -501,7 +504,9 @@ class Run(OfOneProcess):
         suspended_at: datetime | str | None = None,
         request_context: Mapping[str, JSON] | None = None,
     ) -> WorkflowRun:
-        """Resume a step and wait in one call (``POST .../resume-async``), then by polling.
+        """Resume a step and wait for the run in one request (``POST .../resume-async``).
+
+        If the request is cut, the method falls back to polling.
 
         Args:
             step, resume_data, for_each_index, suspended_at, request_context: see `resume`.
@@ -532,7 +537,7 @@ class Run(OfOneProcess):
         suspended_at: datetime | str | None = None,
         request_context: Mapping[str, JSON] | None = None,
     ) -> EventStream:
-        """Resume a step and iterate the events from then on (``POST .../resume-stream``).
+        """Resume a step and iterate over the events from then on (``POST .../resume-stream``).
 
         Args:
             step, resume_data, for_each_index, suspended_at, request_context: see `resume`.
@@ -556,8 +561,9 @@ class Run(OfOneProcess):
     def restart(self) -> WorkflowRun:
         """Continue a run that its server lost by restarting (``POST .../restart-async``).
 
-        From 0.24.8 on. The server does not check whether the run still executes: restarting a live
-        one executes its steps twice. Only a run that is ``running`` or ``waiting`` is restarted.
+        Supported from 0.24.8. The server does not check whether the run still executes: restarting
+        a live run executes its steps twice. Only a run that is ``running`` or ``waiting`` is
+        restarted.
 
         Raises:
             NotActiveError: the run has any other status.
@@ -565,18 +571,18 @@ class Run(OfOneProcess):
         return self._transport.run(procedures.restart(self._server, self.workflow_id, self.run_id))
 
     def time_travel(self, *, step: str | Sequence[str], input_data: JSON = None) -> WorkflowRun:
-        """Run again from a step on, keeping the earlier steps (``POST .../time-travel-stream``).
+        """Repeat the run from a step on, keeping earlier steps (``POST .../time-travel-stream``).
 
-        From 0.24.8 on. The stream is dropped as soon as it shows that the run executes.
+        Supported from 0.24.8. The stream is dropped as soon as it shows that the run executes.
 
         Args:
             step: the step's name or path.
-            input_data: the step's input; None for the one it had.
+            input_data: the step's input; None for its previous input.
 
         Raises:
             NotActiveError: the run is still active.
             UnknownStepError: the workflow has no such step, or a deploy has renamed it.
-            RunNotStartedError: the server refused; the run is as it was.
+            RunNotStartedError: the server refused; the run is unchanged.
         """
         return self._transport.run(
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)

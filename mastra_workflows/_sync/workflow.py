@@ -1,5 +1,5 @@
 # Generated from mastra_workflows/aio/workflow.py by `make generate`. Do not edit.
-"""The handle of one workflow."""
+"""The handle of a workflow."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from mastra_workflows.hitl._inbox import InboxOptions, InboxPage, InboxState
 
 
 class Workflow(OfOneProcess):
-    """A handle of one workflow; made by `MastraClient.get_workflow`.
+    """A handle of one workflow, returned by `MastraClient.get_workflow`.
 
-    `execute` starts a run, waits for it and returns its result. `get_run` gives a handle for the
-    single steps. `attach_or_start` and `cancel_work` are for schedulers: they treat all the runs of
-    one piece of work as one. `details`, `create_run`, `runs` and `run_execution_result` come from
-    Mastra's client.
+    `execute` starts a run, waits for it and returns its result. `get_run` returns a handle for the
+    individual operations on a run. `attach_or_start` and `cancel_work` are for schedulers: they
+    treat all runs of one piece of work as one. `details`, `create_run`, `runs` and
+    `run_execution_result` correspond to Mastra's client.
 
     Attributes:
-        workflow_id: its registry key.
+        workflow_id: the workflow's registry key.
     """
 
     def __init__(self, transport: Transport, server: Server, workflow_id: str) -> None:
@@ -70,22 +70,22 @@ class Workflow(OfOneProcess):
         on_record: Callable[[WorkflowRun], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> JSON:
-        """Start a run once, wait for it and return its result.
+        """Start a run, wait for it and return its result.
 
-        Choose a ``run_id`` that follows from the work, and the call is idempotent: a second call
-        with the same id, also by another process and after a crash, attaches to the running run or
-        returns the result of the finished one. It is `attach_or_start`, `Run.wait` and
-        `WorkflowRun.raise_for_status` in one::
+        The call is idempotent if ``run_id`` is derived from the work. A second call with the same
+        id attaches to the running run, or returns the result of the finished one, even from another
+        process and after a crash. `execute` combines `attach_or_start`, `Run.wait` and
+        `WorkflowRun.raise_for_status`::
 
             report = workflow.execute({"city": "Hamburg"}, run_id="report-2026-11-22")
 
         Args:
-            input_data: the workflow's input. None is sent as an empty object, or as null where only
-                that fits the workflow's input schema.
+            input_data: the workflow's input. None is sent as an empty object, or as null if the
+                workflow's input schema accepts only that.
             run_id: the id of the run; a random UUID if None, so that each call starts a run.
             initial_state, request_context, tracing_options, resource_id: see `Run.start_async`.
             on_failed_run, on_other_input, started_after: see `attach_or_start`.
-            timeout: how long to wait; None for as long as it takes. The run continues after it.
+            timeout: the maximum time to wait; None for no limit. The run continues after a timeout.
             on_suspend: ``"fail"`` raises a `RunSuspendedError`, ``"wait"`` waits until the run is
                 resumed elsewhere.
             poll_interval, max_poll_interval, outage_timeout, stall_timeout: see `Run.wait`.
@@ -95,7 +95,7 @@ class Workflow(OfOneProcess):
             RunFailedError: the run failed; its ``run`` is the record.
             RunCanceledError: the run was cancelled.
             RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
-            WaitTimeoutError: ``timeout`` is over; the run continues.
+            WaitTimeoutError: the wait timed out; the run continues.
             MastraError: see `attach_or_start` and `Run.wait`.
         """
         waiting = WaitOptions.of(
@@ -132,7 +132,7 @@ class Workflow(OfOneProcess):
         )
 
     def get_run(self, run_id: str) -> Run:
-        """Return a handle of a run, whether it exists or not; sends no request."""
+        """Return a handle of a run, which need not exist; sends no request."""
         return Run(self._transport, self._server, self, run_id)
 
     def attach_or_start(
@@ -148,34 +148,35 @@ class Workflow(OfOneProcess):
         on_other_input: OnOtherInput = "fail",
         started_after: datetime | None = None,
     ) -> Attachment:
-        """Find the run of a piece of work, or start it: one execution for any number of attempts.
+        """Attach to the run of a piece of work, or start it.
 
-        Every attempt calls this with the same run id. A run that is active, suspended or successful
-        is used as it is; one that was never started is started (as `Run.ensure_started` does).
+        The work is executed once, however many attempts are made. Every attempt calls this with the
+        same run id. A run that is active, suspended or successful is reused; one that was never
+        started is started (as `Run.ensure_started` does).
 
         Args:
-            run_id: derived from the work, so that every attempt at it has the same one.
+            run_id: an id derived from the work, so that every attempt has the same one.
             input_data, initial_state, request_context: see `Run.start_async`.
             tracing_options, resource_id: see `Run.start_async`.
-            on_failed_run: what follows a failed run: ``"new_run"`` takes the next id in line
-                (``<run_id>-2``), ``"from_failed_step"`` sends the run back to the step that failed,
-                keeping the earlier steps, ``"fail"`` raises its error. A run that `cancel_work`
-                cancelled with ``allow_retry=True`` counts as failed.
-            on_other_input: what follows a run that was started with other input: ``"fail"`` raises
-                a `RunMismatchError` that names the places that differ, ``"attach"`` logs a warning
-                and uses the run. Defaults that the server filled in, dropped fields and coerced
-                values are no difference.
-            started_after: an aware time before which the run of this work cannot have begun, such
-                as the time of the first attempt. A run that began earlier (by more than a minute,
-                since clocks differ) is a `RunMismatchError`. None for any time.
+            on_failed_run: what to do after a failed run: ``"new_run"`` starts a run with the next
+                id in line (``<run_id>-2``), ``"from_failed_step"`` repeats the run from the failed
+                step and keeps the earlier steps, ``"fail"`` raises its error. A run that
+                `cancel_work` cancelled with ``allow_retry=True`` counts as failed.
+            on_other_input: what to do about a run that was started with other input: ``"fail"``
+                raises a `RunMismatchError` that names the differing places, ``"attach"`` logs a
+                warning and reuses the run. Defaults that the server filled in, dropped fields and
+                coerced values do not count as differences.
+            started_after: an aware time before which the run cannot have begun, such as the time of
+                the first attempt. A run that began more than a minute earlier (a tolerance for
+                clock skew) raises a `RunMismatchError`. None for any time.
 
         Raises:
-            RunCanceledError: somebody cancelled the run. That is final: no retry starts another.
-            RunFailedError: with ``on_failed_run="fail"``.
+            RunCanceledError: the run was cancelled. That is final: no retry starts another run.
+            RunFailedError: the run failed, with ``on_failed_run="fail"``.
             RunMismatchError: the id belongs to the run of other work. Nothing was started.
             InvalidInputError: the input is invalid; nothing was executed.
-            RunNotStartedError: the server refused the run, or did not show within
-                ``start_timeout`` that it executes.
+            RunNotStartedError: the server refused the run, or did not show within ``start_timeout``
+                that it executes.
         """
         options = StartOptions(
             input_data=input_data,
@@ -199,24 +200,24 @@ class Workflow(OfOneProcess):
     def cancel_work(
         self, run_id: str, *, confirm_timeout: Duration = 5.0, allow_retry: bool = False
     ) -> Cancellation:
-        """Cancel what is active of a piece of work (``POST .../runs/{run}/cancel``).
+        """Cancel the active run of a piece of work (``POST .../runs/{run}/cancel``).
 
-        That is the run of this id; or, where it has failed or was cancelled, the one in line that
-        `attach_or_start` has put in its place.
+        That is the run with this id or, if it failed or was cancelled, the run in line that
+        `attach_or_start` has started in its place.
 
         Args:
-            run_id: as it was given to `attach_or_start`.
-            confirm_timeout: how long to poll for the run's end.
+            run_id: the id that was passed to `attach_or_start`.
+            confirm_timeout: how long to poll for the end of the run.
             allow_retry: whether `attach_or_start` may start the next run in line later, as after a
-                timeout with retries left. Its id is then reserved by a record on the server
-                (``POST .../create-run``): it is ``pending`` and executes nothing. By default the
-                cancellation is final, as one in Mastra Studio is.
+                timeout with retries left. The next id is then reserved by a ``pending`` record on
+                the server (``POST .../create-run``), which executes nothing. By default the
+                cancellation is final, like one in Mastra Studio.
 
         Returns:
             The effect, according to the record read afterwards.
 
         Raises:
-            UnknownRunError: the work was never begun.
+            UnknownRunError: the work was never started.
         """
         return self._transport.run(
             procedures.cancel_work(
@@ -235,10 +236,10 @@ class Workflow(OfOneProcess):
         before 1.0 still executes it.
 
         Args:
-            run_id: as it was given to `attach_or_start`.
+            run_id: the id that was passed to `attach_or_start`.
 
         Returns:
-            The run's record; None if there is no such run, or none that can still succeed.
+            The record of the run; None if there is no such run, or none that can still succeed.
         """
         return self._transport.run(procedures.find_work(self._server, self.workflow_id, run_id))
 
@@ -250,21 +251,22 @@ class Workflow(OfOneProcess):
         repeat_after: Duration | None = None,
         most: int | None = 100,
     ) -> InboxPage:
-        """Return those questions of suspended runs that were not returned before.
+        """Return the pending requests of suspended runs that were not returned before.
 
-        Give each call the `InboxPage.state` of the one before; it may be stored as JSON meanwhile.
+        Pass each call the `InboxPage.state` of the previous one; it can be stored as JSON in
+        between.
 
         Args:
-            state: what the call before has returned; None for the first one.
-            lookback: how old a run of a 0.x server may be that is read. Such a server cannot be
-                asked for its suspended runs: it sends all of them, each with its whole record.
-                They are read from the oldest unfinished one on.
-            repeat_after: when a question without a response is returned again; None for never.
-            most: how many questions one call returns at most; None for all there are.
+            state: the state returned by the previous call; None for the first call.
+            lookback: the maximum age of the runs to read on a 0.x server. Such a server cannot
+                select suspended runs: it sends all runs, each with its whole record. They are read
+                from the oldest unfinished one on.
+            repeat_after: when to return a request without a response again; None for never.
+            most: the maximum number of requests that one call returns; None for no limit.
 
         Returns:
-            The new questions, and the state for the next call. A call costs the pages of suspended
-            runs (``GET .../runs?status=suspended``; 0.x: those of all runs from the oldest
+            The new requests, and the state for the next call. A call costs the pages of suspended
+            runs (``GET .../runs?status=suspended``; 0.x: the pages of all runs from the oldest
             unfinished one on) and one request for each run with something new.
         """
         options = InboxOptions.of(lookback=lookback, repeat_after=repeat_after, most=most)
@@ -278,26 +280,26 @@ class Workflow(OfOneProcess):
             )
         )
 
-    # -- as Mastra's client ---------------------------------------------------------------------
+    # -- as in Mastra's client ------------------------------------------------------------------
 
     def details(self) -> WorkflowDetails:
-        """Return steps, graph and JSON Schemas (``GET /workflows/{workflow}``).
+        """Return the steps, graph and JSON Schemas (``GET /workflows/{workflow}``).
 
         Raises:
-            UnknownWorkflowError: naming the workflows that exist.
+            UnknownWorkflowError: there is no such workflow; the message names existing ones.
         """
         return self._transport.run(procedures.details(self._server, self.workflow_id))
 
     def create_run(self, run_id: str | None = None, resource_id: str | None = None) -> Run:
-        """Create the record of a run, as ``pending`` (``POST .../create-run``).
+        """Create the record of a run as ``pending`` (``POST .../create-run``).
 
         Args:
-            run_id: any text but ``.``, ``..`` and those with a NUL; a random UUID if None. Calling
-                again with the same id is harmless.
+            run_id: any text but ``.``, ``..`` and those with a NUL; a random UUID if None.
+                Repeating the call with the same id is harmless.
             resource_id: the owner of the run (1.x).
 
         Returns:
-            The run's handle.
+            The handle of the run.
         """
         run = self.get_run(str(uuid.uuid4()) if run_id in (None, "") else run_id)
         self._transport.run(
@@ -324,16 +326,16 @@ class Workflow(OfOneProcess):
         resource_id: str | None = None,
         status: str | None = None,
     ) -> Iterator[WorkflowRun]:
-        """Iterate the workflow's runs; each page is requested when needed (``GET .../runs``).
+        """Iterate over the workflow's runs; pages are requested on demand (``GET .../runs``).
 
         Args:
-            page_size: runs in a page. Each row carries its run's whole record.
-            from_date: created at or after this aware time. 0.x on libSQL counts the last change of
-                a run as its creation.
+            page_size: the number of runs in a page. Each row contains the whole record of its run.
+            from_date: created at or after this aware time. 0.x on libSQL uses the last change of a
+                run as its creation time.
             to_date: created at or before this aware time.
-            resource_id: only the runs of this owner.
-            status: only runs with this status, such as ``suspended``. 1.x selects them in its
-                storage; 0.x sends every run, and the others are left out here.
+            resource_id: only runs of this owner.
+            status: only runs with this status, such as ``suspended``. 1.x filters in its storage;
+                0.x sends every run, and the client filters them.
         """
         for number in count():
             page = self._transport.run(

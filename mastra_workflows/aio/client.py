@@ -1,4 +1,4 @@
-"""The client of one Mastra server."""
+"""The client of a Mastra server."""
 
 from __future__ import annotations
 
@@ -28,31 +28,30 @@ class AsyncMastraClient(OfOneProcess):
             report = await mastra.get_workflow("orderReport").execute({"city": "Hamburg"})
 
     Args:
-        base_url: scheme, host and port; a path in front of the API prefix may follow.
+        base_url: scheme, host and port, optionally with a path in front of the API prefix.
         token: sent as ``Authorization: Bearer``.
         basic_auth: user and password, sent as ``Authorization: Basic``, for a proxy in front of the
             server. Exclusive with ``token``.
-        headers: sent with every request; masked in reprs and messages, like the token.
+        headers: sent with every request. Like the token, they are masked in reprs and messages.
         api_prefix: the server's API prefix.
-        timeout: how long the server may take until its response begins, and may be silent within
-            it. A whole response may take ten times as long, and so may the head of an event
-            stream. A stream itself has no limit.
-        connect_timeout: how long a connection may take.
+        timeout: the maximum time until a response begins, and between two parts of it. A complete
+            response may take ten times as long, and so may the headers of an event stream. The
+            stream itself has no limit.
+        connect_timeout: the maximum time to establish a connection.
         verify: whether to verify TLS certificates, or the path of a CA bundle.
         client_cert: a client certificate: the path of a PEM file with certificate and key, or
             ``(certificate, key)``, or ``(certificate, key, password)``.
-        max_body_bytes: the limit for the body of a request or response, and for a record of a
+        max_body_bytes: the maximum size of a request or response body, and of one event of a
             stream.
         retry: how transient failures are retried on calls that are safe to repeat; None for a
             `RetryPolicy` with its defaults.
-        check_data: whether input and resume data are validated against the workflow's JSON Schemas
-            before they are sent. A missing field, or a list or number where an object belongs, is
-            an error. Other mismatches are logged as warnings, since ``z.coerce`` and
-            ``z.preprocess`` may convert the value: Mastra 1.x refuses it then, 0.x takes any value
-            as it is. Set it to False for a ``z.preprocess`` that adds required fields. Costs one
+        check_data: whether to validate input and resume data against the workflow's JSON Schemas
+            before sending. A missing field, or a list or number in place of an object, is an error.
+            Other mismatches are logged as warnings, since ``z.coerce`` and ``z.preprocess`` may
+            convert the value: without such a conversion, Mastra 1.x refuses it, and 0.x accepts any
+            value. Set it to False for a ``z.preprocess`` that adds required fields. Costs one
             request a minute and workflow.
-        start_timeout: how long the server may take to show that a run executes, or continues after
-            a resume.
+        start_timeout: how long to wait for a sign that a run executes, or continues after a resume.
 
     Raises:
         ConfigurationError: an argument is invalid.
@@ -102,7 +101,8 @@ class AsyncMastraClient(OfOneProcess):
         """Return a handle of one workflow; sends no request.
 
         Args:
-            workflow_id: its registry key, such as ``orderReport``. 1.x takes its id as well.
+            workflow_id: the workflow's registry key, such as ``orderReport``. 1.x also accepts its
+                id.
         """
         return AsyncWorkflow(self._transport, self._server, workflow_id)
 
@@ -111,7 +111,10 @@ class AsyncMastraClient(OfOneProcess):
         return await self._transport.run(procedures.list_workflows(self._server))
 
     async def server_generation(self) -> ServerGeneration:
-        """Return the server's generation; the first call requests ``GET /system/packages``."""
+        """Return whether the server is 0.x or 1.x; the first call sends a request.
+
+        The request is ``GET /system/packages``.
+        """
         return await self._transport.run(procedures.generation(self._server))
 
     async def supports_for_each_index(self) -> bool:
@@ -122,7 +125,7 @@ class AsyncMastraClient(OfOneProcess):
         return await self._transport.run(procedures.supports_for_each_index(self._server))
 
     async def close(self) -> None:
-        """Close every connection; the client cannot be used afterwards."""
+        """Close all connections; the client cannot be used afterwards."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

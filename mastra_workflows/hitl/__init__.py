@@ -1,4 +1,4 @@
-"""Human-in-the-loop: what suspended steps ask, as forms and Markdown, and an inbox of it."""
+"""Human-in-the-loop: pending requests of suspended steps as forms and Markdown, and an inbox."""
 
 from mastra_workflows.hitl._forms import NO_DEFAULT, Field, Form
 from mastra_workflows.hitl._inbox import (

@@ -1,9 +1,9 @@
-"""A step's resume schema as the fields of a form, and what a form sends back as resume data.
+"""Convert a step's resume schema to form fields, and form input to resume data.
 
-A page of Airflow or of Prefect shows a flat list of simple fields. So an object's properties become
-fields, those of an object inside it too; what no page can show (a union, an object deeper down or
-one that may be left out, a list of anything but texts) becomes a field for JSON. Whatever a page
-sends back is checked against the whole schema.
+Airflow and Prefect show forms as a flat list of simple fields. The properties of an object become
+fields, including those of a nested object. A value that no page can show becomes a JSON field: a
+union, a deeper or optional object, or a list of anything but strings. The input is validated
+against the whole schema.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ Kind = Literal[
     "strings",
     "json",
 ]
-"""How a field is shown: ``text`` has several lines, ``strings`` is a list of texts."""
+"""The kind of input of a field: ``text`` has several lines, ``strings`` is a list of strings."""
 
 LONG_TEXT = 200
-"""A text that may be longer than this is shown in several lines."""
+"""Strings with a larger ``maxLength`` than this get a field with several lines."""
 
 MAX_DESCRIPTION = 1000
 
 MAX_FIELDS = 200
-"""An answer of more fields than a page has room for is entered as JSON."""
+"""A response with more fields than this is entered as one JSON value."""
 
 MAX_DEPTH = 2
-"""How deep in the answer a value may be to have a field of its own."""
+"""The maximum nesting depth of a value with a field of its own."""
 
 
 class _Nothing(Enum):
@@ -64,12 +64,14 @@ class Field:
     """One field of a form.
 
     Attributes:
-        key: its name in the form: letters, digits and ``_``, not at the beginning; unique.
-        path: where its value is in the answer; empty if it is the whole answer.
-        kind: how it is shown.
-        rule: its JSON Schema, references resolved, without null.
-        required: whether the answer must have it. What has a default need not be there.
-        nullable: whether its value may be null.
+        key: the name of the field in the form: letters, digits and ``_``, not beginning with a
+            digit; unique.
+        path: the place of the value in the response; empty if it is the whole response.
+        kind: the kind of input.
+        rule: the JSON Schema of the value, with references resolved and without null.
+        required: whether the response must contain the value. A value with a default is not
+            required.
+        nullable: whether the value may be null.
     """
 
     key: str
@@ -81,35 +83,36 @@ class Field:
 
     @property
     def title(self) -> str:
-        """What the schema calls it, or its place in the answer: ``address.zip``."""
+        """The title in the schema, or the path of the value: ``address.zip``."""
         title = str(self.rule.get("title") or ".".join(self.path) or "answer")
         return printable(title[:MAX_DESCRIPTION], keep="")
 
     @property
     def description(self) -> str:
-        """What the schema says about it; empty if it says nothing."""
+        """The description in the schema; empty if there is none."""
         return printable(str(self.rule.get("description") or "")[:MAX_DESCRIPTION], keep="")
 
     @property
     def default(self) -> JSON:
-        """What it is if it is left out; `NO_DEFAULT` if there is no such thing."""
+        """The default value; `NO_DEFAULT` if there is none."""
         return self.rule.get("default", NO_DEFAULT)
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether a person need not fill it in: it may be left out, or null."""
+        """Whether the field may be left empty, because its value is optional or nullable."""
         return self.nullable or not self.required
 
     @property
     def options(self) -> list[JSON]:
-        """What an ``enum`` can be; empty for other kinds."""
+        """The values of an ``enum``; empty for other kinds."""
         return [option for option in _options(self.rule) if option is not None]
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What a page can check by itself: a flat JSON Schema, without references or unions.
+        """The part of the schema that a page can validate: flat, without references or unions.
 
-        Nor has it patterns: hosts try them by Python's engine, which some keep busy for ever.
+        It has no patterns: Airflow and Prefect match them with Python's engine, which some patterns
+        block forever.
         """
         schema = _shown(self.kind, self.rule)
         if self.kind == "enum":
@@ -127,9 +130,10 @@ class Field:
         return {"type": "string" if self.kind == "text" else self.kind, **schema}
 
     def read(self, value: JSON) -> JSON:
-        """What a page sent for this field, as the server takes it; `LEFT_OUT` if it is empty.
+        """Convert the input of this field to the value to send; `LEFT_OUT` if it is empty.
 
-        Of several readings the first that fits counts; of none the first, for the error.
+        If the input has several readings, the first one that matches the schema counts. If none
+        matches, the first one is used, for the error message.
         """
         is_empty = value is None or value == "" or (value == [] and not self.required)
         if is_empty and value not in self.options:
@@ -144,9 +148,9 @@ class Field:
         return "" if value == "" and self.kind in ("string", "text") else _Nothing.LEFT_OUT
 
     def _emptied(self) -> JSON:
-        """What it is if somebody has removed its default: the default again, if nothing else is.
+        """Return the value of a field whose default was removed; `LEFT_OUT` if no empty value fits.
 
-        If it were left out, the server would put the default in.
+        The server fills in the default of a value that is left out.
         """
         if self.nullable:
             return None
@@ -168,11 +172,14 @@ SHOWN_RULES: dict[Kind, tuple[str, ...]] = {
     "strings": ("minItems", "maxItems"),
     "json": (),
 }
-"""What of a field's schema a page may check as well."""
+"""The keywords of a field's schema that a page may validate as well."""
 
 
 def _shown(kind: Kind, rule: Mapping[str, Any]) -> dict[str, float]:
-    """What a page may check. No fraction of `multipleOf`: by floats 19.99 is none of 0.01."""
+    """Return the keywords that a page may validate.
+
+    A fractional `multipleOf` is omitted: in floating point, 19.99 is not a multiple of 0.01.
+    """
     return {
         name: value
         for name in SHOWN_RULES[kind]
@@ -183,17 +190,17 @@ def _shown(kind: Kind, rule: Mapping[str, Any]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Form:
-    """A form for one answer.
+    """The form of one response.
 
     Attributes:
-        schema: the JSON Schema of the answer; None where it is not known.
+        schema: the JSON Schema of the response; None if it is unknown.
     """
 
     schema: Mapping[str, Any] | None
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """The fields, in the schema's order; none if the answer says nothing but that it came."""
+        """The fields in the schema's order; none if the response carries no data."""
         schema = self.schema
         if schema is None or not is_readable(schema):
             return (Field("answer", (), "json", {}, required=False),)
@@ -204,17 +211,17 @@ class Form:
         return tuple(_with_unique_keys(map(_usable, fields)))
 
     def answer(self, values: Mapping[str, JSON]) -> JSON:
-        """The resume data that was entered.
+        """Convert form input to resume data, and validate it.
 
-        A time without a zone counts as UTC. JSON may be given as a value or as its text, a list as
-        a list or one line for each.
+        A time without a zone counts as UTC. JSON may be given as a value or as text, a list as a
+        list or with one item on each line.
 
         Args:
-            values: what the page sent, by the fields' keys. A field that is not among them is as
-                if nobody had touched it: it has its default, if it has one.
+            values: the input, by the fields' keys. A field without input has its default, if there
+                is one.
 
         Raises:
-            InvalidResumeDataError: it does not fit; ``problems`` names each place.
+            InvalidResumeDataError: the input is invalid; ``validation_errors`` names each place.
         """
         keys = {field.key for field in self.fields}
         wrong = [f"{key}: no field of this form" for key in sorted(set(values) - keys)]
@@ -241,7 +248,7 @@ class Form:
         return data
 
     def values(self, answer: JSON) -> dict[str, JSON]:
-        """An answer as the values of the fields, by their keys: to fill a form in with it."""
+        """Convert a response to the values of the fields, by their keys, to fill in the form."""
         values = {}
         for field in self.fields:
             value = answer
@@ -254,10 +261,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A schema without what stands between it and what it means.
+    """A schema without references and other wrappers.
 
     Attributes:
-        rule: the schema, references resolved, without null.
+        rule: the schema, with references resolved and without null.
         nullable: whether the value may be null.
     """
 
@@ -266,7 +273,7 @@ class _Rule:
 
     @classmethod
     def of(cls, rule: Any, root: Mapping[str, Any]) -> Self:
-        """A schema's rule; where it refers to itself it counts as anything."""
+        """Unwrap a schema. A schema that refers to itself accepts anything."""
         found = cls(rule if isinstance(rule, Mapping) else {})
         for _ in range(MAX_REFERENCES):
             step = found._unwrapped(root)
@@ -276,7 +283,7 @@ class _Rule:
         return cls({})
 
     def _unwrapped(self, root: Mapping[str, Any]) -> Self | None:
-        """The same rule with one wrapping less; None if there is none."""
+        """Remove one wrapper; None if there is none."""
         rule = dict(self.rule)
         if isinstance(reference := rule.pop("$ref", None), str):
             return replace(self, rule={**_resolved(reference, root), **rule})
@@ -306,7 +313,7 @@ MAX_REFERENCES = 20
 
 
 def _resolved(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a reference within the schema stands for; anything, where it leads elsewhere."""
+    """Resolve a reference within the schema; other references accept anything."""
     found: Any = root
     if not reference.startswith("#"):
         return {}
@@ -321,7 +328,8 @@ def _fields(
 ) -> Iterator[Field]:
     rule = meant.rule
     inside = rule.get("properties")
-    # An object of which nothing is known may hold anything; the answer itself may hold nothing.
+    # An object without known properties may hold anything, but the response itself may hold
+    # nothing.
     is_known = bool(inside) or (not path and rule.get("additionalProperties", False) is False)
     shows_inside = (
         rule.get("type", "object") == "object"
@@ -348,14 +356,14 @@ def _fields(
 
 
 def _usable(field: Field) -> Field:
-    """A field, as one for any JSON if its rule is none: a reference can lead to anything."""
+    """Turn a field with an invalid schema into a JSON field: a reference can lead to anything."""
     shown = {name: value for name, value in field.schema.items() if name != "items"}
     return field if is_readable(shown) else replace(field, kind="json", rule={})
 
 
 def _with_unique_keys(fields: Iterable[Field]) -> Iterator[Field]:
     taken: set[str] = set()
-    numbers: dict[str, int] = {}  # where to go on for each key, not to count from 2 each time
+    numbers: dict[str, int] = {}  # the last number of each key, so as not to count from 2 each time
     for field in fields:
         key = field.key
         while key in taken:
@@ -381,11 +389,11 @@ def _kind(rule: Mapping[str, Any]) -> Kind:
     items = rule.get("items")
     if kind == "array" and isinstance(items, Mapping) and items.get("type") == "string":
         return "strings"
-    return PLAIN.get(kind, "json") if isinstance(kind, str) else "json"  # several are a union
+    return PLAIN.get(kind, "json") if isinstance(kind, str) else "json"  # a list is a union
 
 
 def _options(rule: Mapping[str, Any]) -> list[JSON]:
-    """What a value can be, where the schema lists it; as one list, or one constant each."""
+    """Return the values that the schema lists, as one list or one constant each."""
     if isinstance(options := rule.get("enum"), list):
         return options
     if "const" in rule:
@@ -399,7 +407,7 @@ def _options(rule: Mapping[str, Any]) -> list[JSON]:
 
 
 def _readings(field: Field, value: JSON) -> Iterator[JSON]:
-    """What a value that a page sent may mean, the likeliest first."""
+    """Yield the possible meanings of a page's input, the likeliest first."""
     text = value.strip() if isinstance(value, str) else None
     match field.kind:
         case "boolean" if text is not None:
@@ -425,7 +433,7 @@ def _readings(field: Field, value: JSON) -> Iterator[JSON]:
 
 
 def _is_in_time(kind: Kind, text: str) -> bool:
-    """Whether a text is the date or time that it has to be; the schema's check knows no formats."""
+    """Return whether text is a valid date or time; the schema validation checks no formats."""
     parsers: dict[Kind, Callable[[str], object]] = {
         "date": date.fromisoformat,
         "time": time.fromisoformat,
@@ -439,7 +447,7 @@ def _is_in_time(kind: Kind, text: str) -> bool:
 
 
 def _moments(text: str) -> Iterator[str]:
-    """A time as the servers' validators take it: in UTC and with seconds; or just as it is."""
+    """Yield a time as the servers' validators accept it, in UTC with seconds, then unchanged."""
     try:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -459,7 +467,7 @@ def _parsed(text: str) -> JSON:
 
 
 def _no_constant(name: str) -> JSON:
-    """``NaN`` and ``Infinity``, which Python would read and JSON does not know."""
+    """Refuse ``NaN`` and ``Infinity``, which Python reads but JSON does not have."""
     raise ValueError(name)
 
 

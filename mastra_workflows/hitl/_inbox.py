@@ -1,7 +1,7 @@
-"""Which questions of a workflow's runs are new: the state of an inbox.
+"""The state of an inbox: which pending requests of a workflow's runs are new.
 
-Nothing here reads a server or a clock. `InboxState` is plain JSON when stored. It holds the
-questions that are open now or were until a while ago, so it stays as small as the inbox is.
+Nothing here sends requests or reads a clock. `InboxState` serialises to plain JSON. It holds the
+requests that are pending or were until recently, so its size is bounded by that of the inbox.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl._questions import Question
 
 FORGET_AFTER = timedelta(days=1)
-"""For how long a question is remembered that is asked no more. It may come back: while one branch
-of a run is being resumed, the run counts as running, with all that its other branches ask."""
+"""How long a request is remembered after it is no longer pending. It may come back: while one
+branch of a run is being resumed, the run counts as running, and the requests of its other branches
+are hidden."""
 
 SEEN_EVERY = FORGET_AFTER / 8
-"""How exactly it is remembered when a question was seen last, so that a look at a quiet server
-leaves the state as it was and nothing has to be stored."""
+"""The resolution of `Noted.seen`. An inbox without changes keeps its state between polls, so
+nothing has to be stored."""
 
 LOOKBACK_SECONDS = 7 * 24 * 3600.0
 
 LATE = timedelta(minutes=1)
-"""By how much the times of a server's rows may be out of order."""
+"""The tolerance for times of a server's rows that are out of order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """When a question was given out, and when it was seen last."""
+    """When a request was returned by an inbox, and when it was last seen."""
 
     asked: datetime
     seen: datetime
@@ -42,33 +43,38 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class InboxState:
-    """What was seen of a workflow's runs.
+    """The requests that an inbox has returned.
 
     Attributes:
-        noted: the questions that were given out, by `Question.key`.
-        since: every run that is older than this was over (0.x, where all have to be read).
+        noted: the requests that were returned, by `Question.key`.
+        since: all runs older than this had finished (0.x only, where every run has to be read).
     """
 
     noted: Mapping[str, Noted] = field(default_factory=dict)
     since: datetime | None = None
 
     def is_due(self, key: str, now: datetime, repeat_after: timedelta | None = None) -> bool:
-        """Whether a question that is asked now is to be given out.
+        """Return whether a pending request should be returned now.
 
         Args:
-            key: the question's.
-            now: the time.
-            repeat_after: when to give it out again; None for never.
+            key: the key of the request.
+            now: the current time.
+            repeat_after: when to return it again; None for never.
         """
         noted = self.noted.get(key)
         return noted is None or (repeat_after is not None and now - noted.asked >= repeat_after)
 
     def note(self, keys: Iterable[str], asked: datetime, now: datetime) -> InboxState:
-        """The state with these questions given out."""
+        """Return the state after these requests were returned."""
         return replace(self, noted={**self.noted, **{key: Noted(asked, now) for key in keys}})
 
     def keep(self, seen: Iterable[str], now: datetime) -> InboxState:
-        """The state without what has not been asked for long, given what was asked just now."""
+        """Return the state without requests that have not been pending for `FORGET_AFTER`.
+
+        Args:
+            seen: the keys of the requests that are pending now.
+            now: the current time.
+        """
         seen = frozenset(seen)
         kept = {
             key: replace(noted, seen=now)
@@ -80,12 +86,15 @@ class InboxState:
         return replace(self, noted=kept)
 
     def look_back(self, now: datetime, lookback: timedelta) -> datetime:
-        """The time from which on runs have to be read where the server cannot choose them."""
+        """Return the time from which runs have to be read on servers without a status filter."""
         oldest = now - lookback
         return oldest if self.since is None else max(oldest, self.since - LATE)
 
     def advance(self, runs: Iterable[WorkflowRun]) -> InboxState:
-        """The state, given every run since `look_back`: the oldest unfinished one comes next."""
+        """Return the state after every run since `look_back` was read.
+
+        The next call begins at the oldest unfinished run.
+        """
         times = [(run.created_at, run.is_finished) for run in runs if run.created_at is not None]
         unfinished = [created for created, is_finished in times if not is_finished]
         if unfinished:
@@ -93,7 +102,7 @@ class InboxState:
         return replace(self, since=max((created for created, _ in times), default=self.since))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Serialise to plain JSON."""
         return {
             "since": to_iso(self.since),
             "noted": {
@@ -104,7 +113,7 @@ class InboxState:
 
     @classmethod
     def from_dict(cls, data: object) -> Self:
-        """The value that `to_dict` made the JSON of; an empty one of anything else."""
+        """Create a state from the result of `to_dict`; anything else gives an empty state."""
         if not isinstance(data, dict):
             return cls()
         try:
@@ -120,15 +129,15 @@ class InboxState:
 
 
 class QuestionReference(TypedDict):
-    """Which question it is. What it asks, its reader asks the server.
+    """The identity of a pending request, without its content. Read the content from the server.
 
     Attributes:
-        key: a name for this question and no other; a later round's is another one.
+        key: a unique key of the request; the next round of the same step has another one.
         workflow_id: the workflow's registry key.
         run_id: the run.
         step: the step's path.
-        for_each_index: which item of a ``foreach``; None outside of one.
-        suspended_at: since when the step waits, as ISO 8601.
+        for_each_index: the item of a ``foreach``; None outside of one.
+        suspended_at: when the step was suspended, as ISO 8601.
     """
 
     key: str
@@ -140,7 +149,7 @@ class QuestionReference(TypedDict):
 
 
 def question_reference(question: Question) -> QuestionReference:
-    """Which question it is, as plain JSON."""
+    """Return the identity of a pending request as plain JSON."""
     suspension = question.suspension
     return QuestionReference(
         key=question.key,
@@ -153,12 +162,12 @@ def question_reference(question: Question) -> QuestionReference:
 
 
 class InboxPage(NamedTuple):
-    """What a look at a workflow's runs has shown.
+    """The result of one poll of an inbox.
 
     Attributes:
-        questions: those to be given out, the oldest first.
+        questions: the new requests, oldest first.
         state: for the next call.
-        has_more: whether there were more than one look gives out; look again soon.
+        has_more: whether there were more than one call returns; call again soon.
     """
 
     questions: tuple[Question, ...]
@@ -176,7 +185,7 @@ class NewQuestionsArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxOptions:
-    """How to look for questions; see `Workflow.new_questions`."""
+    """The options of an inbox; see `Workflow.new_questions`."""
 
     lookback: float = LOOKBACK_SECONDS
     repeat_after: float | None = None

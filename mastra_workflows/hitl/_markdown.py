@@ -1,8 +1,7 @@
-"""JSON that nobody vouches for as Markdown that a person can read and that does nothing.
+"""Render untrusted JSON as safe, readable Markdown.
 
-Payloads of steps hold what a model wrote, what a customer typed, what was found in the web. A page
-shows them as they are: no HTML, no image that is fetched, no heading or table of their own, no
-character that cannot be seen, and never so much that the page breaks.
+Step payloads hold text from models, customers and the web. The output contains no HTML, no image to
+load, no injected heading or table and no invisible characters, and its size is bounded.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ MAX_ROWS = 100
 MAX_COLUMNS = 8
 
 URL_CHARACTERS = "/:?#@!$&*+,;=%[]~"
-"""What an address keeps as it is; what would end a link (brackets, quotes, spaces) is encoded."""
+"""Characters that stay as they are in a URL. Those that would end a link (brackets, quotes, spaces)
+are percent-encoded."""
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
 LINE_START = re.compile(r"^( *)([-+=]|\d+[.)])")
 
 
 def shown(value: JSON) -> str:
-    """A value as blocks of Markdown, of at most about 20,000 characters."""
+    """Render a value as blocks of Markdown, with at most about 20,000 characters."""
     kept, left = [], MAX_BODY
     for block in _blocks(value):
         if len(block) > left:
@@ -42,7 +42,7 @@ def shown(value: JSON) -> str:
 
 
 def _beginning(block: str, most: int) -> list[str]:
-    """The whole lines of a block that so many characters have room for, if any."""
+    """Return the whole lines of a block that fit into a number of characters, if any."""
     lines = block.split("\n")
     closing = lines[-1:] if lines[0].startswith("```") else []
     ends = accumulate((len(line) + 1 for line in lines), initial=sum(map(len, closing)))
@@ -82,7 +82,7 @@ def _block(value: JSON) -> str:
 
 
 def _beginning_of_json(value: JSON) -> str:
-    """As much JSON as is shown: what is nested deep would be indented to many times its size."""
+    """Serialise a value up to a size limit: indentation multiplies the size of nested values."""
     text = ""
     for piece in json.JSONEncoder(indent=2, ensure_ascii=False, default=str).iterencode(value):
         text += piece
@@ -92,7 +92,7 @@ def _beginning_of_json(value: JSON) -> str:
 
 
 def _columns(rows: Sequence[JSON]) -> list[str]:
-    """The columns that objects have as rows of one table; none if that would not be readable."""
+    """Return the columns of a table of objects; none if the table would not be readable."""
     if not all(isinstance(row, Mapping) and _is_flat(row) for row in rows[:MAX_ROWS]):
         return []
     names = list(dict.fromkeys(str(name) for row in rows[:MAX_ROWS] for name in row))
@@ -129,7 +129,7 @@ def _rest(more: int) -> list[str]:
 
 
 def inline(text: str) -> str:
-    """A text within a line."""
+    """Escape text for use within a line."""
     text = printable(text, keep="").replace("&", "&amp;").replace("<", "&lt;")
     text = SPECIAL.sub(r"\\\1", text.replace(">", "&gt;"))
     return LINE_START.sub(_literally, text)
@@ -141,7 +141,7 @@ def _literally(start: re.Match[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text of any length, line by line."""
+    """Render text of any length as a block quote, line by line."""
     lines = text[:MAX_TEXT].splitlines()
     block = "\n".join(f"> {_kept(line)}  " if line.strip() else ">" for line in lines)
     if len(text) > MAX_TEXT:
@@ -150,18 +150,18 @@ def quoted(text: str) -> str:
 
 
 def _kept(line: str) -> str:
-    """A line that keeps its indentation, which Markdown would take for code."""
+    """Escape a line and keep its indentation, which Markdown would render as code."""
     stripped = line.lstrip(" \t")
     indent = line[: len(line) - len(stripped)].expandtabs(4)
     return "\u00a0" * len(indent) + inline(stripped)
 
 
 def link(text: str, url: str | None) -> str:
-    """A link to a web page; empty for an address that no browser should be sent to.
+    """Return a link to a web page, or an empty string if the URL is unsafe.
 
     Args:
-        text: what is shown.
-        url: the address; anything but http and https (``javascript:``, ``data:``) is left out.
+        text: the text of the link.
+        url: the URL; schemes other than http and https (``javascript:``, ``data:``) are refused.
     """
     try:
         parts = urlsplit(url or "")
@@ -173,7 +173,7 @@ def link(text: str, url: str | None) -> str:
 
 
 def fenced(text: str) -> str:
-    """A text in fixed width."""
+    """Render text as a fenced code block."""
     more = "\n…" if len(text) > MAX_TEXT else ""
     text = printable(text[:MAX_TEXT])
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
@@ -181,7 +181,7 @@ def fenced(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """An id within a line."""
+    """Render an id as inline code."""
     text = printable(text, keep="")
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     padding = " " if "`" in text else ""

@@ -1,4 +1,4 @@
-"""What a suspended step asks: to be shown to a person, or answered by code."""
+"""Pending requests of suspended steps, to be answered by a person or by code."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class _Ask(Enum):
 
 
 ASK: Final = _Ask.ASK
-"""What code returns that leaves a question to a person."""
+"""The value that a callable of `Answers` returns to leave a request to a person."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What one suspension of a run asks.
+    """The pending request of one suspension.
 
     Attributes:
-        workflow_id, run_id: the run that waits for the answer.
-        suspension: the step that asks, what it asks, and the JSON Schema of the answer.
-        url: where a person can see the run; None without a Studio.
+        workflow_id, run_id: the run that waits for the response.
+        suspension: the suspended step, its suspend payload, and the JSON Schema of the response.
+        url: the web page of the run in Mastra Studio; None without a Studio.
     """
 
     workflow_id: str
@@ -47,7 +47,7 @@ class Question:
 
     @property
     def key(self) -> str:
-        """A name for this question and no other, not even the same step's next one.
+        """A unique key of this request; the next round of the same step has another one.
 
         Returns:
             At most 60 characters of ``a-z``, ``0-9`` and ``-``.
@@ -60,13 +60,13 @@ class Question:
 
     @property
     def subject(self) -> str:
-        """One line of plain text: the workflow, and the step that asks."""
+        """One line of plain text: the workflow and the suspended step."""
         line = f"{self.workflow_id}: {self.suspension.name}"
         return safe_text(line, MAX_SUBJECT)
 
     @property
     def body(self) -> str:
-        """What the step asks, as Markdown that is safe to show, whatever the payload holds."""
+        """The content of the request as safe Markdown, whatever the payload holds."""
         parts = [
             inline((self.suspension.description or "")[:MAX_DESCRIPTION]),
             shown(self.suspension.payload),
@@ -78,13 +78,13 @@ class Question:
 
     @cached_property
     def form(self) -> Form:
-        """The fields of the answer."""
+        """The form of the response."""
         return Form(self.suspension.resume_schema)
 
     def is_open(self, run: WorkflowRun) -> bool:
-        """Whether the question waits for its answer, as far as the run's record shows.
+        """Return whether the request is still pending, as far as the run's record shows.
 
-        While another branch of the run is at work the record names nothing that waits.
+        While another branch of the run executes, the record lists no suspensions.
         """
         if run.is_suspended:
             return any(item.identity == self.suspension.identity for item in run.suspensions)
@@ -93,7 +93,7 @@ class Question:
         return run.is_active and not is_answered
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Serialise to plain JSON."""
         return {
             "workflow_id": self.workflow_id,
             "run_id": self.run_id,
@@ -103,10 +103,10 @@ class Question:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of.
+        """Create a question from the result of `to_dict`.
 
         Raises:
-            InvalidDataError: it is something else.
+            InvalidDataError: the data is not a serialised question.
         """
         stored = Stored("Question", data)
         return cls(
@@ -124,11 +124,11 @@ class Question:
 
 
 def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
-    """All that a run asks now, in the server's order; nothing unless it is suspended.
+    """Return the pending requests of a run in the server's order; none unless it is suspended.
 
     Args:
-        run: its record.
-        url: where a person can see it.
+        run: the record of the run.
+        url: the web page of the run.
     """
     if not run.is_suspended:
         return ()
@@ -136,40 +136,41 @@ def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
 
 
 def first_of_each_step(asked: Sequence[Question]) -> list[Question]:
-    """One question for each step of a run, where one answer is for all that it asks.
+    """Return one request for each step of a run.
 
-    Servers before 1.26 give an answer to every item of a ``foreach`` that waits.
+    Servers before 1.26 give the response to every suspended item of a ``foreach``.
     """
     first = {question.suspension.step: question for question in reversed(asked)}
     return [question for question in asked if first[question.suspension.step] is question]
 
 
 Answers = Mapping[str, Any] | Callable[[Question], Any]
-"""Answers by code: resume data, or a callable that is given the `Question` and returns it, by the
-step's name (``approve``, ``inner.approve``, ``review[2]``); or one callable for all steps. A
-callable that returns `ASK` leaves the question to a person."""
+"""Responses by code. A mapping of step names (``approve``, ``inner.approve``, ``review[2]``) to
+resume data, or to callables that receive the `Question` and return it; or one callable for all
+steps. A callable that returns `ASK` leaves the request to a person."""
 
 OnResponseTimeout = Literal["fail", "cancel", "answer"]
-"""What becomes of a question that nobody has answered in time: an error, a cancelled run, or the
+"""What happens when nobody responds in time: raise an error, cancel the run, or use the
 ``default_answer``."""
 
 
 MAX_RESPONSE_SECONDS = 100 * 365 * 86_400.0
-"""The longest `AskOptions.response_timeout`; the hosts store the time when it ends as a date."""
+"""The maximum of `AskOptions.response_timeout`. Airflow and Prefect store the deadline as a
+date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskOptions:
-    """How the questions of a run are answered.
+    """How the pending requests of a run are answered.
 
     Attributes:
-        answers: answers by code; see `Answers`.
-        response_timeout: for how many seconds a person is waited for; None for as long as it takes.
+        answers: responses by code; see `Answers`.
+        response_timeout: how many seconds to wait for a person; None for no limit.
         on_response_timeout: see `OnResponseTimeout`.
-        default_answer: the resume data that stands for an answer that did not come.
+        default_answer: the resume data to use when nobody responds in time.
 
     Raises:
-        ConfigurationError: an option is out of its range, or two do not fit together.
+        ConfigurationError: an option is invalid, or two options contradict each other.
     """
 
     answers: Answers | None = None
@@ -203,7 +204,7 @@ class AskOptions:
             raise ConfigurationError('default_answer needs on_response_timeout="answer".')
 
     def by_code(self, question: Question) -> JSON:
-        """The answer that code gives to a question; `ASK` if it leaves it to a person."""
+        """Return the response that code gives to a request; `ASK` if a person has to respond."""
         answers = self.answers
         if answers is None:
             return ASK
