@@ -1,4 +1,4 @@
-"""The TaskFlow decorator ``@task.mastra``: a function returns the input of a workflow."""
+"""The TaskFlow decorator ``@task.mastra`` for a function that returns a workflow's input."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class MastraDecoratedOperator(DecoratedOperator, MastraRunWorkflowOperator):
-    """Runs a workflow with the input that a function returns.
+    """Run a workflow with the input that a function returns.
 
-    Each try calls the function before it starts the run or attaches to it. The returned value is
-    data: Airflow renders no template in it.
+    Each try calls the function before it starts the run or attaches to it. Airflow renders no
+    templates in the returned value.
 
     Args:
-        python_callable: the decorated function. It gets the arguments of its call, and what it
-            names of the task's context.
-        **kwargs: as those of `MastraRunWorkflowOperator`, without ``input_data``.
+        python_callable: the decorated function. It receives the arguments of its call, and the
+            context variables that its parameters name.
+        **kwargs: all arguments of `MastraRunWorkflowOperator`, except ``input_data``.
 
     Raises:
-        ConfigurationError: ``input_data`` is given too, or the function is asynchronous.
+        ConfigurationError: ``input_data`` is given, or the function is asynchronous.
     """
 
     template_fields: Sequence[str] = (
@@ -61,7 +61,7 @@ class MastraDecoratedOperator(DecoratedOperator, MastraRunWorkflowOperator):
         super().__init__(python_callable=python_callable, **kwargs)
 
     def execute(self, context: Context) -> Any:
-        """Call the function, and run the workflow with what it returns."""
+        """Call the function, and run the workflow with the returned value."""
         arguments = determine_kwargs(
             self.python_callable, self.op_args, {**context, **self.op_kwargs}
         )
@@ -75,13 +75,13 @@ def mastra_task(
     multiple_outputs: bool | None = None,
     **kwargs: Any,
 ) -> TaskDecorator:
-    """Make a task of a function that returns the input of a workflow.
+    """Create a task from a function that returns a workflow's input.
 
     Args:
         python_callable: the function.
-        multiple_outputs: whether each key of the workflow's result is an XCom of its own too. The
-            function's annotations say nothing about that.
-        **kwargs: as those of `MastraRunWorkflowOperator`, without ``input_data``.
+        multiple_outputs: whether to push each key of the workflow's result as a separate XCom, too.
+            The function's annotations do not affect this.
+        **kwargs: all arguments of `MastraRunWorkflowOperator`, except ``input_data``.
     """
     return task_decorator_factory(
         python_callable=python_callable,

@@ -1,1 +1,1 @@
-"""Hooks: connections to Mastra servers."""
+"""Hooks for connections to Mastra servers."""

@@ -1,4 +1,4 @@
-"""What an Airflow connection says, as arguments of a Mastra client."""
+"""Conversion of an Airflow connection to the arguments of a Mastra client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class ConnectionLike(Protocol):
-    """What is read of a connection; the worker's class and the server's class both have it."""
+    """The attributes that are read from a connection, on workers and on the API server alike."""
 
     conn_id: str
     host: str | None
@@ -31,7 +31,7 @@ class ConnectionLike(Protocol):
 
 
 class ClientArguments(TypedDict, total=False):
-    """Arguments of `mastra_workflows.MastraClient`; those not given keep its defaults."""
+    """Arguments of `mastra_workflows.MastraClient`; missing ones keep the client's defaults."""
 
     base_url: str
     token: str | None
@@ -58,15 +58,15 @@ EXTRAS = (
 
 
 def client_arguments(connection: ConnectionLike) -> ClientArguments:
-    """The arguments for a client of the connection's server.
+    """Return the client arguments for a connection.
 
     Args:
-        connection: host, port and schema, or a whole URL as host; a token as password, or login
-            and password for basic auth; and in its extra any of `EXTRAS`, as JSON or as the text
-            that a form gives.
+        connection: host, port and schema, or a full URL as host; a token as password, or login and
+            password for basic auth. The extra may contain any of `EXTRAS`, as JSON values or as the
+            strings that the form submits.
 
     Raises:
-        ConfigurationError: something of it cannot be understood; the message repeats no value.
+        ConfigurationError: a field is invalid. The message contains no secret values.
     """
     extra = _extra(connection)
     if unknown := sorted(set(extra) - set(EXTRAS)):
@@ -97,10 +97,10 @@ def client_arguments(connection: ConnectionLike) -> ClientArguments:
 
 
 def studio_url(connection: ConnectionLike) -> str | None:
-    """Where the connection says that Mastra Studio is served; None if it does not.
+    """Return the connection's URL of Mastra Studio; None if it has none.
 
     Raises:
-        ConfigurationError: it is no http or https address; see `check_studio_url`.
+        ConfigurationError: the value is not an http or https URL; see `check_studio_url`.
     """
     extra = _extra(connection)
     if "studio_url" not in extra:
@@ -109,10 +109,10 @@ def studio_url(connection: ConnectionLike) -> str | None:
 
 
 def secrets(arguments: ClientArguments) -> set[str]:
-    """What of a client's arguments no log may show."""
+    """Return the values among a client's arguments that must be masked in logs."""
     login = arguments.get("basic_auth") or ("", "")
     values = {arguments.get("token") or "", login[1], *arguments.get("headers", {}).values()}
-    # What follows a scheme such as "Bearer" is the secret itself.
+    # After an auth scheme such as "Bearer", the rest is the secret itself.
     return (values | {value.rpartition(" ")[2] for value in values}) - {""}
 
 
@@ -133,7 +133,7 @@ def _base_url(connection: ConnectionLike) -> str:
     try:
         port = parts.port
     except ValueError:
-        return host  # what is wrong with it, the client says
+        return host  # the client raises an error for it
     if port is None:
         return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
     if port != connection.port:
@@ -145,10 +145,10 @@ def _base_url(connection: ConnectionLike) -> str:
 
 
 def _extra(connection: ConnectionLike) -> dict[str, Any]:
-    """The extra's fields that say something; a form sends the others as null or empty."""
+    """Return the extra without null and empty values, which a form sends for unset fields."""
     if not connection.extra:
         return {}
-    # Airflow's own `extra_dejson` makes an empty extra of one that is no JSON.
+    # Airflow's `extra_dejson` returns an empty dict for invalid JSON.
     extra = _json(connection.extra, f"The extra of connection {connection.conn_id!r}")
     return {key: value for key, value in extra.items() if value not in (None, "")}
 
@@ -157,7 +157,7 @@ def _json(text: str, what: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        # Without the cause, which holds the text.
+        # Without the cause, which contains the text.
         raise ConfigurationError(f"{what} is no JSON: {error}.") from None
     if not isinstance(value, dict):
         raise ConfigurationError(f"{what} is JSON, but no object of names and values.")

@@ -1,4 +1,4 @@
-"""The connection to a Mastra server."""
+"""The hook for connections to Mastra servers."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 
 
 class MastraHook(BaseHook):
-    """Makes clients of the Mastra server that an Airflow connection describes.
+    """Create clients for the Mastra server of an Airflow connection.
 
-    Use it in a ``with`` statement, or call `close`::
+    Use the hook in a ``with`` statement, or call `close`::
 
         with MastraHook("mastra_default") as hook:
             run = hook.get_conn().get_workflow("orderReport").create_run()
 
     Args:
-        mastra_conn_id: a connection of type ``mastra``. Its fields: host, port and schema, or a
-            whole URL as host; a token as password, or login and password for basic auth; and as
-            extra ``headers``, ``secret_headers`` (which Airflow's own pages hide), ``api_prefix``,
-            ``verify`` (true, false or the path of a CA bundle), ``client_cert`` and
-            ``client_key`` (paths of a client certificate and its key), ``timeout`` and
-            ``connect_timeout`` in seconds, and ``studio_url``, where Mastra Studio is served.
-        check_data: whether input and resume data are checked against the workflow's own JSON
-            Schemas before they are sent.
+        mastra_conn_id: the id of a connection of type ``mastra``. Its fields are host, port and
+            schema, or a full URL as host; and a token as password, or login and password for basic
+            auth. Its extra may contain ``headers``, ``secret_headers`` (hidden on Airflow's own
+            pages), ``api_prefix``, ``verify`` (true, false or the path of a CA bundle),
+            ``client_cert`` and ``client_key`` (paths of a client certificate and its key),
+            ``timeout`` and ``connect_timeout`` in seconds, and ``studio_url``, the address of
+            Mastra Studio.
+        check_data: whether to validate input and resume data against the workflow's JSON Schemas
+            before sending them.
     """
 
     conn_name_attr: ClassVar[str] = "mastra_conn_id"
@@ -52,10 +53,10 @@ class MastraHook(BaseHook):
         self._client: MastraClient | None = None
 
     def get_conn(self) -> MastraClient:
-        """The hook's client, the same at each call until it is closed.
+        """Return the hook's client, which is shared until the hook is closed.
 
         Raises:
-            ConfigurationError: the connection cannot work as it is; nothing was sent.
+            ConfigurationError: the connection is invalid; nothing was sent.
         """
         if self._client is None:
             self._client = self.new_client()
@@ -64,29 +65,29 @@ class MastraHook(BaseHook):
     def new_client(
         self, *, retry: RetryPolicy | None = None, **instead: Unpack[ClientArguments]
     ) -> MastraClient:
-        """A client of its own, which the caller closes.
+        """Create a separate client, which the caller must close.
 
         Args:
-            retry: how transient failures are retried on calls that are safe to repeat.
-            **instead: arguments of the client in place of what the connection says.
+            retry: the retry policy for transient failures of calls that are safe to repeat.
+            **instead: client arguments that override those of the connection.
 
         Raises:
-            ConfigurationError: the connection cannot work as it is; nothing was sent.
+            ConfigurationError: the connection is invalid; nothing was sent.
         """
-        from mastra_workflows import MastraClient  # with `requests`, which no DAG file needs
+        from mastra_workflows import MastraClient  # imports `requests`, which DAG files do not need
 
         arguments: ClientArguments = {**self._client_arguments, **instead}
         return MastraClient(**arguments, check_data=self.check_data, retry=retry)
 
     def run_url(self, workflow_id: str, run_id: str) -> str | None:
-        """The page of a run in Mastra Studio; None where the connection has no ``studio_url``."""
+        """Return the URL of a run in Mastra Studio; None without a ``studio_url``."""
         return run_url(studio_url(self._connection), workflow_id, run_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the server for its generation and its workflows (``GET /workflows``), once.
+        """Request the server's version and workflows (``GET /workflows``) once, without retries.
 
         Returns:
-            Whether it answered as a Mastra server does, and what to tell the one who asks.
+            Whether a Mastra server responded, and a message for the user.
         """
         from mastra_workflows import RetryPolicy
 
@@ -100,18 +101,18 @@ class MastraHook(BaseHook):
         return True, f"{what} answers. Workflows that it has: {number}."
 
     def reload(self) -> bool:
-        """Read the connection again; if somebody has edited it, the next client uses it as it is.
+        """Read the connection again, so that the next client uses its current values.
 
         Returns:
             Whether the client's arguments have changed.
 
         Raises:
-            ConfigurationError: the connection cannot work as it is; the hook stays as it was.
+            ConfigurationError: the edited connection is invalid; the hook keeps the old values.
         """
         connection = self.get_connection(self.mastra_conn_id)
         arguments = self._arguments_of(connection)
         has_changed = arguments != self._client_arguments
-        # Both at once, and never missing: `on_kill` may need them in this moment.
+        # Replace both at once and never delete them: `on_kill` may read them at any moment.
         self.__dict__.update(_connection=connection, _client_arguments=arguments)
         if has_changed:
             self.close()
@@ -134,8 +135,8 @@ class MastraHook(BaseHook):
     ) -> None:
         self.close()
 
-    # Read once: an operator's `on_kill` makes a client while the task may be in the middle of
-    # asking Airflow something, and a second question would wait for the answer to the first.
+    # Cached: an operator's `on_kill` creates a client while the task may be in the middle of a
+    # request to Airflow, and a second request would block until the first one is answered.
 
     @cached_property
     def _connection(self) -> ConnectionLike:
@@ -155,7 +156,7 @@ class MastraHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The form's own fields."""
+        """Return the additional fields of the connection form."""
         from wtforms import (  # type: ignore[import-untyped]
             IntegerField,
             PasswordField,
@@ -173,6 +174,6 @@ class MastraHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """What of the form's standard fields is hidden and relabelled."""
+        """Return which standard fields of the connection form are hidden or relabelled."""
         behaviour = CONNECTION_TYPE["ui-field-behaviour"]
         return {key.replace("-", "_"): value for key, value in behaviour.items()}

@@ -1,1 +1,1 @@
-"""Operators: workflows run, resumed and cancelled by tasks."""
+"""Operators that run, resume and cancel workflows."""

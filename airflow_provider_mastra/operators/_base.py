@@ -1,4 +1,4 @@
-"""What every task has that is about one run of a workflow."""
+"""The base class of all operators and the sensor."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ STALLED = (
     "restarted? A lost run stays like this for ever. on_stall='restart' continues it (Mastra "
     "0.24.8 and later), a new run repeats it."
 )
-"""About a run's record."""
+"""Formatted with the run's record."""
 
 
 class MastraBaseOperator(BaseOperator):
-    """The base of the operators and the sensor: the run's ids, the hook and the link.
+    """The base class of the operators and the sensor: ids, hook, extra link and XComs of a run.
 
     Args:
         workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
-        run_id: the run's id. (templated)
-        mastra_conn_id: the connection to the server. (templated)
-        check_data: whether input and resume data are checked against the workflow's own JSON
-            Schemas before they are sent. A missing field is an error; what ``z.coerce`` or
-            ``z.preprocess`` may convert is sent, with a warning.
+        run_id: the id of the run. (templated)
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        check_data: whether to validate input and resume data against the workflow's JSON Schemas
+            before sending them. A missing field is an error. Values that ``z.coerce`` or
+            ``z.preprocess`` may convert are sent with a warning.
 
-    The return value is the workflow's result. The metadata are XComs of their own: ``run_id``,
-    ``status`` and the link, and ``error`` and ``suspensions`` where there are any. With
+    The return value is the workflow's result. Separate XComs hold the metadata: ``run_id``,
+    ``status`` and the link and, if present, ``error`` and ``suspensions``. With
     ``do_xcom_push=False`` the task pushes none of them.
     """
 
@@ -76,15 +76,17 @@ class MastraBaseOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> MastraHook:
-        """The connection to the server."""
+        """The hook for the connection to the server."""
         return MastraHook(self.mastra_conn_id, check_data=self.check_data)
 
     def handle(self, context: Context) -> Run:
-        """The run's handle. The run's id and link are told before anything is sent about it.
+        """Return the run's handle, after logging and pushing the run's id and link.
+
+        This sends no request about the run.
 
         Raises:
-            ConfigurationError: an id is missing, a templated option is out of its range, or the
-                connection cannot work.
+            ConfigurationError: an id is missing, a templated option is out of range, or the
+                connection is invalid.
         """
         self.check_rendered()
         workflow_id = _given("workflow_id", self.workflow_id)
@@ -94,14 +96,15 @@ class MastraBaseOperator(BaseOperator):
         return run
 
     def prepare_template(self) -> None:
-        """Read each structured field that is the path of a JSON file, before it is rendered.
+        """Load each structured field that is the path of a JSON file, before Airflow renders it.
 
         The path is relative to the DAG file or to the DAG's ``template_searchpath``. Airflow's
-        ``template_ext`` would also take file names within the data for templates.
+        ``template_ext`` is not used, because it would also treat file names inside the data as
+        templates.
 
         Raises:
             ConfigurationError: the file is not JSON.
-            TemplateNotFound: there is no such file.
+            TemplateNotFound: the file does not exist.
         """
         for name, renderer in self.template_fields_renderers.items():
             path = getattr(self, name, None)
@@ -116,26 +119,27 @@ class MastraBaseOperator(BaseOperator):
                     raise ConfigurationError(f"{name}: {path} is not JSON: {error}.") from None
 
     def check_rendered(self) -> None:
-        """Validate what templates may have changed, before anything is sent.
+        """Validate the options that templates may have changed, before any request.
 
         Raises:
-            ConfigurationError: an option is out of its range.
+            ConfigurationError: an option is out of range.
         """
 
     def current_handle(self, run: Run) -> Run:
-        """A run's handle on the connection as it was read last."""
+        """Return a handle for the run that uses the latest version of the connection."""
         return self.hook.get_conn().get_workflow(run.workflow_id).get_run(run.run_id)
 
     def follow(self, run: Run, arguments: WaitArguments) -> WorkflowRun:
-        """Wait for a run; in an outage, with the connection as it is then.
+        """Wait for a run, and reload the connection during an outage.
 
         Args:
-            run: its handle; afterwards `current_handle` gives one that works.
-            arguments: as those of `Run.wait`, with an ``outage_timeout``.
+            run: the run's handle; afterwards, `current_handle` returns one with a current
+                connection.
+            arguments: the arguments of `Run.wait`, including ``outage_timeout``.
 
         Raises:
-            ServerLostError: the server was unavailable for longer than the ``outage_timeout``.
-            MastraError: as `Run.wait` says.
+            ServerLostError: the server was unreachable for longer than ``outage_timeout``.
+            MastraError: see `Run.wait`.
         """
         outage = Outage(arguments["outage_timeout"])
         timeout, on_record = arguments.get("timeout"), arguments.get("on_record")
@@ -161,7 +165,7 @@ class MastraBaseOperator(BaseOperator):
                 return run.wait(**part)
             except MastraError as error:
                 if not is_known and not isinstance(error, ServerLostError):
-                    raise  # such as a wrong token, or a workflow that does not exist
+                    raise  # such as an invalid token or an unknown workflow
                 pause = outage.pause_after(error)
                 if pause is None or time.monotonic() + pause >= deadline:
                     if isinstance(error, ServerLostError) and outage.seconds > RECONNECT_SECONDS:
@@ -174,21 +178,21 @@ class MastraBaseOperator(BaseOperator):
             run = self.current_handle(run)
 
     def reload_connection(self) -> None:
-        """Read the connection again, for the next client; a failure is logged only."""
+        """Reload the connection for the next client; log a failure instead of raising it."""
         try:
             if self.hook.reload():
                 self.log.info("The connection %r was edited: using it.", self.mastra_conn_id)
-        except Exception as error:  # Airflow is unavailable, too, or it is not yet edited right
+        except Exception as error:  # Airflow may be unreachable, or the new connection invalid
             self.log.warning("The connection was not read (%s).", safe_text(error))
 
     def announce_run(self, run: Run, context: Context) -> None:
-        """Log the run, and push its id and its link."""
+        """Log the run, and push its id and link."""
         url = self.url(run)
         self.link = url or ""
         where = f": {url}" if url else ""
         self.log.info("Run %r of workflow %r%s", run.run_id, run.workflow_id, where)
         self.push(context, "run_id", run.run_id)
-        # Airflow stores the link itself, but only when the process ends.
+        # Airflow stores the link only when the task's process ends.
         self.push(context, MastraRunLink.xcom_key, self.link)
 
     def push(self, context: Context, key: str, value: JSON) -> None:
@@ -197,10 +201,10 @@ class MastraBaseOperator(BaseOperator):
             context["ti"].xcom_push(key=key, value=value)
 
     def resume_from_trigger(self, event: WaitEvent) -> tuple[Run, WorkflowRun | None]:
-        """Take a run over from the triggerer, and say in the log why the waiting there is over.
+        """Take over the wait from the triggerer, and log why the trigger fired.
 
         Returns:
-            The run's handle; and its record if its server seems to have lost it, else None.
+            The run's handle, and the run's record if its server no longer executes it, else None.
         """
         why = event["error"] or event["reason"]
         self.log.info("The triggerer's waiting is over (%s)", why)
@@ -210,7 +214,7 @@ class MastraBaseOperator(BaseOperator):
         return run, record if record is not None and record.is_active else None
 
     def push_metadata(self, record: WorkflowRun, context: Context) -> None:
-        """Push the run's status, and its error and suspensions where there are any."""
+        """Push the run's status and, if present, its error and suspensions."""
         self.push(context, "status", record.status)
         if record.error is not None:
             self.push(context, "error", escape_keys(record.error.to_dict()))
@@ -220,7 +224,7 @@ class MastraBaseOperator(BaseOperator):
         self._describe_outlets(record, context)
 
     def _describe_outlets(self, record: WorkflowRun, context: Context) -> None:
-        """Put the run into the asset event of each outlet, beside what the author put there."""
+        """Add the run to the asset event of each outlet; keep the author's own extra."""
         if not self.outlets:
             return
         from airflow.sdk import Asset  # not needed to parse most DAG files
@@ -235,23 +239,23 @@ class MastraBaseOperator(BaseOperator):
         """Push the run's metadata, and return the workflow's result for Airflow to store.
 
         Returns:
-            The result, with the keys that Airflow reserves escaped; None unless the run succeeded.
+            The result, with Airflow's reserved keys escaped; None unless the run succeeded.
         """
         self.push_metadata(record, context)
         result: JSON = escape_keys(record.result)
         return result
 
     def choose_run_id(self, context: Context) -> str:
-        """The id of the run that the task is about."""
+        """Return the id of the task's run."""
         return _given("run_id", self.run_id)
 
     def url(self, run: Run) -> str | None:
-        """The run's page in Mastra Studio; None without a Studio."""
+        """Return the URL of the run in Mastra Studio; None without a ``studio_url``."""
         return self.hook.run_url(run.workflow_id, run.run_id)
 
 
 def _given(name: str, value: object) -> str:
-    # "None" is what a template makes of an upstream result that is not there.
+    # A template renders a missing upstream result as "None".
     if not isinstance(value, str) or value in ("", "None"):
         raise ConfigurationError(f"{name} is {value!r}; it must be a text. Nothing was sent.")
     return value

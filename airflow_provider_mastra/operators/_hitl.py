@@ -1,4 +1,4 @@
-"""What the operators have in common that ask people what a run of a workflow asks."""
+"""The base class of the operators with human-in-the-loop (HITL) support."""
 
 from __future__ import annotations
 
@@ -51,26 +51,27 @@ if TYPE_CHECKING:
 
 
 class MastraHITLBaseOperator(MastraRespondingOperator):
-    """The base of the operators that can ask a person what a suspended step wants to know.
+    """The base class of the operators that can request human input for a suspended step.
 
-    With ``on_suspend="ask"`` the task shows a form on Airflow's page of required actions, made of
-    the step's resume schema and its suspend payload, with the buttons "Resume" and "Cancel run".
-    Until somebody answers, the task holds no worker, no pool slot and no triggerer (on Airflow 3.1
-    and 3.2: a triggerer). An answer that does not fit the schema is refused, and asked for again;
-    the log and the XCom ``refused_answer`` say why. A good one resumes the run, and the task waits
-    for it as before. The XCom ``answers`` holds who answered what, and when.
+    With ``on_suspend="ask"`` the task shows a form on Airflow's page of required actions. The form
+    is generated from the step's resume schema and suspend payload and has the buttons "Resume" and
+    "Cancel run". While the task waits for a response, it holds no worker, no pool slot and no
+    triggerer (on Airflow 3.1 and 3.2: a triggerer). A response that does not match the resume
+    schema is refused, and the form is shown again; the log and the XCom ``refused_answer`` give the
+    reason. A valid response resumes the run, and the task waits for it as before. The XCom
+    ``answers`` records each response, its author and its time.
 
-    Airflow keeps one form for a task instance, the first one, through retries and clears. So a task
-    asks one question, in whatever number of rounds that look the same. For the others put gates
-    after it: `airflow_provider_mastra.hitl.gates` has them.
+    Airflow stores one form per task instance, the first one, across retries and clears. A task can
+    therefore show only one form, in any number of rounds that look the same. For further requests,
+    add gates after the task: see `airflow_provider_mastra.hitl.gates`.
 
-    A person's time counts neither towards ``timeout`` nor towards ``execution_timeout``; both begin
-    anew when the run goes on. A task that is killed or marked while it waits for a person has no
-    process that could cancel its run: the run stays suspended, and executes nothing.
+    The time that people take counts neither towards ``timeout`` nor towards ``execution_timeout``;
+    both start again when the run continues. A task that is killed or marked while it waits for a
+    response has no process that could cancel its run: the run stays suspended and executes nothing.
     """
 
     is_gate: ClassVar[bool] = False
-    """Whether the task asks what the ones before it have left."""
+    """Whether the task handles requests that its upstream tasks left pending."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             )
             require_positive(response_poll_interval=self.response_poll_interval)
         self.asks = options.on_suspend == "ask"
-        # Airflow would call a callable in a templated field.
+        # Airflow calls a callable that it finds in a templated field.
         self.answers: Any = None if callable(options.answers) else options.answers
         self._answers_of_callable = options.answers if callable(options.answers) else None
         self.response_timeout = responses.response_timeout
@@ -98,7 +99,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         self.default_answer = options.default_answer
 
     def check_rendered(self) -> None:
-        """As the base class, and ``answers``."""
+        """Extend the base class's validation with ``answers``."""
         super().check_rendered()
         if self.asks:
             self._ask_options(self.answers)
@@ -112,19 +113,18 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         )
 
     def should_answer(self, question: Question) -> bool:
-        """Whether the task answers a question of its run."""
+        """Whether the task is responsible for a pending request of its run."""
         return True
 
     def conclude(self, run: Run, record: WorkflowRun, context: Context) -> JSON:
-        """Answer what the run asks by code as far as that goes; then ask a person.
+        """Respond to the run's pending requests, from code first and then by a form.
 
         Returns:
-            The result of a run that is over; None for one that asks what a gate after this task
-            will ask.
+            The result of a finished run; None if a downstream gate handles the pending request.
 
         Raises:
-            RunSuspendedError: a question is left, and no gate is there to ask it.
-            TaskAwaitingInput: Airflow's own way to wait for a person; then `on_response` goes on.
+            RunSuspendedError: a request is pending that neither the task nor a gate handles.
+            TaskAwaitingInput: Airflow's exception to wait for a response; `on_response` continues.
         """
         state = HITLState(context, run.run_id)
         options = self._ask_options(self.answers)
@@ -150,13 +150,13 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         return self.result(record, context)
 
     def push_metadata(self, record: WorkflowRun, context: Context) -> None:
-        """As the base class; with ``on_suspend="ask"`` the ``answers`` too, if there are any."""
+        """Extend the base class's XComs with ``answers``, if there are any."""
         super().push_metadata(record, context)
         if self.asks and (answers := HITLState(context, record.run_id).answers):
             self.push(context, "answers", escape_keys(answers))
 
     def _questions_to_answer(self, record: WorkflowRun) -> list[Question]:
-        """What of that which a run asks the task has to answer; one of what one answer is for."""
+        """Return the run's pending requests for this task, without those that share a response."""
         url = self.hook.run_url(record.workflow_id, record.run_id)
         mine = [question for question in questions(record, url) if self.should_answer(question)]
         if len(mine) > 1 and not self.hook.get_conn().supports_for_each_index():
@@ -166,10 +166,10 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def _ask_person(
         self, left: Sequence[Question], record: WorkflowRun, state: HITLState, context: Context
     ) -> None:
-        """Ask the first question that is left; return if a gate after this task is to ask it.
+        """Show a form for the first pending request; return if a downstream gate is to show it.
 
         Raises:
-            RunSuspendedError: the task cannot ask, and no gate follows.
+            RunSuspendedError: the task cannot show the form, and no gate follows.
         """
         has_gate = has_downstream_gate(context["task"])
         if len(left) > 1 and not has_gate:
@@ -199,7 +199,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                     lost,
                     lost.at,
                 )
-            state.save_shown_form(question, action)  # from now on somebody may answer
+            state.save_shown_form(question, action)  # a response is possible from now on
             self._notify(question, context)
             waiting = question
         where = f"; see {waiting.url}" if waiting.url else ""
@@ -218,7 +218,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         return None
 
     def _is_form_shown(self, question: Question, state: HITLState) -> bool:
-        """Whether the page shows the question as it is now."""
+        """Whether the page shows a form that matches the current request."""
         return state.has_asked(question) and not state.has_other_form(RequiredAction.of(question))
 
     def _reason_not_shown(self, question: Question, state: HITLState) -> str:
@@ -236,7 +236,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         )
 
     def _deadline_remarks(self) -> Iterable[str]:
-        """What a person has to know about the time they have."""
+        """Describe for the form when the time to respond ends, and what happens then."""
         if self.response_timeout is None:
             return
         time_left = timedelta(seconds=self.response_timeout)
@@ -248,7 +248,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         yield f"Without an answer within {format_duration(time_left)}, {what}."
 
     def _check_default_answer(self, question: Question) -> None:
-        """Say now, and not when everybody has gone, that the default answer does not fit."""
+        """Reject an invalid default answer before the form is shown, not when it is needed."""
         from mastra_workflows.integration import validation_errors
 
         wrong = validation_errors(question.suspension.resume_schema or {}, self.default_answer)
@@ -262,20 +262,20 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         more: dict[str, Any] = {"mastra_question": question, "mastra_refusal": refusal}
         for notifier in self.notifiers:
             try:
-                # A copy: a notifier renders its template fields in place, so the next call would
-                # render the text of the server that this one has put into them.
+                # A notifier renders its template fields in place. Without a copy, the next call
+                # would render the server's text that this call has inserted.
                 copy.copy(notifier)({**context, **more})
-            except Exception:  # the form is on the page whether or not everybody has heard of it
+            except Exception:  # the form is shown even if a notification fails
                 self.log.exception("A notifier failed; the question is asked all the same.")
 
     def _wait_for_response(
         self, asked: AwaitedResponse, context: Context, *, may_be_answered: bool = False
     ) -> NoReturn:
-        """Give the worker back until somebody answers, or it is time to look.
+        """Release the worker until a response arrives or the next poll is due.
 
-        Where the form may have its answer by now, the triggerer looks at it first, and takes its
-        time: Airflow would wake a parked task at once, and fail it when that is before its
-        scheduler has heard that this process has ended; and so each try.
+        If the form may already have a response, the trigger reads it first, after a delay. Airflow
+        would wake a parked task at once. If its scheduler has not yet registered the end of this
+        process, it would then fail the try, and every later one.
         """
         self._active_run = None
         seconds = self.response_poll_interval
@@ -303,10 +303,10 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def on_response(
         self, context: Context, event: Mapping[str, Any], asked: str | None = None
     ) -> JSON:
-        """Go on after a person has answered, or look whether they still have to.
+        """Continue after a response, or check whether a response is still needed.
 
-        Returns and raises: as `execute`; and RunCanceledError when a person cancelled the run, or
-        RunSuspendedError when nobody answered in time.
+        Returns and raises: as `execute`, and RunCanceledError if the response was "Cancel run", or
+        RunSuspendedError if no response arrived in time.
         """
         waiting = AwaitedResponse.from_text(asked or event["asked"])
         question = waiting.question
@@ -324,14 +324,14 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             return result
 
     def execute_complete(self, context: Context, event: Any, run_id: str | None = None) -> JSON:
-        """As `MastraWaitingOperator.execute_complete`.
+        """Extend `MastraWaitingOperator.execute_complete` to late responses.
 
-        While the task is deferred, the page still shows a form that nobody has answered here; an
-        answer to it wakes the task too.
+        While the task is deferred, the page may still show a form whose request was answered
+        elsewhere. A response to it wakes the task, too.
         """
         if (response := HumanResponse.of(event)) is None:
             return super().execute_complete(context, event, run_id)
-        run_id = run_id or self.deferred_run_id(context)  # `dag.test()` drops the argument
+        run_id = run_id or self.deferred_run_id(context)  # `dag.test()` omits the argument
         with self.attempt_scope(context):
             self.log.warning("%s has answered a question that is asked no more.", response)
             run = self._active_run = (
@@ -345,12 +345,12 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def _look(
         self, run: Run, waiting: AwaitedResponse, context: Context, *, has_polled_form: bool
     ) -> None:
-        """Return if the question needs no answer any more; otherwise wait on for one.
+        """Return if the request no longer needs a response; otherwise continue to wait.
 
         Args:
-            has_polled_form: whether the triggerer has just seen that the form has no response.
-                The page accepts one while a task whose time is over is queued for a worker, which
-                cannot see it.
+            has_polled_form: whether the trigger has just read the form without a response. The page
+                still accepts a response while an expired task is queued for a worker, and the task
+                itself cannot read it.
         """
         try:
             record = run.read()
@@ -398,7 +398,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def _handle_response(
         self, run: Run, waiting: AwaitedResponse, response: HumanResponse, context: Context
     ) -> None:
-        """Resume the run with a person's answer, or cancel it; ask again if that does not fit."""
+        """Resume or cancel the run as the response says; show the form again if it is invalid."""
         question = waiting.question
         self.log.info("%s pressed %r at %s.", response, response.option, response.at)
         if response.option == CANCEL:
@@ -430,7 +430,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         error: InvalidResumeDataError,
         context: Context,
     ) -> None:
-        """Say why an answer is refused, and ask again; return if the form is not the right one."""
+        """Report an invalid response and show the form again; return if the form is outdated."""
         question = waiting.question
         is_outdated = _has_other_schema(self.current_handle(run).read(), question)
         refusal = {
@@ -456,7 +456,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
 
 
 def _has_other_schema(record: WorkflowRun, question: Question) -> bool:
-    """Whether the step that asked takes other resume data now than when it asked."""
+    """Whether the step's resume schema has changed since the form was shown."""
     asked = question.suspension
     return any(
         now.identity == asked.identity and now.resume_schema != asked.resume_schema
@@ -465,7 +465,7 @@ def _has_other_schema(record: WorkflowRun, question: Question) -> bool:
 
 
 def format_duration(time: timedelta) -> str:
-    """A length of time, such as ``2 days`` or ``1 hour 30 minutes``; at least a second."""
+    """Format a duration, such as ``2 days`` or ``1 hour 30 minutes``; at least one second."""
     seconds = max(1, round(time.total_seconds()))
     parts = []
     for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):

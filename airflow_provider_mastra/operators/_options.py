@@ -1,4 +1,4 @@
-"""The options that the operators share, in one value."""
+"""The options that the operators share."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from mastra_workflows.hitl import Answers, OnResponseTimeout
 
 OnSuspension = Literal["fail", "return", "wait", "ask"]
-"""What a task does about a suspended run."""
+"""How a task treats a suspended run."""
 
 DEFAULT_DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorOptions:
-    """How an operator waits for its run, and what it does about a suspension.
+    """The options for waiting for a run and for handling its suspensions.
 
-    Each public operator names them in its signature, where their defaults are, and builds this
-    value once.
+    Each public operator lists the options with their defaults in its signature and passes them on
+    as one `OperatorOptions`.
     """
 
     mastra_conn_id: str
@@ -65,10 +65,10 @@ class OperatorOptions:
     cancel_on_timeout: bool
 
     def wait_options(self) -> WaitOptions:
-        """How to wait for the run.
+        """Validate and return the options for waiting.
 
         Raises:
-            ConfigurationError: an option is out of its range. A DAG with one is not even imported.
+            ConfigurationError: an option is out of range; the DAG file fails to import.
         """
         require_choice("on_suspend", self.on_suspend, get_args(OnSuspension))
         require_flags(
@@ -89,10 +89,10 @@ class OperatorOptions:
         )
 
     def response_options(self) -> AskOptions:
-        """How pending requests are answered; ``answers`` is checked when it is rendered.
+        """Validate and return the options for responses; ``answers`` is validated once rendered.
 
         Raises:
-            ConfigurationError: an option is out of its range, or two do not fit together.
+            ConfigurationError: an option is out of range, or two options conflict.
         """
         options = AskOptions(
             answers=self.answers if isinstance(self.answers, Mapping) else None,
@@ -112,7 +112,7 @@ def defer_seconds(defer_after: Duration) -> float:
     """Validate how long a deferrable task waits on its worker before it defers.
 
     Raises:
-        ConfigurationError: it is no duration, less than 0 or infinite.
+        ConfigurationError: the value is not a duration, is negative or is infinite.
     """
     seconds = as_seconds("defer_after", defer_after)
     if not 0 <= seconds < math.inf:

@@ -1,4 +1,4 @@
-"""What the operators that ask have in common to bring an answer to the server."""
+"""The base class of the operators that deliver responses to the server."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 
 class MastraRespondingOperator(MastraWaitingOperator):
-    """The base of the operators that resume a run with what a person, or code, has answered."""
+    """The base class of the operators that resume a run with a response."""
 
     def retry_delivery(
         self, response: HumanResponse, run: Run, act: Callable[[Run, float], T]
     ) -> T:
-        """Do what a person wants; while the server is unavailable, try again.
+        """Send a person's response, and retry while the server is unreachable.
 
         Raises:
-            ServerLostError: it was for longer than the ``outage_timeout``.
+            ServerLostError: the server was unreachable for longer than ``outage_timeout``.
         """
         patience = self.wait_arguments["outage_timeout"]
         outage = Outage(patience)
@@ -40,7 +40,7 @@ class MastraRespondingOperator(MastraWaitingOperator):
                 return act(self.current_handle(run), outage.next_timeout)
             except MastraError as error:
                 if type(error) is ApiError and error.status_code < 500:
-                    raise  # the server itself refuses it
+                    raise  # the server is reachable and refuses the request
                 pause = outage.pause_after(error)
                 if pause is None:
                     if not outage.seconds:
@@ -68,10 +68,10 @@ class MastraRespondingOperator(MastraWaitingOperator):
         at: str | None = None,
         outage_timeout: float | None = None,
     ) -> None:
-        """Give the run an answer, once; a question that is answered already is let be.
+        """Resume the run with a response; skip a request that was already answered.
 
         Raises:
-            InvalidResumeDataError: it does not fit.
+            InvalidResumeDataError: the response does not match the resume schema.
         """
         at = at or datetime.now(UTC).isoformat()
         who = {"by": by, "user": dict(user) if user else None, "at": at}

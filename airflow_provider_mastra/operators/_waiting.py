@@ -1,4 +1,4 @@
-"""What the operators have in common that set a run going and wait for it."""
+"""The base class of the operators that start or resume a run and wait for it."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ if TYPE_CHECKING:
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
-except ImportError:  # where Airflow 3.1 has them
+except ImportError:  # their location in Airflow 3.1
     from airflow.exceptions import (  # type: ignore[no-redef]
         TaskDeferralError,
         TaskDeferralTimeout,
     )
 
 KILL_SECONDS = 4.5
-"""How long a task that was told to end waits for its run to be cancelled. Airflow kills the process
-5 seconds after it told it."""
+"""How long a killed task waits for its run to be cancelled. Airflow kills the process 5 seconds
+after the first signal."""
 
 STATE_QUERY_SECONDS = 1.5
-"""How much of that it waits to be told how the task stands."""
+"""The part of `KILL_SECONDS` reserved for reading the task's state from Airflow."""
 
 
 class MastraWaitingOperator(MastraBaseOperator):
-    """The base of the operators that start or resume a run and wait for it."""
+    """The base class of the operators that start or resume a run and wait for it."""
 
     has_started_run: ClassVar[bool] = True
-    """Whether the server has answered rightly about the run before the task waits for it."""
+    """Whether the server has already confirmed the run when the wait begins."""
 
     def __init__(
         self,
@@ -102,10 +102,10 @@ class MastraWaitingOperator(MastraBaseOperator):
 
     @contextmanager
     def attempt_scope(self, context: Context) -> Iterator[None]:
-        """Do a part of the task's work: with the hook, and with its end noted if that is final.
+        """Open the hook for a part of the attempt, convert errors, and record a final outcome.
 
         Raises:
-            AirflowFailException: for errors that a retry would meet again.
+            AirflowFailException: an error that a retry would only repeat.
         """
         self._context = context
         try:
@@ -117,11 +117,11 @@ class MastraWaitingOperator(MastraBaseOperator):
         mark_finished(context)
 
     def identify(self, context: Context) -> Identity:
-        """The run that the attempt works with: another task's, under the id that was given."""
+        """Return the attempt's run: by default one started elsewhere, under the given id."""
         return identify(context, super().choose_run_id(context), owns_run=False)
 
     def choose_run_id(self, context: Context) -> str:
-        """As `identify`, which is done once for an attempt."""
+        """Return the id of the run from `identify`, which is called once per attempt."""
         self.identity = self.identify(context)
         return self.identity.run_id
 
@@ -130,19 +130,20 @@ class MastraWaitingOperator(MastraBaseOperator):
         """Start or resume the run.
 
         Returns:
-            The run that does the work: the one given, or one in line after it.
+            The run that executes the work: the given one, or a later one in line.
         """
 
     def execute(self, context: Context) -> JSON:
-        """Set the run going and wait for it.
+        """Start or resume the run and wait for it.
 
         Returns:
-            The workflow's result; None for a run that is not waited for, or that is suspended.
+            The workflow's result; None if the task does not wait for the run, or the run is
+            suspended.
 
         Raises:
-            AirflowException: an error of the client, which is a `MastraError` as well, with the
-                run's record as ``run``. It is an `AirflowFailException` if another try would fail
-                as well; otherwise a retry finds the same run.
+            AirflowException: an error of the client. It is also a `MastraError`, with the run's
+                record as ``run``. It is an `AirflowFailException` if a retry would only repeat it;
+                otherwise a retry attaches to the same run.
         """
         with self.attempt_scope(context):
             run = self._active_run = self.handle(context)
@@ -158,20 +159,20 @@ class MastraWaitingOperator(MastraBaseOperator):
             return result
 
     def conclude(self, run: Run, record: WorkflowRun, context: Context) -> JSON:
-        """What the task returns about a run that is over, or is suspended and may be.
+        """Return the task's result for a run that is finished or suspended.
 
         Args:
-            run: its handle.
-            record: what it came to.
+            run: the run's handle.
+            record: the run's record after the wait.
             context: the task's context.
         """
         return self.result(record, context)
 
     def wait(self, run: Run) -> WorkflowRun:
-        """Wait for a run that was just set going, for as long as the task may take for that.
+        """Wait for a run that was just started or resumed, within the task's time limits.
 
-        In a deferrable task, a run that is not over after ``defer_after`` ends the method with
-        Airflow's own exception, and `execute_complete` continues.
+        In a deferrable task, if the run has not finished after ``defer_after``, the method raises
+        Airflow's deferral exception, and `execute_complete` continues.
         """
         if self.deferrable:
             return self._wait_or_defer(run, self.defer_after, self._deadline(), restarted=None)
@@ -180,7 +181,7 @@ class MastraWaitingOperator(MastraBaseOperator):
     def execute_complete(
         self, context: Context, event: WaitEvent, run_id: str | None = None
     ) -> JSON:
-        """Go on after the triggerer's waiting: read the run, and decide.
+        """Continue after the trigger fired: read the run and decide.
 
         Returns and raises: as `execute`.
         """
@@ -198,7 +199,7 @@ class MastraWaitingOperator(MastraBaseOperator):
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> Any:
-        """As Airflow has it; a deferral that Airflow itself ends leaves no run behind unseen."""
+        """Extend Airflow's method: handle the run when Airflow itself ends the deferral."""
         self.identity = current(context)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
@@ -208,11 +209,14 @@ class MastraWaitingOperator(MastraBaseOperator):
         except TaskDeferralError:
             self._on_deferral_error(
                 context, cancel=False
-            )  # the trigger broke; a retry finds the run
+            )  # the trigger failed; a retry attaches to the run
             raise
 
     def _deadline(self) -> float | None:
-        """When the waiting ends, in seconds since 1970: Airflow times no deferred task out."""
+        """Return the end of the wait, in seconds since 1970.
+
+        It includes ``execution_timeout``, which Airflow does not apply to deferred tasks.
+        """
         limit = self.execution_timeout
         seconds = [self.timeout, None if limit is None else limit.total_seconds()]
         given = [number for number in seconds if number is not None]
@@ -221,11 +225,11 @@ class MastraWaitingOperator(MastraBaseOperator):
     def _wait_or_defer(
         self, run: Run, seconds: float | None, deadline: float | None, restarted: str | None
     ) -> WorkflowRun:
-        """The record of a run that is over; a task whose run is not goes to the triggerer.
+        """Return the record of a finished run, or defer the task to the triggerer.
 
         Args:
-            seconds: how long to wait here first; None after the triggerer, which has waited for an
-                unreachable server already.
+            seconds: how long to wait on the worker first; None after a deferral, where the trigger
+                has already retried an unreachable server.
         """
         left = inf if deadline is None else deadline - time.time()
         is_last = left <= (seconds or 0.0)
@@ -254,10 +258,10 @@ class MastraWaitingOperator(MastraBaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"run_id": run.run_id})
 
     def _wait(self, run: Run, timeout: float | None, *, is_last: bool = True) -> WorkflowRun:
-        """Wait, and sum up what came of it.
+        """Wait for the run and log a summary.
 
         Args:
-            is_last: whether a run that is not over in time is given up.
+            is_last: whether to give up on a run that has not finished in time.
         """
         progress = StepProgress(self.log.info)
         arguments: WaitArguments = {
@@ -295,7 +299,7 @@ class MastraWaitingOperator(MastraBaseOperator):
         ) from error
 
     def _restart(self, run: Run, lost: WorkflowRun, event: WaitEvent) -> str:
-        """Restart a run that its server has lost, once for each stall."""
+        """Restart a run that its server no longer executes, once per stall."""
         from mastra_workflows.integration import fingerprint
 
         is_in_vain = event["restarted"] == fingerprint(lost)
@@ -321,7 +325,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             self.log.error("%s was not cancelled (%s) and may go on.", which, error)
 
     def deferred_run_id(self, context: Context) -> str:
-        """The id of the run that the task waited for when it was deferred."""
+        """Return the id of the run that the task waited for when it was deferred."""
         ti = context["ti"]
         pushed: str | None = ti.xcom_pull(
             task_ids=self.task_id, key="run_id", map_indexes=ti.map_index
@@ -331,17 +335,17 @@ class MastraWaitingOperator(MastraBaseOperator):
         return (self.identity or self.identify(context)).run_id  # do_xcom_push is off
 
     def on_kill(self) -> None:
-        """Cancel the active run if a person has ended the task; otherwise log that it continues.
+        """Cancel the active run if a person ended the task; otherwise log that the run continues.
 
-        Airflow calls it whenever the task's process is told to end: because the task was marked or
-        cleared, but also because its worker ends for a deploy, and then a retry takes up the run.
-        And it calls it when the ``execution_timeout`` is over.
+        Airflow calls this method whenever it stops the task's process: because the task was marked
+        or cleared, but also at a worker shutdown, for example for a deploy, after which a retry
+        attaches to the run. Airflow also calls it when ``execution_timeout`` has passed.
         """
         if self._active_run is None:
             return
-        # Airflow calls it in a signal handler, on top of whatever the task was doing. If that was
-        # to log a line, to ask Airflow or to use a connection, a lock is held until the handler
-        # returns; so another thread acts, and the handler does not wait for it for ever.
+        # Airflow calls this in a signal handler that interrupts the task's main thread. That thread
+        # may hold a lock, of logging or of a connection, until the handler returns. So another
+        # thread does the work, and the handler waits for it for a limited time.
         is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
         request = _KillRequest(self._active_run, is_timeout=is_timeout)
         threading.Thread(target=self._end_run, args=(request,), daemon=True).start()
@@ -361,7 +365,7 @@ class MastraWaitingOperator(MastraBaseOperator):
                 cancellation = self._cancel(run)
             except UnknownRunError:
                 text = f"{which} had not been started; nothing was cancelled."
-            except Exception as error:  # whatever it is, it must not disturb the task's end
+            except Exception as error:  # no error may disturb the end of the task
                 text = f"{which} was not cancelled ({error}) and may go on{where}"
             else:
                 text = f"The run is cancelled with the task. {cancellation}"
@@ -371,21 +375,21 @@ class MastraWaitingOperator(MastraBaseOperator):
         self.log.log(level, "%s", text)
 
     def _reason_to_spare_run(self, request: _KillRequest) -> str | None:
-        """Why the run of a task that ends is not cancelled; None if it is."""
+        """Return why the run is not cancelled when the task ends; None if it is cancelled."""
         if request.is_timeout:
             return None if self.cancel_on_timeout else "cancel_on_timeout is off"
         if not self.cancel_on_kill:
             return "cancel_on_kill is off"
         try:
             state = task_state(self._context["ti"])
-        except Exception as error:  # Airflow is out of reach: so nobody has marked the task there
+        except Exception as error:  # Airflow is unreachable, so nobody can have marked the task
             return f"Airflow does not say how the task stands ({error}); a retry finds the run"
         if state in PROCESS_IS_UNWANTED:
             return None
         return f"the task is {state or 'to be scheduled again'}; a retry finds the run"
 
     def _cancel(self, run: Run) -> Cancellation:
-        """Cancel a run within the time that a task has to end, by a client of its own."""
+        """Cancel a run with a separate client, within the time that a killed task has left."""
         part = (KILL_SECONDS - STATE_QUERY_SECONDS) / 3
         with self.hook.new_client(
             retry=RetryPolicy(seconds=part), timeout=part, connect_timeout=part
@@ -396,21 +400,21 @@ class MastraWaitingOperator(MastraBaseOperator):
         """Cancel the run, so that a later try of the task may start another one.
 
         Args:
-            workflow: its workflow's handle.
-            run_id: its id.
-            confirm_timeout: for how many seconds to look for its end.
+            workflow: the workflow's handle.
+            run_id: the id of the run.
+            confirm_timeout: for how many seconds to poll until the run has ended.
         """
         return workflow.get_run(run_id).cancel(confirm_timeout=confirm_timeout, allow_retry=True)
 
 
 class _KillRequest:
-    """A task that is told to end, and how far that is.
+    """The progress of a killed task's `on_kill`.
 
     Attributes:
-        run: its run.
-        is_timeout: whether its ``execution_timeout`` is over.
-        decided: set when it is known whether the run is cancelled.
-        done: set when there is no more to wait for.
+        run: the task's run.
+        is_timeout: whether ``execution_timeout`` has passed.
+        decided: set once it is decided whether to cancel the run.
+        done: set once there is nothing more to wait for.
     """
 
     def __init__(self, run: Run, *, is_timeout: bool) -> None:

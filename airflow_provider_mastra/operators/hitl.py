@@ -1,4 +1,4 @@
-"""The operator that asks a person what a run of another task asks."""
+"""A gate: an operator that requests human input for the run of another task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class InboxArguments(CommonArguments, total=False):
-    """What the gate of an inbox takes: see `MastraHITLOperator`."""
+    """Arguments of the gate in an inbox: see `MastraHITLOperator`."""
 
     check_data: bool
     timeout: Duration | None
@@ -46,7 +46,7 @@ class InboxArguments(CommonArguments, total=False):
 
 
 class GateArguments(InboxArguments, total=False):
-    """What gates take: see `MastraHITLOperator`."""
+    """Arguments of gates: see `MastraHITLOperator`."""
 
     mastra_conn_id: str
     poll_interval: Duration
@@ -54,30 +54,31 @@ class GateArguments(InboxArguments, total=False):
 
 
 class MastraHITLOperator(MastraHITLBaseOperator):
-    """A gate: asks a person what a run asks, resumes it, waits for it again, returns its result.
+    """Request human input for a suspended run, resume the run, wait for it and return its result.
 
-    The run may be another task's, another DAG's or nobody's in Airflow. One that is over already is
-    passed through: its result is returned. One that does not ask what the gate is for is passed
-    through as well, without a result.
+    Such a task is called a gate. The run may belong to another task, to another DAG or to another
+    application. The gate returns the result of a run that has already finished. If the run has no
+    pending request that the gate is responsible for, the gate succeeds without a result.
 
-    A gate without ``step`` asks the first question that the run has; what the run asks after that
-    is left to the next gate for this run, and without one the task fails. A gate with ``step`` asks
-    that step's question and no other, and returns a run that waits at another step as it is.
+    A gate without ``step`` handles the run's first pending request. It leaves later requests to the
+    next gate for this run, and fails if there is none. A gate with ``step`` handles only the
+    request of that step; a run that is suspended at another step stays unchanged.
 
     Args:
         workflow_id: the workflow's registry key, such as ``refundApproval``. (templated)
-        run_id: the run. (templated)
-        step: the step's path as a list, or its name, such as ``inner.approve``; None for whichever
-            asks. (templated)
-        for_each_index: which item of a ``foreach``, counted from 0; None for whichever asks.
+        run_id: the id of the run. (templated)
+        step: the step's path as a list, or its name, such as ``inner.approve``; None for any step.
             (templated)
-        suspended_at: since when the step asks, as its entry in ``suspensions`` says; None for
-            whenever. (templated)
-        question_key: the question, by its `Question.key`, in place of the three before; None for
-            whichever is asked. It is not templated: unlike a step's name it can be mapped with
-            ``expand_kwargs``, which Airflow renders.
-        mastra_conn_id: the connection to the server. (templated)
-        **kwargs: everything that a `BaseOperator` takes.
+        for_each_index: the index of a ``foreach`` item, starting at 0; None for any item.
+            (templated)
+        suspended_at: when the step was suspended, as in its entry in ``suspensions``; None for any
+            time. (templated)
+        question_key: the `Question.key` of the pending request, used instead of ``step``,
+            ``for_each_index`` and ``suspended_at``; None for any request. It is not templated:
+            unlike a step's name, it can be mapped with ``expand_kwargs``, whose values Airflow
+            renders.
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        **kwargs: all arguments of `BaseOperator`.
 
     The other arguments are those of `MastraRunWorkflowOperator` with ``on_suspend="ask"``.
     """
@@ -167,7 +168,7 @@ class MastraHITLOperator(MastraHITLBaseOperator):
 
     @property
     def place(self) -> str:
-        """Where the run asks, in one word: ``inner.approve``, ``review[2]``, or ``review-2``."""
+        """A label for the suspended step: ``inner.approve``, ``review[2]`` or ``review-2``."""
         if self.question_key is not None:
             return self.question_key.rpartition("-")[0]
         step = self.step or ""
@@ -175,11 +176,11 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         return (step if isinstance(step, str) else ".".join(step)) + item
 
     def start_or_resume(self, run: Run, context: Context) -> Run:
-        """Nothing is to be done: the run is under way, asks or is over."""
+        """Return the run unchanged: it was started elsewhere."""
         return run
 
     def should_answer(self, question: Question) -> bool:
-        """Whether the question is the one that the gate is for."""
+        """Whether the gate is responsible for the pending request."""
         if self.question_key is not None:
             return question.key == self.question_key
         from mastra_workflows.integration import Answer

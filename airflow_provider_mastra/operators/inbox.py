@@ -1,4 +1,4 @@
-"""Handing out what suspended runs ask, one DAG run for each question."""
+"""The operator that creates one DAG run for each pending request of suspended runs."""
 
 from __future__ import annotations
 
@@ -29,27 +29,28 @@ if TYPE_CHECKING:
     from mastra_workflows.hitl import QuestionReference
 
 QUESTION = "mastra_question"
-"""Where in a DAG run's conf its question is."""
+"""The key of the pending request in a DAG run's conf."""
 
 
 class MastraInboxOperator(BaseOperator):
-    """Gives each question of a workflow's suspended runs a DAG run of its own; see `mastra_inbox`.
+    """Create a DAG run for each pending request of a workflow's suspended runs; see `mastra_inbox`.
 
-    In a DAG run that asset events have caused, or a person, it looks at the server and makes a DAG
-    run of the same DAG for each open question; the tasks after it are skipped. The question's key
-    is the DAG run's id, of which Airflow's database takes one only: however often a question is
-    told of, and by whichever dying triggerer or repeated try, it is asked once. What the events
-    say is not needed for that, since Airflow may keep some of them back.
+    In a DAG run that was triggered by asset events or by hand, the operator polls the server,
+    creates a DAG run of the same DAG for each pending request, and skips its downstream tasks. The
+    request's key is the DAG run's id, which is unique in Airflow's database. Each request is
+    therefore deduplicated, even if the triggerer reports it again after a crash or the task is
+    retried. The operator does not rely on the content of the events, because Airflow may withhold
+    some of them.
 
-    In the DAG run of a question it returns the question, each part under its own name as well, for
-    the tasks after it to ask.
+    In the DAG run of a pending request, the operator returns the request for the downstream tasks,
+    and pushes each of its fields as a separate XCom.
 
     Args:
         workflow_id: the workflow's registry key. (templated)
-        mastra_conn_id: the connection to the server. (templated)
-        lookback: how old a run of a 0.x server may be, in seconds or as a timedelta, where no event
-            says how far to look back.
-        **kwargs: as those of every operator.
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        lookback: the maximum age of the runs to read on a 0.x server, in seconds or as a timedelta.
+            Used if the events contain no lower bound.
+        **kwargs: all arguments of `BaseOperator`.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "mastra_conn_id")
@@ -72,7 +73,7 @@ class MastraInboxOperator(BaseOperator):
             require_positive(lookback=self.lookback)
 
     def execute(self, context: Context) -> QuestionReference:
-        """Give the DAG run's question back; if it has none, hand all out and skip what follows.
+        """Return the DAG run's pending request, or create the DAG runs and skip downstream tasks.
 
         Returns:
             ``key, workflow_id, run_id, step, for_each_index, suspended_at``.
@@ -107,7 +108,7 @@ class MastraInboxOperator(BaseOperator):
 
 
 def _since(triggering_asset_events: Any) -> datetime | None:
-    """Before which time every run is over, as far as the events tell."""
+    """Return the time before which all runs have finished, according to the events."""
     extras = [
         event.extra or {} for of_asset in triggering_asset_events.values() for event in of_asset
     ]
@@ -117,13 +118,13 @@ def _since(triggering_asset_events: Any) -> datetime | None:
 
 
 def trigger_dag_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
-    """Make a DAG run, as Airflow does for its own TriggerDagRunOperator, which makes only one.
+    """Create a DAG run the way Airflow's TriggerDagRunOperator does, which creates only one.
 
     Returns:
-        Whether it is new; False if there is one of this id.
+        True if the DAG run is new; False if the id already exists.
 
     Raises:
-        AirflowRuntimeError: Airflow refused it.
+        AirflowRuntimeError: Airflow refused the request.
     """
     # Not needed to import a DAG file.
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType

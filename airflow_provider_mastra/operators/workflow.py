@@ -32,98 +32,102 @@ if TYPE_CHECKING:
     from mastra_workflows.hitl import Answers, OnResponseTimeout
 
 OnClear = Literal["new_run", "reuse_run"]
-"""What the first try after a clear does about the run from before."""
+"""How the first try after a clear treats the run from before the clear."""
 
 ON_CLEAR_VARIABLE = "mastra_on_clear"
-"""The Airflow Variable that decides where an operator's ``on_clear`` is None."""
+"""The Airflow Variable that sets the default for ``on_clear=None``."""
 
 
 class MastraRunWorkflowOperator(MastraHITLBaseOperator):
-    """Runs a workflow, once for one piece of scheduled work, and returns its result.
+    """Run a workflow and return its result.
 
-    The run's id is chosen before the first request, and kept through retries. So a retry finds the
-    run of the try before: it attaches to one that is still running, takes the result of one that
-    has succeeded, and handles a failed one by ``on_failed_run``. A run that somebody has cancelled
-    fails the task, without retries. Clearing the task starts a new run, after cancelling the one
-    before if that is still running; ``on_clear`` changes this.
+    The operator chooses the run's id before it sends the first request and keeps the id across
+    retries. A retry therefore finds the run of the previous try: it attaches to a run that is still
+    running, returns the result of a run that succeeded, and treats a failed run according to
+    ``on_failed_run``. A run that was cancelled elsewhere fails the task without retries. Clearing
+    the task starts a new run and first cancels the previous one if it is still running;
+    ``on_clear`` changes this.
 
     Args:
         workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
         input_data: the workflow's input. (templated)
-        initial_state: the workflow's state at its start, on Mastra 1.x. (templated)
+        initial_state: the workflow's initial state (Mastra 1.x). (templated)
         request_context: values that steps read from their request context. (templated)
         tracing_options: passed to Mastra's tracing. (templated)
-        resource_id: whom the run belongs to, on Mastra 1.x. (templated)
-        run_id: the id to run under; None for one of the task's own. A run of that id with the same
-            input is attached to, whoever started it. After a clear the number of the try is
-            appended (``<run_id>-try-3``); the XCom ``run_id`` holds the id. (templated)
-        on_failed_run: what a try does about a run that an earlier try has left failed:
-            ``"new_run"`` starts the next one in line (``<run_id>-2``), ``"from_failed_step"`` sends
-            it back to the step that failed and keeps what was done before, ``"fail"`` fails.
-        on_other_input: what to do if the run that is found was started with other input, and not by
-            an earlier try of this task: ``"fail"`` fails the task, without retries, ``"attach"``
-            uses the run and logs a warning.
-        on_clear: what the first try after a clear does: ``"new_run"`` starts a new run,
-            ``"reuse_run"`` takes the result of the run from before, or attaches to it if it is
-            still running or suspended, and starts a new one only if it failed, was cancelled or is
-            gone. None reads the Airflow Variable ``mastra_on_clear`` at that moment, and is
-            ``"new_run"`` if there is none. (templated)
-        mastra_conn_id: the connection to the server. (templated)
-        check_data: whether input and resume data are validated against the workflow's own JSON
-            Schemas before they are sent. A missing field is an error; what ``z.coerce`` or
-            ``z.preprocess`` may convert is sent, with a warning.
-        wait_for_completion: whether to wait for the run. Otherwise the task succeeds as soon as the
-            server shows that the run executes, and has no return value.
-        timeout: how long to wait; None for as long as it takes.
-        on_suspend: what the task does when the run is suspended: ``"fail"`` fails, ``"return"``
-            ends it without a result and pushes the ``suspensions``, ``"wait"`` waits until somebody
-            resumes the run, ``"ask"`` shows a form to a person and resumes the run with the
-            response.
-        answers: responses by code, so that a person is asked only for the rest. Resume data, or a
-            callable that takes the `Question` and returns it, by the step's name (``approve``,
-            ``inner.approve``, ``review[2]``); or one callable for all. A callable that returns
-            `mastra_workflows.hitl.ASK` leaves the question to a person. (templated)
-        assigned_users: who may respond, as ``{"id": …, "name": …}``, one or several; None for
-            everybody whom Airflow permits.
-        notifiers: called when a person is asked, with the `Question` as ``mastra_question`` in the
-            context; and again when a response was refused, with the reason as ``mastra_refusal``.
-            What the question holds is text of the server: no template renders it, but a notifier
-            has to escape it for HTML or Markdown, as `Question.body` does for Markdown.
-        response_timeout: how long to wait for a person; None for as long as it takes. It begins
-            anew with each try.
-        on_response_timeout: what happens then: ``"fail"`` fails the task and leaves the run
-            suspended, ``"cancel"`` cancels the run and fails, ``"answer"`` resumes the run with the
-            ``default_answer``.
-        default_answer: the resume data for that. (templated)
-        response_poll_interval: the time between two polls of the run while the task waits for a
-            response: whether the step was resumed elsewhere, or the run has finished.
-        poll_interval: the time between the first polls of the run.
-        max_poll_interval: what the interval grows to, exponentially.
+        resource_id: the resource that the run belongs to, such as a user or tenant (Mastra 1.x).
+            (templated)
+        run_id: the id of the run; None for a generated one. The task attaches to an existing run
+            with this id and the same input, even if another client started it. After a clear, the
+            id gets the try number as a suffix (``<run_id>-try-3``); the XCom ``run_id`` holds the
+            final id. (templated)
+        on_failed_run: how a try treats a run that failed in an earlier try: ``"new_run"`` starts
+            the next run in line (``<run_id>-2``), ``"from_failed_step"`` continues the run from the
+            failed step and keeps the results before it, ``"fail"`` fails the task.
+        on_other_input: how to treat an existing run that has other input and was not started by an
+            earlier try of this task: ``"fail"`` fails the task without retries, ``"attach"`` uses
+            the run and logs a warning.
+        on_clear: how the first try after a clear treats the previous run: ``"new_run"`` starts a
+            new run, ``"reuse_run"`` returns the result of the previous run, or attaches to it if it
+            is still running or suspended, and starts a new run only if the previous one failed, was
+            cancelled or no longer exists. None reads the Airflow Variable ``mastra_on_clear`` at
+            that moment and defaults to ``"new_run"``. (templated)
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        check_data: whether to validate input and resume data against the workflow's JSON Schemas
+            before sending them. A missing field is an error. Values that ``z.coerce`` or
+            ``z.preprocess`` may convert are sent with a warning.
+        wait_for_completion: whether to wait for the run. If False, the task succeeds without a
+            return value as soon as the server reports that the run executes.
+        timeout: how long to wait for the run; None for no limit.
+        on_suspend: how the task treats a suspended run: ``"fail"`` fails the task, ``"return"``
+            ends it without a result and pushes the XCom ``suspensions``, ``"wait"`` waits until the
+            run is resumed elsewhere, ``"ask"`` shows a form and resumes the run with the response.
+        answers: responses from code; people only get the remaining requests. Either a mapping from
+            step name (``approve``, ``inner.approve``, ``review[2]``) to resume data or to a
+            callable that takes the `Question` and returns resume data, or one callable for all
+            steps. A callable returns `mastra_workflows.hitl.ASK` to leave the request to a person.
+            (templated)
+        assigned_users: who may respond, as ``{"id": …, "name": …}`` or a list of such users; None
+            for every user with permission in Airflow.
+        notifiers: called when a form is shown, with the `Question` as ``mastra_question`` in the
+            context, and again when a response is refused, with the reason as ``mastra_refusal``.
+            The `Question` contains text from the server. Airflow does not render templates in it,
+            but a notifier must escape it for HTML or Markdown, as `Question.body` does for
+            Markdown.
+        response_timeout: how long to wait for a response; None for no limit. Each try starts it
+            again.
+        on_response_timeout: what happens when that time has passed: ``"fail"`` fails the task and
+            leaves the run suspended, ``"cancel"`` cancels the run and fails the task, ``"answer"``
+            resumes the run with ``default_answer``.
+        default_answer: the resume data for ``on_response_timeout="answer"``. (templated)
+        response_poll_interval: the interval at which a task that waits for a response polls the
+            run, to detect that the step was resumed elsewhere or that the run has finished.
+        poll_interval: the initial interval between polls of the run.
+        max_poll_interval: the upper limit of the poll interval, which grows exponentially.
         outage_timeout: how long the server may be unreachable while the task waits.
-        stall_timeout: after how long without any change in the run's record its server is asked
-            whether it still executes the run; None for never.
-        on_stall: what to do when it does not, since it was restarted: ``"fail"``, ``"restart"`` the
-            run, or ``"wait"`` on.
-        observe: whether to subscribe to the server's events as well, which report the end within
-            milliseconds.
-        deferrable: whether to wait in the triggerer, holding no worker. The default is Airflow's
-            own option ``[operators] default_deferrable``. An ``execution_timeout`` holds then too.
-            The task stays deferred for ten seconds at least, which is what Airflow needs to settle
-            it.
+        stall_timeout: how long the run's record may stay unchanged before the task checks whether
+            the server still executes the run; None to never check.
+        on_stall: what to do if the server no longer executes the run, because it was restarted:
+            ``"fail"`` the task, ``"restart"`` the run, or ``"wait"``.
+        observe: whether to subscribe to the server's event stream in addition to polling. Events
+            report the end of a run within milliseconds.
+        deferrable: whether to wait in the triggerer, without a worker slot. The default is
+            Airflow's option ``[operators] default_deferrable``. ``execution_timeout`` applies while
+            the task is deferred, too. The task stays deferred for at least ten seconds, which
+            Airflow's scheduler needs to settle its state.
         defer_after: how long a deferrable task waits on its worker first. A run that finishes
-            sooner does not defer, which would take Airflow longer.
-        cancel_on_kill: whether the run is cancelled when the task is killed, marked as failed or
-            successful, or cleared. Otherwise the log says that it continues. A worker that ends for
-            a deploy leaves it: a retry attaches to it.
-        cancel_on_timeout: whether the run is cancelled when the time to wait is over: ``timeout``,
-            or ``execution_timeout``.
-        **kwargs: everything that a `BaseOperator` takes.
+            sooner avoids the deferral, which would take longer.
+        cancel_on_kill: whether to cancel the run when the task is killed, marked as failed or
+            successful, or cleared. If False, the run continues and the task logs this. A worker
+            shutdown for a deploy does not cancel the run: a retry attaches to it.
+        cancel_on_timeout: whether to cancel the run when ``timeout`` or ``execution_timeout`` has
+            passed.
+        **kwargs: all arguments of `BaseOperator`.
 
     Durations are seconds or a timedelta.
 
     Raises:
-        ConfigurationError: an option is out of its range, or two do not fit together.
-        TypeError: an argument that no operator has.
+        ConfigurationError: an option is out of range, or two options conflict.
+        TypeError: an argument is unknown.
     """
 
     template_fields: Sequence[str] = (
@@ -228,12 +232,12 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         self._has_run_id = run_id is not None
 
     def identify(self, context: Context) -> Identity:
-        """The run that is this task instance's own, under the given id or one made for it."""
+        """Return the task instance's run, under the given id or a generated one."""
         given = MastraBaseOperator.choose_run_id(self, context) if self._has_run_id else None
         return identify(context, given)
 
     def start_or_resume(self, run: Run, context: Context) -> Run:
-        """Start the run, or attach to what an earlier try has started."""
+        """Start the run, or attach to the run of an earlier try."""
         assert self.identity is not None
         identity = self._reuse_earlier(context, self.identity)
         if identity is None:
@@ -257,18 +261,24 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         return workflow.get_run(attachment.run_id)
 
     def _on_other_input(self, identity: Identity) -> OnOtherInput:
-        """What to do about a run with other input: between retries, templated input may change."""
+        """Return the policy for a run with other input.
+
+        Between retries, templated input may change, so a run of this task is always attached to.
+        """
         is_own = identity.is_attached if identity.given is not None else identity.kind == "retry"
         return "attach" if is_own else self.on_other_input
 
     def _reuse_earlier(self, context: Context, identity: Identity) -> Identity | None:
-        """The identity from before a clear, with ``on_clear="reuse_run"`` and a run worth it."""
+        """Return the identity from before a clear, if its run may be reused.
+
+        That needs ``on_clear="reuse_run"`` and a run that succeeded, is running or is suspended.
+        """
         if not identity.earlier or self._choice_on_clear() != "reuse_run":
             return None
         workflow = self.hook.get_conn().get_workflow(self.workflow_id)
         if _record(workflow, identity.run_id) is not None:
-            return None  # an attempt since the clear has decided otherwise
-        # Some may have been chosen or derived, but never started.
+            return None  # an earlier attempt after the clear started its own run
+        # Some ids may have been chosen or derived, but never used to start a run.
         begun = (one for one in reversed(identity.earlier) if _record(workflow, one) is not None)
         before = next(begun, None)
         found = None if before is None else workflow.find_work(before)
@@ -283,7 +293,7 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         return self.identity
 
     def check_rendered(self) -> None:
-        """As the base class, and ``on_clear``."""
+        """Extend the base class's validation with ``on_clear``."""
         super().check_rendered()
         if self.on_clear is not None:
             require_choice("on_clear", self.on_clear, get_args(OnClear))
@@ -298,9 +308,9 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         return choice
 
     def _cancel_earlier(self, identity: Identity) -> None:
-        """Cancel the runs of this task instance from before it was cleared, if it may do so.
+        """Cancel the task instance's runs from before a clear, unless ``cancel_on_kill`` is off.
 
-        A task that is cleared while it is deferred is gone before anybody can act on its run.
+        A task that is cleared while it is deferred has no process that could cancel its run.
         """
         workflow = self.hook.get_conn().get_workflow(self.workflow_id)
         for run_id in identity.earlier if self.cancel_on_kill else ():
@@ -320,13 +330,13 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
                     )
 
     def stop(self, workflow: Workflow, run_id: str, *, confirm_timeout: float) -> Cancellation:
-        """Cancel the task's run, or the one in line that took its place."""
+        """Cancel the task's run, or the run in line that replaced it."""
         work = self.identity.run_id if self.identity else run_id
         return workflow.cancel_work(work, confirm_timeout=confirm_timeout, allow_retry=True)
 
 
 def _record(workflow: Workflow, run_id: str) -> WorkflowRun | None:
-    """A run's record; None if it was never started."""
+    """Return a run's record; None if the run was never started."""
     try:
         record = workflow.get_run(run_id).read()
     except UnknownRunError:
@@ -335,36 +345,36 @@ def _record(workflow: Workflow, run_id: str) -> WorkflowRun | None:
 
 
 def _started_after(context: Context, identity: Identity) -> datetime | None:
-    """Before when no run of the task can have begun; None where runs of others are attached to."""
+    """Return a lower bound for the run's start; None if other clients' runs may be attached."""
     dag_run: Any = context.get("dag_run")
     if identity.given is not None or identity.kind == "retry" or dag_run is None:
         return None
-    # A clear of any task sets the start of a DAG run that was over anew.
+    # A clear of any task resets the start date of a finished DAG run.
     has_first_start = not dag_run.clear_number and dag_run.start_date is not None
     start: datetime = dag_run.start_date if has_first_start else dag_run.run_after
     return start
 
 
 class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
-    """Resumes a suspended step of a run, waits for the run again, and returns its result.
+    """Resume a suspended step of a run, wait for the run and return its result.
 
-    A retry, or another task, that has the same answer for the same step resumes nothing a second
-    time; it waits for the run. On Airflow 3.3 and later the task's state stores which suspension an
-    earlier try resumed. Before 3.3 a retry has only the run's record, which cannot distinguish the
-    rounds of a loop: give ``suspended_at`` there.
+    The operator is idempotent: a retry, or another task with the same resume data for the same
+    step, does not resume the step a second time but waits for the run. On Airflow 3.3 and later,
+    the task state stores which suspension an earlier try resumed. Before 3.3, a retry has only the
+    run's record, which cannot distinguish the rounds of a loop: set ``suspended_at`` there.
 
     Args:
         workflow_id: the workflow's registry key. (templated)
-        run_id: the suspended run. (templated)
+        run_id: the id of the suspended run. (templated)
         step: the step's path as a list, or its name, such as ``inner.approve``; None for the only
-            one that waits. (templated)
-        resume_data: the answer to what the step asked. (templated)
-        for_each_index: which item of a ``foreach``, counted from 0; None for the only one that
-            waits. (templated)
-        suspended_at: since when the step waits, as its entry in ``suspensions`` says; None for
-            whenever. In a loop it tells one round's question from the next one's. (templated)
-        mastra_conn_id: the connection to the server. (templated)
-        **kwargs: everything that a `BaseOperator` takes.
+            suspended step. (templated)
+        resume_data: the response to the step's request. (templated)
+        for_each_index: the index of a ``foreach`` item, starting at 0; None for the only suspended
+            item. (templated)
+        suspended_at: when the step was suspended, as in its entry in ``suspensions``; None for any
+            time. In a loop it distinguishes one round's request from the next. (templated)
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        **kwargs: all arguments of `BaseOperator`.
 
     The other arguments are those of `MastraRunWorkflowOperator`.
     """
@@ -454,7 +464,7 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         self.suspended_at = suspended_at
 
     def start_or_resume(self, run: Run, context: Context) -> Run:
-        """Resume the step, unless an earlier try has done so."""
+        """Resume the step, unless an earlier try has resumed it."""
         assert self.identity is not None
         state = ResumeState(context, self.identity)
         if state.is_resumed:
@@ -476,7 +486,7 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         return run
 
     def _asked_at(self, run: Run) -> str | None:
-        """Since when the one suspension waits that is meant; None if there is none, or several."""
+        """Return when the matching suspension began; None unless exactly one matches."""
         from mastra_workflows.integration import Answer
 
         answer = Answer(step=self.step, for_each_index=as_index(self.for_each_index))
@@ -485,17 +495,17 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
 
 
 class MastraCancelWorkflowRunOperator(MastraBaseOperator):
-    """Cancels a run, and polls it until it is finished.
+    """Cancel a run and poll it until it has finished.
 
-    A finished run is left as it is, and its result is returned if it succeeded. The task succeeds
-    even if the run continues, because a step ignores its abort signal; the log and the XCom
-    ``status`` show that.
+    A run that has already finished stays unchanged; if it succeeded, the task returns its result.
+    The task succeeds even if the run continues because a step ignores its abort signal; the log and
+    the XCom ``status`` show this.
 
     Args:
         workflow_id: the workflow's registry key. (templated)
-        run_id: the run. (templated)
-        mastra_conn_id: the connection to the server. (templated)
-        **kwargs: everything that a `BaseOperator` takes.
+        run_id: the id of the run. (templated)
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        **kwargs: all arguments of `BaseOperator`.
     """
 
     def __init__(
@@ -514,7 +524,7 @@ class MastraCancelWorkflowRunOperator(MastraBaseOperator):
         """Cancel the run.
 
         Returns:
-            The result of a run that succeeded before it was cancelled; None for any other.
+            The result of a run that succeeded before it was cancelled; otherwise None.
         """
         with as_airflow_errors(), self.hook:
             run = self.handle(context)
@@ -525,7 +535,7 @@ class MastraCancelWorkflowRunOperator(MastraBaseOperator):
 
 
 def as_index(value: int | str | None) -> int | None:
-    """A templated number as a number."""
+    """Convert a templated ``for_each_index`` to an integer."""
     if value is None or isinstance(value, int):
         return value
     try:

@@ -1,1 +1,1 @@
-"""Sensors: tasks that wait for runs which something else started."""
+"""Sensors that wait for runs started elsewhere."""

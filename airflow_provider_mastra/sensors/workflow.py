@@ -1,4 +1,4 @@
-"""A sensor that waits for a run which something else started."""
+"""A sensor that waits for a run that was started elsewhere."""
 
 from __future__ import annotations
 
@@ -50,40 +50,41 @@ if TYPE_CHECKING:
     from mastra_workflows.integration import WaitArguments
 
 ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
-"""What a sensor's next try would only meet again."""
+"""Errors that a retry of the sensor would only repeat."""
 
 
 class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
-    """Waits for a run's end, or for its suspension, and returns its result.
+    """Wait until a run is finished or suspended, and return its result.
 
-    A run that failed or was cancelled fails the sensor at once, and without retries. With
-    ``soft_fail`` such a run, a suspended one (``on_suspend="fail"``) and a timeout skip the sensor
-    instead; a wrong token, an unknown workflow or run, and other mistakes still fail it. With
-    ``never_fail`` every error skips it. Either way the log says why.
+    A run that failed or was cancelled fails the sensor at once, without retries. With
+    ``soft_fail``, such a run, a suspended one (``on_suspend="fail"``) and a timeout skip the sensor
+    instead; an invalid token, an unknown workflow or run, and other configuration errors still fail
+    it. With ``never_fail``, every error skips it. The log contains the reason in both cases.
 
-    In ``mode="poke"`` the sensor looks at the run after ``poll_interval`` seconds and then more
-    and more rarely, up to every ``poke_interval`` seconds. In ``mode="reschedule"`` it looks once
-    each ``poke_interval`` seconds (or as ``exponential_backoff`` and ``max_wait`` say) and holds no
+    In ``mode="poke"``, the poll interval starts at ``poll_interval`` and grows up to
+    ``poke_interval``. In ``mode="reschedule"``, the sensor polls the run once every
+    ``poke_interval`` (or as set by ``exponential_backoff`` and ``max_wait``) and releases its
     worker in between.
 
     Args:
         workflow_id: the workflow's registry key, such as ``orderReport``. (templated)
-        run_id: the run. (templated)
-        on_suspend: what a suspension is: ``"fail"`` fails the sensor, ``"return"`` ends it
-            without a result, and pushes the ``suspensions`` (so it waits for whatever comes first,
-            a suspension or the end), ``"wait"`` waits until somebody resumed the run.
-        mastra_conn_id: the connection to the server. (templated)
-        wait_for_existence: whether to wait for a run that does not exist yet, until ``timeout``.
+        run_id: the id of the run. (templated)
+        on_suspend: how the sensor treats a suspended run: ``"fail"`` fails the sensor, ``"return"``
+            ends it without a result and pushes the XCom ``suspensions`` (so it waits for a
+            suspension or the end, whichever comes first), ``"wait"`` waits until the run is resumed
+            elsewhere.
+        mastra_conn_id: the id of the Airflow connection to the server. (templated)
+        wait_for_existence: whether to wait, until ``timeout``, for a run that does not exist yet.
             Otherwise an unknown run fails the sensor at once. An unknown workflow always does.
-        poke_interval: the longest time between two polls.
-        poll_interval: the time before the second poll, in ``mode="poke"``.
+        poke_interval: the upper limit of the poll interval.
+        poll_interval: the initial poll interval in ``mode="poke"``.
         outage_timeout: how long the server may be unreachable.
-        observe: whether to subscribe to the server's events as well, which report the end within
-            milliseconds; not with ``mode="reschedule"``.
-        deferrable: whether to wait in the triggerer, in place of either mode. The default is
-            Airflow's own option ``[operators] default_deferrable``.
+        observe: whether to subscribe to the server's event stream in addition to polling. Events
+            report the end of a run within milliseconds. Not used with ``mode="reschedule"``.
+        deferrable: whether to wait in the triggerer instead of in either mode. The default is
+            Airflow's option ``[operators] default_deferrable``.
         defer_after: how long a deferrable sensor waits on its worker first.
-        **kwargs: everything that a `BaseSensorOperator` takes, such as ``timeout``, ``mode`` and
+        **kwargs: all arguments of `BaseSensorOperator`, such as ``timeout``, ``mode`` and
             ``soft_fail``.
 
     Durations are seconds or a timedelta.
@@ -112,7 +113,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             poke_interval=poke_interval,
             **kwargs,
         )
-        with naming(self):  # so that a DAG with a bad value is not even imported
+        with naming(self):  # an invalid value fails the import of the DAG file
             require_flags(deferrable=deferrable, wait_for_existence=wait_for_existence)
             self.defer_after = defer_seconds(defer_after)
             options = WaitOptions.of(
@@ -135,9 +136,9 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         self._record: WorkflowRun | None = None
 
     def execute(self, context: Context) -> Any:
-        """Wait for the run: here, or in the triggerer.
+        """Wait for the run, on the worker or in the triggerer.
 
-        Returns and raises: as `poke` does in the end.
+        Returns and raises: as `poke` does at the end of the wait.
         """
         with self._skipping():
             if not self.deferrable:
@@ -153,23 +154,23 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         except AirflowSensorTimeout as timeout:
             if isinstance(timeout, MastraError) or self._record is None:
                 raise
-            # Airflow's own, in reschedule mode.
+            # Raised by Airflow in reschedule mode.
             late = WaitTimeoutError(str(timeout), self._record)
             raise as_airflow_error(late, AirflowSensorTimeout) from timeout
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> Any:
-        """Go on after the triggerer, with ``soft_fail`` and ``never_fail`` as in `execute`."""
+        """Continue after a deferral, with the same skip behaviour as `execute`."""
         with self._skipping():
             return super().resume_execution(next_method, next_kwargs, context)
 
     @contextmanager
     def _skipping(self) -> Iterator[None]:
-        """Skip the sensor in place of failing it, where its options say so, and log the reason.
+        """Skip the sensor instead of failing it where its options allow it, and log the reason.
 
-        Airflow's own conversion logs no reason, takes a mistake in the DAG for an end of the run,
-        and forgets `never_fail` in a deferrable sensor.
+        Airflow's own conversion logs no reason, treats a mistake in the DAG like the end of a run,
+        and ignores `never_fail` in a deferrable sensor.
         """
         try:
             yield
@@ -190,12 +191,12 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         return self.never_fail or (self.soft_fail and is_end)
 
     def execute_complete(self, context: Context, event: WaitEvent) -> JSON:
-        """Go on after the triggerer's waiting: read the run, and decide.
+        """Continue after the trigger fired: read the run and decide.
 
         Returns and raises: as `execute`.
         """
         with as_airflow_errors(*ENDS), self.hook:
-            # The trigger has seen the run, even if the server does not have it any more.
+            # The trigger has read the run before, even if the server no longer has it.
             self._exists = (
                 event["reason"] in ("over", "stalled") or event["error"] == UnknownRunError.__name__
             )
@@ -235,7 +236,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                 raise
             self.log.info("Mastra server unreachable; the triggerer retries.")
         except RunError as error:
-            self.log.info(summary(error.run))  # said here, since `soft_fail` drops the error
+            self.log.info(summary(error.run))  # logged here, because `soft_fail` drops the error
             self.push_metadata(error.run, context)
             raise
         else:
@@ -249,25 +250,26 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             run_id=run.run_id,
             wait=self.wait_arguments,
             deadline=deadline,
-            cancel_on_kill=False,  # the run is not the sensor's own
+            cancel_on_kill=False,  # the sensor did not start the run
             wait_for_existence=self._may_come_to_exist,
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Wait for the run, or with ``mode="reschedule"`` look at it once.
+        """Wait for the run; with ``mode="reschedule"``, poll it once.
 
         Returns:
-            Whether there is no more to wait for; and if so, the workflow's result, which is None
-            for a suspended run.
+            Whether the wait is complete and, if so, the workflow's result (None for a suspended
+            run).
 
         Raises:
             AirflowFailException: the run failed, was cancelled or is suspended, or another poll
-                would fail as well.
-            AirflowSensorTimeout: the sensor's ``timeout`` was over first; the run continues.
-            RunStalledError: nothing has moved for an hour and the server, asked then, does not
-                execute the run; not with ``mode="reschedule"``, which remembers no earlier look.
-            ServerLostError: the server was out of reach for too long.
+                would fail in the same way.
+            AirflowSensorTimeout: the sensor's ``timeout`` has passed; the run continues.
+            RunStalledError: the run's record has not changed for an hour, and the server reports
+                that it does not execute the run. Not raised with ``mode="reschedule"``, which keeps
+                no state between polls.
+            ServerLostError: the server was unreachable for longer than ``outage_timeout``.
         """
         with as_airflow_errors(*ENDS), self.hook:
             run = self.handle(context)
@@ -286,7 +288,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
                     return PokeReturnValue(is_done=False)
                 raise as_airflow_error(error, AirflowSensorTimeout) from error.__cause__
             except RunError as error:
-                # Said here, since `soft_fail` drops the error.
+                # Logged here, because `soft_fail` drops the error.
                 self.log.info(summary(error.run))
                 if isinstance(error, WaitTimeoutError) and self.reschedule:
                     self._record = error.run
@@ -299,7 +301,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
             return PokeReturnValue(True, self.result(record, context))
 
     def _follow_when_it_exists(self, run: Run, arguments: WaitArguments) -> WorkflowRun:
-        """As `follow`; polls a run that does not exist yet until the time is over."""
+        """Call `follow`, and poll a run that does not exist yet until the timeout."""
         deadline = time.monotonic() + (arguments["timeout"] or 0.0)
         policy = PollPolicy(
             first_wait=arguments["poll_interval"], longest_wait=arguments["max_poll_interval"]
@@ -319,7 +321,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
 
     @property
     def _may_come_to_exist(self) -> bool:
-        """Whether an unknown run is waited for: one that was seen before is lost."""
+        """Whether to wait for an unknown run; a run that was read before is lost instead."""
         return self.wait_for_existence and not self._exists
 
     def _log_steps(self) -> WaitArguments:
@@ -332,7 +334,7 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
         return {"on_record": look, "on_event": progress.hear}
 
     def result(self, record: WorkflowRun, context: Context) -> JSON:
-        """As the base class; raises if the run is finished without success."""
+        """Extend the base class's method: raise if the run ended without success."""
         result = super().result(record, context)
         record.raise_for_status()
         return result
