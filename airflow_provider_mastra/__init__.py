@@ -1,1 +1,1 @@
-"""Mastra workflows as tasks of Apache Airflow."""
+"""The Apache Airflow provider for Mastra workflows."""

@@ -1,7 +1,7 @@
-"""What Airflow reads to learn of this provider.
+"""The provider's metadata for Airflow.
 
-Airflow calls it whenever it is imported, and cannot be imported when it fails: nothing is imported
-here.
+Airflow calls `get_provider_info` at import and cannot start if it fails, so this module imports
+nothing else from the provider.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ PACKAGE = "airflow_provider_mastra"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's modules, connection form and configuration, as Airflow's schema has them."""
+    """Return the provider's modules, connection form and options, in Airflow's schema."""
     return {
-        # The name of the distribution: Airflow refuses to start when the two differ.
+        # The name of the distribution: Airflow does not start if the two differ.
         "package-name": "mastra-workflows",
         "name": NAME,
         "description": "`Mastra <https://mastra.ai>`__ workflows as tasks of Airflow",

@@ -1,1 +1,1 @@
-"""Human-in-the-loop: gates that ask people for the response of a suspended step, and inboxes."""
+"""Human-in-the-loop (HITL): gates for pending requests of suspended steps, and inboxes."""

@@ -1,4 +1,4 @@
-"""Whether a gate after a task asks what the task itself cannot."""
+"""Detection of downstream gates that handle the requests a task leaves pending."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ GATE_HINT = (
 
 
 def source_task_ids(value: object) -> frozenset[str]:
-    """The tasks whose output an argument is made of; none if it is just a value or a template."""
+    """Return the tasks whose output an argument refers to; none for a plain value or a template."""
     if not isinstance(value, XComArg):
         return frozenset()
     return frozenset(operator.task_id for operator, _ in value.iter_references())
 
 
 def has_downstream_gate(task: Any) -> bool:
-    """Whether a gate after this task is for the same run, as far as the DAG tells."""
+    """Whether a downstream gate is for the same run, as far as the DAG's structure shows."""
     followers = [one for one in task.get_flat_relatives(upstream=False) if _is_gate(one)]
     mine = {task.task_id, *_gated_task_ids(task)}
     if _is_gate(task) and not _gated_task_ids(task):
@@ -37,7 +37,7 @@ def _is_gate(task: Any) -> bool:
 
 
 def _gated_task_ids(task: Any) -> frozenset[str]:
-    """The tasks whose run a gate asks of; none if it was told of the run in another way."""
+    """Return the tasks whose run a gate handles; none if its ``run_id`` is no task's output."""
     partial: Mapping[str, Any] | None = getattr(task, "partial_kwargs", None)
     if partial is not None:
         return source_task_ids(partial.get("run_id"))

@@ -1,6 +1,6 @@
-"""Airflow's page of required actions: how a question is shown there, and what comes back.
+"""Airflow's page of required actions: how it shows a form, and how it returns the response.
 
-Everything that is Airflow's own about that (3.1 and later) is here.
+All code that is specific to Airflow's human-in-the-loop API (3.1 and later) is in this module.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ except ImportError:  # Airflow 3.1 and 3.2: the task is deferred to a trigger in
     TaskAwaitingInput = None  # type: ignore[assignment, misc]
 
 SUPPORTS_AWAITING_INPUT = TaskAwaitingInput is not None
-"""Whether this Airflow waits for a person without a triggerer."""
+"""Whether this version of Airflow waits for a response without a triggerer."""
 
 RESUME = "Resume"
 CANCEL = "Cancel run"
-"""The buttons under a form."""
+"""The buttons of a form."""
 
 
 def as_users(value: object) -> Sequence[HITLUser] | None:
-    """Validate who may answer.
+    """Validate the users who may respond.
 
     Args:
-        value: ``{"id": …, "name": …}``, a sequence of such, or None for everybody.
+        value: ``{"id": …, "name": …}``, a sequence of such users, or None for everybody.
 
     Raises:
-        ConfigurationError: it is anything else.
+        ConfigurationError: the value is anything else.
     """
     users = [value] if isinstance(value, Mapping) else value
     if users is None:
@@ -63,13 +63,13 @@ def _is_user(value: object) -> bool:
 
 
 def as_notifiers(value: object) -> Sequence[BaseNotifier]:
-    """Validate who is notified.
+    """Validate the notifiers.
 
     Args:
-        value: a notifier, a sequence of notifiers, or None for nobody.
+        value: a notifier, a sequence of notifiers, or None.
 
     Raises:
-        ConfigurationError: it is anything else.
+        ConfigurationError: the value is anything else.
     """
     if value is None:
         return []
@@ -86,12 +86,12 @@ def as_notifiers(value: object) -> Sequence[BaseNotifier]:
 
 @dataclass(frozen=True)
 class RequiredAction:
-    """A form as the page shows it.
+    """A form on the page of required actions.
 
     Attributes:
-        subject: its headline.
-        body: the text above it, as Markdown.
-        params: its fields, as Airflow describes parameters.
+        subject: the headline.
+        body: the text above the fields, as Markdown.
+        params: the fields, in Airflow's format for params.
     """
 
     subject: str
@@ -100,36 +100,36 @@ class RequiredAction:
 
     @classmethod
     def of(cls, question: Question, *remarks: str) -> Self:
-        """The form for a question.
+        """Create the form for a pending request.
 
         Args:
-            question: the question.
-            *remarks: lines to put below what is asked.
+            question: the pending request.
+            *remarks: paragraphs to append to the body.
         """
         body = "\n\n".join([question.body, *remarks])
         return cls(question.subject, body, _params(question.form))
 
     @property
     def fields(self) -> str:
-        """A digest of the fields alone."""
+        """A digest of the fields only."""
         return hashlib.sha256(json.dumps(self.params, sort_keys=True).encode()).hexdigest()
 
     def look(self, run_id: str) -> str:
-        """A digest of what a person sees, but for which run it is about."""
+        """Return a digest of the form as people see it, without the run's id."""
         seen = [self.subject, self.body.replace(run_id, ""), self.params]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
 def await_input(method_name: str, kwargs: dict[str, Any], seconds: float) -> None:
-    """End a task's process until a person has answered its form; holds nothing meanwhile.
+    """Release the worker until a person responds.
 
     Args:
-        method_name: what of the operator is called then, with the answer as ``event``.
-        kwargs: what it is called with besides.
-        seconds: after how long it is called in any case.
+        method_name: the operator's method to call with the response as ``event``.
+        kwargs: further arguments of that method.
+        seconds: after how long to call the method without a response.
 
     Returns:
-        On Airflow 3.1 and 3.2, which have no such thing; the task has to be deferred.
+        Only on Airflow 3.1 and 3.2, which do not support this; the task must be deferred instead.
     """
     if SUPPORTS_AWAITING_INPUT:
         raise TaskAwaitingInput(
@@ -140,20 +140,20 @@ def await_input(method_name: str, kwargs: dict[str, Any], seconds: float) -> Non
 def show_form(
     ti_id: Any, action: RequiredAction, assigned_users: Sequence[HITLUser] | None
 ) -> RequiredAction:
-    """Show a form for a task instance, and drop the answer that was given to it before.
+    """Show a form for a task instance, and remove an earlier response to it.
 
-    A task instance keeps the first form that it showed, through every retry and clear.
+    A task instance keeps the first form that it showed, across retries and clears.
 
     Args:
-        ti_id: the task instance's id.
+        ti_id: the id of the task instance.
         action: the form.
-        assigned_users: who may answer, by ``id`` and ``name``; None for everybody who may.
+        assigned_users: who may respond, by ``id`` and ``name``; None for every permitted user.
 
     Returns:
-        The form that is shown: this one, or the first one.
+        The form on the page: this one, or the first one.
     """
-    # Not needed to import a DAG file. `upsert_hitl_detail` drops the server's answer, which shows
-    # the form as it is.
+    # Imported here because DAG files do not need it. `upsert_hitl_detail` is not used because it
+    # discards the server's response, which contains the form on the page.
     from airflow.sdk.api.datamodels._generated import HITLUser as User
     from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
@@ -173,11 +173,11 @@ def show_form(
 
 @dataclass(frozen=True)
 class AwaitedResponse:
-    """A question that a task waits with.
+    """A pending request that a task waits for a response to.
 
     Attributes:
-        question: the question; without its payload, which nobody needs to take the answer.
-        deadline: until when an answer is waited for, in seconds since 1970; None for ever.
+        question: the pending request, without its payload, which is not needed any more.
+        deadline: when the wait ends, in seconds since 1970; None for never.
     """
 
     question: Question
@@ -185,40 +185,40 @@ class AwaitedResponse:
 
     @classmethod
     def of(cls, question: Question, timeout: float | None) -> Self:
-        """A question that is asked now.
+        """Create the value for a request whose form is shown now.
 
         Args:
-            question: the question.
-            timeout: for how many seconds an answer is waited for; None for as long as it takes.
+            question: the pending request.
+            timeout: how many seconds to wait for a response; None for no limit.
         """
         bare = replace(question, suspension=replace(question.suspension, payload=None))
         return cls(bare, None if timeout is None else time.time() + timeout)
 
     @property
     def is_expired(self) -> bool:
-        """Whether the time for an answer is over."""
+        """Whether the time to respond has passed."""
         return self.deadline is not None and time.time() >= self.deadline
 
     def to_text(self) -> str:
-        """JSON as one text: Airflow's serialisers would look into an object of a server's keys."""
+        """Serialise to a string; Airflow's serialisers would interpret keys in a JSON object."""
         return json.dumps({"question": self.question.to_dict(), "deadline": self.deadline})
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """The value that `to_text` made the text of."""
+        """Deserialise the result of `to_text`."""
         data = json.loads(text)
         return cls(Question.from_dict(data["question"]), data["deadline"])
 
 
 @dataclass(frozen=True)
 class HumanResponse:
-    """What a person sent.
+    """A person's response to a form.
 
     Attributes:
         option: the button that was pressed.
-        values: what is in the fields, by their keys.
-        user: who it was, by ``id`` and ``name``; None where Airflow does not say.
-        at: when, as ISO 8601 text.
+        values: the values of the fields, by key.
+        user: the author, by ``id`` and ``name``; None if Airflow does not provide it.
+        at: the time of the response, as ISO 8601.
     """
 
     option: str
@@ -228,7 +228,7 @@ class HumanResponse:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Self | None:
-        """What woke a task: a person's response, or None if it was only time to look."""
+        """Return the response in an event that woke a task; None if only a timeout woke it."""
         options = event.get("chosen_options")
         if not options:
             return None
@@ -248,11 +248,11 @@ class HumanResponse:
 def _params(form: Form) -> dict[str, Any]:
     return {
         field.key: {
-            # It comes back in an event, which Airflow serialises.
+            # The value is returned in an event, which Airflow serialises.
             "value": escape_keys(_value(field)),
             "description": field.description or None,
             "schema": _schema(field),
-            # Of parameters of the whole DAG the page would show those of the DAG.
+            # For other sources, the page would show the values of the DAG's params.
             "source": "task",
         }
         for field in form.fields
@@ -264,7 +264,7 @@ def _value(field: Field) -> JSON:
     if default is not NO_DEFAULT:
         is_value = field.kind != "json" or _json_schema(field.rule) != JSON_TEXT
         return default if is_value or isinstance(default, str | None) else json.dumps(default)
-    # A switch that nobody has touched looks like "no", so it has to be one.
+    # An untouched switch looks like "no", so its value must be False.
     return False if field.kind == "boolean" and not field.may_be_empty else None
 
 
@@ -274,10 +274,10 @@ def _schema(field: Field) -> dict[str, Any]:
         schema |= _json_schema(field.rule)
     elif field.kind == "text":
         schema["format"] = "multiline"
-    # Without a type the page would want it to be filled in.
+    # Without a type, the page makes the field mandatory.
     kind = schema.setdefault("type", "string")
     if field.may_be_empty:
-        schema["type"] = [kind, "null"]  # how the page knows that it may be left empty
+        schema["type"] = [kind, "null"]  # "null" makes the field optional on the page
     return schema
 
 
@@ -285,9 +285,10 @@ JSON_TEXT: dict[str, Any] = {"type": "string", "format": "multiline"}
 
 
 def _json_schema(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON as the page's own editors know it: an object, a list of objects or of numbers; or text.
+    """Return the schema of the page's best editor for a JSON value.
 
-    Of other lists the page would show one line of text for each item, or refuse what is entered.
+    The page has editors for an object and for a list of objects or numbers. Other lists it would
+    edit as one line of text per item, or refuse, so they use a text field.
     """
     kind, items = rule.get("type"), rule.get("items")
     inner = items.get("type") if isinstance(items, Mapping) else None

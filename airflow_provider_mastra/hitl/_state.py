@@ -1,4 +1,4 @@
-"""What a task that asks a person has to know again after its process has ended."""
+"""The persistent state of a human-in-the-loop task."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class HITLState:
-    """What a task instance knows about its questions, whatever happens to its process.
+    """What a task instance stores about its form and its responses across processes.
 
-    On Airflow 3.3 and later it survives retries and clears, before that only the waiting.
+    On Airflow 3.3 and later the state survives retries and clears. Before that, it only survives
+    the wait for a response.
 
     Args:
         context: the task's context.
-        run_id: the run that the questions are about.
+        run_id: the id of the run.
     """
 
     def __init__(self, context: Context, run_id: str) -> None:
@@ -34,11 +35,11 @@ class HITLState:
         self._generation = generation(context)
 
     def has_asked(self, question: Question) -> bool:
-        """Whether this very question is on the page, and may have been answered by now."""
+        """Whether the form for this request is on the page and may already have a response."""
         return bool(self._asked.get("key") == self._name(question))
 
     def may_ask(self, action: RequiredAction) -> bool:
-        """Whether the task instance has shown no form yet, or one that looks just like this."""
+        """Whether the task instance has shown no form yet, or one that looks the same."""
         return self._asked.get("look") in (None, action.look(self._run_id))
 
     def has_other_form(self, action: RequiredAction) -> bool:
@@ -46,11 +47,11 @@ class HITLState:
         return self._asked.get("fields") not in (None, action.fields)
 
     def is_shown(self, action: RequiredAction, shown: RequiredAction) -> bool:
-        """Whether the page shows a form, or the one of a run before a clear that looks like it."""
+        """Whether the shown form looks the same, apart from the run that it names."""
         return shown.look(self._shown_run_id) == action.look(self._run_id)
 
     def save_shown_form(self, question: Question, action: RequiredAction) -> None:
-        """Keep that a question is on the page."""
+        """Store that the form for a request is on the page."""
         asked = {
             "key": self._name(question),
             "look": action.look(self._run_id),
@@ -61,27 +62,27 @@ class HITLState:
 
     @property
     def answers(self) -> list[dict[str, JSON]]:
-        """What was answered in this task, the first one first."""
+        """The responses of this task, the oldest first."""
         kept = self._get("mastra_answers") or {}
         return list(kept["answers"]) if kept.get("run_id") == self._run_id else []
 
     def save_answer(self, answer: dict[str, JSON]) -> None:
-        """Keep an answer that was given."""
+        """Store a delivered response."""
         answers = [*self.answers, answer]
         self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
 
     def save_undelivered(self, question: Question, response: HumanResponse) -> None:
-        """Keep what somebody has answered, until the server has got it."""
+        """Store a response until it is delivered to the server."""
         kept = {"run_id": self._run_id, "key": self._name(question), "response": asdict(response)}
         self._set("mastra_undelivered", kept)
 
     def clear_undelivered(self) -> None:
-        """Note that no answer waits any more."""
+        """Remove the stored undelivered response."""
         if self._get("mastra_undelivered"):
             self._set("mastra_undelivered", {})
 
     def undelivered_to(self, question: Question) -> HumanResponse | None:
-        """What somebody has answered to a question, and no try could retry_delivery yet."""
+        """Return the response to a request that no earlier try could deliver."""
         kept = self._get("mastra_undelivered") or {}
         return (
             HumanResponse(**kept["response"]) if kept.get("key") == self._name(question) else None
@@ -89,7 +90,7 @@ class HITLState:
 
     @property
     def undelivered_before(self) -> HumanResponse | None:
-        """What somebody answered to the task's run before a clear, and never arrived."""
+        """The response for the run from before a clear that was never delivered."""
         kept = self._get("mastra_undelivered") or {}
         return (
             None
@@ -99,7 +100,7 @@ class HITLState:
 
     @property
     def _shown_run_id(self) -> str:
-        """Which run the page names: a form keeps the run that it was first shown for."""
+        """The run that the page names: a form keeps the run that it was first shown for."""
         return self._asked.get("run_id", self._run_id)
 
     @property
@@ -107,7 +108,7 @@ class HITLState:
         return self._get("mastra_asked") or {}
 
     def _name(self, question: Question) -> str:
-        # Somebody who clears a task wants it to ask again.
+        # Clearing a task has to show its form again.
         return f"{question.key}-{self._generation}"
 
     def _get(self, key: str) -> Any:

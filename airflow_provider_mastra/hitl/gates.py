@@ -1,11 +1,11 @@
-"""Gates in one line: tasks for the questions that one task cannot ask, having but one form.
+"""Factories for gates: tasks for the requests that exceed the one form of a task.
 
-For questions one after the other, such as the rounds of a loop::
+For consecutive requests, such as the rounds of a loop::
 
     write = MastraRunWorkflowOperator(task_id="write", …, on_suspend="return")
     text = ask_in_turn(write, most=5)
 
-For questions at once, such as those of parallel branches or of the items of a ``foreach``::
+For simultaneous requests, such as those of parallel branches or of the items of a ``foreach``::
 
     review = MastraRunWorkflowOperator(task_id="review", …, on_suspend="return")
     opinions = ask_each(review)
@@ -37,24 +37,24 @@ def ask_in_turn(
     group_id: str | None = None,
     **options: Unpack[GateArguments],
 ) -> MastraHITLOperator:
-    """Gates for whatever a run asks, one question after the other.
+    """Create gates for consecutive requests of a run.
 
-    A gate that has nothing to ask passes the run through. If the last one has answered its question
-    and the run asks one more, that gate fails and says so, and the run waits.
+    A gate without a pending request passes the run through. If the run has another request after
+    the last gate, that gate fails with an explanation, and the run stays suspended.
 
     Args:
-        run: the task whose run asks, with ``on_suspend="return"`` (or ``"ask"``, where it asks the
-            first question itself).
-        most: how many gates there are, and so how many questions.
-        group_id: the name of the task group that they are in; None for one made of the task's.
-        **options: as for `MastraHITLOperator`; by default those about the connection and
-            about ``deferrable`` are the task's.
+        run: the task that starts the run, with ``on_suspend="return"`` (or ``"ask"`` to handle the
+            first request itself).
+        most: the number of gates, which is the maximum number of requests.
+        group_id: the id of the gates' task group; None to derive it from the task's id.
+        **options: arguments of `MastraHITLOperator`. The connection and the options for
+            ``deferrable`` default to those of the task.
 
     Returns:
         The last gate.
 
     Raises:
-        ConfigurationError: the task fails at a suspension, or waits through it; or ``most`` is
+        ConfigurationError: ``on_suspend`` of the task is ``"fail"`` or ``"wait"``, or ``most`` is
             less than 1.
     """
     if most < 1:
@@ -73,13 +73,14 @@ def ask_in_turn(
 def ask_each(
     run: MastraHITLBaseOperator, *, group_id: str | None = None, **options: Unpack[GateArguments]
 ) -> MastraHITLOperator:
-    """Gates for all that a run asks at once: a mapped one with a form for each, then one for all.
+    """Create a mapped gate for simultaneous requests of a run, and a last gate for the rest.
 
-    The last one waits for the run after those; if it asks anything then, that gate asks it.
+    The last gate waits for the run after the mapped ones. If the run has another request then, the
+    last gate handles it.
 
     Args:
-        run: the task whose run asks, with ``on_suspend="return"``.
-        group_id: the name of the task group that they are in; None for one made of the task's.
+        run: the task that starts the run, with ``on_suspend="return"``.
+        group_id: the id of the gates' task group; None to derive it from the task's id.
         **options: as for `ask_in_turn`.
 
     Returns:
@@ -103,18 +104,19 @@ def ask_each(
 
 
 def list_questions(workflow_id: str, run_id: str, mastra_conn_id: str) -> list[dict[str, str]]:
-    """List what a run asks now, as arguments of a `MastraHITLOperator` for each question.
+    """List a run's pending requests, each as arguments of a `MastraHITLOperator`.
 
-    Airflow renders what ``expand_kwargs`` takes from an XCom as templates. So a question is named
-    by its key, of ``a-z``, ``0-9`` and ``-``; no text of the server is among the arguments.
+    Airflow renders the values that ``expand_kwargs`` takes from an XCom as templates. A request is
+    therefore identified by its key, which contains only ``a-z``, ``0-9`` and ``-``, and the
+    arguments contain no text from the server.
 
-    A server before 1.26 gives an answer to every item of a ``foreach`` that waits; there its items
-    are one question.
+    A server before 1.26 applies a response to all suspended items of a ``foreach``. For such a
+    server, the items are one request.
 
     Args:
         workflow_id: the workflow's registry key.
-        run_id: the run.
-        mastra_conn_id: the connection to the server.
+        run_id: the id of the run.
+        mastra_conn_id: the id of the Airflow connection to the server.
     """
     with MastraHook(mastra_conn_id) as hook:
         client = hook.get_conn()

@@ -1,6 +1,6 @@
-"""An inbox: a DAG that asks people what the suspended runs of a workflow ask, whoever started them.
+"""An inbox: a DAG that requests human input for all suspended runs of a workflow.
 
-One line makes it::
+The runs may have been started by any client. One call creates the DAG::
 
     mastra_inbox(dag_id="refund_inbox", workflow_id="refundApproval")
 """
@@ -38,19 +38,19 @@ def mastra_questions(
     lookback: Duration = LOOKBACK_SECONDS,
     repeat_after: Duration | None = None,
 ) -> Asset:
-    """An asset that is updated when suspended runs of a workflow ask something new.
+    """Create an asset that is updated for new pending requests of a workflow's suspended runs.
 
-    For a DAG of one's own: ``DAG(…, schedule=mastra_questions("refundApproval"))``. What is in an
-    event, and what it is worth, `MastraSuspensionTrigger` tells. Airflow looks at the server only
-    while a DAG that waits for the asset is not paused.
+    Use it to schedule your own DAG: ``DAG(…, schedule=mastra_questions("refundApproval"))``.
+    `MastraSuspensionTrigger` describes the events and their guarantees. Airflow polls the server
+    only while a DAG that is scheduled on the asset is not paused.
 
     Args:
         workflow_id: the workflow's registry key, such as ``refundApproval``.
-        mastra_conn_id: the connection to the server.
-        poll_interval: as those of `MastraSuspensionTrigger`.
-        max_poll_interval: likewise.
-        lookback: likewise.
-        repeat_after: likewise.
+        mastra_conn_id: the id of the Airflow connection to the server.
+        poll_interval: see `MastraSuspensionTrigger`.
+        max_poll_interval: see `MastraSuspensionTrigger`.
+        lookback: see `MastraSuspensionTrigger`.
+        repeat_after: see `MastraSuspensionTrigger`.
     """
     name = f"mastra-questions/{quote(mastra_conn_id, safe='')}/{quote(workflow_id, safe='')}"
     trigger = MastraSuspensionTrigger(
@@ -66,7 +66,7 @@ def mastra_questions(
 
 def mastra_inbox(
     *,
-    dag_id: str,  # by keyword: Airflow passes over a file without the word "dag" in it
+    dag_id: str,  # a keyword, because Airflow ignores files without the word "dag"
     workflow_id: str,
     mastra_conn_id: str = MastraHook.default_conn_name,
     poll_interval: Duration = 10.0,
@@ -76,36 +76,40 @@ def mastra_inbox(
     dag_arguments: Mapping[str, Any] | None = None,
     **options: Unpack[InboxArguments],
 ) -> DAG:
-    """A DAG that asks a person whatever a suspended run of a workflow asks.
+    """Create a DAG that requests human input for all suspended runs of a workflow.
 
-    Whoever started the run: this Airflow, another one, the application. Each question gets a DAG
-    run of its own, with one form, whose id is the question's key: a step's next round is another
-    one, and so are parallel steps and the items of a ``foreach``. The task ``ask`` shows the form,
-    resumes the run and returns its result, for tasks that you put after it::
+    The runs may have been started by this Airflow, by another one or by an application. Each
+    pending request gets a separate DAG run with one form; the request's key is the DAG run's id.
+    The next round of a step is a separate request, and so are parallel steps and the items of a
+    ``foreach``. The task ``ask`` shows the form, resumes the run and returns its result, for tasks
+    that you add after it::
 
         with mastra_inbox(dag_id="refund_inbox", workflow_id="refundApproval") as dag:
             tell(dag.get_task("ask").output)
 
-    A question that is answered elsewhere passes through. The DAG runs that Airflow starts when
-    there is something new only hand the questions out (``hand_out``); one that you start by hand
-    does so, too.
+    A request that is answered elsewhere passes through. The DAG runs that Airflow triggers for new
+    requests only create the DAG runs of those requests (task ``hand_out``); so do DAG runs that you
+    trigger by hand.
 
     Args:
         dag_id: the DAG's id.
         workflow_id: the workflow's registry key, such as ``refundApproval``.
-        mastra_conn_id: the connection to the server.
-        poll_interval: seconds until the next look at the server; each one without news doubles it.
-        max_poll_interval: the longest time between two looks, in seconds.
-        lookback: how old a run of a 0.x server may be that is looked at, in seconds.
-        repeat_after: after how many seconds the open questions are handed out again. That asks
-            nothing twice, but what was lost: what a watcher tells a DAG that is being paused.
-        dag_arguments: more arguments of the DAG. By default it has up to 100 active runs, that is
-            open questions; further ones wait until one of those is answered.
+        mastra_conn_id: the id of the Airflow connection to the server.
+        poll_interval: the initial poll interval in seconds; each poll without new requests doubles
+            it.
+        max_poll_interval: the upper limit of the poll interval, in seconds.
+        lookback: the maximum age of the runs to read on a 0.x server, in seconds.
+        repeat_after: after how many seconds to report the pending requests again. This creates no
+            duplicate DAG runs, but recovers lost events, such as those of a DAG that was just being
+            paused.
+        dag_arguments: further arguments of the DAG. By default, the DAG has at most 100 active
+            runs, which are pending requests; further ones are queued.
         **options: ``assigned_users``, ``response_timeout``, ``answers`` and more: see
-            `MastraHITLOperator`. A retry asks nothing anew; there are 3 by default.
+            `MastraHITLOperator`. There are 3 retries by default; a retry does not show the form
+            again.
 
     Returns:
-        The DAG. Airflow finds it in the DAG file by itself.
+        The DAG. Airflow discovers it in the DAG file without further code.
     """
     asset = mastra_questions(
         workflow_id,

@@ -1,4 +1,4 @@
-"""The link from a task to its run in Mastra Studio."""
+"""The extra link from a task to its run in Mastra Studio."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class MastraRunLink(BaseOperatorLink):
-    """Opens a task's run in Mastra Studio.
+    """Open a task's run in Mastra Studio.
 
-    The operator stores the URL under `xcom_key`, where Airflow's pages look it up: so the link is
-    there while the run is under way.
+    The operator pushes the URL as the XCom `xcom_key`, where Airflow's pages look it up. The link
+    therefore works while the run is still running.
     """
 
     name = "Mastra Studio"
     xcom_key = "mastra_run_url"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The run's URL; empty if the connection has no ``studio_url``."""
-        # Airflow calls this when the task's process ends, and stores what it returns.
+        """Return the run's URL; empty if the connection has no ``studio_url``."""
+        # Airflow calls this when the task's process ends, and stores the returned value.
         if (link := getattr(operator, "link", None)) is not None:
             return str(link)
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""

@@ -1,1 +1,1 @@
-"""Triggers of Mastra."""
+"""Triggers that wait for runs, responses and suspensions."""

@@ -1,4 +1,4 @@
-"""Work of a trigger that must not end with the trigger."""
+"""Work that must outlive the cancellation of its trigger."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _running: set[asyncio.Task[None]] = set()
-"""A strong reference to each: the event loop itself keeps weak ones."""
+"""Strong references to the tasks: the event loop keeps only weak ones."""
 
 
 async def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Await work that continues when whoever awaits it is cancelled.
+    """Await work that continues even if the awaiting trigger is cancelled.
 
-    Airflow's triggerer cancels a trigger again each second until it has finished, also in the
-    middle of its ``on_kill``, and gives that 30 seconds in all.
+    Airflow's triggerer cancels a trigger every second until it has finished, even during its
+    ``on_kill``, for up to 30 seconds in total.
 
     Args:
-        work: what to do; it reports its own failures.
+        work: the coroutine to run; it must handle its own errors.
     """
     task = asyncio.create_task(work)
     _running.add(task)

@@ -1,4 +1,4 @@
-"""Clients for what runs in the triggerer."""
+"""Asynchronous clients for triggers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 async def async_client(
     mastra_conn_id: str, *, retry: RetryPolicy | None = None
 ) -> AsyncMastraClient:
-    """A client of the server that a connection describes; its secrets are hidden in logs.
+    """Create a client for the server of a connection, and mask its secrets in logs.
 
     Args:
-        mastra_conn_id: the connection.
-        retry: how transient failures are retried on calls that are safe to repeat.
+        mastra_conn_id: the id of the connection.
+        retry: the retry policy for transient failures of calls that are safe to repeat.
 
     Raises:
-        ConfigurationError: the connection cannot work as it is; nothing was sent.
+        ConfigurationError: the connection is invalid; nothing was sent.
     """
-    # Imported where it is used: DAG files import triggers, and have no use for aiohttp.
+    # Imported here because DAG files import triggers but do not need aiohttp.
     from mastra_workflows import AsyncMastraClient
 
     arguments = client_arguments(await _connection(mastra_conn_id))
@@ -40,7 +40,7 @@ async def _connection(mastra_conn_id: str) -> ConnectionLike:
     try:
         connection: ConnectionLike = await get_async_connection(mastra_conn_id)
     except AirflowNotFoundException:
-        # `airflow dags test` runs triggers in a process whose asynchronous look-up does not reach
-        # the metadata database.
+        # `airflow dags test` runs triggers in a process whose asynchronous lookup cannot reach the
+        # metadata database.
         connection = await sync_to_async(BaseHook.get_connection)(mastra_conn_id)
     return connection

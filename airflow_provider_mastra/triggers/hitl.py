@@ -1,6 +1,7 @@
-"""Waiting for a person's answer in the triggerer.
+"""The trigger that waits for a response to a form.
 
-Airflow 3.1 and 3.2 have no better way; on 3.3 and later a try after one that has asked begins so.
+Airflow 3.1 and 3.2 offer no better way. On Airflow 3.3 and later, only a try after one that has
+shown the form starts with it.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 POLL_SECONDS = 5.0
-"""How often the form is looked at, as Airflow's own trigger does."""
+"""The interval between polls of the form, the same as that of Airflow's own trigger."""
 
 LOOK_SECONDS = 30.0
-"""How often the run is looked at: whether the question still needs an answer."""
+"""The interval between polls of the run, to detect that no response is needed any more."""
 
 
 class MastraHITLTrigger(BaseTrigger):
-    """Waits for an answer to a task's form, or until the question needs none any more.
+    """Wait for a response to a task's form, or until no response is needed any more.
 
-    It resumes nothing: the task is woken and does that.
+    The trigger does not resume the run. It wakes the task, which does.
 
     Args:
-        mastra_conn_id: the connection to the server.
-        ti_id: the task instance whose form it is.
-        asked: the question, as `AwaitedResponse.to_text` gives it.
-        wake_at: when the task is woken in any case, in seconds since 1970; None for never.
-        not_before: when the task may be woken, in seconds since 1970; None for some seconds from
-            now on.
+        mastra_conn_id: the id of the Airflow connection to the server.
+        ti_id: the id of the task instance that shows the form.
+        asked: the pending request, serialised by `AwaitedResponse.to_text`.
+        wake_at: when to wake the task in any case, in seconds since 1970; None for never.
+        not_before: the earliest time to wake the task, in seconds since 1970; None for
+            `SETTLE_SECONDS` from now.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class MastraHITLTrigger(BaseTrigger):
         self.not_before = time.time() + SETTLE_SECONDS if not_before is None else not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger as Airflow stores it; it holds no secret."""
+        """Return the trigger as Airflow stores it, without secrets."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -72,7 +73,7 @@ class MastraHITLTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the form, and now and then at the run; wake the task when there is reason to."""
+        """Poll the form and, less often, the run; fire once the task has to act."""
         await asyncio.sleep(self.not_before - time.time())
         look_at = time.time() + LOOK_SECONDS
         while (event := await self._response()) is None:
@@ -88,11 +89,11 @@ class MastraHITLTrigger(BaseTrigger):
         yield TriggerEvent({**event, "asked": self.asked})  # type: ignore[no-untyped-call]
 
     async def _response(self) -> dict[str, Any] | None:
-        """What a person has sent, as Airflow itself hands it to a task; None if nobody has."""
+        """Return the response in Airflow's own event format; None if there is none yet."""
         from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
 
         form: Any = await sync_to_async(get_hitl_detail_content_detail)(ti_id=UUID(self.ti_id))
-        if form is None or not form.response_received:  # None: `dag.test()` cannot tell
+        if form is None or not form.response_received:  # None in `dag.test()`
             return None
         user = form.responded_by_user
         return {

@@ -1,4 +1,4 @@
-"""Watching for questions in the triggerer: asset events of what suspended runs ask."""
+"""The trigger that fires asset events for pending requests of suspended runs."""
 
 from __future__ import annotations
 
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
     from mastra_workflows.hitl import InboxPage, QuestionReference
 
 MEMORY = "mastra_questions"
-"""Under which name the memory is kept in Airflow's store of the asset's state."""
+"""The key of the trigger's state in Airflow's asset state store."""
 
 STORED_SECONDS = 5.0
-"""After how many seconds an event is taken to be in Airflow's database. The triggerer hands its
-events over once a second and tells no trigger when they have arrived. Remembered sooner, a question
-would be lost with a triggerer that dies in between; so it is told of twice instead."""
+"""How many seconds after firing an event the trigger saves its state. The triggerer writes events
+to the database once a second and does not confirm this to the trigger. If the state were saved
+sooner and the triggerer crashed in between, the request would be lost; this way it is reported
+twice."""
 STORE_FAILURES = (AirflowException, AirflowRuntimeError, ValueError)
-"""A ValueError is Airflow's word for a trigger that several assets share."""
+"""Airflow raises a ValueError for a trigger that several assets share."""
 
 
 class SuspensionEvent(TypedDict):
-    """An event's payload.
+    """The payload of an event.
 
     Attributes:
         workflow_id: the workflow's registry key.
-        questions: those that are new, the oldest first.
-        since: every run that is older than this is over (0.x), as ISO 8601; None where the server
-            can be asked for the others.
+        questions: the new pending requests, the oldest first.
+        since: the time before which all runs have finished (0.x), as ISO 8601; None if the server
+            can list suspended runs.
     """
 
     workflow_id: str
@@ -54,31 +55,33 @@ class SuspensionEvent(TypedDict):
 
 
 class MastraSuspensionTrigger(BaseEventTrigger):
-    """Fires an event when suspended runs of a workflow ask something new, whoever started them.
+    """Fire an event for new pending requests of a workflow's suspended runs.
 
-    It is made for an `AssetWatcher`; `mastra_questions` puts the two together. An event's payload
-    is a `SuspensionEvent`. It polls the server after ``poll_interval`` seconds, then more and more
-    rarely while nothing new is asked. While the server is out of reach, or the connection
-    is wrong, it continues polling and logs a warning in the triggerer's log.
+    It covers all runs of the workflow, including those that other clients started. Use it with an
+    `AssetWatcher`, as `mastra_questions` does. The payload of an event is a `SuspensionEvent`. The
+    interval between polls starts at ``poll_interval`` and grows while there are no new requests.
+    While the server is unreachable or the connection is invalid, the trigger continues to poll and
+    writes a warning to the triggerer's log.
 
-    Airflow 3.3 keeps what was told in the asset's state, so that a triggerer that starts again
-    tells nothing twice, but for what the old one told in its last few seconds. Airflow 3.1 and 3.2
-    have no such store: what is open is told again whenever the triggerer starts. A reader
-    recognises it by its ``key``.
+    On Airflow 3.3 and later, the trigger saves which requests it has reported in the asset's state.
+    After a restart of the triggerer it only reports requests again that the old one reported in its
+    last few seconds. Airflow 3.1 and 3.2 have no asset state: the trigger reports all pending
+    requests again whenever the triggerer starts. Consumers deduplicate them by ``key``.
 
-    Take an event for a sign to look, as the DAG of `mastra_inbox` does: of several that come before
-    the scheduler has made a DAG run of the first one, Airflow gives that DAG run the first one
-    only, and the others to the DAG run that a later event causes, whenever that comes.
+    Treat an event as a signal to poll, as the DAG of `mastra_inbox` does. If several events arrive
+    before the scheduler creates a DAG run for the first one, Airflow passes only the first one to
+    that DAG run. The others go to the DAG run that a later event triggers.
 
     Args:
         workflow_id: the workflow's registry key.
-        mastra_conn_id: the connection to the server.
-        poll_interval: seconds until the next look; each look without news doubles it.
-        max_poll_interval: the longest time between two looks, in seconds.
-        lookback: how old a run of a 0.x server may be that is looked at, in seconds; see
+        mastra_conn_id: the id of the Airflow connection to the server.
+        poll_interval: the initial poll interval in seconds; each poll without new requests doubles
+            it.
+        max_poll_interval: the upper limit of the poll interval, in seconds.
+        lookback: the maximum age of the runs to read on a 0.x server, in seconds; see
             `mastra_workflows.Workflow.new_questions`.
-        repeat_after: after how many seconds an open question is told of again, for readers that
-            recognise it; None for never. Airflow drops an event whose DAG is paused.
+        repeat_after: after how many seconds to report a pending request again, for consumers that
+            deduplicate; None for never. Airflow drops the events of a paused DAG.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.workflow_id = workflow_id
         self.mastra_conn_id = mastra_conn_id
-        with naming(self):  # wrong ones fail in the DAG file
+        with naming(self):  # an invalid value fails the import of the DAG file
             self.poll_interval = as_seconds("poll_interval", poll_interval)
             self.max_poll_interval = as_seconds("max_poll_interval", max_poll_interval)
             self._policy = PollPolicy(
@@ -106,7 +109,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         self._failure = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger as Airflow stores it; it holds no secret."""
+        """Return the trigger as Airflow stores it, without secrets."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -120,7 +123,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look for questions for as long as the trigger is wanted."""
+        """Poll for pending requests until the trigger is cancelled."""
         memory = await self._load_memory()
         stored: InboxState | None = memory
         quiet = 0
@@ -151,9 +154,9 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         return TriggerEvent(dict(news))  # type: ignore[no-untyped-call]
 
     async def _look(self, memory: InboxState) -> InboxPage | None:
-        """What is new; None while that cannot be known."""
+        """Return the new pending requests; None while the server cannot be polled."""
         try:
-            # Read the connection at each look: somebody may have changed it, or mended it.
+            # Read the connection for each poll, because it may have been edited.
             async with await async_client(self.mastra_conn_id) as client:
                 look = await client.get_workflow(self.workflow_id).new_questions(
                     memory, lookback=self.lookback, repeat_after=self.repeat_after
@@ -171,7 +174,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
 
     @property
     def _store(self) -> Any:
-        """Airflow's store of the asset's state; None on Airflow 3.1 and 3.2."""
+        """Airflow's asset state store; None on Airflow 3.1 and 3.2."""
         return getattr(self, "asset_state_store", None)
 
     async def _load_memory(self) -> InboxState:
@@ -184,7 +187,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             return InboxState()
 
     async def _save_memory(self, memory: InboxState) -> InboxState | None:
-        """Store the memory; None if that failed, which the next look tries again."""
+        """Store the state; return None if that failed, so that the next poll retries it."""
         try:
             await self._store.aset(MEMORY, memory.to_dict())
         except STORE_FAILURES as error:

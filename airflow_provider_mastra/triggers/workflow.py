@@ -1,4 +1,4 @@
-"""Waiting for a run in the triggerer."""
+"""The trigger that waits for a run."""
 
 from __future__ import annotations
 
@@ -27,27 +27,29 @@ if TYPE_CHECKING:
 Reason = Literal["over", "timeout", "stalled", "error"]
 
 SETTLE_SECONDS = 10.0
-"""How long a task stays deferred at least. Woken sooner, it can be queued again before the
-scheduler has heard from the executor that its process has ended, which the scheduler then takes for
-the end of the new one, and fails the try. It hears of it in the next turn of its loop, and nothing
-tells a trigger when that was: on two cores with much to do it was up to 8 seconds later."""
+"""The minimum time that a task stays deferred. A task that is woken sooner may be queued again
+before the scheduler has processed the executor's report that the old process has ended. The
+scheduler then takes that report for the end of the new process and fails the try. It processes the
+report in the next iteration of its loop, which a trigger cannot observe; on two busy cores that
+took up to 8 seconds."""
 
 KILL_SECONDS = 10.0
-"""How long to try to cancel, and then to look; Airflow gives ``on_kill`` 30 s in all."""
+"""How long to retry the cancellation, and then to poll for the run's end. Airflow limits
+``on_kill`` to 30 s in total."""
 
 
 class WaitEvent(TypedDict):
-    """The payload of the trigger's event: why the wait ended, and no text of the server.
+    """The payload of the trigger's event: why the wait ended, without any text from the server.
 
-    A triggerer that cannot serialise or store an event crashes, and again after each restart. So
-    the task reads the record itself.
+    A triggerer that cannot serialise or store an event crashes, and crashes again after each
+    restart. The task therefore reads the record itself.
 
     Attributes:
-        workflow_id, run_id: the run, as the task gave it to the trigger.
+        workflow_id, run_id: the run, as passed to the trigger.
         reason: why the wait ended.
-        error: the class of the error for ``reason="error"``, such as ``ServerLostError``.
-        deadline: as the trigger's own.
-        restarted: as the trigger's own.
+        error: the class name of the error for ``reason="error"``, such as ``ServerLostError``.
+        deadline: the trigger's ``deadline``.
+        restarted: the trigger's ``restarted``.
     """
 
     workflow_id: str
@@ -59,23 +61,23 @@ class WaitEvent(TypedDict):
 
 
 class MastraWorkflowRunTrigger(BaseTrigger):
-    """Waits for a run to end or to be suspended; it starts, resumes and restarts nothing.
+    """Wait until a run is finished or suspended, without starting, resuming or restarting it.
 
-    What the run's record says, the task reads itself when it is woken. So the trigger can be
-    started again, on whatever triggerer, as often as it takes.
+    The task reads the run's record itself when it is woken. The trigger can therefore be restarted
+    at any time, on any triggerer.
 
     Args:
-        mastra_conn_id: the connection to the server.
+        mastra_conn_id: the id of the Airflow connection to the server.
         workflow_id: the workflow's registry key.
-        run_id: the run.
-        wait: how to wait: arguments of `mastra_workflows.Run.wait`, without ``timeout`` and
-            ``on_record``.
-        deadline: when to stop, in seconds since 1970; None for never. The task is woken and
-            decides what becomes of the run.
-        cancel_on_kill: whether the run is cancelled when a person ends the task.
-        restarted: how the run's record stood after the task restarted it; given back in the event.
-        not_before: when the task may be woken, in seconds since 1970; None for `SETTLE_SECONDS`
-            from now on.
+        run_id: the id of the run.
+        wait: the arguments of `mastra_workflows.Run.wait`, without ``timeout`` and ``on_record``.
+        deadline: when to stop waiting, in seconds since 1970; None for never. The task is woken and
+            handles the run.
+        cancel_on_kill: whether to cancel the run when a person ends the task.
+        restarted: a fingerprint of the run's record after the task restarted the run; returned in
+            the event.
+        not_before: the earliest time to wake the task, in seconds since 1970; None for
+            `SETTLE_SECONDS` from now.
         wait_for_existence: whether to poll for a run that does not exist yet.
     """
 
@@ -104,7 +106,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         self.wait_for_existence = wait_for_existence
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger as Airflow stores it; it holds no secret."""
+        """Return the trigger as Airflow stores it, without secrets."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -121,10 +123,10 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and wake the task once there is something to decide.
+        """Wait for the run, and fire once the task has to act.
 
         Raises:
-            RuntimeError: something unforeseen; Airflow stores its text, which is a safe one.
+            RuntimeError: an unexpected error; its text, which Airflow stores, is sanitised.
         """
         try:
             reason, error = await self._wait()
@@ -208,9 +210,9 @@ class MastraWorkflowRunTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the run when a person has ended the task (Airflow 3.3 and later).
 
-        Airflow calls this, too, when it moves the trigger to another triggerer; so the task is
-        asked how it stands first. The outcome is in the trigger's log or, once Airflow has closed
-        that, in the triggerer's own.
+        Airflow also calls this when it moves the trigger to another triggerer, so the task's state
+        is read first. The outcome is in the trigger's log or, once Airflow has closed that log, in
+        the triggerer's own log.
         """
         await finish(self._end_run())
 
@@ -232,7 +234,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         except asyncio.CancelledError:
             self.log.error("%s: the triggerer stops.", may_continue)
             raise
-        except Exception as error:  # nobody may be left to hear of it
+        except Exception as error:  # logged, because nothing handles the error
             self.log.error("%s: %s: %s", may_continue, type(error).__name__, safe_text(error))
             return
         say = self.log.info if cancellation.is_confirmed else self.log.warning

@@ -1,1 +1,1 @@
-"""What the hook, operators, sensor and triggers share."""
+"""Internals shared by the hook, operators, sensor and triggers."""

@@ -1,4 +1,4 @@
-"""Keyword arguments that Airflow's own base classes take, for editors and type checkers."""
+"""Keyword arguments of Airflow's base classes, for editors and type checkers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CommonArguments(TypedDict, total=False):
-    """What Airflow's `BaseOperator` takes, besides ``task_id``."""
+    """The arguments of Airflow's `BaseOperator`, without ``task_id``."""
 
     owner: str
     email: str | Sequence[str] | None
@@ -76,13 +76,13 @@ class CommonArguments(TypedDict, total=False):
 
 
 class OperatorArguments(CommonArguments, total=False):
-    """What Airflow's `BaseOperator` takes."""
+    """The arguments of Airflow's `BaseOperator`."""
 
     task_id: str
 
 
 class SensorArguments(OperatorArguments, total=False):
-    """What Airflow's `BaseSensorOperator` takes."""
+    """The arguments of Airflow's `BaseSensorOperator`."""
 
     timeout: float | timedelta | None
     soft_fail: bool
@@ -94,19 +94,19 @@ class SensorArguments(OperatorArguments, total=False):
 
 
 def reject_unknown(cls: type, arguments: Mapping[str, object]) -> None:
-    """Raise an error for arguments that an operator does not take.
+    """Raise an error for arguments that an operator does not have.
 
-    Airflow does so itself, without the names that it knows.
+    Airflow raises one, too, but without the names of the valid arguments.
 
     Args:
         cls: the operator's class.
-        arguments: those that are left for Airflow's own base class.
+        arguments: the arguments to be passed to Airflow's base class.
 
     Raises:
-        TypeError: one of them is unknown. The message names the ones that the class has.
+        TypeError: an argument is unknown. The message lists the valid ones.
     """
     own, inherited = _names(cls)
-    # Airflow adds names of its own.
+    # Airflow adds internal arguments.
     unknown = [
         name for name in arguments if name not in inherited and not name.startswith("_airflow")
     ]
@@ -123,7 +123,7 @@ def reject_unknown(cls: type, arguments: Mapping[str, object]) -> None:
 
 
 def _names(cls: type) -> tuple[Collection[str], Collection[str]]:
-    """The arguments of a class and its bases here, and those of Airflow's base classes."""
+    """Return the arguments of this package's classes, and those of Airflow's base classes."""
     own: dict[str, None] = {}
     inherited: set[str] = set()
     for base in cls.__mro__:
@@ -141,10 +141,10 @@ def _names(cls: type) -> tuple[Collection[str], Collection[str]]:
 
 @contextmanager
 def naming(operator: object) -> Iterator[None]:
-    """Put the name of an operator's class before the message of a wrong option.
+    """Prefix the message of a `ConfigurationError` with the name of the operator's class.
 
     Raises:
-        ConfigurationError: as what is done raises it.
+        ConfigurationError: the error of the enclosed block, with the prefix.
     """
     try:
         yield

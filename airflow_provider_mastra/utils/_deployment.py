@@ -1,4 +1,4 @@
-"""What tells this Airflow deployment from others, where Airflow has no store for a task's state."""
+"""The identity of an Airflow deployment, for versions of Airflow without task state."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ VARIABLE = "mastra_deployment_id"
 """The Airflow Variable that holds the id."""
 
 SETTLE_SECONDS = 1.0
-"""How long a task waits after it wrote the id, so that of several at once all read the last one."""
+"""How long a task waits after writing the id, so that concurrent tasks all read the last one
+written."""
 
 
 def deployment() -> str:
-    """The option ``[mastra] deployment``, or an id that is kept in Airflow's metadata database.
+    """Return the option ``[mastra] deployment``, or an id stored in Airflow's metadata database.
 
-    The id is created by the first task that asks for it. It can also be given as the environment
-    variable ``AIRFLOW_VAR_MASTRA_DEPLOYMENT_ID``, the same on every worker.
+    The first task that needs the id creates it. You can also set it with the environment variable
+    ``AIRFLOW_VAR_MASTRA_DEPLOYMENT_ID``, with the same value on every worker.
 
     Raises:
         ConfigurationError: neither is set, and the Variable cannot be written or read back.
@@ -41,7 +42,7 @@ def _create() -> str:
             description="Separates the Mastra runs of this Airflow deployment from those of others "
             "on the same Mastra server. Changing it makes retries start new runs.",
         )
-    except Exception as error:  # whatever Airflow raises when it refuses or cannot be reached
+    except Exception as error:  # Airflow's errors for a refused request or an outage
         raise _refused(f"it could not be written ({error})") from error
     time.sleep(SETTLE_SECONDS)
     if (found := _read()) is None:

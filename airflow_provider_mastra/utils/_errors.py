@@ -1,4 +1,4 @@
-"""The client's errors as errors of Airflow: caught by either name, retried or not."""
+"""Conversion of the client's errors to Airflow exceptions, retried or not."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def as_airflow_errors(*final: type[MastraError]) -> Iterator[None]:
-    """Raise each error of the client as one that is an `AirflowException` as well.
+    """Raise each error of the client as an error that is also an `AirflowException`.
 
     Args:
-        *final: errors that the caller's next try meets again, besides `FINAL`.
+        *final: errors that a retry would only repeat, in addition to `FINAL`.
 
     Raises:
-        AirflowFailException: another try would fail as well, so Airflow does not retry.
-        AirflowException: everything else that the client raises.
+        AirflowFailException: a retry would only repeat the error, so Airflow does not retry.
+        AirflowException: all other errors of the client.
     """
     try:
         yield
@@ -35,15 +35,15 @@ def as_airflow_errors(*final: type[MastraError]) -> Iterator[None]:
 
 
 def as_airflow_error(error: MastraError, base: type[AirflowException]) -> AirflowException:
-    """The same error, with its class and its attributes, as an error of Airflow.
+    """Return the error, with its class and attributes, as an Airflow exception.
 
     Args:
         error: an error of the client, converted or not.
-        base: the class that tells Airflow what to do, such as `AirflowFailException`.
+        base: the class that determines how Airflow reacts, such as `AirflowFailException`.
 
     Returns:
-        An error that is an instance of both classes and has the attribute ``run``: the last known
-        record of the run, or None.
+        An instance of both classes with the attribute ``run``: the last known record of the run, or
+            None.
     """
     kind = getattr(error, "client_error", type(error))
     return _build(kind, base, error.args, error.__dict__).with_traceback(error.__traceback__)
@@ -55,7 +55,7 @@ _COMBINED: dict[tuple[type[MastraError], type[AirflowException]], type[Any]] = {
 def _build(
     kind: type[MastraError], base: type[AirflowException], args: tuple[Any, ...], state: Any
 ) -> AirflowException:
-    # One class for each pair, so that errors of it are of one class.
+    # One class per pair, so that equal errors have the same class.
     combined = _COMBINED.setdefault((kind, base), _combine(kind, base))
     error: AirflowException = combined.__new__(combined, *args)
     error.__dict__.update({"run": None, **state})
@@ -63,7 +63,7 @@ def _build(
 
 
 def _combine(kind: type[MastraError], base: type[AirflowException]) -> type[Any]:
-    """A class that is both; it keeps the name of the client's, by which logs and docs know it."""
+    """Create a class that inherits from both, under the name of the client's class."""
 
     def reduce(self: Any) -> tuple[Any, ...]:
         return _build, (kind, base, self.args, self.__dict__)

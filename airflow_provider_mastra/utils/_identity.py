@@ -1,4 +1,4 @@
-"""Which run of a workflow belongs to a task instance, through retries, clears and deploys."""
+"""The run that belongs to a task instance, across retries, clears and deploys."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY = "mastra_run"
-"""Where in a task's state (Airflow 3.3 and later) its identity is."""
+"""The key of the identity in the task state (Airflow 3.3 and later)."""
 
 MOST_EARLIER = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The run that a task instance works with, and why.
+    """The run of a task instance, and how it was chosen.
 
     Attributes:
-        run_id: its id; a run in line after it may take its place (``<run_id>-2``).
-        given: the id that the DAG's author gave; None if it is derived.
-        kind: what the attempt is: the first one, a retry, or the first one after a clear.
-        generation: changes with each clear and with nothing else.
-        earlier: the ids from before each clear, the oldest one first.
-        is_attached: whether an attempt has noted that the run is the task's own.
+        run_id: the run's id; a later run in line (``<run_id>-2``) may replace it.
+        given: the id that the DAG's author set; None if it is generated.
+        kind: whether the attempt is the first one, a retry, or the first one after a clear.
+        generation: changes with each clear and only then.
+        earlier: the ids from before each clear, the oldest first.
+        is_attached: whether an attempt has recorded that the run belongs to the task.
     """
 
     run_id: str
@@ -51,7 +51,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What is kept in the task's state."""
+    """The value in the task state."""
 
     identity: Identity
     attempt: Attempt
@@ -99,21 +99,20 @@ class _Record:
 
 
 def identify(context: Context, given: str | None, *, owns_run: bool = True) -> Identity:
-    """Decide which run an attempt works with, and keep it; once per attempt, before any request.
+    """Choose an attempt's run and store it; called once per attempt, before any request.
 
-    On Airflow 3.3 and later a random id is kept in the task's state, which survives retries and
-    clears and is deleted with the DAG run. Before 3.3 the id is derived from what Airflow's
-    database has, and from the deployment's own id.
+    On Airflow 3.3 and later, the task state stores a random id. It survives retries and clears, and
+    is deleted with the DAG run. Before 3.3, the id is derived from Airflow's database and the
+    deployment's id.
 
     Args:
         context: the task's context.
-        given: the run's id, where the DAG's author gave one.
-        owns_run: whether the task starts the run; otherwise it is another one's, and its id is
-            taken as it is.
+        given: the run's id if the DAG's author set one.
+        owns_run: whether the task starts the run. Otherwise the given id is used unchanged.
 
     Raises:
-        ConfigurationError: the deployment has no identity, or the task's state is damaged.
-        AirflowRuntimeError: Airflow did not take or give the state.
+        ConfigurationError: the deployment has no identity, or the task state is damaged.
+        AirflowRuntimeError: Airflow could not read or write the task state.
     """
     now = Attempt.of(context)
     store: Any = context.get("task_state_store")
@@ -137,24 +136,24 @@ def identify(context: Context, given: str | None, *, owns_run: bool = True) -> I
 
 
 def current(context: Context) -> Identity | None:
-    """The identity that `identify` has decided on; None if none is kept."""
+    """Return the identity that `identify` stored; None if there is none."""
     store: Any = context.get("task_state_store")
     record = None if store is None else _load(store)
     return None if record is None else record.identity
 
 
 def generation(context: Context) -> int:
-    """A number that a clear changes, and nothing else: no retry, and no edited DAG file."""
+    """Return a number that only a clear changes: no retry, and no edit of the DAG file."""
     found = current(context)
     return int(context["ti"].max_tries) if found is None else found.generation
 
 
 def adopt(context: Context, identity: Identity, run_id: str) -> Identity:
-    """Take a run from before a clear as the task's own again.
+    """Make a run from before a clear the task's run again.
 
     Args:
         context: the task's context.
-        identity: as `identify` gave it.
+        identity: the result of `identify`.
         run_id: one of its ``earlier``.
     """
     earlier = tuple(one for one in identity.earlier if one != run_id)
@@ -164,16 +163,16 @@ def adopt(context: Context, identity: Identity, run_id: str) -> Identity:
 
 
 def mark_attached(context: Context, identity: Identity) -> None:
-    """Keep that the run of a given id is the task's own, whatever its later tries' input is."""
+    """Record that the run with a given id belongs to the task, even if later input differs."""
     if identity.given is not None and not identity.is_attached:
         _update(context, identity=replace(identity, is_attached=True))
 
 
 def mark_finished(context: Context) -> None:
-    """Keep that the attempt ended for good: a next one is not a retry but was cleared."""
+    """Record that the attempt's outcome is final: a following attempt was cleared, not retried."""
     try:
         _update(context, has_ended=True)
-    except Exception as error:  # nothing that the task's end should depend on
+    except Exception as error:  # the task's outcome must not depend on it
         log.warning("The end of this attempt could not be noted in the task's state: %s", error)
 
 
@@ -203,7 +202,7 @@ def _first_id(context: Context, now: Attempt, given: str | None, *, owns_run: bo
 
 
 def _is_state_cleared_on_success() -> bool:
-    """Whether Airflow forgets a task's state at its success: then only a clear comes after that."""
+    """Whether Airflow deletes the task state on success: then only a clear can follow a success."""
     from airflow.providers.common.compat.sdk import conf
 
     return bool(conf.getboolean("state_store", "clear_on_success", fallback=False))
@@ -251,14 +250,17 @@ def _map_index(ti: Any) -> int | None:
 
 
 def _derived(context: Context, now: Attempt, given: str | None, *, owns_run: bool) -> Identity:
-    """The identity before Airflow 3.3: `max_tries` as stored changes at a clear, and only then."""
+    """Derive the identity, before Airflow 3.3, from the stored `max_tries`.
+
+    Only a clear changes the stored value.
+    """
     earlier: tuple[str, ...] = ()
     kind: Kind = "first" if now.try_number == 1 else "retry"
     if given is not None:
         retries = int(context["ti"].task.retries or 0)
         is_cleared = now.try_number > 1 and now.clear_number > 0 and now.max_tries != retries
-        # The first `max_tries` is kept nowhere, so this compares with today's `retries` after all;
-        # but only in a DAG run that has been cleared.
+        # The initial `max_tries` is not stored, so this compares with the current `retries`, but
+        # only in a DAG run with clears.
         run_id = f"{given}-tries-{now.max_tries}" if owns_run and is_cleared else given
         if run_id != given:
             earlier = (given,)
@@ -279,7 +281,7 @@ def _derived_id(context: Context, deployment_name: str, max_tries: int) -> str:
         "deployment": deployment_name,
         "dag": ti.dag_id,
         "dag_run": ti.run_id,
-        # Tells a DAG run from one of the same id that was deleted before.
+        # Distinguishes a DAG run from a deleted one with the same id.
         "run_after": run_after and run_after.isoformat(),
         "task": ti.task_id,
         "map_index": _map_index(ti),

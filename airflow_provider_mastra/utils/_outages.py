@@ -1,8 +1,8 @@
-"""How long a wait goes on while its server is unavailable, and when to read the connection again.
+"""The duration of an outage during a wait, and when to reload the connection.
 
-A client keeps the address and the token that it was made with. Somebody may edit the connection
-during an outage, for example after a token was rotated; so a wait is cut into shorter ones, and
-each begins with the connection as it is then.
+A client keeps the address and token that it was created with. The connection may be edited during
+an outage, for example after a token was rotated. A wait is therefore split into shorter ones, each
+of which starts with the current connection.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from mastra_workflows.errors import MastraError
 
 RECONNECT_SECONDS = 60.0
-"""After how long an outage the connection is read again, and again after each such time."""
+"""The interval at which the connection is reloaded during an outage."""
 
 PAUSE_SECONDS = 5.0
-"""How long to wait after an answer that comes at once, such as 401."""
+"""How long to wait after an immediate error response, such as 401."""
 
 
 class Outage:
-    """The time that a server has been unavailable for, over several waits.
+    """The time for which a server has been unreachable, across several waits.
 
     Args:
-        patience: for how many seconds the server may be unavailable.
+        patience: for how many seconds the server may be unreachable.
     """
 
     def __init__(self, patience: float) -> None:
@@ -40,17 +40,17 @@ class Outage:
         return min(RECONNECT_SECONDS, self._left)
 
     def end(self) -> None:
-        """Note that the server has answered."""
+        """Record that the server has responded."""
         self._since = None
 
     def pause_after(self, error: MastraError) -> float | None:
-        """Note how a wait ended.
+        """Record the error that ended a wait.
 
         Returns:
             After how many seconds to wait again with a new client; None to give up.
         """
         may_pass = is_outage(error) or isinstance(error, ServerLostError)
-        # Somebody edits the connection, and not yet right.
+        # The connection may be in the middle of being edited.
         may_pass |= isinstance(error, ConfigurationError) and self._since is not None
         if not may_pass:
             return None
@@ -63,7 +63,7 @@ class Outage:
 
     @property
     def seconds(self) -> float:
-        """For how long the server has been unavailable by now."""
+        """For how many seconds the server has been unreachable so far."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     @property

@@ -1,8 +1,8 @@
-"""What a task that resumes a step has to know in its later tries.
+"""The state that lets retries of a task resume a step only once.
 
-In a loop the same step asks again, and the run's record keeps the latest answer alone (that of a
-server before 1.0 none while the step waits). So it does not show whether an earlier try has
-answered, and a retry would answer the next question.
+In a loop, the same step is suspended repeatedly, and the run's record only contains the latest
+resume data (before 1.0, none while the step is suspended). The record therefore does not show
+whether an earlier try has resumed the step, and a retry would resume the next round.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from airflow_provider_mastra.utils._identity import Identity
 
 KEY = "mastra_resumed"
-"""Where in a task's state (Airflow 3.3 and later) it is."""
+"""The key in the task state (Airflow 3.3 and later)."""
 
 
 class ResumeState:
-    """Which suspension the tries of a task instance resume, and whether one of them has done so.
+    """Which suspension a task instance resumes, and whether one of its tries has resumed it.
 
-    Before Airflow 3.3 nothing is kept. A clear begins anew.
+    Before Airflow 3.3 nothing is stored. A clear starts with an empty state.
 
     Args:
         context: the task's context.
-        identity: the run, as the attempt knows it.
+        identity: the attempt's run.
     """
 
     def __init__(self, context: Context, identity: Identity) -> None:
@@ -34,21 +34,21 @@ class ResumeState:
 
     @property
     def is_kept(self) -> bool:
-        """Whether a later try will know what this one notes."""
+        """Whether the state is available to later tries."""
         return self._store is not None
 
     @property
     def is_resumed(self) -> bool:
-        """Whether an earlier try has seen that the step was resumed."""
+        """Whether an earlier try has confirmed that the step was resumed."""
         return bool(self._kept.get("is_resumed"))
 
     @property
     def suspended_at(self) -> str | None:
-        """Since when the step waited that an earlier try was about to resume."""
+        """When the suspension began that an earlier try was about to resume."""
         return self._kept.get("suspended_at")
 
     def note(self, suspended_at: str | None, *, is_resumed: bool) -> None:
-        """Keep which suspension is meant, before anything is sent, and then that it is gone."""
+        """Store the suspension before the request, and later that it was resumed."""
         if self._store is None:
             return
         from airflow.sdk.execution_time.context import NEVER_EXPIRE  # Airflow 3.3 and later

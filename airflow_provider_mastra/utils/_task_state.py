@@ -1,4 +1,4 @@
-"""How a task instance stands, as Airflow itself has it."""
+"""The state of a task instance in Airflow."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 PROCESS_IS_UNWANTED = frozenset(
     {"failed", "success", "skipped", "upstream_failed", "removed", "restarting"}
 )
-"""States of a task whose process ends since somebody has ended the task, or has cleared it
-(``restarting``). In every other state the task, or a retry of it, takes up the run again. So too in
-none at all: a scheduler that finds tasks of a dead one takes their state from them, and begins the
-next try while the old process may go on."""
+"""States of a task that was ended by a person or cleared (``restarting``) while its process was
+running. In every other state, the task or a retry attaches to the run again. This includes no state
+at all: a scheduler that adopts the tasks of a dead one resets their state and begins the next try
+while the old process may still be running."""
 
 TRIGGER_IS_UNWANTED = PROCESS_IS_UNWANTED | {None}
-"""As `PROCESS_IS_UNWANTED`, for the trigger of a deferred task: that has no state only when it was
-cleared."""
+"""As `PROCESS_IS_UNWANTED`, for the trigger of a deferred task, which has no state only after a
+clear."""
 
 
 def task_state(ti: Any) -> str | None:
-    """Ask Airflow for a task instance's state (``GET /execution/task-instances/states``).
+    """Return a task instance's state (``GET /execution/task-instances/states``).
 
-    A person who marks or clears a task changes its state before its process or its trigger hears
-    of it; a worker or triggerer that ends for another reason leaves the state as it is.
+    When a person marks or clears a task, its state changes before its process or trigger is
+    stopped. When a worker or triggerer stops for another reason, the state stays unchanged.
 
     Args:
-        ti: a task instance, as a task's context and a trigger have it.
+        ti: a task instance, as in a task's context or a trigger.
 
     Raises:
-        Exception: whatever Airflow raises when it is out of reach.
+        Exception: any error of Airflow, such as an outage.
     """
     # Not needed to import a DAG file.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance

@@ -1,8 +1,8 @@
-"""JSON of a Mastra server as XCom values that Airflow gives back as they are.
+"""Escaping of JSON from a Mastra server, so that Airflow stores it in XComs unchanged.
 
-Airflow marks serialised objects by keys of its own. A dict of somebody else's that has one of them
-cannot be stored (``__classname__``, ``__id__``), or becomes an object of a class that it names when
-it is read (``__type`` and ``__var``). So a reserved key gets the prefix ``mastra.``.
+Airflow marks serialised objects with reserved keys. A foreign dict with such a key cannot be stored
+(``__classname__``, ``__id__``), or is deserialised to an object of the class that it names
+(``__type`` and ``__var``). Reserved keys therefore get the prefix ``mastra.``.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ RESERVED = frozenset(
         "__version__",
     }
 )
-"""Keys by which Airflow's serialisers know what they have serialised, of 3.x and of 2.x."""
+"""The reserved keys of the serialisers of Airflow 2.x and 3.x."""
 
 _ESCAPED = re.compile(f"(?:{re.escape(PREFIX)})*(?:{'|'.join(map(re.escape, sorted(RESERVED)))})")
 
 
 def escape_keys(value: Any) -> Any:
-    """Give reserved keys in JSON data a prefix: ``__type`` becomes ``mastra.__type``.
+    """Add a prefix to reserved keys in JSON data: ``__type`` becomes ``mastra.__type``.
 
-    A key that looks so already gets one more, so that `unescape_keys` gives each one back.
+    A key that is already escaped gets another prefix, so that `unescape_keys` restores each key.
     """
     return _with_keys(value, lambda key: PREFIX + key if _ESCAPED.fullmatch(key) else key)
 
 
 def unescape_keys(value: Any) -> Any:
-    """Undo `escape_keys`: for a task that needs the data just as the server sent it."""
+    """Undo `escape_keys`, for tasks that need the data exactly as the server sent it."""
     return _with_keys(
         value,
         lambda key: key.removeprefix(PREFIX) if _ESCAPED.fullmatch(key) else key,
