@@ -1,4 +1,4 @@
-"""What takes several calls, written once for every driver."""
+"""Procedures: operations of several requests, shared by the synchronous and the asyncio driver."""
 
 from mastra_workflows._options import (
     OnFailedRun,

@@ -1,8 +1,8 @@
-"""What a procedure may ask its driver for, and how it asks again.
+"""Effects that a procedure requests from its driver, and how procedures retry.
 
-A procedure is a generator. It yields one of these values and is sent the answer; a driver carries
-them out, with `requests` and `time.sleep` or with `aiohttp` and `asyncio.sleep`. So everything that
-takes several calls is written once and can be tested in virtual time.
+A procedure is a generator. It yields one of these effects and receives its result. A driver
+performs the effects, with `requests` and `time.sleep`, or with `aiohttp` and `asyncio.sleep`. So
+each operation of several requests is written once, and can be tested in virtual time.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; the answer is its `Response`, whatever its status.
+    """Send a request; the result is its `Response`, whatever the status.
 
     Attributes:
         request: the request.
-        within: seconds until the driver gives up, even if the answer makes progress. The
-            settings of the client hold beside it.
+        within: the total timeout in seconds, even if the response makes progress. The client's own
+            timeouts apply as well.
 
-    The driver raises `ConnectionFailedError` when there is no whole answer.
+    The driver raises `ConnectionFailedError` if no complete response arrives.
     """
 
     request: Request
@@ -46,7 +46,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Sleep for so many seconds; the answer is None."""
+    """Sleep for a number of seconds; the result is None."""
 
     seconds: float
 
@@ -61,21 +61,21 @@ def _no_more() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Send a request whose answer is a stream, and drop it at the first event that is enough.
+    """Open an event stream, and drop it at the first event that is sufficient.
 
     Attributes:
         request: the request.
-        enough: given each event as it arrives.
-        seconds: when to drop the stream though nothing was enough; may be infinite.
-        first_within: when to drop it if nothing at all has come; None for no sooner.
-        more_for_first: asked then for how many seconds more it may stay mute; 0 for none. The
-            blocking driver does not ask.
-        silent_within: when to drop it if nothing has come since the last piece of it.
-        affords: given the size of each piece that arrives, in bytes; drops the stream by saying no.
-        passes_over: types of events that nobody wants; they are not even parsed.
+        enough: called with each event as it arrives; True drops the stream.
+        seconds: the maximum duration of the stream; may be infinite.
+        first_within: the timeout of the first data; None for ``seconds``.
+        more_for_first: called at this timeout; returns an extension in seconds, 0 for none. The
+            blocking driver does not call it.
+        silent_within: the timeout between two pieces of data.
+        affords: called with the size of each received piece in bytes; False drops the stream.
+        passes_over: types of events to skip without parsing.
 
-    The answer is a `StreamResult`. The driver raises `ConnectionFailedError` when the stream
-    cannot be opened or is cut.
+    The result is a `StreamResult`. The driver raises `ConnectionFailedError` if the stream cannot
+    be opened or is cut.
     """
 
     request: Request
@@ -90,9 +90,9 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Send a request whose answer is a stream, for the driver to read; the answer is its own.
+    """Open a stream for the driver to read; the result is the driver's own stream object.
 
-    The driver raises `MastraError` when the server refuses it or the connection fails.
+    The driver raises `MastraError` if the server refuses the request or the connection fails.
     """
 
     request: Request
@@ -100,11 +100,11 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """What `Listen` heard.
+    """The result of `Listen`.
 
     Attributes:
-        response: status and headers; the body is there only if it was no stream of events.
-        last: the last event that was not passed over; None if there was none.
+        response: the status and headers; the body is included only if it is not an event stream.
+        last: the last event that was not skipped; None if there was none.
         ended: whether the server ended the stream.
     """
 
@@ -115,10 +115,9 @@ class StreamResult:
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """Make a value of a response; the answer is that value.
+    """Parse a response; the result is the parsed value.
 
-    The asyncio driver does it in another thread where the response is large. What ``parse`` raises
-    is raised.
+    The asyncio driver parses large responses in another thread. Exceptions of ``parse`` are raised.
     """
 
     response: Response
@@ -130,39 +129,39 @@ Procedure = Generator[Effect, Any, T]
 
 
 LEAST_SECONDS = 5.0
-"""What each request is given, however little time is left: the last poll of a wait is sent when
-its time is over."""
+"""The minimum timeout of a request, however close the deadline: the last poll of a wait is sent at
+its timeout."""
 
 PROCESS_GONE = " If its process has ended, the runs that it was executing are lost."
 
 MOST_UNDER_WAY = 10_000
 
 UNDER_WAY_SECONDS = 5.0
-"""For how long the first look at a run that a stream has shown to execute can be saved. It may well
-be over since."""
+"""How long the first poll can be skipped after a stream has shown that a run executes. Later, the
+run may have finished."""
 
 
 @dataclass(slots=True, weakref_slot=True)
 class ServerState:
-    """What has been learnt of a server.
+    """Cached facts about a server.
 
     Attributes:
-        generation: found out at the first call that needs it, and anew when the server does not
-            know the way in which it is asked for a run.
-        version: of ``@mastra/core``, where the server tells.
-        features: what a server that does not tell its version was found to have, with the time of
-            the answer; None where the answer showed nothing.
-        starts_once: whether it was found to execute a run once that is started several times.
-        details: workflows by key, with the time they were read at.
-        under_way: when a stream has shown a run, by workflow and id, to execute that nobody has
-            waited for since: the first look at it can be saved.
-        bytes_left: how much may be heard of runs now; with the time at which that was so.
-        looks_since: since when one of those whose streams are mute looks at its run, which shows
-            whether the server is only slow; minus infinity if nobody does.
-        has_looked_since: since when the last of these looked that was answered.
-        has_answered: whether it has answered as only a Mastra server does, so that address and
-            token were right at that time.
-        gone_at: when its process was last seen to be gone, and with it what it executed.
+        generation: detected at the first call that needs it, and again when the server does not
+            support the endpoint for reading a run.
+        version: the version of ``@mastra/core``, if the server reports it.
+        features: detected features of a server that does not report its version, with the time of
+            detection; None for an inconclusive response.
+        starts_once: whether concurrent starts of one run are known to execute it once.
+        details: workflow definitions by key, with the time they were read.
+        under_way: the time at which a stream has shown that a run executes, by workflow and id,
+            until the first wait for it, which can skip its first poll.
+        bytes_left: the remaining receive budget for events, and the time of that value.
+        looks_since: the start of the current poll on behalf of silent streams, which shows whether
+            the server is only slow; minus infinity if there is none.
+        has_looked_since: the start of the last such poll that got a response.
+        has_answered: whether it has given a response that only a Mastra server gives, so that
+            address and token were valid at that time.
+        gone_at: when the server's process was last seen to be gone, and its running runs with it.
     """
 
     generation: ServerGeneration | None = None
@@ -178,33 +177,33 @@ class ServerState:
     gone_at: float = -inf
 
     def note_under_way(self, workflow_id: str, run_id: str, now: float) -> None:
-        """Note that a stream has just shown that a run executes."""
+        """Record that a stream has just shown that a run executes."""
         if len(self.under_way) >= MOST_UNDER_WAY:
-            self.under_way.clear()  # each saves one look, that is all
+            self.under_way.clear()  # each entry only saves one poll
         self.under_way[workflow_id, run_id] = now
 
     def take_under_way(self, workflow_id: str, run_id: str, now: float) -> bool:
-        """Whether a stream has just shown that a run executes; the note of it is gone then."""
+        """Remove the record of `note_under_way`; return whether it was recent."""
         noted = self.under_way.pop((workflow_id, run_id), -inf)
         return now - noted <= UNDER_WAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A client's view of its server, and how patiently it asks.
+    """A client's view of its server, with the retry behaviour of its requests.
 
     Attributes:
         retry: how transient failures are retried.
-        check_data: whether data is checked against the workflow's schemas before it is sent.
-        start_timeout: seconds that a server may take to show that a run executes, or continues.
-        timeout: seconds that one answer may take until it begins; see `Settings`.
-        clock: seconds from any start; virtual in tests.
-        known: what has been learnt so far; shared by every view of the same server.
-        deadline: the time on the clock after which no request is repeated, and by which each is
-            given up.
-        is_lasting: whether answers that are not Mastra's count as an outage, like no answer, once
-            the server is known to be a Mastra server.
-        is_run_known: whether the run that is asked about is known to have been started.
+        check_data: whether data is validated against the workflow's schemas before it is sent.
+        start_timeout: seconds until a server has to show that a run executes, or continues.
+        timeout: seconds until a response has to begin; see `Settings`.
+        clock: returns seconds from an arbitrary start; virtual in tests.
+        known: cached facts, shared by all views of the same server.
+        deadline: the time on the clock after which no request is retried, and at which each request
+            times out.
+        is_lasting: whether responses that are not Mastra's count as an outage, once the server is
+            known to be a Mastra server.
+        is_run_known: whether the run is known to have been started.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -219,7 +218,7 @@ class Server:
 
     @classmethod
     def of(cls, settings: Settings, known: ServerState) -> Server:
-        """The server that a client with these settings talks to."""
+        """Create the view for a client with these settings."""
         return cls(
             known=known,
             retry=settings.retry or RetryPolicy(),
@@ -229,26 +228,26 @@ class Server:
         )
 
     def patient(self, seconds: float) -> Server:
-        """The same server, asked for longer."""
+        """Return a view that retries for this many seconds."""
         return replace(self, retry=replace(self.retry, seconds=seconds))
 
     def until(self, deadline: float) -> Server:
-        """The same server, asked until a time on its clock."""
+        """Return a view with a deadline on its clock."""
         return replace(self, deadline=deadline)
 
     def lasting(self, *, is_run_known: bool = False) -> Server:
-        """The same server, asked about a run in the middle of something.
+        """Return a view that treats invalid responses as an outage.
 
-        A wrong answer (401, a page, half a document, a 500) is retried like no answer.
+        Examples are a 401, an HTML page, half a document and a 500.
 
         Args:
-            is_run_known: whether the run is known to have been started. Then the very first
-                answer may be a wrong one.
+            is_run_known: whether the run is known to have been started. Then even the first
+                response may be part of an outage.
         """
         return replace(self, is_lasting=True, is_run_known=self.is_run_known or is_run_known)
 
     def may_pass(self, error: BaseException) -> bool:
-        """Whether a request that failed like this is repeated."""
+        """Return whether a request that failed with this error is retried."""
         if is_transient(error):
             return True
         if not self.is_lasting:
@@ -258,29 +257,29 @@ class Server:
         return (self.is_run_known or self.known.has_answered) and is_outage(error)
 
     def heed(self, error: BaseException) -> bool:
-        """Note what a failure says of the server's process; whether that may have ended."""
+        """Record what an error shows of the server's process; return whether it may have ended."""
         is_gone = is_process_gone(error)
         if is_gone:
             self.known.gone_at = self.clock()
         return is_gone
 
     def read(self, response: Response, parse: Callable[[Response], T]) -> Procedure[T]:
-        """Parse an answer, and note that the server has given one."""
+        """Parse a response, and record that the server has given a valid one."""
         try:
             parsed: T = yield Parse(response, parse)
-        except (UnknownRunError, UnknownWorkflowError):  # words of Mastra's own
+        except (UnknownRunError, UnknownWorkflowError):  # Mastra's own errors
             self.known.has_answered = True
             raise
         self.known.has_answered = True
         return parsed
 
     def ask(self, request: Request) -> Send:
-        """The effect that sends a request, limited by the deadline."""
+        """Create the effect that sends a request before the deadline."""
         return Send(request, max(LEAST_SECONDS, self.deadline - self.clock()))
 
 
 def sleep(seconds: float) -> Procedure[None]:
-    """Do nothing for so many seconds."""
+    """Sleep for a number of seconds."""
     yield Sleep(seconds)
 
 
@@ -290,13 +289,13 @@ def repeat(
     attempt: Callable[[], Procedure[T]],
     rest: Callable[[float], Procedure[None]] = sleep,
 ) -> Procedure[T]:
-    """Run a procedure under a tenacity object: again, after its waits, for as long as it says.
+    """Run a procedure under a tenacity object: retry it with the object's waits and stop condition.
 
-    This is tenacity's own loop with the sleeping left to the driver and the time to the server's
-    clock.
+    This is tenacity's own loop, with sleeping left to the driver and the time taken from the
+    server's clock.
 
     Args:
-        rest: what is done in a wait of so many seconds.
+        rest: performs a wait of the given number of seconds.
     """
     retrying.begin()
     state = RetryCallState(retrying, fn=None, args=(), kwargs={})
@@ -308,7 +307,7 @@ def repeat(
                 result = yield from attempt()
             except Exception:
                 if state.attempt_number == 1:
-                    # The time to try again in begins now: what failed slowly is tried again, too.
+                    # The retry time begins now, so that a slow failure is retried as well.
                     state.start_time = server.clock()
                 state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             else:
@@ -322,7 +321,7 @@ def repeat(
 
 
 def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Procedure[T]:
-    """Run a procedure that is safe to repeat, again after failures that may pass, and say so."""
+    """Run a procedure that is safe to repeat; retry transient failures and log them."""
     failing = False
 
     def say(state: RetryCallState) -> None:
@@ -351,25 +350,25 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
 
 
 def send(server: Server, request: Request) -> Procedure[Response]:
-    """As `fetch`, for an answer of which only the success matters.
+    """Send a request as `fetch` does, if only its success matters.
 
     Returns:
-        The answer of a success.
+        The successful response.
 
     Raises:
-        MastraError: as `api.check` says.
+        MastraError: see `api.check`.
     """
     return (yield from fetch(server, request, check))
 
 
 def fetch(server: Server, request: Request, parse: Callable[[Response], T]) -> Procedure[T]:
-    """Send a request and parse its answer, again after failures that may pass if that is safe.
+    """Send a request and parse the response; retry transient failures if the request is repeatable.
 
     Args:
-        parse: makes a value of the answer; an answer that it refuses is a failure, too.
+        parse: parses the response; an error of it is a failure, too.
 
     Raises:
-        MastraError: as `api.check` and ``parse`` say.
+        MastraError: see `api.check` and ``parse``.
     """
 
     def once() -> Procedure[T]:

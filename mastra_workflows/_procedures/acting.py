@@ -1,4 +1,4 @@
-"""Cancelling, deleting and restarting: look, act, look again."""
+"""Cancel, delete and restart runs, and confirm the effect in the record."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from mastra_workflows.errors import (
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
-"""How long a server may take to refuse a restart."""
+"""How long to wait for a server to refuse a restart."""
 
 RESENDS = 4
-"""How often a cancel is sent again for a run whose record shows no end of its steps."""
+"""How many times a cancel is sent again while the record shows running steps."""
 
 CONFIRM_SECONDS = 5.0
 """The default `confirm_timeout`: how long to poll for the end of a cancelled run."""
@@ -43,11 +43,11 @@ CONFIRM_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """What became of a run that was to be cancelled.
+    """The effect of a cancellation on a run.
 
     Attributes:
-        run: its record after the cancelling.
-        requested: whether a cancel was sent; a run that is over is left alone.
+        run: the record after the cancellation.
+        requested: whether a cancel was sent; a finished run is left alone.
     """
 
     run: WorkflowRun
@@ -55,7 +55,7 @@ class Cancellation:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether nothing of the run executes or waits any more, according to its record."""
+        """Whether the record shows that no part of the run executes or is suspended."""
         run = self.run
         return not (run.is_active or run.is_suspended or run.running_steps)
 
@@ -93,10 +93,10 @@ def cancel(
     confirm_timeout: Duration,
     allow_retry: bool = False,
 ) -> Procedure[Cancellation]:
-    """Cancel a run and look what became of it.
+    """Cancel a run and poll for the effect.
 
     Args:
-        confirm_timeout: how many seconds to poll for the run's end.
+        confirm_timeout: how many seconds to poll for the end of the run.
         allow_retry: whether a later `attach_or_start` may start another run in its place; see
             `reserved_id`.
     """
@@ -109,7 +109,7 @@ def cancel(
 
     def attempt() -> Procedure[Cancellation | None]:
         nonlocal requested
-        # 1.x would rewrite the record of a run that is over.
+        # 1.x would rewrite the record of a finished run.
         run = yield from read_run(server, workflow_id, run_id)
         if run.is_finished:
             return Cancellation(run, requested)
@@ -129,10 +129,10 @@ def cancel(
         nonlocal resends
         found = Cancellation((yield from read_run(server, workflow_id, run_id)), True)
         if resends and found.run.status == RunStatus.CANCELED and found.run.running_steps:
-            # Another replica may execute the run, and ends it as if it had not been cancelled. Two
-            # in a row: reads and cancels by turns would each reach the same one of two replicas.
+            # Another replica may execute the run and record it as not cancelled. Send two in a row:
+            # alternating reads and cancels would each reach the same one of two replicas.
             resends -= 1
-            with contextlib.suppress(MastraError):  # it was sent before: this is for good measure
+            with contextlib.suppress(MastraError):  # the first cancel has succeeded already
                 for _ in range(2):
                     yield from send(server, api.cancel(workflow_id, run_id))
         return found
@@ -148,10 +148,11 @@ def cancel(
 
 
 def reserved_id(run_id: str) -> str:
-    """The id whose existence says that a cancelled run may be followed by another one.
+    """Return the id whose existence allows a retry to replace a cancelled run.
 
-    A cancelled run that has no such record was cancelled by a person, which is final. The record is
-    ``pending`` and executes nothing. For the first run of a line it is the next run's own.
+    A cancelled run without such a record was cancelled by a person, which is final. The record is
+    ``pending`` and executes nothing. For the first run of a line, it is the id of the next run
+    itself.
     """
     return f"{run_id}-2"
 
@@ -159,7 +160,7 @@ def reserved_id(run_id: str) -> str:
 def _reserve(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
     try:
         yield from send(server, api.create_run(workflow_id, run_id))
-    except MastraError as error:  # the run is cancelled all the same
+    except MastraError as error:  # the run is cancelled nevertheless
         log.warning(
             "Run id %r of workflow %r could not be reserved, so a retry does not start a new run: "
             "%s",
@@ -173,20 +174,21 @@ def delete(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
     """Delete a run's record (1.x).
 
     Raises:
-        UnsupportedError: 0.x has no such call.
+        UnsupportedError: the server is a legacy server (0.x), which has no such endpoint.
     """
     if (yield from generation(server)) is ServerGeneration.V0:
         raise UnsupportedError("Servers before 1.0 cannot delete a run; nothing was sent.")
-    yield from read_run(server, workflow_id, run_id)  # says what is unknown
-    with contextlib.suppress(UnknownRunError):  # gone: an answer was lost and it was sent again
+    yield from read_run(server, workflow_id, run_id)  # raises if the run is unknown
+    with contextlib.suppress(UnknownRunError):  # deleted by a request whose response was lost
         yield from send(server, api.delete(workflow_id, run_id))
 
 
 def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
     """Continue a run that its server lost by restarting (from 0.24.8).
 
-    `/restart` answers before it looks, and an error inside ends a server of 0.24. So
-    `/restart-async` is sent, which tells what is wrong, and dropped if it says nothing soon.
+    `/restart` responds before it validates, and an error ends the process of a 0.24 server. So
+    `/restart-async` is used, which reports errors, and the request is dropped if no error arrives
+    soon.
     """
     run = yield from read_run(server, workflow_id, run_id)
     if run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
@@ -196,7 +198,7 @@ def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
             run,
         )
     try:
-        # It answers when the run is done. To drop it does not stop the run.
+        # The server responds when the run has finished. Dropping the request does not stop the run.
         heard: StreamResult = yield Listen(
             api.restart_async(workflow_id, run_id), lambda _: True, RESTART_SECONDS
         )
@@ -209,7 +211,7 @@ def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
 
 
 def check_supported(response: api.Response, what: str) -> None:
-    """As `api.check`, for what servers before 0.24.8 do not have."""
+    """Check a response as `api.check` does, for features that servers before 0.24.8 lack."""
     try:
         api.check(response)
     except ApiError as error:

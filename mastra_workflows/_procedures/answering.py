@@ -1,4 +1,4 @@
-"""Answering what a suspended step asks."""
+"""Respond to the pending request of a suspended step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mastra_workflows.hitl._questions import Question, questions
 log = logging.getLogger(__name__)
 
 SCHEMA_CHANGED = "the step asks for something else since the workflow was changed"
-"""One of the problems of an answer to a form that is out of date."""
+"""The validation error of a response to an outdated form."""
 
 
 def answer(
@@ -39,27 +39,27 @@ def answer(
     is_retry: bool,
     waiting: WaitOptions,
 ) -> Procedure[WorkflowRun]:
-    """Resume the step that asked, once.
+    """Resume the suspended step of a pending request, idempotently.
 
-    A run of several branches takes no answer while one of them is at work, though the others still
-    wait for theirs. So this waits until the run is suspended again. A server that cannot choose one
-    of several items of a ``foreach`` gives the answer to all that wait.
+    While one branch of a run executes, the server accepts no resume for the other branches, even if
+    they are suspended. So this waits until the whole run is suspended. A server that cannot resume
+    a single item of a ``foreach`` gives the response to all suspended items.
 
     Args:
-        answered_by: who answered, a name or an object; kept in the run's request context.
-        is_retry: whether an earlier try may have given this answer.
+        answered_by: who responded, a name or an object; stored in the run's request context.
+        is_retry: whether an earlier attempt may have delivered this response.
         waiting: how to wait for other branches.
 
     Returns:
-        The record, as `resume` gives it.
+        The record, as returned by `resume`.
 
     Raises:
-        NotSuspendedError: the question is not open any more: somebody else has answered it, or the
-            run is over.
-        ResumeSchemaChangedError: the step asks for something else now, as after a deploy.
+        NotSuspendedError: the request is no longer pending: somebody else has responded, or the run
+            has finished.
+        ResumeSchemaChangedError: the resume schema has changed, as after a deploy.
         ServerLostError: the server was unavailable for longer than ``outage_timeout``; the message
-            says whether the answer was delivered.
-        As `resume` and `wait`.
+            says whether the response was delivered.
+        Also the errors of `resume` and `wait`.
     """
     require_instance("question", question, Question, "a question of a suspended run")
     require_flags(is_retry=is_retry)
@@ -77,7 +77,7 @@ def answer(
     )
     until_it_rests = dataclasses.replace(waiting, on_suspend="return", is_known=True)
     try:
-        if server.check_data:  # a deploy may be why the server was away; 0.x takes any data
+        if server.check_data:  # a deploy may have caused the outage; 0.x accepts any data
             server.known.details.pop(question.workflow_id, None)
         while True:
             try:
@@ -119,7 +119,7 @@ def answer(
 
 
 def _asked_now(server: Server, question: Question) -> Procedure[Question | None]:
-    """The question as the workflow's definition has it now; None if it is not open any more."""
+    """Return the request with the workflow's current schemas; None if it is no longer pending."""
     yield from details(server, question.workflow_id)
     run = yield from read_run(server, question.workflow_id, question.run_id)
     identity = question.suspension.identity

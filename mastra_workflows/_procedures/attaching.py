@@ -1,7 +1,7 @@
-"""One execution for one piece of work, however often it is tried.
+"""Execute a piece of work once, however many attempts are made.
 
-A scheduler tries again after a crash, a timeout, a failure. What a try has to do follows from the
-server's own record of the run that the tries before have begun; nothing is stored anywhere else.
+A scheduler retries after a crash, a timeout or a failure. Each attempt derives the next action from
+the server's record of the run that earlier attempts have started; nothing is stored elsewhere.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Attachment:
     """The run that does a piece of work.
 
     Attributes:
-        run_id: the id that was asked for, or one in line after it.
-        found: the record of the run as it was found; None if it was started now.
-        travelled: whether it was sent back to the step that had failed.
+        run_id: the requested id, or one in line after it.
+        found: the record of the existing run; None if this call started the run.
+        travelled: whether the run was sent back to the failed step.
     """
 
     run_id: str
@@ -70,12 +70,12 @@ class Attachment:
 
     @property
     def record(self) -> WorkflowRun | None:
-        """The record as it was found, if it still tells how the run stands."""
+        """The record of the existing run, if it is still current."""
         return None if self.travelled else self.found
 
 
 def ids_in_line(run_id: str) -> Iterator[str]:
-    """The ids that the runs of one piece of work have, one after the other."""
+    """Yield the ids of the successive runs of one piece of work."""
     yield run_id
     yield reserved_id(run_id)
     for number in range(3, MOST_RUNS + 1):
@@ -92,18 +92,19 @@ def attach_or_start(
     on_other_input: OnOtherInput = "fail",
     started_after: datetime | None = None,
 ) -> Procedure[Attachment]:
-    """Find the run of a piece of work, or start it.
+    """Attach to the run of a piece of work, or start it.
 
-    A run that is active, suspended or successful is used as it is; one that was never started is
-    started. After a failed run comes, by choice, the next id in line (``<run_id>-2``, ``-3``, found
-    by reading), the same run from the failed step on, or an error. A cancelled run counts as failed
-    if `cancel_work` has reserved the next id in line; otherwise the cancellation is final.
+    A run that is active, suspended or successful is reused; one that was never started is started.
+    A failed run is followed, as ``on_failed_run`` selects, by a run with the next id in line
+    (``<run_id>-2``, ``-3``, found by reading), by the same run from the failed step on, or by an
+    error. A cancelled run counts as failed if `cancel_work` has reserved the next id in line;
+    otherwise the cancellation is final.
 
     Raises:
-        RunCanceledError: it was cancelled for good, or with ``on_failed_run="fail"``.
-        RunFailedError: with ``on_failed_run="fail"``.
+        RunCanceledError: the run was cancelled for good, or with ``on_failed_run="fail"``.
+        RunFailedError: the run failed, with ``on_failed_run="fail"``.
         RunMismatchError: the id belongs to the run of other work; see `Workflow.attach_or_start`.
-        InvalidInputError, RunNotStartedError: as `ensure_started`.
+        InvalidInputError, RunNotStartedError: see `ensure_started`.
     """
     require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
     check_choices(on_other_input, started_after)
@@ -147,10 +148,10 @@ def attach_or_start(
 
 
 def find_work(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
-    """Find the run of a piece of work whose result can be used, now or when it ends.
+    """Find the run of a piece of work that has succeeded or can still succeed.
 
     Returns:
-        The first run in line that succeeded or is active or suspended; None if there is none.
+        The first run in line that succeeded, is active or is suspended; None if there is none.
     """
     api.require_id(run_id)
     for candidate, following in pairwise(ids_in_line(run_id)):
@@ -165,11 +166,11 @@ def find_work(server: Server, workflow_id: str, run_id: str) -> Procedure[Workfl
 
 
 def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedure[bool]:
-    """Whether an earlier try cancelled a run that a server before 1.0 still executes.
+    """Return whether an earlier attempt cancelled a run that a server before 1.0 still executes.
 
-    Such a server records a cancellation only when the step that executes has ended. Until then,
-    what shows it is the next run in line, or its reservation. A reservation from before the run
-    went back to a failed step (which such a server cannot delete) is no sign.
+    Such a server records a cancellation only when the executing step has ended. Until then, only
+    the next run in line, or its reservation, shows the cancellation. A reservation from before the
+    run went back to a failed step does not count (such a server cannot delete it).
     """
     if found.is_finished or (yield from generation(server)) is not ServerGeneration.V0:
         return False
@@ -198,12 +199,12 @@ def execute(
     on_other_input: OnOtherInput,
     started_after: datetime | None,
 ) -> Procedure[JSON]:
-    """Find the run of a piece of work or start it, wait for it, and return its result.
+    """Attach to the run of a piece of work or start it, wait for it, and return its result.
 
     Raises:
-        RunFailedError, RunCanceledError: the run ended so.
+        RunFailedError, RunCanceledError: the run failed or was cancelled.
         RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
-        As `attach_or_start` and `wait`.
+        Also the errors of `attach_or_start` and `wait`.
     """
     require_choice("on_suspend", waiting.on_suspend, get_args(OnUnexpectedSuspend))
     attachment = yield from attach_or_start(
@@ -232,7 +233,7 @@ def _canceled_for_good(found: WorkflowRun) -> RunCanceledError:
 def _after(
     server: Server, found: WorkflowRun, following: str
 ) -> Procedure[tuple[WorkflowRun | None, list[WorkflowRun]]]:
-    """The run that comes next in line, and all that show that one may come; see `reserved_id`."""
+    """Return the next run in line, and all records that allow one; see `reserved_id`."""
     upcoming = yield from find_run(server, found.workflow_id, following)
     reserved = upcoming
     if following != reserved_id(found.run_id):
@@ -242,7 +243,7 @@ def _after(
 
 
 def _unreserve(server: Server, marks: Iterable[WorkflowRun]) -> Procedure[None]:
-    """Take reservations back, so that a cancellation from now on is final unless it reserves."""
+    """Delete reservations, so that a later cancellation is final unless it makes a new one."""
     if (yield from generation(server)) is ServerGeneration.V0:
         return  # cannot delete a run
     for run in marks:
@@ -259,15 +260,15 @@ def cancel_work(
     confirm_timeout: Duration,
     allow_retry: bool = False,
 ) -> Procedure[Cancellation]:
-    """Cancel what is active of a piece of work: its run, or the one in line that took its place.
+    """Cancel the active run of a piece of work: the first run, or the one in line that replaced it.
 
     Args:
-        confirm_timeout: how many seconds to poll for the run's end.
+        confirm_timeout: how many seconds to poll for the end of the run.
         allow_retry: whether a later `attach_or_start` may start the next run in line; see
             `reserved_id`.
 
     Returns:
-        What became of the last run in line.
+        The effect on the last run in line.
 
     Raises:
         UnknownRunError: there is no run of this work.
@@ -279,7 +280,7 @@ def cancel_work(
     is_legacy = (yield from generation(server)) is ServerGeneration.V0
     for candidate, following in pairwise(ids_in_line(run_id)):
         if is_legacy:
-            # A run that was cancelled before may still execute: it must not hide the active one.
+            # A previously cancelled run may still execute: it must not hide the active one.
             upcoming = yield from find_run(server, workflow_id, following)
             if upcoming is not None and not upcoming.is_pending:
                 continue
@@ -305,18 +306,20 @@ def attach_or_resume(
     is_retry: bool,
     waiting: WaitOptions | None = None,
 ) -> Procedure[WorkflowRun]:
-    """Resume a step, unless an earlier try or somebody else has given it the same answer.
+    """Resume a step, unless an earlier attempt or somebody else resumed it with the same data.
 
     Args:
-        is_retry: whether an earlier try may have resumed the step. Only then is a step that waits
-            again, after this very answer, left alone: it asks something new.
-        waiting: how to wait where only the end of what executes shows whether the step was resumed.
+        is_retry: whether an earlier attempt may have resumed the step. Only then is a step that was
+            suspended again after this very response not resumed: the new suspension is another
+            request.
+        waiting: how to wait if only the end of the current execution shows whether the step was
+            resumed.
 
     Returns:
-        The record, as `resume` gives it.
+        The record, as returned by `resume`.
 
     Raises:
-        NotSuspendedError: the step does not wait, and was not given this answer either.
+        NotSuspendedError: the step is not suspended, and was not resumed with this data either.
     """
     waiting = waiting or WaitOptions(on_suspend="return", is_known=True)
     run = yield from read_run(server, workflow_id, run_id)
@@ -325,7 +328,7 @@ def attach_or_resume(
         return attached
     try:
         return (yield from resume(server, workflow_id, run_id, answer))
-    except NotSuspendedError as error:  # perhaps by another try of the same work, just now
+    except NotSuspendedError as error:  # another attempt may have resumed it just now
         attached = yield from _attached(server, error.run, answer, is_retry, waiting)
         if attached is None:
             raise
@@ -335,7 +338,7 @@ def attach_or_resume(
 def _attached(
     server: Server, run: WorkflowRun, answer: Answer, is_retry: bool, waiting: WaitOptions
 ) -> Procedure[WorkflowRun | None]:
-    """The run, if a step was given this answer before or is being given it; None if not."""
+    """Return the run if a step was, or is being, resumed with this response; None if not."""
     if (name := (yield from _answered(server, run, answer, is_retry))) is not None:
         log.info("Step %r was given this answer before; it is not resumed again. %s.", name, run)
         return run
@@ -372,7 +375,7 @@ def _attached(
 
 
 def _works_elsewhere(run: WorkflowRun, meant: Suspension) -> bool:
-    """Whether a record shows a step at work that does not hold the suspended one."""
+    """Return whether a record shows an executing step that does not contain the suspended one."""
     return any(
         step.status in ("running", "waiting") and step.path != meant.step[: len(step.path)]
         for step in run.steps
@@ -382,7 +385,7 @@ def _works_elsewhere(run: WorkflowRun, meant: Suspension) -> bool:
 def _is_ours(
     server: Server, run: WorkflowRun, found: Resumption, answer: Answer, is_retry: bool
 ) -> Procedure[bool]:
-    """Whether a step that is being resumed is so with this answer, as far as is known."""
+    """Return whether a step is being resumed with this response, as far as is known."""
     if found.payload is None:
         return is_retry
     path = found.suspension.step
@@ -392,7 +395,7 @@ def _is_ours(
 def _answered(
     server: Server, run: WorkflowRun, answer: Answer, is_retry: bool
 ) -> Procedure[str | None]:
-    """The step that the answer was given to before; None if there is none."""
+    """Return the name of the step that was resumed with this response before, if any."""
     waits = [item for item in run.suspensions if answer.fits(item)]
     if waits and (answer.asked_at is not None or not is_retry):
         return None
@@ -408,7 +411,7 @@ def _answered(
 
 
 def _waits_since_before(resumed_at: datetime, waits: Sequence[Suspension], answer: Answer) -> bool:
-    """Whether the item that is meant waits since before the step was resumed: for another item."""
+    """Return whether the item was suspended before the resume, which was then for another item."""
     return answer.for_each_index is not None and any(
         item.suspended_at is not None and item.suspended_at < resumed_at for item in waits
     )
@@ -417,7 +420,7 @@ def _waits_since_before(resumed_at: datetime, waits: Sequence[Suspension], answe
 def _is_same(
     server: Server, run: WorkflowRun, path: StepPath, payload: JSON, answer: Answer
 ) -> Procedure[bool]:
-    """Whether a step was resumed with an answer, or with what its resume schema made of it."""
+    """Return whether the payload equals the response, or what the resume schema made of it."""
     if answer.resume_data is None or payload is None:
         return answer.resume_data is payload
 
@@ -432,7 +435,7 @@ def _is_same(
 
 
 def _where_it_broke(run: WorkflowRun) -> Step | None:
-    """The step of the outermost workflow that did not end well."""
+    """Return the last step of the outermost workflow that did not succeed."""
     broken = [
         step
         for step in run.steps

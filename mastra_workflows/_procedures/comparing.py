@@ -1,4 +1,4 @@
-"""Decide whether a run that was found under an id is the run of the work at hand."""
+"""Decide whether the run that exists under an id belongs to the work at hand."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mastra_workflows.errors import ApiError, RunMismatchError
 log = logging.getLogger(__name__)
 
 CLOCK_SKEW = timedelta(seconds=60)
-"""How far the server's clock may be behind that of the caller."""
+"""How far the server's clock may be behind the caller's."""
 
 MAX_PLACE = 80
 
 
 def check_choices(on_other_input: OnOtherInput, started_after: datetime | None = None) -> None:
-    """Raise a `ConfigurationError` for options that cannot work."""
+    """Raise a `ConfigurationError` if an option is invalid."""
     require_choice("on_other_input", on_other_input, get_args(OnOtherInput))
     require_aware(started_after=started_after)
 
@@ -36,11 +36,11 @@ def check_choices(on_other_input: OnOtherInput, started_after: datetime | None =
 def check_input_matches(
     server: Server, found: WorkflowRun, options: StartOptions, on_other_input: OnOtherInput
 ) -> Procedure[None]:
-    """Compare the input of a call with that of the run that was found.
+    """Compare the input of a call with that of an existing run.
 
     Raises:
-        RunMismatchError: they differ, with ``on_other_input="fail"``.
-        InvalidDataError: the input of this call is not JSON.
+        RunMismatchError: the inputs differ, with ``on_other_input="fail"``.
+        InvalidDataError: the input of this call cannot be serialised as JSON.
     """
     given = as_stored(options.input_data)
     places = yield from different_places(
@@ -65,44 +65,44 @@ def different_places(
     stored: JSON,
     schema_of: Callable[[WorkflowDetails], Mapping[str, Any] | None],
 ) -> Procedure[list[str]]:
-    """Where data differ from what a record shows, as far as the workflow's schema proves it.
+    """Return where data differ from a record, as far as the workflow's schema proves it.
 
     Args:
         given: the data of this call, `as_stored`.
         stored: the data in the record.
-        schema_of: the schema of the data, in the workflow's definition.
+        schema_of: selects the schema of the data from the workflow's definition.
 
     Returns:
-        As `differences`.
+        The differing places; see `differences`.
     """
     if given == stored:
         return []
     try:
         known = yield from details(server, workflow_id, max_age=DETAILS_AGE)
-    except ApiError:  # nobody knows what the server made of the data
+    except ApiError:  # it is unknown how the server converted the data
         return differences(given, stored, {})
     return differences(given, stored, schema_of(known))
 
 
 def as_stored(data: JSON) -> JSON:
-    """Data as a record that no schema has changed has it.
+    """Return data as a record contains it, if no schema has changed it.
 
     Raises:
-        InvalidDataError: it is not JSON.
+        InvalidDataError: the data cannot be serialised as JSON.
     """
     return storable(json.loads(encode_json({} if data is None else data)))
 
 
 def named(places: list[str]) -> str:
-    """The places where data differ, as text for messages."""
+    """Join the differing places as text for messages."""
     return ", ".join(safe_text(place, MAX_PLACE) for place in places)
 
 
 def check_started_after(found: WorkflowRun, started_after: datetime | None) -> None:
-    """Refuse a run that began before the work at hand did.
+    """Refuse a run that began before the work at hand.
 
     Raises:
-        RunMismatchError: the run began more than `CLOCK_SKEW` earlier.
+        RunMismatchError: the run began more than `CLOCK_SKEW` too early.
     """
     began = _began_at(found)
     if started_after is None or began is None or began >= started_after - CLOCK_SKEW:
@@ -117,6 +117,7 @@ def check_started_after(found: WorkflowRun, started_after: datetime | None) -> N
 
 
 def _began_at(run: WorkflowRun) -> datetime | None:
-    # Servers before 1.0 do not tell when a run was created, and some move the time at each write.
+    # Servers before 1.0 do not report when a run was created, and some change the time at each
+    # write.
     moments = (run.created_at, *(step.started_at for step in run.steps))
     return min((moment for moment in moments if moment is not None), default=None)

@@ -1,4 +1,4 @@
-"""What a server can do: by its version, or else by asking."""
+"""Detect the features of a server, by its version or by a probe request."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mastra_workflows.errors import ConnectionFailedError, UnsupportedError
 log = logging.getLogger(__name__)
 
 MAX_AGE = 3600.0
-"""Seconds for which a feature that was detected is not asked for again."""
+"""How many seconds a detected feature is cached."""
 
 UNKNOWN_AGE = 60.0
-"""Seconds for which a server that did not answer as Mastra does counts as one without a feature."""
+"""How many seconds a server counts as one without the feature after an inconclusive response."""
 
 
 def supports(server: Server, feature: Feature, *, max_age: float = MAX_AGE) -> Procedure[bool]:
-    """Whether a server has a feature. What is not known counts as old.
+    """Return whether a server has a feature. An inconclusive detection counts as no.
 
     Args:
-        max_age: seconds for which an earlier answer will do.
+        max_age: the maximum age of a cached result, in seconds.
     """
     if (yield from generation(server)) is ServerGeneration.V0:
         return False
@@ -51,7 +51,7 @@ def check_starts_once(server: Server) -> Procedure[None]:
     """Refuse to start a run on a server that may execute it twice.
 
     Raises:
-        UnsupportedError: it is older than 0.17.
+        UnsupportedError: the server is older than 0.17.
     """
     yield from generation(server)
     if server.known.starts_once:

@@ -1,4 +1,4 @@
-"""A run's events for a caller who iterates them: without a gap, and each of them once."""
+"""Follow a run's events for a caller who iterates over them, without gaps or duplicates."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from mastra_workflows.errors import ConnectionFailedError
 log = logging.getLogger(__name__)
 
 MOST_CUTS = 5
-"""How often in a row a stream may be cut, or end, before anything new has come."""
+"""How many times in a row a stream may be cut, or end, without a new event."""
 
 
 class Follower:
-    """Keeps one run's stream going: opens it again where it was cut, and drops what it repeats.
+    """Keeps a run's stream open: reopens it after a cut, and drops the events that it repeats.
 
-    A stream that is opened again begins with what has happened (`/observe`). On 0.x a `/watch`
-    does not: what happened between a cut and the next opening is then only in the run's record. Nor
-    does it ever end or say a word if the run is over: so the record is read when it is open.
+    A reopened `/observe` stream begins with the past events. A reopened `/watch` stream of 0.x does
+    not: the events between the cut and the reopening are only in the run's record. A `/watch`
+    stream of a finished run neither ends nor sends an event, so the record is read once the stream
+    is open.
 
     Args:
         server: the server.
         workflow_id: the workflow.
         run_id: the run.
-        request: what the stream begins with: a start, a resume, or a request to watch.
-        after: of a resume, the last time that the record knew before; what a stream that is opened
-            again tells of earlier rounds is dropped by it.
+        request: the request that opens the first stream: a start, a resume, or a request to watch.
+        after: for a resume, the latest time in the record before it; a reopened stream also replays
+            earlier rounds, which are dropped up to this time.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Follower:
         self._workflow_id = workflow_id
         self.run_id = run_id
         self._request = request
-        self._is_watch = request.method == "GET"  # of 0.x: all others are POSTs
+        self._is_watch = request.method == "GET"  # 0.x only: all others are POSTs
         self._once = EventDeduplicator(after)
         self._is_over = False
         self._has_news = False
@@ -61,7 +62,7 @@ class Follower:
 
         Raises:
             MastraError: the server refused; see `api.check`.
-            NotActiveError: the run ended before 0.x's ``/watch`` was open.
+            NotActiveError: the run finished before the ``/watch`` stream of 0.x was open.
         """
         if not self._is_watch:
             return (yield Open(self._request))
@@ -72,7 +73,7 @@ class Follower:
         return answer
 
     def _watch(self) -> Procedure[tuple[Any, WorkflowRun]]:
-        """Open 0.x's ``/watch``, then read the record: one of both tells of the end."""
+        """Open the ``/watch`` stream of 0.x, then read the record: one of them reports the end."""
         answer = yield Open(self._request)
         try:
             return answer, (yield from self._read())
@@ -84,24 +85,24 @@ class Follower:
         return read_run(self._server, self._workflow_id, self.run_id)
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """The events to give to the caller, now that this one has come."""
+        """Yield the events to pass on to the caller after a received event."""
         for new in self._once.feed(event):
             self._has_news = True
             self._is_over = new.is_end
             yield new
 
     def reopen(self, cut: ConnectionFailedError | None) -> Procedure[Any]:
-        """Go on after a stream has ended.
+        """Continue after a stream has ended.
 
         Args:
-            cut: what ended it; None if the server did.
+            cut: the error that cut the stream; None if the server ended it.
 
         Returns:
-            The next stream; None if there is no more to come.
+            The next stream; None if there are no more events.
 
         Raises:
-            ConnectionFailedError: it is cut again and again, the server is out of reach, or it
-                tells no more of a run that continues.
+            ConnectionFailedError: the stream is cut repeatedly, the server is unreachable, or it
+                sends no more events of a run that continues.
         """
         self._cuts = 0 if self._has_news else self._cuts + 1
         has_news, self._has_news = self._has_news, False

@@ -1,4 +1,4 @@
-"""Looking for questions: what the suspended runs of a workflow ask that was not given out yet."""
+"""Find the pending requests of a workflow's suspended runs that were not returned before."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PAGE_SIZE = 20
 def new_questions(
     server: Server, workflow_id: str, state: InboxState, options: InboxOptions, now: datetime
 ) -> Procedure[InboxPage]:
-    """The questions of a workflow's runs that the state does not know.
+    """Return the pending requests of a workflow's runs that are not in the state.
 
-    The list of runs only shows which runs are suspended. The questions come from each run's record,
-    since the two differ in the time of a nested step's suspension.
+    The list of runs only shows which runs are suspended. The requests come from the record of each
+    run, since the list and the record differ in the suspension time of a nested step.
 
     Args:
-        now: the time, aware; that of `InboxState`.
+        now: the current aware time, for `InboxState`.
     """
     require_instance("state", state, InboxState, "the state of an inbox")
     server = server.lasting()
@@ -52,11 +52,11 @@ def new_questions(
         for item in by_run.pop(run_id):
             question = asked.get(_place(item))
             if question is None:
-                continue  # answered since the list was made
+                continue  # answered since the list was read
             if state.is_due(question.key, now, again):
                 found.append(question)
                 state = state.note((item.key, question.key), now, now)
-            else:  # the list was behind the record at an earlier look
+            else:  # the list was older than the record at an earlier poll
                 state = state.note((item.key,), state.noted[question.key].asked, now)
     return InboxPage(tuple(sorted(found, key=_since)), state, has_more=bool(by_run))
 
@@ -64,7 +64,7 @@ def new_questions(
 def _suspended_runs(
     server: Server, workflow_id: str, state: InboxState, options: InboxOptions, now: datetime
 ) -> Procedure[tuple[list[WorkflowRun], InboxState]]:
-    """The rows of a workflow's suspended runs, and the state with how far they were read."""
+    """Return the rows of a workflow's suspended runs, and the state after reading them."""
     which = yield from generation(server)
     if which is ServerGeneration.V1:
         filters = RunFilter(status=RunStatus.SUSPENDED)

@@ -1,9 +1,9 @@
-"""Being told when to look at a run again, in place of sleeping between two looks.
+"""Wait for a run's events in place of sleeping between two polls.
 
-Mastra's streams tell of a step's or a run's end within milliseconds. They are not the truth, and
-often there is none: of a run that was begun without a stream, on another replica, after a restart,
-through a proxy that keeps back what it gets. So a stream only ever shortens a wait. What polling
-would have done at its time is done at that time, unless the stream has shown that it is alive.
+Mastra's streams report the end of a step or a run within milliseconds. They are not authoritative,
+and often there is none: for a run that was started without a stream, on another replica, after a
+restart, or behind a buffering proxy. So a stream only ever shortens a wait. A poll that is due
+still happens on time, unless the stream has shown that it is alive.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, No
 log = logging.getLogger(__name__)
 
 NEARLY = 0.99
-"""A timer may go off a little before its time."""
+"""A timer may fire slightly before its time."""
 
 LONGEST_PAUSE = 64
-"""How many waits pass by polling, at most, before a stream that gave nothing is tried again."""
+"""The maximum number of waits that only poll before a stream without events is tried again."""
 
 AGAIN = 0.1
-"""After which part of its time so far a mute stream is thought of again."""
+"""The share of its age so far by which the first-event deadline of a silent stream is extended."""
 
 LOOK_SECONDS = 5.0
-"""Who looks for longer than this no longer looks for the others as well."""
+"""After this many seconds, the poll of one silent stream no longer replaces those of the others."""
 
 BYTES_AT_ONCE = 8 * 1024 * 1024
 BYTES_PER_SECOND = 1024 * 1024
-"""What one client may hear of all its runs. Passing so much over costs a few per cent of a core."""
+"""The receive budget of one client for the events of all its runs. At this rate, skipping events
+costs a few per cent of a core."""
 
 BYTES_ALWAYS = 256 * 1024
-"""What a wait may always hear: more than any run says that does not stream text."""
+"""What every wait may receive regardless of the budget: more than any run sends that streams no
+text."""
 
 
 def _ignore(_is_live: bool) -> None:
@@ -48,15 +50,15 @@ def _ignore(_is_live: bool) -> None:
 
 
 class Observer:
-    """Listens to one run for one who waits for it.
+    """Subscribes to the events of one run on behalf of a wait.
 
     Args:
         server: the server.
         workflow_id: the workflow.
         run_id: the run.
-        on_event: given each event once, in its order; outputs of steps are left out.
-        on_liveness: told whether a stream has shown that the server executes the run; not where it
-            showed neither.
+        on_event: called once with each event, in order; outputs of steps are omitted.
+        on_liveness: called with whether a stream has shown that the server executes the run; not
+            called if it showed neither.
         enabled: False to poll only.
     """
 
@@ -86,18 +88,18 @@ class Observer:
         self._mode = ""
 
     def rest(self, seconds: float, within: float, silent_within: float) -> Procedure[None]:
-        """Let time pass until a look at the run is due.
+        """Wait until the next poll of the run is due.
 
-        That is when its stream tells of an end or a suspension, when the stream ends, after
-        ``within`` seconds of a live stream or ``silent_within`` of its silence, or after
+        It is due when the stream reports an end or a suspension, when the stream ends, after
+        ``within`` seconds of a live stream or ``silent_within`` seconds of its silence, or after
         ``seconds`` if there is no live stream.
 
         Args:
-            seconds: how long polling would wait.
-            within: how long to wait at most.
-            silent_within: how long a stream may say nothing more, if that is more than ``seconds``.
-                A server that hangs and one that does not know that another one has ended the run
-                are as silent as one whose step takes long.
+            seconds: the poll interval.
+            within: the maximum time to wait.
+            silent_within: the maximum silence of a live stream, if longer than ``seconds``. A
+                hanging server, and one that does not notice that another replica has finished the
+                run, are as silent as one whose step is slow.
         """
         began = self._server.clock()
         overdue, self._overdue = self._overdue, max(0.0, self._overdue - seconds)
@@ -113,7 +115,7 @@ class Observer:
             yield Sleep(left)
 
     def _listen(self, seconds: float, within: float, silent_within: float) -> Procedure[bool]:
-        """Whether a look is due."""
+        """Receive events; return whether a poll is due."""
         began = self._server.clock()
         spent = self._heard_bytes
         stops = False
@@ -128,9 +130,9 @@ class Observer:
             return stops
 
         which = yield from generation(self._server)
-        # Seen so on 1.71; `/observe` has its present form since 1.30. A stream of 0.24 never tells
-        # that its run was cancelled. One that may not be relied on to tell of the end is listened
-        # to for no longer than polling would wait.
+        # Verified on 1.71; `/observe` has its present form since 1.30. A stream of 0.24 never
+        # reports a cancellation. A stream that may not report the end is read for one poll interval
+        # at most.
         if not (yield from supports(self._server, Feature.OBSERVE_OFFSET)):
             within = min(seconds, within)
         request = api.watch(self._workflow_id, self._run_id, which, offset=api.NO_HISTORY)
@@ -166,8 +168,8 @@ class Observer:
             self._say("Run %r says more than waiting for it is worth; looking at it now and then.")
             return False
         lasted = self._server.clock() - began >= min(seconds, within) * NEARLY
-        # A stream of 1.x begins with what has happened; one of 0.x with what happens next, so that
-        # its silence means nothing.
+        # A stream of 1.x begins with past events. One of 0.x begins with new events, so its silence
+        # proves nothing.
         if lasted and (which is ServerGeneration.V0 or has_begun):
             self._fruitless = 0
             self._overdue = 0.0
@@ -176,15 +178,15 @@ class Observer:
         self._pause = min(2 ** (self._fruitless - 1) - 1, LONGEST_PAUSE)
         if self._fruitless > 1:
             self._say("The server tells nothing of run %r as it happens; looking now and then.")
-        # The run may have ended since it was looked at, or the server's process.
+        # The run, or the server's process, may have ended since the last poll.
         return (ended or broke) and self._fruitless == 1
 
     def _more_patience(self) -> float:
-        """For how many seconds more the stream may say nothing, when polling would look.
+        """Return how many more seconds the stream may stay silent, when a poll is due.
 
-        Hundreds of streams that are asked for at once take their server seconds, and so does a
-        look that is asked for behind them. So one of those that wait looks for all of them. Once
-        that is answered, it is no burst that keeps a stream which has still said nothing.
+        A burst of hundreds of streams takes the server seconds, and a poll behind them takes as
+        long. So one of the waiting observers polls on behalf of all. After a response to that poll,
+        a stream that is still silent is not delayed by a burst.
         """
         known, now = self._server.known, self._server.clock()
         if known.has_looked_since >= self._listens_since:
@@ -197,10 +199,10 @@ class Observer:
         return 0.0
 
     def looked(self, *, in_vain: bool) -> None:
-        """The run has been looked at, as `rest` has let it be.
+        """Record that the run was polled after `rest`.
 
         Args:
-            in_vain: whether there was no answer.
+            in_vain: whether the poll got no response.
         """
         known = self._server.known
         if self._looks_since is None:
@@ -212,7 +214,7 @@ class Observer:
         self._looks_since = None
 
     def _affords(self, size: int) -> bool:
-        """Take note of what has come; whether more may come."""
+        """Count received bytes; return whether more may be received."""
         self._heard_bytes += size
         known, now = self._server.known, self._server.clock()
         left, at = known.bytes_left
@@ -222,7 +224,7 @@ class Observer:
         return not self._is_too_dear
 
     def _say(self, text: str) -> None:
-        """Say in the log which way of waiting it is now; once for each change."""
+        """Log the current way of waiting, once for each change."""
         if text != self._mode:
             self._mode = text
             log.info(text, self._run_id)

@@ -1,4 +1,4 @@
-"""Looking: workflows, runs, and what kind of server answers. Nothing here changes anything."""
+"""Read workflows, runs and the server version. Nothing here changes anything on the server."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ from mastra_workflows.errors import (
 T = TypeVar("T")
 
 MAX_WORKFLOWS = 5
-"""How many workflows an error names."""
+"""The maximum number of workflows that an error names."""
 
 MAX_DESCRIBED = 10_000_000
-"""How many characters the descriptions and schemas of a run's suspensions may have together: every
-item of a foreach repeats those of its step wherever it is stored."""
+"""The maximum total size of the descriptions and schemas of a run's suspensions, in characters.
+Every item of a foreach repeats those of its step wherever it is stored."""
 
 MAX_COMPARED = 1000
-"""How many keys of workflows are compared with a misspelt one."""
+"""The maximum number of workflow keys to compare with a misspelt one."""
 
 DETAILS_AGE = 60.0
-"""Seconds for which a workflow's details are trusted before they are read again."""
+"""How many seconds a workflow's details are cached."""
 
 
 def generation(server: Server) -> Procedure[ServerGeneration]:
-    """Which generation the server is of; asked once, by a GET that changes nothing."""
+    """Return whether the server is 0.x or 1.x; detected once, by a GET without side effects."""
     which = server.known.generation
     return (yield from _generation_now(server)) if which is None else which
 
@@ -76,13 +76,13 @@ def _ask_generation(server: Server) -> Procedure[ServerGeneration]:
 def about_workflow(
     server: Server, workflow_id: str, request: Request, parse: Callable[[Response], T]
 ) -> Procedure[T]:
-    """Send a request about a workflow; where there is no such one, say which ones there are.
+    """Send a request about a workflow; if it does not exist, name the existing ones.
 
     Args:
-        parse: makes a value of the answer.
+        parse: parses the response.
 
     Raises:
-        UnknownWorkflowError: with the keys of the workflows that the server has.
+        UnknownWorkflowError: there is no such workflow; the message names existing ones.
     """
     return (yield from _naming_workflows(server, workflow_id, fetch(server, request, parse)))
 
@@ -117,19 +117,19 @@ def _which_instead(server: Server, workflow_id: str) -> Procedure[str]:
 
 
 def list_workflows(server: Server) -> Procedure[tuple[WorkflowDetails, ...]]:
-    """Every workflow of the server."""
+    """Return every workflow of the server."""
     return (yield from fetch(server, api.list_workflows(), api.parse_workflows))
 
 
 def details(
     server: Server, workflow_id: str, *, max_age: float = 0.0, required: bool = True
 ) -> Procedure[WorkflowDetails]:
-    """One workflow's definition.
+    """Return the definition of a workflow.
 
     Args:
-        max_age: for how many seconds an earlier answer will do.
-        required: False to repeat the request only where the answer is not Mastra's: a server that
-            fails to describe a workflow may fail so for ever.
+        max_age: the maximum age of a cached definition, in seconds.
+        required: False to fail at once on a plain HTTP error such as a 500, since a server that
+            fails to describe a workflow may always fail.
     """
     read_at, known = server.known.details.get(workflow_id, (0.0, None))
     if known is not None and server.clock() - read_at < max_age:
@@ -152,12 +152,12 @@ def details(
 
 
 def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
-    """A run's record, with the resume schemas of what is suspended.
+    """Return the record of a run, with the resume schemas of suspended steps.
 
     Raises:
         UnknownRunError: the server has no such run.
-        UnknownWorkflowError: nor such a workflow.
-        ForeignRunError: the answer is about another run.
+        UnknownWorkflowError: the server has no such workflow.
+        ForeignRunError: the response is the record of another run.
     """
     try:
         run = yield from _naming_workflows(
@@ -175,10 +175,11 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
 
 
 def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
-    """A run's record as it is.
+    """Return the record of a run as it is.
 
-    A triggerer may know a server for longer than that is of one generation. What has taken its
-    place does not know the way in which it was asked.
+    A client in a triggerer may outlive an upgrade of the server from one version to the other. The
+    new server does not have the endpoint of the old one, so the version is detected again after a
+    404.
     """
 
     def ask(which: ServerGeneration) -> Procedure[WorkflowRun]:
@@ -216,9 +217,9 @@ def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
 
 
 def created_at(server: Server, run: WorkflowRun) -> Procedure[datetime | None]:
-    """When a run's record was written first, or last on 0.x; None where the server does not say.
+    """Return when a record was first written (0.x: last written); None if unknown.
 
-    The record that 0.x has of an execution (`api.run_execution_result`) does not tell it.
+    The execution result of 0.x (`api.run_execution_result`) does not contain it.
     """
     if run.created_at is not None:
         return run.created_at
@@ -233,7 +234,7 @@ def created_at(server: Server, run: WorkflowRun) -> Procedure[datetime | None]:
 
 
 def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
-    """As `read_run`, but None where there is no such run."""
+    """Return the record of a run as `read_run` does; None if there is no such run."""
     try:
         return (yield from read_run(server, workflow_id, run_id))
     except UnknownRunError:
@@ -241,18 +242,18 @@ def find_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
 
 
 def with_schemas(server: Server, run: WorkflowRun) -> Procedure[WorkflowRun]:
-    """The run, its suspensions with what the workflow's definition says of their steps."""
+    """Add the descriptions and schemas of the suspended steps to a run."""
     if not run.suspensions:
         return run
     try:
         known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE, required=False)
     except ApiError:
-        return run  # the record is worth having without them
+        return run  # the record is useful without them
     return described(run, known)
 
 
 def described(run: WorkflowRun, known: WorkflowDetails) -> WorkflowRun:
-    """The run, its suspensions with their descriptions and schemas, as far as the bound goes."""
+    """Add descriptions and schemas to the suspensions of a run, up to `MAX_DESCRIBED`."""
     left = MAX_DESCRIBED
     sizes: dict[StepPath, int] = {}
 
@@ -279,7 +280,7 @@ def until(
     run_id: str,
     settled: Callable[[WorkflowRun | None], bool],
 ) -> Procedure[WorkflowRun | None]:
-    """Look at a run, more and more rarely, until its record shows what was just asked for.
+    """Poll a run with backoff until its record shows the expected change.
 
     Returns:
         The last record, after at most ``server.start_timeout`` seconds; None if there is no run.
@@ -300,8 +301,8 @@ class RunsPage(NamedTuple):
     """A page of a workflow's runs.
 
     Attributes:
-        runs: those that were asked for, newest first as the server sorts them.
-        is_last: whether no page follows.
+        runs: the selected runs, newest first as the server sorts them.
+        is_last: whether this is the last page.
     """
 
     runs: tuple[WorkflowRun, ...]
@@ -311,24 +312,24 @@ class RunsPage(NamedTuple):
 def runs_page(
     server: Server, workflow_id: str, *, page: int, per_page: int, **which: Unpack[RunFilter]
 ) -> Procedure[RunsPage]:
-    """One page of a workflow's runs (``GET .../runs``)."""
+    """Return one page of a workflow's runs (``GET .../runs``)."""
     request = api.list_runs(workflow_id, page=page, per_page=per_page, **which)
     rows = yield from about_workflow(
         server, workflow_id, request, lambda response: api.parse_runs(workflow_id, response)
     )
     status = which.get("status")
-    # 0.x knows no status here and sends them all.
+    # 0.x has no status filter and sends all runs.
     runs = tuple(row for row in rows if status in (None, row.status))
     return RunsPage(runs, is_last=len(rows) < per_page)
 
 
 def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Request]:
-    """The request that watches a run which exists.
+    """Return the request that watches an existing run.
 
     Raises:
-        UnknownRunError: there is no such run; 0.x would answer with an empty stream.
-        NotActiveError: the run is over, and the server is a 0.x one, whose stream would stay open
-            for ever without a word.
+        UnknownRunError: there is no such run; 0.x would respond with an empty stream.
+        NotActiveError: the run has finished, on a 0.x server, whose stream would stay open forever
+            without an event.
     """
     run = yield from read_run(server, workflow_id, run_id)
     which = yield from generation(server)
@@ -338,7 +339,7 @@ def watchable(server: Server, workflow_id: str, run_id: str) -> Procedure[Reques
 
 
 def check_watchable(run: WorkflowRun) -> None:
-    """Refuse to watch a run on a 0.x server that is over; see `watchable`."""
+    """Refuse to watch a finished run on a 0.x server; see `watchable`."""
     if run.is_finished:
         raise NotActiveError(
             f"{run}. Servers before 1.0 tell only what happens from now on: there is nothing to "

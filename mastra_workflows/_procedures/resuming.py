@@ -1,8 +1,8 @@
-"""Resuming a suspended step, once.
+"""Resume a suspended step, idempotently.
 
-`/resume` answers at once and, on many servers, ends the Node process when the run turns out not to
-be suspended. `/resume-stream` refuses the same harmlessly and says what happens, so that is what is
-sent, after a look, and dropped as soon as it shows that the run continues.
+`/resume` responds at once and, on many servers, ends the Node process if the run is not suspended.
+`/resume-stream` refuses such a resume without harm and reports progress. So the record is read
+first, then `/resume-stream` is sent and dropped as soon as it shows that the run continues.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ from mastra_workflows.errors import (
 log = logging.getLogger(__name__)
 
 _TOO_LATE = ("not suspended", "already resumed")
-"""In a server's words when somebody else has resumed the step since the record was read; the second
-where two requests, also on two replicas, read the suspension at the same moment (seen on 1.71)."""
+"""Parts of a server's message if somebody else has resumed the step since the record was read. The
+second one occurs if two requests, possibly on two replicas, read the suspension at the same moment
+(seen on 1.71)."""
 
 FEATURE_AGE = 60.0
-"""Seconds after which a server is asked anew whether it can choose an item: one that was replaced
-by an older one ignores ``forEachIndex`` and gives the answer to every item that waits."""
+"""How many seconds the support of ``forEachIndex`` is cached. An older server that replaces a newer
+one ignores ``forEachIndex`` and gives the response to every suspended item."""
 
 
 class AnswerArguments(TypedDict, total=False):
@@ -79,10 +80,10 @@ class AnswerArguments(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a caller wants to resume; see `Run.resume`.
+    """The suspension to resume, and the data to resume it with; see `Run.resume`.
 
     Raises:
-        ConfigurationError: an argument is of a wrong type.
+        ConfigurationError: an argument has the wrong type.
     """
 
     step: str | Sequence[str] | None = None
@@ -100,7 +101,7 @@ class Answer:
 
     @property
     def asked_at(self) -> datetime | None:
-        """``suspended_at`` as a time."""
+        """``suspended_at`` as a datetime."""
         if isinstance(self.suspended_at, datetime | None):
             return self.suspended_at
         try:
@@ -112,13 +113,13 @@ class Answer:
             ) from None
 
     def names(self, path: StepPath) -> bool:
-        """Whether a step is the one that is meant, as far as the answer says which."""
+        """Return whether a step matches this answer's ``step``."""
         if self.step is None:
             return True
         return ".".join(path) == self.step if isinstance(self.step, str) else path == (*self.step,)
 
     def fits(self, item: Suspension) -> bool:
-        """Whether a suspension is the one that is meant, as far as the answer says which."""
+        """Return whether a suspension matches this answer's step, item and time."""
         return (
             self.names(item.step)
             and self.for_each_index in (None, item.for_each_index)
@@ -127,16 +128,16 @@ class Answer:
 
 
 def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
-    """Resume a step and see that the run continues, without waiting for its end.
+    """Resume a step and confirm that the run continues, without waiting for its end.
 
     Returns:
-        The record as it was read when the suspension was gone.
+        The first record without the suspension.
 
     Raises:
-        NotSuspendedError: the step does not wait, or somebody else was faster, or it is not clear
-            which one is meant.
-        InvalidResumeDataError: the data does not fit the step's resume schema.
-        ResumeRefusedError: the server did not take it.
+        NotSuspendedError: the step is not suspended, somebody else has resumed it, or it is
+            ambiguous which step is meant.
+        InvalidResumeDataError: the data does not match the step's resume schema.
+        ResumeRefusedError: the server refused the resume.
     """
     before = yield from read_run(server, workflow_id, run_id)
     meant, options = yield from _prepare(server, before, answer)
@@ -149,7 +150,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
     def attempt() -> Procedure[WorkflowRun | ApiError]:
         nonlocal first, was_sent
         if not first:
-            # A resume whose answer was lost may have worked: look before trying again.
+            # A resume whose response was lost may have succeeded: read the record before retrying.
             run = yield from read_run(server, workflow_id, run_id)
             if not waits_at(run, meant):
                 return run
@@ -175,7 +176,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
                 return (
                     yield from confirm(server, workflow_id, run_id, meant, error.server_message)
                 )
-            return error  # Mastra's own refusal: not repeated, whatever the record says then
+            return error  # Mastra's own refusal: not retried, whatever the record shows
         was_sent = True
         run = yield from confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         _warn_of_other_data(run, meant, options.resume_data)
@@ -203,9 +204,9 @@ def _resume_item(
 ) -> Procedure[StreamResult]:
     """Resume one of several items of a ``foreach``.
 
-    Of a run of the event-driven engine, ``/resume-stream`` ignores ``forEachIndex`` and gives the
-    answer to every item; ``/resume-async`` does not (seen on 1.71). It answers when the run rests;
-    to drop it does not stop the run.
+    For a run of the event-driven engine, ``/resume-stream`` ignores ``forEachIndex`` and gives the
+    response to every item; ``/resume-async`` does not (seen on 1.71). It responds when the run has
+    finished or is suspended again. Dropping the request does not stop the run.
     """
     try:
         response = yield Send(api.resume_async(workflow_id, run_id, options), SILENT_SECONDS)
@@ -217,7 +218,7 @@ def _resume_item(
 def resume_async(
     server: Server, workflow_id: str, run_id: str, answer: Answer
 ) -> Procedure[WorkflowRun]:
-    """`POST .../resume-async`; where its answer is cut or lost, polling continues."""
+    """Resume a step by `POST .../resume-async`; fall back to polling if the response is lost."""
     before = yield from read_run(server, workflow_id, run_id)
     meant, options = yield from _prepare(server, before, answer)
     try:
@@ -236,10 +237,10 @@ def resume_async(
 def resume_request(
     server: Server, workflow_id: str, run_id: str, answer: Answer
 ) -> Procedure[tuple[Request, datetime | None]]:
-    """The request that resumes a step and streams on, after the checks every resume has.
+    """Return the request that resumes a step and streams, after the checks of every resume.
 
     Returns:
-        The request, and when the last of what went before it happened, for the `Follower`.
+        The request, and the latest time in the record before it, for the `Follower`.
     """
     run = yield from read_run(server, workflow_id, run_id)
     _, options = yield from _prepare(server, run, answer)
@@ -272,22 +273,23 @@ def _prepare(
 
 
 def supports_for_each_index(server: Server) -> Procedure[bool]:
-    """Whether the server can resume one of several items of a ``foreach``."""
+    """Return whether the server can resume one of several items of a ``foreach``."""
     return (yield from supports(server, Feature.FOREACH_INDEX, max_age=FEATURE_AGE))
 
 
 def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> Suspension:
-    """Which suspension of a run an answer is for.
+    """Select the suspension of a run to resume.
 
     Args:
-        run: its record.
-        answer: what the caller said.
+        run: the record of the run.
+        answer: the caller's selection.
         supports_for_each_index: whether the server can resume one of several items of a
             ``foreach``; others resume all of them with the same data.
 
     Raises:
-        NotSuspendedError: none, or several; the message names those that wait.
-        UnsupportedError: one item of several was named, and the server cannot choose.
+        NotSuspendedError: no suspension matches, or several do; the message names the suspended
+            steps.
+        UnsupportedError: a single item was selected, which the server does not support.
     """
     if not run.is_suspended:
         raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
@@ -329,7 +331,7 @@ def _all_items(items: tuple[Suspension, ...], answer: Answer) -> Suspension:
 
 
 def waits_at(run: WorkflowRun, suspension: Suspension) -> bool:
-    """Whether a run still waits where it did, and not at the same step a round later."""
+    """Return whether a run still has this suspension, not just one of a later round."""
     return any(item.identity == suspension.identity for item in run.suspensions)
 
 
@@ -338,7 +340,7 @@ def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON)
         return
     value = {} if data is None else data
     found = check(meant.resume_schema, value)
-    if found.refused:  # perhaps the workflow was changed since its details were read
+    if found.refused:  # the workflow may have changed since the details were cached
         known = (yield from details(server, run.workflow_id)).steps.get(meant.step)
         found = check((known and known.resume_schema) or {}, value)
     for line in found.doubtful:
@@ -360,16 +362,16 @@ def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON)
 def confirm(
     server: Server, workflow_id: str, run_id: str, meant: Suspension, said: str = ""
 ) -> Procedure[WorkflowRun]:
-    """See in the record that the suspension is gone.
+    """Confirm in the record that the suspension is gone.
 
-    Some versions show that only when the resumed part has ended: this waits for as long as their
+    Some versions show that only when the resumed part has finished. This waits for as long as the
     event stream shows that it executes.
 
     Args:
-        said: what the server said went wrong.
+        said: the error that the server reported.
 
     Raises:
-        ResumeRefusedError: the run still waits there.
+        ResumeRefusedError: the step is still suspended.
     """
 
     _, known = server.known.details.get(workflow_id, (0.0, None))
@@ -378,20 +380,20 @@ def confirm(
     def settled(run: WorkflowRun | None) -> bool:
         if run is None or said or not waits_at(run, meant):
             return True
-        # The step in the place of one that is gone is executed, and may suspend the run anew.
+        # The step that replaced a removed one is executed, and may suspend the run again.
         return is_step_gone and len(run.suspensions) > 1 and not run.is_active
 
     run = yield from until(server, workflow_id, run_id, settled)
     while run is not None and not settled(run):
         if (yield from executing(server, workflow_id, run_id, meant)) is None:
-            # Perhaps it has ended just now.
+            # It may have finished just now.
             run = yield from read_run(server.lasting(), workflow_id, run_id)
             break
         log.info("Step %r of run %r executes, which its record does not show.", meant.name, run_id)
         yield Sleep(resumptions.FOLLOW_SECONDS)
         run = yield from read_run(server.lasting(), workflow_id, run_id)
     if run is None:
-        run = yield from read_run(server, workflow_id, run_id)  # says which run is unknown
+        run = yield from read_run(server, workflow_id, run_id)  # raises if the run is unknown
     if waits_at(run, meant) and is_step_gone and not said:
         raise ResumeRefusedError(
             f"Workflow {workflow_id!r} has no step {meant.name!r} any more: was it renamed by a "
@@ -405,10 +407,10 @@ def confirm(
 
 
 def _warn_of_other_data(run: WorkflowRun, meant: Suspension, data: JSON) -> None:
-    """Warn if the step was resumed with other data, as it may be with several replicas.
+    """Warn if the step was resumed with other data, as can happen with several replicas.
 
-    A resume that comes too late may be answered with the stream of the one that won. This is no
-    error, since a resume schema may rewrite the data (``.transform``).
+    A late resume may receive the stream of the one that won. This is no error, since a resume
+    schema may rewrite the data (``.transform``).
     """
     step = run.step(meant.step)
     if step is None or meant.for_each_index is not None:

@@ -1,9 +1,10 @@
-"""Find out whether a suspended step is being resumed right now.
+"""Detect whether a suspended step is being resumed right now.
 
-Current servers write a resume to the run's record only when the resumed part has ended or suspends
-again, which may take hours. Until then the record reads ``running`` with the step still suspended
-(1.71, and the event-driven engine), or as if nobody had resumed it at all (1.57, which then would
-execute the step once more). The run's event stream shows the resume at once.
+Current servers write a resume to the run's record only when the resumed part has finished or
+suspends again, which may take hours. Until then the record reads ``running`` with the step still
+suspended (1.71, and the event-driven engine), or shows no sign of the resume at all (1.57, which
+would execute the step a second time if resumed again). The run's event stream shows the resume at
+once.
 """
 
 from __future__ import annotations
@@ -22,29 +23,29 @@ from mastra_workflows.errors import BodyTooLargeError, ConnectionFailedError, No
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 5.0
-"""For how long a stream may say nothing at all."""
+"""The maximum time until the first event of a stream."""
 
 SILENT_SECONDS = 1.0
-"""For how long a stream is silent once it has told what has happened so far."""
+"""The silence after which a stream is considered to have replayed all past events."""
 
 MAX_SECONDS = 20.0
 MAX_BYTES = 16 * 1024 * 1024
-"""How much of a stream is read."""
+"""The maximum number of bytes and seconds that a stream is read."""
 
 FOLLOW_SECONDS = 5.0
-"""How often a step is looked at that executes although its record does not show that."""
+"""The poll interval for a step that executes although its record does not show it."""
 
 CLAIMING = (1, 71)
-"""From this version on the record of a run reads ``running`` as soon as a step is resumed."""
+"""The first version whose record of a run reads ``running`` as soon as a step is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A step that the event stream shows to be executing with an answer.
+    """A step that executes after a resume, according to the event stream.
 
     Attributes:
-        suspension: where the record still shows it.
-        payload: the answer; None where the stream does not show it.
+        suspension: the suspension that the record still shows.
+        payload: the resume data; None if the stream does not show it.
     """
 
     suspension: Suspension
@@ -52,7 +53,7 @@ class Resumption:
 
 
 def shown_at_once(server: Server) -> Procedure[bool]:
-    """Whether a record is known to read ``running`` as soon as a step is resumed."""
+    """Return whether a record reads ``running`` as soon as a step is resumed."""
     if (yield from generation(server)) is ServerGeneration.V0:
         return True
     version = server.known.version
@@ -62,15 +63,16 @@ def shown_at_once(server: Server) -> Procedure[bool]:
 def find_resumption(
     server: Server, workflow_id: str, run_id: str, suspension: Suspension, *, must_live: bool
 ) -> Procedure[Resumption | None]:
-    """Whether a step that the record shows as suspended is being resumed.
+    """Return the resume of a step that the record shows as suspended, if there is one.
 
     Args:
-        must_live: whether the server must still execute it, where the record does not say that the
-            run is active: a stored stream may outlive the process that was executing the run.
+        must_live: whether the server must still execute the step. Required if the record does not
+            show that the run is active: a stored stream may outlive the process that executed the
+            run.
 
     Returns:
-        None if the event stream does not show it. That is no proof that it is not: a stream is
-        empty on another replica, and of a run that was resumed without a stream.
+        None if the event stream does not show a resume. That does not prove that there is none: the
+        stream is empty on another replica, and for a run that was resumed without a stream.
     """
     found: Event | None = None
     read_bytes = 0
@@ -108,14 +110,14 @@ def find_resumption(
 def executing(
     server: Server, workflow_id: str, run_id: str, suspension: Suspension
 ) -> Procedure[Resumption | None]:
-    """The resume of a step that executes although the run's record reads ``suspended``, if any."""
+    """Return the resume of a step that executes although the record reads ``suspended``, if any."""
     if (yield from shown_at_once(server)):
         return None
     return (yield from find_resumption(server, workflow_id, run_id, suspension, must_live=True))
 
 
 def is_resumption(event: Event, suspension: Suspension) -> bool:
-    """Whether an event tells that a step began to execute after it was suspended."""
+    """Return whether an event shows that a step began to execute after its suspension."""
     step = api.step_of(event)
     if event.type != "workflow-step-start" or step is None or suspension.suspended_at is None:
         return False
@@ -123,5 +125,5 @@ def is_resumption(event: Event, suspension: Suspension) -> bool:
         return False
     if step.resumed_at is not None:
         return step.resumed_at >= suspension.suspended_at
-    # The event-driven engine starts the step anew, and does not tell with which answer.
+    # The event-driven engine starts the step anew, and does not report the resume data.
     return step.started_at is not None and step.started_at > suspension.suspended_at

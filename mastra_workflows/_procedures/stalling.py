@@ -1,11 +1,11 @@
-"""Runs that their server has lost.
+"""Detect runs that their server has lost.
 
-A Mastra process that restarts leaves what it executed ``running`` or ``waiting`` for ever, and the
-record of such a run looks like that of one with a slow step. What tells them apart is the server's
-stream: `/observe` of a run that this process executes stays open, of a lost one it ends at once.
-It also ends at once for runs begun or restarted without a stream, and on another replica; so a run
-has to have stood still for long before it counts, or to have been seen to execute before the
-server's process was gone for a moment.
+A restarted Mastra process leaves its runs ``running`` or ``waiting`` forever, and the record of a
+lost run is the same as that of a slow step. The event stream distinguishes them: the `/observe`
+stream of a run that the process executes stays open, that of a lost run ends at once. It also ends
+at once for runs that were started or restarted without a stream, and on another replica. So a run
+counts as lost only after a long time without progress, or if the server was seen to execute it
+before the process was gone for a moment.
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ OBSERVE_SECONDS = 1.0
 
 LOST_CHECKS = 15
 LOST_PAUSE = 3.0
-"""How often, and with which pause, a server that was gone is asked for a run that it executed
-before. Of two replicas that take turns, one executes it: each answer is wrong by one half."""
+"""How many times, and how many seconds apart, a server that was gone is probed for a run that it
+executed before. If two replicas take turns, only one executes the run, and half of the responses
+are wrong."""
 
 MOST_CHECKS = 2 * LOST_CHECKS
-"""How often it is asked at most, since not every answer tells."""
+"""The maximum number of probes, since some responses are inconclusive."""
 
 LIVENESS_AFTER = 10.0
-"""After how many seconds of a wait the server is asked for the first time where no stream has shown
-whether it executes the run."""
+"""How many seconds into a wait the server is probed first, if no stream has shown whether it
+executes the run."""
 
 Moments = tuple[datetime | None, ...]
 Trace = tuple[str, datetime | None, tuple[tuple[StepPath, str, Moments], ...]]
 
 
 class StallWatch:
-    """Notices that a run's record stands still; one for each wait.
+    """Detects that the record of a run has stopped changing; one for each wait.
 
-    After ``timeout`` seconds the server is asked whether it executes the run. It is asked at once
-    when its process was gone for a moment, if it was seen to execute the run before that; then
-    several times, since one of several replicas may be the one that executes it.
+    After ``timeout`` seconds without progress, it probes whether the server executes the run. If
+    the server's process was gone for a moment, and the server was seen to execute the run before,
+    it probes at once; then several times, since only one of several replicas may execute the run.
 
     Args:
         server: the server.
-        timeout: seconds in which nothing moves; infinite to ask nothing.
-        on_stall: what to do then.
+        timeout: seconds without progress before a probe; infinite for no probes.
+        on_stall: what to do about a stalled run.
         observes: whether the wait subscribes to the run's events.
         until: the time on the server's clock at which the wait ends.
     """
@@ -80,26 +81,27 @@ class StallWatch:
         self._resumed_at: datetime | None = None
 
     def note_liveness(self, is_live: bool) -> None:
-        """Take note of what a stream has shown: whether the server executes the run."""
+        """Record whether a stream has shown that the server executes the run."""
         if is_live:
             self._is_live = True
             self._live_at = self._server.clock()
         elif not self._was_gone:
-            self._is_live = False  # begun or resumed without a stream, or on another replica
+            self._is_live = False  # started or resumed without a stream, or on another replica
 
     def check(self, run: WorkflowRun) -> Procedure[WorkflowRun]:
-        """Take note of a record; act if nothing has moved for too long, or the run seems lost.
+        """Compare a record with the previous one; act if the run has stalled or seems lost.
 
         Returns:
             The record, or a newer one.
 
         Raises:
-            RunStalledError: with ``on_stall="fail"``, or when a restart did not help.
+            RunStalledError: the run has stalled, with ``on_stall="fail"``, or after a restart
+                without effect.
         """
         now = self._server.clock()
         resumed_at = max((step.resumed_at for step in run.steps if step.resumed_at), default=None)
         if not run.is_active or resumed_at != self._resumed_at:
-            self._is_live, self._resumed_at = None, resumed_at  # another process may have it now
+            self._is_live, self._resumed_at = None, resumed_at  # another process may execute it now
         if run.is_active and self._is_live and self._was_gone and self._timeout < inf:
             return (yield from self._check_after_absence(run))
         if not run.is_active or trace(run) != self._trace:
@@ -109,7 +111,7 @@ class StallWatch:
             if (yield from _is_executing(self._server, run)) is not False:
                 self._note(run)
                 return run
-            # Its stream ends, too, when the run does.
+            # The stream also ends when the run has finished.
             newer = yield from read_run(self._server, run.workflow_id, run.run_id)
             if newer.is_active and trace(newer) == self._trace:
                 yield from self._act(newer, f"nothing has moved for {self._timeout:g} s")
@@ -120,7 +122,7 @@ class StallWatch:
         return run
 
     def _asks(self, now: float) -> bool:
-        """Whether to ask for a run that stands still not yet; 1.x tells those who observe."""
+        """Return whether to probe before a stall; 1.x streams show observers the liveness."""
         is_told = self._observes and self._server.known.generation is ServerGeneration.V1
         return not is_told and self._timeout < inf and now - self._began >= LIVENESS_AFTER
 
@@ -129,7 +131,7 @@ class StallWatch:
         return self._server.known.gone_at >= max(self._live_at, self._began)
 
     def _check_after_absence(self, run: WorkflowRun) -> Procedure[WorkflowRun]:
-        """Find out whether a server that was gone still executes the run."""
+        """Probe whether a server that was gone still executes the run."""
         before = trace(run)
         refusals = 0
         for _ in range(MOST_CHECKS):
@@ -182,7 +184,7 @@ class StallWatch:
 
 
 def trace(run: WorkflowRun) -> Trace:
-    """What changes in a record when a run makes progress."""
+    """Return the parts of a record that change when a run makes progress."""
     return (
         run.status,
         run.updated_at,
@@ -198,15 +200,15 @@ def trace(run: WorkflowRun) -> Trace:
 
 
 def fingerprint(run: WorkflowRun) -> str:
-    """A text that changes when a run makes progress."""
+    """Return a text that changes when a run makes progress."""
     return hashlib.sha256(repr(trace(run)).encode()).hexdigest()[:16]
 
 
 def _is_executing(server: Server, run: WorkflowRun) -> Procedure[bool | None]:
-    """Whether the server's stream of a run stays open: then it is at work on it.
+    """Return whether the server executes a run: whether its stream of the run stays open.
 
     Returns:
-        None if the answer does not tell: an outage is no stall.
+        None if the response is inconclusive: an outage is no stall.
     """
     request = api.observe(run.workflow_id, run.run_id)
     try:

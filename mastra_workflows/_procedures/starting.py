@@ -1,9 +1,9 @@
-"""Starting a run, once.
+"""Start a run, idempotently.
 
-`/stream` is the only start that one server process makes idempotent: of several at once, one
-executes. `/start` and `/start-async` execute each time. So what has to happen once is read first,
-then begun by `/stream`, and the stream is dropped as soon as it shows that the run executes; the
-run continues without a reader.
+`/stream` is the only start that a server process deduplicates: of several concurrent ones, one
+executes. `/start` and `/start-async` execute each time. So an idempotent start reads the run first,
+then sends `/stream` and drops the stream as soon as it shows that the run executes; the run
+continues without a reader.
 """
 
 from __future__ import annotations
@@ -55,16 +55,17 @@ log = logging.getLogger(__name__)
 _TAKES_NONE = re.compile(r"expected (undefined|void), received object")
 
 SILENT_SECONDS = 1.0
-"""For how long a stream that starts or resumes a run may say nothing before the record is read."""
+"""The maximum silence of a stream that starts or resumes a run, before the record is read
+instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `ensure_started` did.
+    """The effect of `ensure_started`.
 
     Attributes:
         run_id: the run.
-        found: the record of the run that was there already; None if this call started it.
+        found: the record of the existing run; None if this call started the run.
     """
 
     run_id: str
@@ -74,7 +75,7 @@ class Receipt:
 def create_run(
     server: Server, workflow_id: str, run_id: str, resource_id: str | None
 ) -> Procedure[None]:
-    """Make a run known to the server, as ``pending``. Nothing executes."""
+    """Create the record of a run as ``pending``. Nothing executes."""
     request = api.create_run(workflow_id, run_id, resource_id)
     yield from about_workflow(server, workflow_id, request, api.parse_object)
 
@@ -86,12 +87,12 @@ def ensure_started(
     options: StartOptions,
     on_other_input: OnOtherInput = "fail",
 ) -> Procedure[Receipt]:
-    """Start a run unless it was started before, whatever happens on the way.
+    """Start a run unless it was started before, retrying through failures.
 
     Raises:
-        RunMismatchError: it was started with other input, with ``on_other_input="fail"``.
-        InvalidInputError: the input is not what the workflow takes.
-        UnsupportedError: the server is older than 0.17, and may execute it twice.
+        RunMismatchError: the run was started with other input, with ``on_other_input="fail"``.
+        InvalidInputError: the input is invalid.
+        UnsupportedError: the server is older than 0.17, and may execute the run twice.
         RunNotStartedError: the server refused the run, or showed no sign that it executes.
     """
     check_choices(on_other_input)
@@ -113,7 +114,7 @@ def _start(
 
     def attempt() -> Procedure[Receipt]:
         nonlocal first
-        # A start whose answer was lost may have worked: look before trying again.
+        # A start whose response was lost may have succeeded: read the record before retrying.
         again = None if first else (yield from _find_started(server, workflow_id, run_id))
         first = False
         if again is not None:
@@ -133,11 +134,11 @@ def _start_by_stream(
 ) -> Procedure[Receipt]:
     request = api.stream(workflow_id, run_id, options)
     heard = yield from hear_execution(server, request)
-    if heard.response.status_code == 409:  # from 1.57 on: somebody else's run has ended meanwhile
+    if heard.response.status_code == 409:  # from 1.57 on: another caller's run has finished
         return Receipt(run_id, (yield from find_run(server, workflow_id, run_id)))
     api.check(heard.response)
     refused = bool(error_text(heard.last))
-    # An end without an error is that of a short run, also if no record of it is stored.
+    # An end without an error is that of a short run, even if no record of it is stored.
     if heard.last is not None and shows_execution(heard.last) and not refused:
         server.known.note_under_way(workflow_id, run_id, server.clock())
         return Receipt(run_id, None)
@@ -153,8 +154,8 @@ def _start_by_stream(
 def _release(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
     """Delete the record of a run whose input was refused.
 
-    Current servers start nothing more by `/stream` under an id whose input they refused, before
-    they are restarted or the record is deleted.
+    After such a refusal, current servers start nothing by `/stream` under the same id until they
+    are restarted or the record is deleted.
     """
     try:
         run = yield from find_run(server, workflow_id, run_id)
@@ -165,10 +166,10 @@ def _release(server: Server, workflow_id: str, run_id: str) -> Procedure[None]:
 
 
 def hear_execution(server: Server, request: Request) -> Procedure[StreamResult]:
-    """Start or resume by a stream, and subscribe until that shows that the run executes.
+    """Start or resume by a stream, and read it until it shows that the run executes.
 
-    A proxy that buffers its answers shows nothing before the run ends. So a silent stream is
-    dropped soon, which does not stop the run; its record then tells.
+    A buffering proxy passes nothing on before the run has finished. So a silent stream is dropped
+    soon, which does not stop the run, and the record is read instead.
     """
     try:
         heard: StreamResult = yield Listen(
@@ -178,15 +179,15 @@ def hear_execution(server: Server, request: Request) -> Procedure[StreamResult]:
             first_within=SILENT_SECONDS,
             silent_within=SILENT_SECONDS,
         )
-    except ReadTimeoutError:  # not even its head has come
+    except ReadTimeoutError:  # not even the headers have arrived
         return StreamResult(Response(200, {}, b""), None, ended=False)
     return heard
 
 
 def shows_execution(event: Event) -> bool:
-    """Whether an event means that the run executes, or that the server will say no more.
+    """Return whether an event shows that the run executes, or that no more events will follow.
 
-    ``workflow-start`` (``start`` on old servers) comes before the input is looked at.
+    ``workflow-start`` (``start`` on old servers) is sent before the input is validated.
     """
     return event.type.removeprefix("workflow-") != "start"
 
@@ -225,7 +226,7 @@ def _invalid_input(
 
 
 def error_text(event: Event | None) -> str:
-    """What the last event of a stream says went wrong; empty if it says nothing."""
+    """Return the error in the last event of a stream; empty if there is none."""
     error = (event.workflow_state or {}).get("error") if event is not None else None
     if isinstance(error, dict):
         error = error.get("message")
@@ -234,11 +235,11 @@ def error_text(event: Event | None) -> str:
 
 MAX_REASON = 300
 MAX_REASONS = 20
-"""How many characters of how many reasons an error shows."""
+"""The maximum number of reasons that an error shows, and the maximum length of each."""
 
 
 def reasons(said: str) -> list[str]:
-    """The places that a server's "Invalid ... data" names, one line each below the first."""
+    """Return the places in a server's "Invalid ... data" message, one for each further line."""
     lines = [safe_text(line.strip("- "), MAX_REASON) for line in said.splitlines()[1:]]
     # The data as a whole is a place with an empty name.
     return [f"${line}" if line.startswith(":") else line for line in lines if line][:MAX_REASONS]
@@ -247,14 +248,14 @@ def reasons(said: str) -> list[str]:
 def check_input(
     server: Server, workflow_id: str, options: StartOptions
 ) -> Procedure[tuple[StartOptions, list[str]]]:
-    """Check the input against the workflow's own schema, and the workflow's existence with it.
+    """Validate the input against the workflow's schema, which also checks that the workflow exists.
 
     Returns:
-        The options, with the form that no input has for the workflow; and what the server refuses
-        unless it converts it, one line each, logged already.
+        The options, with the representation of None that the workflow accepts; and the mismatches
+        that the server refuses unless it converts the value, one line each, already logged.
 
     Raises:
-        InvalidInputError: naming each place in the data.
+        InvalidInputError: the input is invalid; the error names each place.
         UnknownWorkflowError: there is no such workflow.
     """
     if not server.check_data:
@@ -266,7 +267,7 @@ def check_input(
         return replace(options, none_is_null=True), []
     data = {} if options.input_data is None else options.input_data
     found = check(known.input_schema, data)
-    if found.refused:  # perhaps the workflow was changed since its details were read
+    if found.refused:  # the workflow may have changed since the details were cached
         known = yield from details(server, workflow_id)
         found = check(known.input_schema or {}, data)
     if found.refused:
@@ -288,18 +289,18 @@ def check_input(
 
 
 def _wants_null(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema accepts null, and no empty object."""
+    """Return whether a schema accepts null and no empty object."""
     return not validation_errors(schema, None) and bool(validation_errors(schema, {}))
 
 
 def start(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[WorkflowRun]:
-    """`POST .../start`, sent at most once, then a look whether the run really began.
+    """Start a run by `POST .../start`, sent at most once, and confirm that it executes.
 
     Raises:
-        RunAlreadyStartedError: it was started before.
-        RunNotStartedError: it is still pending after ``server.start_timeout`` seconds.
+        RunAlreadyStartedError: the run was started before.
+        RunNotStartedError: the run is still pending after ``server.start_timeout`` seconds.
     """
     options, doubtful = yield from _prepare(server, workflow_id, run_id, options, create=True)
     lost = ""
@@ -311,7 +312,7 @@ def start(
         lost = f" The answer was lost: {error}"
     run = yield from until(server, workflow_id, run_id, _left_pending)
     if run is None or run.is_pending:
-        # A server leaves a run pending, without a word, whose input it does not take.
+        # A server silently leaves a run pending if it does not accept its input.
         why = f" Perhaps for its input: {'; '.join(doubtful)}." if doubtful else ""
         raise RunNotStartedError(
             f"{_not_started(workflow_id, run_id, options, None, server.start_timeout)}{why}{lost}"
@@ -322,7 +323,7 @@ def start(
 def start_async(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[WorkflowRun]:
-    """`POST .../start-async`; where its answer is cut or lost, polling continues."""
+    """Start a run by `POST .../start-async`; fall back to polling if the response is lost."""
     options, _ = yield from _prepare(server, workflow_id, run_id, options, create=False)
     try:
         yield from send(server, api.start_async(workflow_id, run_id, options))
@@ -348,10 +349,10 @@ def start_async(
 def stream_request(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[Request]:
-    """The request that starts a run and streams it, after the checks that every start has.
+    """Return the request that starts and streams a run, after the checks of every start.
 
     Raises:
-        RunAlreadyStartedError: it was started before; `/stream` could execute it again.
+        RunAlreadyStartedError: the run was started before; `/stream` could execute it again.
     """
     options, _ = yield from _prepare(server, workflow_id, run_id, options, create=False)
     return api.stream(workflow_id, run_id, options)

@@ -1,8 +1,8 @@
-"""Time travel: run again from a step on, with the earlier steps' outputs kept (from 0.24.8).
+"""Time travel: repeat a run from a step on, keeping the outputs of earlier steps (from 0.24.8).
 
-`/time-travel` answers before it looks, and an error inside, such as an unknown step, ends a server
-of 0.24. So `/time-travel-stream` is sent, which tells what is wrong, and dropped as soon as it
-shows that the run executes; the run continues without a reader.
+`/time-travel` responds before it validates, and an error such as an unknown step ends the process
+of a 0.24 server. So `/time-travel-stream` is used, which reports errors. The stream is dropped as
+soon as it shows that the run executes; the run continues without a reader.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 def time_travel(
     server: Server, workflow_id: str, run_id: str, step: str | Sequence[str], input_data: JSON
 ) -> Procedure[WorkflowRun]:
-    """Run again from a step on.
+    """Repeat a run from a step on.
 
     Raises:
         NotActiveError: the run is still active.
-        UnknownStepError, RunNotStartedError: as `send_back`.
+        UnknownStepError, RunNotStartedError: see `send_back`.
     """
     require_step(step)
     run = yield from read_run(server, workflow_id, run_id)
@@ -54,14 +54,14 @@ def time_travel(
 def send_back(
     server: Server, run: WorkflowRun, step: str | Sequence[str], input_data: JSON = None
 ) -> Procedure[WorkflowRun]:
-    """Send a run back to a step, and see in its record that it moves.
+    """Send a run back to a step, and confirm the change in its record.
 
     Returns:
-        The record as it was read when it had moved.
+        The first record that shows the change.
 
     Raises:
-        UnknownStepError: the workflow has no such step, or none any more.
-        RunNotStartedError: the server refused, or the record did not move.
+        UnknownStepError: the workflow has no such step, or no longer has it.
+        RunNotStartedError: the server refused, or the record did not change.
         UnsupportedError: the server is older than 0.24.8.
     """
     path = yield from _path(server, run, step)
@@ -89,7 +89,7 @@ def send_back(
     )
     if now is not None and has_moved(now):
         return now
-    if said:  # perhaps the step was renamed after its workflow's details were read
+    if said:  # the step may have been renamed after the details were cached
         known = yield from details(server, run.workflow_id)
         if known.steps and _find(tuple(known.steps), step) is None:
             raise _unknown(run, step, known)
@@ -100,22 +100,22 @@ def send_back(
 
 
 def _path(server: Server, run: WorkflowRun, step: str | Sequence[str]) -> Procedure[StepPath]:
-    """The path of a step that the workflow has; a name is looked up, since ids may have dots."""
+    """Return the path of an existing step; names are looked up, since ids may contain dots."""
     known = yield from details(server, run.workflow_id, max_age=DETAILS_AGE)
     found = _find(tuple(known.steps), step)
-    if found is None and known.steps:  # perhaps the workflow was changed since
+    if found is None and known.steps:  # the workflow may have changed since
         known = yield from details(server, run.workflow_id)
         found = _find(tuple(known.steps), step)
     if found is not None:
         return found
-    if not known.steps:  # the server does not tell them
+    if not known.steps:  # the server does not list its steps
         recorded = _find(tuple(item.path for item in run.steps), step)
         return recorded or ((step,) if isinstance(step, str) else tuple(step))
     raise _unknown(run, step, known)
 
 
 def _find(paths: Sequence[StepPath], step: str | Sequence[str]) -> StepPath | None:
-    """The path among these that a step's name or path means."""
+    """Find the path that a step's name or path refers to."""
     wanted = step if isinstance(step, str) else tuple(step)
     return next((path for path in paths if wanted in (path, _name(path))), None)
 

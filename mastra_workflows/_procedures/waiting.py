@@ -1,4 +1,4 @@
-"""Waiting for a run's end, or for its suspension."""
+"""Wait until a run has finished or is suspended."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from mastra_workflows.errors import (
 log = logging.getLogger(__name__)
 
 SILENT_SECONDS = 60.0
-"""After how many seconds of a stream's silence the run is polled. A connection may be half open, a
-server may hang, and another replica may have ended the run."""
+"""How many seconds a stream may be silent before the run is polled. A connection may be half open,
+a server may hang, or another replica may have finished the run."""
 
 
 def wait(
     server: Server, workflow_id: str, run_id: str, options: WaitOptions
 ) -> Procedure[WorkflowRun]:
-    """Look at a run until there is no more to wait for: when its events say so, or now and then.
+    """Wait for a run, by its event stream and by polling.
 
     Returns:
-        The record: finished in whatever way, or suspended with ``on_suspend="return"``.
+        The record: finished with any status, or suspended with ``on_suspend="return"``.
 
     Raises:
-        RunSuspendedError: suspended, with ``on_suspend="fail"``.
-        WaitTimeoutError: the time was over first; the run continues.
+        RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
+        WaitTimeoutError: the wait timed out; the run continues.
         RunNotStartedError: the run stays ``pending``: nobody started it, or the server refused it.
         RunStalledError: see ``on_stall``.
         ServerLostError: the server was unavailable for longer than ``outage_timeout``.
-        UnknownRunError: the server has no such run, or has it no longer.
+        UnknownRunError: the server has no such run, or has lost it.
         RunNotStoredError: the run was started just now, but the server keeps no record of it.
     """
     began = server.clock()
-    # A single look (0) may take as long as the outage that it meets.
+    # A timeout of 0 polls once, and that poll may retry for as long as `outage_timeout`.
     end = began + options.timeout if options.timeout else inf
     patient = server.patient(options.outage_timeout).until(end)
     patient = patient.lasting(is_run_known=options.is_known)
@@ -80,7 +80,7 @@ def wait(
         options.observe
         and options.timeout != 0
         and was_started
-        and known.generation is ServerGeneration.V1  # 0.x does not tell what has happened already
+        and known.generation is ServerGeneration.V1  # 0.x streams do not replay past events
     )
 
     def rest(seconds: float) -> Procedure[None]:
@@ -126,7 +126,7 @@ def wait(
 
     def goes_on(state: RetryCallState) -> bool:
         if state.outcome is None or state.outcome.failed:
-            return False  # an error ends the wait; what passes was retried below
+            return False  # transient errors were retried below; any other ends the wait
         return not _is_over(state.outcome.result(), options)
 
     try:
@@ -157,10 +157,10 @@ def wait(
 
 
 def _read(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
-    """Read the record; a run that was there before is given time to be found again.
+    """Read the record, and retry for a while if a run that existed before is missing.
 
     Raises:
-        UnknownRunError: it is not there, or not any more.
+        UnknownRunError: the run does not exist, or no longer exists.
     """
     began = server.clock()
     within = min(server.retry.seconds, server.start_timeout)
