@@ -1,4 +1,4 @@
-"""Mastra workflows as tasks, flows and blocks of Prefect."""
+"""Run Mastra workflows from Prefect: tasks, flows, blocks and a hook."""
 
 from prefect_mastra import _logs
 from prefect_mastra.aio._ask import aask_and_resume

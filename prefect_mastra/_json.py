@@ -1,6 +1,6 @@
-"""Convert what callers pass as data to JSON values: Pydantic models, dataclasses, dates and others.
+"""Convert callers' data to JSON values: Pydantic models, dataclasses, dates and others.
 
-It happens once, before a run id is derived from the data, so that every attempt derives the same.
+The conversion precedes the derivation of a run id, so that every attempt derives the same id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mastra_workflows.errors import InvalidDataError
 from mastra_workflows.integration import StartArguments
 
 SCALARS = (datetime.date, datetime.time, decimal.Decimal, uuid.UUID)
-"""Types with one well-known text. `datetime.datetime` is a `datetime.date`."""
+"""Types with one standard text form. `datetime.datetime` is a subclass of `datetime.date`."""
 
 
 def start_arguments(
@@ -32,10 +32,10 @@ def start_arguments(
     tracing_options: Any = None,
     resource_id: str | None = None,
 ) -> StartArguments:
-    """Return what a run is started with, as JSON values.
+    """Return the arguments that start a run, as JSON values.
 
     Raises:
-        InvalidDataError: the data refers to itself.
+        InvalidDataError: the data is nested too deeply or contains itself.
     """
     return {
         "input_data": as_json(input_data),
@@ -47,13 +47,13 @@ def start_arguments(
 
 
 def as_json(value: Any) -> JSON:
-    """Return a value with models, dataclasses, enums, dates, decimals and UUIDs as JSON values.
+    """Convert models, dataclasses, enums, dates, decimals and UUIDs in a value to JSON values.
 
-    Anything else stays as it is, for the client to refuse: a set has no order that lasts, and a
-    secret would become asterisks.
+    Other types stay unchanged, so that the client rejects them: a set has no stable order, and a
+    secret would be serialised as asterisks.
 
     Raises:
-        InvalidDataError: the value refers to itself.
+        InvalidDataError: the value is nested too deeply or contains itself.
     """
     try:
         return _convert(value)

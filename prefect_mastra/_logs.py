@@ -1,4 +1,4 @@
-"""What the shared part logs, such as an outage of the server, in the logs of flow and task runs."""
+"""Forward the logs of ``mastra_workflows``, such as server outages, to flow and task runs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ CLIENT_LOGGER = logging.getLogger("mastra_workflows")
 
 
 def attach_handler() -> None:
-    """Send the log of ``mastra_workflows`` to the run that it comes from.
+    """Send log records of ``mastra_workflows`` to the flow or task run that emits them.
 
-    This is what naming it in ``PREFECT_LOGGING_EXTRA_LOGGERS`` would do, without having to.
+    This has the effect of ``PREFECT_LOGGING_EXTRA_LOGGERS=mastra_workflows`` without the setting.
     """
     handler = APILogHandler()
-    # Elsewhere Prefect's handler would complain about each line.
+    # Outside a run, Prefect's handler warns about each record.
     handler.addFilter(lambda record: _is_in_a_flow_run())
     CLIENT_LOGGER.addHandler(handler)
 
 
 def match_run_log_level() -> None:
-    """Let ``mastra_workflows`` log what a flow run logs, so INFO too unless Prefect is told else.
+    """Lower the level of ``mastra_workflows`` to that of flow runs, which is INFO by default.
 
-    Prefect lets libraries log warnings only. A level that somebody has set stays, and where no flow
-    runs nothing more is logged than before.
+    Prefect's default for libraries is WARNING. An explicitly set level is kept, and nothing changes
+    outside a flow run.
     """
     level = logging.getLogger("prefect.flow_runs").getEffectiveLevel()
     if (

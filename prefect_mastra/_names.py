@@ -1,4 +1,4 @@
-"""Default names of flow and task runs, with the workflow id in them."""
+"""Build the default names of flow and task runs, which contain the workflow id."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from mastra_workflows.integration import safe_text
 from prefect_mastra.runs import workflow_id_of
 
 MAX_PART = 100
-"""Characters of the workflow id, and of the key, in a name."""
+"""Maximum characters of the workflow id, and of the key, in a name."""
 
 
 def flow_run_name() -> str:
-    """Return ``orderReport-`` and the name that Prefect, or a deployment's caller, chose.
+    """Prefix the flow run's name with the workflow id, such as ``orderReport-fuzzy-otter``.
 
-    Prefect asks again when the flow run is tried again in another process.
+    Prefect calls this again when it retries the flow run in another process, so a prefix that is
+    already there is kept.
     """
     context = FlowRunContext.get()
     assert context is not None
@@ -29,7 +30,10 @@ def flow_run_name() -> str:
 
 
 def task_run_name(verb: str = "") -> Any:
-    """Return a function that names task runs: ``start orderReport-`` and their key, or a suffix."""
+    """Return a function that names task runs, such as ``start orderReport-<key>``.
+
+    Without a key, the name ends with the last part of Prefect's own name for the task run.
+    """
     return partial(_task_run_name, f"{verb} " if verb else "")
 
 
@@ -37,12 +41,12 @@ def _task_run_name(prefix: str, parameters: dict[str, Any]) -> str:
     context = TaskRunContext.get()
     key = parameters.get("key")
     if key is None and context is not None:
-        key = context.task_run.name.rpartition("-")[2]  # a part of the name that Prefect made
+        key = context.task_run.name.rpartition("-")[2]  # the last part of Prefect's default name
     suffix = f"-{safe_text(key, MAX_PART)}" if key else ""
     return f"{prefix}{_workflow_id(parameters)}{suffix}"
 
 
 def _workflow_id(parameters: Mapping[str, Any]) -> str:
-    """Return the workflow id of a call. A call that names none fails later, with a better error."""
+    """Return the workflow id of a call. A call without one fails later, with a better error."""
     workflow_id = parameters.get("workflow_id") or workflow_id_of(parameters.get("run"))
     return safe_text(workflow_id or "workflow", MAX_PART)

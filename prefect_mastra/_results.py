@@ -1,8 +1,8 @@
-"""How the flows of this package store what they return, where flows store results at all.
+"""Define how this package's flows persist their results, if persistence is enabled.
 
-Prefect takes a stored JSON that has a key ``result`` for a record of its own, and gives back what
-is under that key alone: a flow that goes on after a restart would get a part of the outcome of a
-subflow that had ended. Compressed, the JSON is not mistaken for one.
+Prefect mistakes stored JSON with a key ``result`` for its own result record and returns only the
+value of that key. A flow that continues after a restart would then receive part of the outcome of a
+finished subflow. Compressed JSON is not affected.
 """
 
 from __future__ import annotations
@@ -14,4 +14,4 @@ from prefect.settings import get_current_settings
 SERIALIZER: Final = "compressed/json"
 
 PERSIST_RESULT: Final = get_current_settings().results.persist_by_default
-"""As the settings say: a flow that names a serializer would else store its results always."""
+"""The value of Prefect's setting. Otherwise a flow with a serializer always stores its results."""

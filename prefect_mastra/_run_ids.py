@@ -1,17 +1,17 @@
-"""Which run a call means: run ids that are the same in every try of the same work.
+"""Derive run ids that are the same in every attempt at the same work.
 
-Prefect gives a call no name that lasts. A task run's id stays the same in retries of the task, but
-it is a new one in a retry of the flow, and so is the id of a subflow's run; the dynamic key of a
-task run is random. What lasts is the id of the outermost flow run of the process (a deployment that
-a flow runs by `run_deployment` is a flow run of its own). So a call is known by
+Prefect has no stable identifier for a call. The id of a task run survives retries of the task but
+changes when the flow is retried, as does the id of a subflow run. The dynamic key of a task run is
+random. Only the id of the outermost flow run in the process is stable. (A deployment started with
+`run_deployment` is a separate flow run.) A call is therefore identified by
 
-- the outermost flow run, or the task run where there is no flow;
-- its work: the workflow and what it is started with;
-- its place among the calls with equal work, counted in the order in which they come. Which of two
-  concurrent calls is first may differ from try to try, but calls that are counted together ask for
-  the same work, so either may have either run.
+- the outermost flow run, or the task run if there is no flow;
+- its work: the workflow and the arguments that start it;
+- its position among the calls with equal work, in call order. The order of concurrent calls may
+  differ between attempts, but calls that are counted together have the same work, so either call
+  may use either run.
 
-A caller's key stands for the work and the place: for input that is a new one in every try.
+A caller's key replaces the work and the position, for input that differs in each attempt.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ C = TypeVar("C", FlowRunContext, TaskRunContext)
 
 @dataclass(slots=True)
 class _Calls:
-    """What was called in one attempt of a run.
+    """The calls made in one attempt of a flow or task run.
 
     Attributes:
-        counts: how many calls there were, by what is called.
-        places: which of them a call of a run inside this one is. A run that is retried gets its
-            places again.
-        keys: what the callers' keys were used for.
+        counts: the number of calls, by work.
+        places: the positions assigned to calls made in nested runs. A retried nested run gets the
+            same positions again.
+        keys: the work that each caller's key was used for.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class _Calls:
         return self.counts[what] - 1
 
     def place(self, run: Hashable, what: str, number: int) -> int:
-        """The place here of a call that has a number within a run inside this one."""
+        """Return the position in this run of the ``number``-th such call of a nested run."""
         known = (run, what, number)
         if known not in self.places:
             self.places[known] = self.count(what)
@@ -70,22 +70,22 @@ _calls: dict[int, _Calls] = {}
 
 
 def run_id_for_call(workflow_id: str, arguments: StartArguments, key: str | None = None) -> str:
-    """The id of the run that this call is to start, or has started in an earlier try.
+    """Derive the id of the run that this call starts, or started in an earlier attempt.
 
-    Ask once for each run: two calls for the same work are two runs.
+    Call this once per run: two calls for the same work are two runs.
 
     Args:
-        workflow_id: the workflow.
-        arguments: what it is started with.
-        key: the caller's name for this call, unique in the flow run, its subflows included.
+        workflow_id: the workflow's registry key.
+        arguments: the arguments that start the run.
+        key: the caller's name for this call, unique in the flow run including its subflows.
 
     Returns:
-        A run id; a random one outside of every flow and task.
+        A derived run id, or a random one outside flows and tasks.
 
     Raises:
-        InvalidDataError: what the run is to start with is no JSON.
-        ConfigurationError: the key means something else already; or there is none where one is
-            needed, in a task that runs in another process than its flow.
+        InvalidDataError: the arguments are not valid JSON.
+        ConfigurationError: the key is already used for other work; or a key is missing in a task
+            that runs in another process than its flow.
     """
     work = _digest(workflow_id, arguments)
     contexts = list(enclosing_runs())
@@ -106,7 +106,7 @@ def run_id_for_call(workflow_id: str, arguments: StartArguments, key: str | None
 
 
 def is_retry() -> bool:
-    """Whether this is a try after another one, of the task or of a flow around it."""
+    """Return whether the task, or a flow around it, is being retried."""
     return any(
         context.task_run.run_count > 1
         if isinstance(context, TaskRunContext)
@@ -116,9 +116,9 @@ def is_retry() -> bool:
 
 
 def is_resumed() -> bool:
-    """Whether a flow run goes on from its top after it was suspended, which is no new try of it.
+    """Return whether a flow run executes again from its top after a suspension.
 
-    Prefect keeps the pauses of a try, and forgets them when the flow run is tried again.
+    That is not a retry. Prefect keeps the pause keys of an attempt and clears them on a retry.
     """
     return any(
         isinstance(context, FlowRunContext)
@@ -129,10 +129,10 @@ def is_resumed() -> bool:
 
 
 def on_other_input(run_id: str | None) -> OnOtherInput:
-    """What it means that the run which is found was started with other input.
+    """Choose the reaction to an existing run that was started with different input.
 
-    With an id of the caller's own it is another's run. With a derived id it is that only in a first
-    try: a call with a ``key`` may have other input in each try.
+    With an explicit ``run_id``, or in a first attempt, such a run belongs to other work. A later
+    attempt attaches to it: a call with a ``key`` may have different input in each attempt.
     """
     is_later_try = is_retry() or is_resumed()
     return "attach" if run_id is None and is_later_try else "fail"
@@ -149,7 +149,7 @@ def _digest(workflow_id: str, arguments: StartArguments) -> str:
 
 
 def enclosing_runs() -> Iterator[Context]:
-    """The runs around this call, from the innermost to the outermost."""
+    """Iterate the flow and task runs around this call, from the innermost to the outermost."""
     tasks = list(_nested(TaskRunContext.get()))
     for flow in _nested(FlowRunContext.get()):
         if flow.flow_run is None:
@@ -163,13 +163,13 @@ def enclosing_runs() -> Iterator[Context]:
 def _nested(context: C | None) -> Iterator[C]:
     while context is not None:
         yield context
-        # A subflow's context covers its parent's, which only the token still knows.
+        # A subflow's context replaces its parent's, which is only reachable through the token.
         covered = getattr(context._token, "old_value", None)
         context = covered if isinstance(covered, type(context)) else None
 
 
 def _place(contexts: list[Context], what: str) -> int:
-    """Which of the calls of this in the outermost run the present one is."""
+    """Count this call in each enclosing run and return its position in the outermost one."""
     with _lock:
         innermost, *outer = contexts
         number = _calls_in(innermost).count(what)
@@ -179,9 +179,9 @@ def _place(contexts: list[Context], what: str) -> int:
 
 
 def _claim(contexts: list[Context], key: str, work: str) -> None:
-    """Refuse a key that another call of this flow run uses for other work.
+    """Reject a key that another call of this flow run uses for other work.
 
-    The same call may use it for other work when it is tried again.
+    A retry of the same call may use its key for other work.
     """
     with _lock:
         first = _place(contexts, f"key {key}") == 0

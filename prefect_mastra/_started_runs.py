@@ -1,9 +1,9 @@
-"""Which runs a flow run has started, kept where a hook finds it after the process is gone.
+"""Record the runs that a flow run starts, so that a hook can cancel them after a crash.
 
-A killed process can cancel nothing. But Prefect's runner calls the flow's hooks in a process of its
-own. So where a flow has such a hook, each run is noted before it starts, as an artifact of the flow
-run. (Its labels would not do: the server reads, merges and writes these without a lock, and of ten
-tasks that note a run at once on PostgreSQL most lose theirs.)
+A killed process cannot cancel its runs, but Prefect's runner calls the flow's hooks in another
+process. If a flow has such a hook, each run is therefore recorded before it starts, as an artifact
+of the flow run. Labels are not suitable: Prefect's server reads, merges and writes them without a
+lock. On PostgreSQL, most of ten concurrent tasks lose their label.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("mastra_workflows.prefect")
 
 ARTIFACT_TYPE = "table"
-"""The artifact's type: a table of one row, which Prefect's page of the flow run shows."""
+"""The artifact's type: a table of one row, shown on the flow run's page in Prefect."""
 
 METADATA = {"mastra": "run"}
-"""The artifact's metadata: what tells it from tables of the user's own."""
+"""The artifact's metadata, which distinguishes it from the user's tables."""
 
 PAGE_SIZE = 200
 UNREACHABLE = (PrefectException, HTTPError, OSError)
-"""What Prefect's client raises when its server does not answer, or not well."""
+"""Exceptions of Prefect's client for an unreachable or failing Prefect server."""
 
 
 def record_run(run: MastraWorkflowRun) -> None:
-    """Note a run that is about to be started; a note that cannot be taken is no reason not to."""
+    """Record a run that is about to start. If that fails, log a warning and continue."""
     for flow_run_id in _flow_runs_with_a_hook():
         try:
             with get_client(sync_client=True) as client:
@@ -51,7 +51,7 @@ def record_run(run: MastraWorkflowRun) -> None:
 
 
 async def arecord_run(run: MastraWorkflowRun) -> None:
-    """As `record_run`."""
+    """Record a run that is about to start; the asyncio version of `record_run`."""
     for flow_run_id in _flow_runs_with_a_hook():
         try:
             async with get_client() as client:
@@ -61,7 +61,7 @@ async def arecord_run(run: MastraWorkflowRun) -> None:
 
 
 def recorded_runs(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
-    """The runs of a flow run, each once, as `record_run` noted them last."""
+    """Iterate the recorded runs of a flow run: the latest record of each run."""
     wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": [ARTIFACT_TYPE]}}
     seen: set[tuple[str, str]] = set()
     offset = 0
@@ -81,18 +81,21 @@ def recorded_runs(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
 def _read_artifacts(
     client: SyncPrefectClient, wanted: dict[str, Any], offset: int
 ) -> list[Artifact]:
-    """A page of artifacts, the newest first. (The client's own method for it, in Prefect 3.8, works
-    only for artifacts of task runs: its server refuses the null in the place of their filter.)"""
+    """Read a page of artifacts, newest first.
+
+    The client method of Prefect 3.8 only works for artifacts of task runs: the server rejects the
+    null that it sends as the task run filter.
+    """
     body = {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE_SIZE, "offset": offset}
     response = client.request("POST", "/artifacts/filter", json=body)
     return Artifact.model_validate_list(response.json())
 
 
 def _flow_runs_with_a_hook() -> Iterator[UUID]:
-    """The flow runs around this call whose flow has a hook, which may read a note.
+    """Iterate the ids of enclosing flow runs whose flow has a hook that may read the records.
 
-    Taking a note costs a request. Which hooks read it cannot be seen from outside: the user's own
-    may call `cancel_mastra_runs`.
+    Other flow runs get no record, since each one costs a request. Any hook counts, because a
+    user's hook may call `cancel_mastra_runs`.
     """
     for context in enclosing_runs():
         if isinstance(context, FlowRunContext) and context.flow is not None:

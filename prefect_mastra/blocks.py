@@ -1,4 +1,4 @@
-"""Blocks: a Mastra server, and a workflow on it."""
+"""Provide the Prefect blocks for a Mastra server and for a workflow on it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from prefect_mastra.runs import MastraWorkflowRun, WaitParameters
 __all__ = ["MastraServer", "MastraWorkflow"]
 
 LOGO = HttpUrl("https://avatars.githubusercontent.com/u/149120496?s=200&v=4")
-"""The avatar of Mastra's own GitHub organisation."""
+"""The avatar of Mastra's GitHub organisation."""
 
 DOCUMENTATION = HttpUrl("https://mastra.ai/docs/workflows/overview")
 
@@ -53,13 +53,13 @@ def _in_seconds(value: Duration) -> Duration:
 
 
 Seconds = Annotated[Duration, AfterValidator(_in_seconds), WithJsonSchema({"type": "number"})]
-"""Seconds or a `timedelta`, stored as seconds; a number in the block's form."""
+"""Seconds or a `timedelta`, stored as seconds and shown as a number in the block's form."""
 
 
 class _MappedAsOneValue(Block):
-    """A block that ``.map`` passes to each task run as it is, without ``unmapped``.
+    """A block that ``.map`` passes unchanged to each task run, without ``unmapped``.
 
-    Prefect maps over whatever is iterable, and a Pydantic model is: it yields its fields.
+    Prefect maps over every iterable argument, and a Pydantic model iterates over its fields.
     """
 
     if not TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _MappedAsOneValue(Block):
 
     # Prefect's visit_collection calls dict() on blocks, which uses these instead of __iter__.
     def keys(self) -> Iterable[str]:
-        """Return the names of what the block holds."""
+        """Return the names of the block's fields and extra values."""
         return self.__dict__.keys() | (self.__pydantic_extra__ or {}).keys()
 
     def __getitem__(self, name: str) -> Any:
@@ -78,10 +78,10 @@ class _MappedAsOneValue(Block):
 
 
 class MastraServer(_MappedAsOneValue):
-    """A Mastra server: where it is and how to log in.
+    """Connection settings and credentials of a Mastra server.
 
     Raises:
-        ConfigurationError: a setting cannot work, such as a URL without a scheme.
+        ConfigurationError: a setting is invalid, such as a URL without a scheme.
 
     Example:
         Run a workflow of the server from a flow:
@@ -102,7 +102,7 @@ class MastraServer(_MappedAsOneValue):
     _logo_url = LOGO
     _documentation_url = DOCUMENTATION
 
-    # An error about one field must not show what the others hold.
+    # A validation error of one field must not reveal the values of the others.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     base_url: str = Field(
@@ -170,28 +170,28 @@ class MastraServer(_MappedAsOneValue):
     )
 
     def block_initialization(self) -> None:
-        """Refuse settings that cannot work, as soon as there is a block with them."""
-        # The files need only be there where flows run; get_client looks for them.
+        """Reject invalid settings when the block is created."""
+        # The certificate files only exist where flows run, so get_client checks them.
         Settings(**self._settings())
         if self.studio_url:
             check_studio_url(self.studio_url)
 
     def get_client(self) -> MastraClient:
-        """A new client of the server; use it in a ``with`` statement, or close it.
+        """Create a client of the server. Use it in a ``with`` statement, or close it.
 
         Raises:
-            ConfigurationError: the CA bundle or the client certificate is not there.
+            ConfigurationError: the CA bundle or the client certificate does not exist.
         """
         _logs.match_run_log_level()
         return MastraClient(**self._client_arguments())
 
     def get_async_client(self) -> AsyncMastraClient:
-        """As `get_client`, for ``async with``."""
+        """Create an asyncio client of the server. Use it in an ``async with`` statement."""
         _logs.match_run_log_level()
         return AsyncMastraClient(**self._client_arguments())
 
     def run_url(self, workflow_id: str, run_id: str) -> str | None:
-        """The page of a run in Mastra Studio; None without a ``studio_url``."""
+        """Return the URL of a run's page in Mastra Studio; None without a ``studio_url``."""
         studio_url = check_studio_url(self.studio_url) if self.studio_url else None
         return run_url(studio_url, workflow_id, run_id)
 
@@ -228,10 +228,10 @@ class MastraServer(_MappedAsOneValue):
 
 
 class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
-    """A workflow on a Mastra server, with what its runs start with and how they are waited for.
+    """A workflow on a Mastra server, with default input and options for waiting.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ConfigurationError: a setting is invalid.
 
     Example:
         Start a run, wait for it and use its result:
@@ -338,7 +338,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
     )
 
     def block_initialization(self) -> None:
-        """Refuse settings that cannot work, as soon as there is a block with them."""
+        """Reject invalid settings when the block is created."""
         WaitOptions.of(**self._waiting())
 
     def trigger(  # type: ignore[override]  # Prefect's is async
@@ -348,19 +348,20 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
         run_id: str | None = None,
         key: str | None = None,
     ) -> MastraWorkflowRun:
-        """Start a run, unless an earlier try of the same call has started it.
+        """Start a run, or attach to the run of an earlier attempt at the same call.
 
         Args:
-            input_data: the workflow's input; None for the block's own.
-            run_id: the run's id; None for one that every retry of this call derives again.
-            key: this call's name within the flow run; see `start_workflow`.
+            input_data: the workflow's input; None for the block's ``input_data``.
+            run_id: a run id of your own; None to derive one that is the same in every retry.
+            key: the name of this call, unique in the flow run; see `start_workflow`.
 
         Returns:
-            The run's handle.
+            The handle of the run.
 
         Raises:
-            InvalidInputError: the input does not fit the workflow's schema; nothing was started.
-            UnknownWorkflowError: naming the workflows that exist.
+            InvalidInputError: the input does not match the workflow's schema; nothing was started.
+            UnknownWorkflowError: the server has no such workflow; the message names those that
+                exist.
         """
         run, arguments = self._prepare(input_data, run_id, key)
         run.start(
@@ -375,7 +376,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
         run_id: str | None = None,
         key: str | None = None,
     ) -> MastraWorkflowRun:
-        """As `trigger`."""
+        """Start a run or attach to it; the asyncio version of `trigger`."""
         run, arguments = self._prepare(input_data, run_id, key)
         await run.astart(
             on_failed_run=self.on_failed_run, on_other_input=on_other_input(run_id), **arguments

@@ -1,4 +1,4 @@
-"""A hook for flows, for what a process that was killed could not do itself."""
+"""Provide a flow hook that cancels the Mastra runs of a killed process."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from prefect_mastra.blocks import MastraServer
 
 
 def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Cancel the runs that a flow run has left behind; add it in one line::
+    """Cancel the Mastra runs that a flow run left behind.
+
+    Add the hook to a flow::
 
         @flow(on_cancellation=[cancel_mastra_runs], on_crashed=[cancel_mastra_runs])
 
-    It may also stand in ``on_failure``, and a hook of your own may call it. `run_workflow` and
-    `arun_workflow` have it already; a flow that calls them needs it itself, since Prefect calls
-    only the hooks of the flow that the ended process was started for.
+    You can also add it to ``on_failure``, or call it from your own hook. `run_workflow` and
+    `arun_workflow` include it. A flow that calls them as subflows needs the hook too, since Prefect
+    only calls the hooks of the flow that the process was started for.
 
-    It finds them among the flow run's artifacts, where each was noted before it was started. It
-    reaches servers that are saved as blocks (`MastraServer.load`), and servers without a token; of
-    others it says that their runs go on. Runs with ``cancel_on_kill`` off, and runs that are over,
-    it leaves alone. What it does is told in the flow run's log.
+    The hook reads the runs from the flow run's artifacts, where each run is recorded before it
+    starts. The server must be saved as a block (`MastraServer.load`) or work with its base URL
+    alone, without credentials. For other servers the hook logs an error, and their runs continue.
+    It leaves finished runs and runs with ``cancel_on_kill=False`` unchanged. It writes its actions
+    to the flow run's log.
     """
     log = flow_run_logger(flow_run, flow)
     for note in _started_runs.recorded_runs(flow_run.id):
@@ -37,10 +40,10 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
             server = _server(note)
             with server.get_client() as client:
                 workflow = client.get_workflow(note["workflow_id"])
-                # A person who retries the flow run wants the work done after all.
+                # A manual retry of the flow run must be able to start the work again.
                 log.warning("%s", workflow.cancel_work(note["run_id"], allow_retry=True))
         except UnknownRunError:
-            continue  # it was killed before it started the run
+            continue  # the process was killed before it started the run
         except (MastraError, ValueError) as error:
             log.error("%s could not be cancelled and may go on: %s", which, error)
 

@@ -1,4 +1,4 @@
-"""Which failures of a task another try can mend."""
+"""Decide which task failures a retry can fix."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from mastra_workflows.errors import (
 __all__ = ["retry_may_help"]
 
 RUN_ENDS = (NotSuspendedError, RunCanceledError, RunFailedError, RunSuspendedError)
-"""What became of a run, for a task that works on that one run; a flow's retry may start another."""
+"""Errors that report the state of a run. A retry of a task that works on that run meets the same
+state; a retry of the flow may start another run."""
 
 
 def retry_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """A ``retry_condition_fn``: no retry for what it cannot mend, such as invalid input.
+    """Return False for errors that a retry cannot fix, such as invalid input.
 
-    The tasks of this package have it; they retry nothing before they are given ``retries``. For
-    tasks of your own that call Mastra: ``@task(retries=3, retry_condition_fn=retry_may_help)``.
+    This is a ``retry_condition_fn``. The tasks of this package use it, and only retry if you set
+    ``retries``. For your own tasks that call Mastra, use
+    ``@task(retries=3, retry_condition_fn=retry_may_help)``.
     """
     error = _error(state)
     if isinstance(error, ConnectionFailedError):
@@ -36,10 +38,10 @@ def retry_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -
 
 
 def _error(state: State[Any]) -> Any:
-    """What a task raised. `State.result` would return a coroutine in an asyncio task."""
+    """Return the exception of a failed task. In an asyncio task, `State.result` is a coroutine."""
     return state.data if isinstance(state.data, Exception) else getattr(state.data, "result", None)
 
 
 def new_run_may_help(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """As `retry_may_help`, for a task that starts its run: a retry may start the next one."""
+    """Extend `retry_may_help` to failed runs, for a task whose retry may start a new run."""
     return isinstance(_error(state), RunFailedError) or retry_may_help(task, task_run, state)

@@ -1,4 +1,4 @@
-"""One run on a Mastra server, as Prefect sees it: start, wait, resume, cancel, and say so."""
+"""Provide the handle of one run for Prefect: start, wait, resume and cancel it, and log that."""
 
 from __future__ import annotations
 
@@ -51,11 +51,13 @@ if TYPE_CHECKING:
 __all__ = ["MastraWorkflowRun", "Outcome", "RunReference"]
 
 Outcome = dict[str, Any]
-"""What tasks and flows return: ``run_id, workflow_id, status, result, error, suspensions, url``."""
+"""The dictionary that tasks and flows return.
+
+Its keys are ``run_id, workflow_id, status, result, error, suspensions, url``."""
 
 
 class WaitParameters(TypedDict, total=False):
-    """How to wait for a run; see `wait_for_workflow_run`."""
+    """Options for waiting; see `wait_for_workflow_run`."""
 
     timeout: Duration | None
     on_suspend: OnSuspend
@@ -69,21 +71,22 @@ class WaitParameters(TypedDict, total=False):
 
 
 class MastraWorkflowRun(JobRun[JSON]):
-    """A handle of one run; made by `MastraWorkflow.trigger`.
+    """A handle of one run, as returned by `MastraWorkflow.trigger`.
 
-    What happens is told in the log of the flow or task run that calls it.
+    Its methods log to the flow or task run that calls them.
 
     Args:
         server: the server.
         workflow_id: the workflow's registry key.
         run_id: the run's id.
-        cancel_on_kill: whether to cancel the run when a call here is interrupted: Prefect throws
-            what is no `Exception` into a flow or task that is cancelled, terminated or timed out.
-        cancel_on_timeout: whether to cancel the run when the time to wait is over.
-        **waiting: how `wait_for_completion` waits; see `mastra_workflows.Run.wait`.
+        cancel_on_kill: whether to cancel the run when a method call is interrupted. Prefect raises
+            a `BaseException` other than `Exception` in a flow or task that is cancelled,
+            terminated or timed out.
+        cancel_on_timeout: whether to cancel the run when the ``timeout`` option expires.
+        **waiting: options for `wait_for_completion`; see `mastra_workflows.Run.wait`.
 
     Raises:
-        ConfigurationError: an option for waiting is out of its range, or no duration.
+        ConfigurationError: an option for waiting is invalid or out of range.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         cancel_on_timeout: bool = True,
         **waiting: Unpack[WaitParameters],
     ) -> None:
-        WaitOptions.of(**waiting)  # raises for a wrong option, before anything is started
+        WaitOptions.of(**waiting)  # validates the options before anything is started
         self.server = server
         self.workflow_id = workflow_id
         self.run_id = run_id
@@ -117,16 +120,16 @@ class MastraWorkflowRun(JobRun[JSON]):
         cancel_on_timeout: bool = True,
         **waiting: Unpack[WaitParameters],
     ) -> Self:
-        """The handle of a run.
+        """Create a handle from a reference to a run.
 
         Args:
             server: the server.
-            run: a handle, what a task or flow returned, or a run id.
-            workflow_id: the workflow's registry key, where ``run`` is a run id.
+            run: a handle, the return value of a task or flow, or a run id.
+            workflow_id: the workflow's registry key, if ``run`` is a run id.
             cancel_on_kill, cancel_on_timeout, waiting: as `MastraWorkflowRun`.
 
         Raises:
-            ConfigurationError: it names no run.
+            ConfigurationError: the reference is incomplete, or names another workflow.
         """
         found_id, run_id = _ids(run, workflow_id)
         if _is_read(run):
@@ -142,12 +145,12 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     @property
     def cancels_on_kill(self) -> bool:
-        """Whether an interruption cancels the run."""
+        """Whether the run is cancelled on an interruption (``cancel_on_kill``)."""
         return self._cancel_on_kill
 
     @property
     def url(self) -> str | None:
-        """The run's page in Mastra Studio; None where the server block names no Studio."""
+        """The URL of the run's page in Mastra Studio; None without a ``studio_url``."""
         return self.server.run_url(self.workflow_id, self.run_id)
 
     def start(
@@ -157,12 +160,13 @@ class MastraWorkflowRun(JobRun[JSON]):
         on_other_input: OnOtherInput = "fail",
         **arguments: Unpack[StartArguments],
     ) -> Outcome:
-        """Start the run unless an earlier try has started it; see `Workflow.attach_or_start`.
+        """Start the run, or attach to that of an earlier attempt; see `Workflow.attach_or_start`.
 
         Raises:
-            InvalidInputError: the input does not fit the workflow's schema; nothing was started.
-            UnknownWorkflowError: naming the workflows that exist.
-            RunNotStartedError: the server refused.
+            InvalidInputError: the input does not match the workflow's schema; nothing was started.
+            UnknownWorkflowError: the server has no such workflow; the message names those that
+                exist.
+            RunNotStartedError: the server refused the run.
         """
         _started_runs.record_run(self)
         on_failed_run = _on_failed_run(on_failed_run)
@@ -185,7 +189,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         on_other_input: OnOtherInput = "fail",
         **arguments: Unpack[StartArguments],
     ) -> Outcome:
-        """As `start`."""
+        """Start the run or attach to it; the asyncio version of `start`."""
         await _started_runs.arecord_run(self)
         on_failed_run = _on_failed_run(on_failed_run)
         async with self.acancelling_on_kill(), self._aremote() as run:
@@ -201,22 +205,23 @@ class MastraWorkflowRun(JobRun[JSON]):
             return self._log_start(record)
 
     def _log_start(self, record: WorkflowRun) -> Outcome:
-        self._waiting["is_known"] = True  # so that a wait takes a wrong answer for an outage
+        self._waiting["is_known"] = True  # invalid responses during a wait now count as an outage
         self.logger.info("%s.%s", record, f" See {self.url}" if self.url else "")
         return record.outcome(self.url)
 
     def wait_for_completion(self) -> Outcome:  # type: ignore[override]  # Prefect's is async
-        """Wait for the run's end; its steps are told in the log as they come.
+        """Wait until the run has finished, and log the progress of its steps.
 
         Returns:
             The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
 
         Raises:
-            RunFailedError, RunCanceledError: it ended in another way.
-            RunSuspendedError: it is suspended, with ``on_suspend="fail"``.
-            RunStalledError: its server has lost it, with ``on_stall="fail"``.
-            WaitTimeoutError: the time was over first; the run was cancelled, or continues.
-            ServerLostError: the server was out of reach for too long.
+            RunFailedError, RunCanceledError: the run failed or was cancelled.
+            RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
+            RunStalledError: the server has lost the run, with ``on_stall="fail"``.
+            WaitTimeoutError: ``timeout`` expired. The run was cancelled if ``cancel_on_timeout`` is
+                set; otherwise it continues.
+            ServerLostError: the server was unreachable for longer than ``outage_timeout``.
         """
         progress = StepProgress(self.logger.info)
         with self.cancelling_on_kill(), self._remote() as run:
@@ -229,7 +234,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             return self._log_end(record)
 
     async def await_for_completion(self) -> Outcome:
-        """As `wait_for_completion`."""
+        """Wait until the run has finished; the asyncio version of `wait_for_completion`."""
         progress = StepProgress(self.logger.info)
         async with self.acancelling_on_kill(), self._aremote() as run:
             try:
@@ -248,11 +253,11 @@ class MastraWorkflowRun(JobRun[JSON]):
         return record.raise_for_status().outcome(self.url)
 
     def fetch_result(self) -> JSON:  # Prefect's is async
-        """What the workflow returned.
+        """Return the workflow's result.
 
         Raises:
-            RunFailedError, RunCanceledError: it returned nothing.
-            RunError: it has not ended yet.
+            RunFailedError, RunCanceledError: the run has no result.
+            RunError: the run has not finished yet.
         """
         record = self._record
         if record is None or not record.is_finished:
@@ -261,7 +266,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         return _result(record)
 
     async def afetch_result(self) -> JSON:
-        """As `fetch_result`."""
+        """Return the workflow's result; the asyncio version of `fetch_result`."""
         record = self._record
         if record is None or not record.is_finished:
             async with self._aremote() as run:
@@ -270,12 +275,12 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     @property
     def record(self) -> WorkflowRun:
-        """The run's record as a wait or a look has read it last; there must have been one."""
+        """The record that the last wait or poll has read. Valid only after one of them."""
         assert self._record is not None
         return self._record
 
     def poll(self) -> WorkflowRun | None:
-        """Read the run's record; None where its server is out of reach."""
+        """Read the run's record once; None if the server is unreachable."""
         with self._remote() as run:
             try:
                 self._record = run.read()
@@ -286,7 +291,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         return self._record
 
     async def apoll(self) -> WorkflowRun | None:
-        """As `poll`."""
+        """Read the run's record once; the asyncio version of `poll`."""
         async with self._aremote() as run:
             try:
                 self._record = await run.read()
@@ -297,11 +302,11 @@ class MastraWorkflowRun(JobRun[JSON]):
         return self._record
 
     def answer(self, question: Question, resume_data: JSON) -> Outcome:
-        """Resume the step that asked, without waiting for the run; see `Run.answer`.
+        """Respond to a pending request, without waiting for the run; see `Run.answer`.
 
         Raises:
-            NotSuspendedError: the question is not open any more.
-            InvalidResumeDataError: the data does not fit; the step still waits.
+            NotSuspendedError: the request is no longer pending.
+            InvalidResumeDataError: the data is invalid; the step is still suspended.
         """
         with self._remote() as run:
             record = run.answer(
@@ -310,7 +315,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             return self._log_resume(record)
 
     async def aanswer(self, question: Question, resume_data: JSON) -> Outcome:
-        """As `answer`."""
+        """Respond to a pending request; the asyncio version of `answer`."""
         async with self._aremote() as run:
             record = await run.answer(
                 question, as_json(resume_data), is_retry=is_retry(), **self._waiting
@@ -321,8 +326,8 @@ class MastraWorkflowRun(JobRun[JSON]):
         """Resume a suspended step, without waiting for the run; see `Run.resume`.
 
         Raises:
-            NotSuspendedError: no such step waits, or several do; the message names those.
-            InvalidResumeDataError: the data does not fit; the step still waits.
+            NotSuspendedError: no such step is suspended, or several are; the message names them.
+            InvalidResumeDataError: the data is invalid; the step is still suspended.
         """
         arguments["resume_data"] = as_json(arguments.get("resume_data"))
         with self._remote() as run:
@@ -330,7 +335,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         return self._log_resume(record)
 
     async def aresume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
-        """As `resume`."""
+        """Resume a suspended step; the asyncio version of `resume`."""
         arguments["resume_data"] = as_json(arguments.get("resume_data"))
         async with self._aremote() as run:
             record = await run.attach_or_resume(is_retry=is_retry(), **arguments)
@@ -341,12 +346,12 @@ class MastraWorkflowRun(JobRun[JSON]):
         return record.outcome(self.url)
 
     def cancel(self) -> Outcome:
-        """Cancel the run, look what became of it, and say so in the log; see `Run.cancel`."""
+        """Cancel the run, check the effect and log it; see `Run.cancel`."""
         with self._remote() as run:
             return self._log_cancellation(run.cancel())
 
     async def acancel(self) -> Outcome:
-        """As `cancel`."""
+        """Cancel the run; the asyncio version of `cancel`."""
         async with self._aremote() as run:
             return self._log_cancellation(await run.cancel())
 
@@ -357,23 +362,23 @@ class MastraWorkflowRun(JobRun[JSON]):
 
     @contextmanager
     def cancelling_on_kill(self) -> Iterator[None]:
-        """Let no interruption leave the run behind unseen.
+        """Cancel the run, or log that it continues, if the block is interrupted.
 
-        An `Exception` is let pass: the errors of this package say themselves how the run stands.
+        An `Exception` is no interruption: the errors of this package report the run's state.
         """
         try:
             yield
-        except (Exception, Pause):  # a flow run that is suspended continues later
+        except (Exception, Pause):  # a suspended flow run continues later
             raise
         except BaseException as interruption:
-            if self._interruption is not interruption:  # it passes here once for each level
+            if self._interruption is not interruption:  # nested blocks handle it only once
                 self._interruption = interruption
                 self.abandon(interruption)
             raise
 
     @asynccontextmanager
     async def acancelling_on_kill(self) -> AsyncIterator[None]:
-        """As `cancelling_on_kill`."""
+        """Guard a block against interruptions; the asyncio version of `cancelling_on_kill`."""
         try:
             yield
         except (Exception, Pause):
@@ -385,7 +390,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             raise
 
     async def aabandon(self, interruption: BaseException) -> None:
-        """As `abandon`, in a thread, so that no other cancellation stops it half-way."""
+        """Call `abandon` in a thread, so that another cancellation does not interrupt it."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self.abandon, interruption)
 
@@ -400,10 +405,10 @@ class MastraWorkflowRun(JobRun[JSON]):
             yield client.get_workflow(self.workflow_id).get_run(self.run_id)
 
     def abandon(self, interruption: BaseException) -> None:
-        """Cancel a run that nobody waits for any more, or say that it continues."""
+        """Cancel the interrupted run, or log that it continues."""
         log = self.logger
         what = type(interruption).__name__
-        # A process whose runner was killed has nowhere to print to, and ends at its next line.
+        # If the runner was killed, the pipe of stdout is broken: the next print ends the process.
         is_orphaned = isinstance(interruption.__context__, BrokenPipeError)
         who = f"run {self.run_id!r} of workflow {self.workflow_id!r}"
         if is_orphaned:
@@ -412,7 +417,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             log.warning("Interrupted (%s); cancelling %s.", what, who)
             try:
                 with self._remote() as run:
-                    # While a try starts the next run in line, this handle has the first one's id.
+                    # While an attempt starts the next run in line, self.run_id is the first id.
                     self._log_cancellation(run.workflow.cancel_work(self.run_id, allow_retry=True))
             except UnknownRunError:
                 log.info("The run had not been started; nothing was cancelled.")
@@ -420,7 +425,7 @@ class MastraWorkflowRun(JobRun[JSON]):
                 log.error("The cancel failed, and %s may go on: %s", who, error)
         else:
             log.warning("Interrupted (%s); %s continues (cancel_on_kill is off).", what, who)
-        # After a signal Prefect ends the process without sending on what was logged.
+        # After a signal, Prefect ends the process without flushing its logs.
         APILogHandler().flush()
 
     def __repr__(self) -> str:
@@ -428,7 +433,7 @@ class MastraWorkflowRun(JobRun[JSON]):
 
 
 RunReference = MastraWorkflowRun | WorkflowRun | Mapping[str, Any] | str
-"""What names a run: a handle, a record, what a task or flow returned, or a run id."""
+"""A reference to a run: a handle, a record, the return value of a task or flow, or a run id."""
 
 
 def workflow_id_of(run: object) -> str | None:
@@ -460,7 +465,7 @@ def _ids(run: RunReference, workflow_id: str | None) -> tuple[str, str]:
 
 
 def _is_read(run: RunReference) -> bool:
-    """Whether the run was read after its start, so that the server is known to have it."""
+    """Return whether the reference proves that the server has started the run."""
     match run:
         case MastraWorkflowRun():
             return run._waiting.get("is_known", False)
@@ -472,7 +477,7 @@ def _is_read(run: RunReference) -> bool:
 
 
 def _on_failed_run(chosen: OnFailedRun) -> OnFailedRun:
-    """A flow run that continues after it was suspended has one run, whatever became of it."""
+    """Never replace a failed run in a flow run that continues after a suspension."""
     return "fail" if is_resumed() else chosen
 
 

@@ -1,11 +1,11 @@
 # Generated from prefect_mastra/aio/tasks.py by `make generate`. Do not edit.
-"""Tasks: run a workflow, or start, wait for, resume or cancel a run; list pending requests.
+"""Provide tasks that run workflows, manage their runs and list pending requests.
 
 Tasks for one run return its outcome as a dictionary (``run_id``, ``workflow_id``, ``status``,
-``result``, ``error``, ``suspensions``, ``url``). They take such a dictionary as the run to work on,
-or just its ``run_id`` and ``workflow_id``, a `MastraWorkflowRun`, or a run id.
+``result``, ``error``, ``suspensions``, ``url``). As the run to work on, they accept such a
+dictionary (``run_id`` and ``workflow_id`` suffice), a `MastraWorkflowRun`, or a run id.
 
-The record of a run is kept by its Mastra server, so results are not cached by Prefect too.
+The tasks disable Prefect's result cache, since the Mastra server keeps the record of each run.
 """
 
 # No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
@@ -50,37 +50,40 @@ def start_workflow(
     on_failed_run: OnFailedRun = "new_run",
     cancel_on_kill: bool = True,
 ) -> Outcome:
-    """Start a run of a workflow, once, without waiting for it.
+    """Start a run of a workflow, idempotently, without waiting for it.
 
-    Retries of the task and of its flow find the run that an earlier try has started: its id is
-    derived from the flow run, the workflow and the input. Input that is another one in each try,
-    such as a time, needs a ``key``.
+    A retry of the task or of its flow attaches to the run of an earlier attempt: the run id is
+    derived from the flow run, the workflow and the input. Input that differs in each attempt, such
+    as a time, needs a ``key``.
 
     Args:
         server: the server.
         workflow_id: the workflow's registry key, such as ``orderReport``.
-        input_data: its input, validated against its input schema before anything starts. JSON data,
-            a Pydantic model, a dataclass, or data with dates, enums, decimals or UUIDs in it.
-        run_id: an id of your own for the run.
-        key: this call's name, unique in the flow run (subflows included); it stands for the input
-            in the derived id. Tasks in other processes than their flow's need one.
+        input_data: the workflow's input, validated against its input schema before anything
+            starts: JSON data, a Pydantic model, a dataclass, or data that contains dates, enums,
+            decimals or UUIDs.
+        run_id: a run id of your own; by default one is derived.
+        key: the name of this call, unique in the flow run (including subflows). It replaces the
+            input in the derived run id. Required in a task that runs in another process than its
+            flow.
         initial_state: the workflow's state at its start (Mastra 1.x).
         request_context: values that steps read from their request context.
-        tracing_options: passed to Mastra's tracing.
-        resource_id: whom the run belongs to (Mastra 1.x).
-        on_failed_run: what a retry does about a run that failed, or that an earlier try has
-            cancelled: ``"new_run"`` starts the next one in line (``<run_id>-2``),
-            ``"from_failed_step"`` sends it back to the step that failed and keeps what was done
-            before, ``"fail"`` fails. A run that somebody else cancelled is final.
+        tracing_options: options of Mastra's tracing.
+        resource_id: the resource that the run belongs to (Mastra 1.x).
+        on_failed_run: how a retry handles a run that failed, or that an earlier attempt cancelled:
+            ``"new_run"`` starts the next run in line (``<run_id>-2``), ``"from_failed_step"``
+            continues the run at the failed step and keeps the earlier steps, ``"fail"`` raises an
+            error. A run that somebody else cancelled is final.
         cancel_on_kill: whether to cancel the run when this task is interrupted.
 
     Returns:
-        The outcome as it stands, to be given to `wait_for_workflow_run`.
+        The current outcome. Pass it to `wait_for_workflow_run`.
 
     Raises:
-        InvalidInputError: naming each place in the input; nothing was started.
-        UnknownWorkflowError: naming the workflows that exist.
-        RunNotStartedError: the server refused the run; starting it again is safe.
+        InvalidInputError: the input is invalid; the message names each invalid place. Nothing was
+            started.
+        UnknownWorkflowError: the server has no such workflow; the message names those that exist.
+        RunNotStartedError: the server refused the run. Starting it again is safe.
     """
     arguments = start_arguments(
         input_data=input_data,
@@ -131,15 +134,15 @@ def execute_workflow(
 ) -> Outcome:
     """Start a run of a workflow, wait for it and return its outcome, in one task.
 
-    ``.submit``, ``.map``, retries and tag concurrency limits of the task therefore bound whole
-    runs. Calls with equal input, mapped ones too, are a run each; every retry of a call attaches to
-    the run of that call.
+    ``.submit``, ``.map``, retries and tag concurrency limits of the task therefore apply to whole
+    runs. Each call has its own run, even if calls (mapped ones included) have equal input. A retry
+    of a call attaches to the run of that call.
 
     With ``on_suspend="ask"`` the flow run around the task pauses and shows the form, one pending
     request at a time. ``pause="suspend"`` needs the flow `run_workflow` or `ask_and_resume`,
     since a task cannot end the process of its flow.
 
-    With ``retries``, another try follows a run that failed too, as ``on_failed_run`` says.
+    With ``retries``, a failed run is retried too, as ``on_failed_run`` specifies.
 
     Args and raises: as `run_workflow`.
 
@@ -207,35 +210,37 @@ def wait_for_workflow_run(
     cancel_on_kill: bool = True,
     cancel_on_timeout: bool = True,
 ) -> Outcome:
-    """Wait for a run's end; each step's start and end is a line in the task's log.
+    """Wait until a run has finished, and log the start and end of each step.
 
     Args:
         server: the server.
-        run: a handle, what a task or flow returned, or a run id.
-        workflow_id: the workflow's registry key, where ``run`` is a run id.
+        run: a handle, the return value of a task or flow, or a run id.
+        workflow_id: the workflow's registry key, if ``run`` is a run id.
         timeout: seconds to wait; None for as long as it takes.
-        on_suspend: what a suspension is: an error (``"fail"``), an answer (``"return"``), or
-            nothing yet (``"wait"``).
-        poll_interval: seconds between the first looks.
-        max_poll_interval: seconds that the interval grows to, exponentially.
-        outage_timeout: for how many seconds the server may be out of reach.
-        stall_timeout: after how many seconds without any change in the run's record its server is
-            asked whether it still executes the run; None for never.
-        on_stall: what to do when it does not: ``"fail"``, ``"restart"`` the run, or ``"wait"``.
-        observe: whether to listen to the server's events as well, and so to know of the end within
+        on_suspend: the reaction to a suspended run: ``"fail"`` raises an error, ``"return"``
+            returns its outcome, ``"wait"`` waits until it is resumed elsewhere.
+        poll_interval: seconds between the first polls.
+        max_poll_interval: maximum seconds between polls; the interval grows exponentially.
+        outage_timeout: maximum seconds that the server may be unreachable.
+        stall_timeout: seconds without a change in the run's record before the server is asked
+            whether it still executes the run; None for never.
+        on_stall: the reaction if it does not: ``"fail"``, ``"restart"`` the run, or ``"wait"``.
+        observe: whether to subscribe to the server's events, which report the end within
             milliseconds.
         cancel_on_kill: whether to cancel the run when this task is interrupted.
-        cancel_on_timeout: whether to cancel the run when the time to wait is over.
+        cancel_on_timeout: whether to cancel the run when ``timeout`` expires.
 
     Returns:
         The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
 
     Raises:
-        RunFailedError, RunCanceledError: it ended in another way.
-        RunSuspendedError: it is suspended, with ``on_suspend="fail"``.
-        RunStalledError: its server has lost it, with ``on_stall="fail"``.
-        WaitTimeoutError: the time was over first; the run was cancelled, or goes on.
-        ServerLostError: the server was out of reach for too long; the run may go on.
+        RunFailedError, RunCanceledError: the run failed or was cancelled.
+        RunSuspendedError: the run is suspended, with ``on_suspend="fail"``.
+        RunStalledError: the server has lost the run, with ``on_stall="fail"``.
+        WaitTimeoutError: ``timeout`` expired. The run was cancelled if ``cancel_on_timeout`` is
+            set; otherwise it continues.
+        ServerLostError: the server was unreachable for longer than ``outage_timeout``. The run may
+            continue.
     """
     return MastraWorkflowRun.of(
         server,
@@ -269,27 +274,27 @@ def resume_workflow(
     for_each_index: int | None = None,
     suspended_at: str | None = None,
 ) -> Outcome:
-    """Resume a suspended step, once, without waiting for the run.
+    """Resume a suspended step, idempotently, without waiting for the run.
 
-    A retry that has the same answer for the same step resumes nothing a second time.
+    A retry with the same response to the same step does not resume it a second time.
 
     Args:
         server: the server.
-        run: a handle, what a task or flow returned, or a run id.
-        resume_data: the answer, checked against the step's resume schema before it is sent.
-        workflow_id: the workflow's registry key, where ``run`` is a run id.
-        step: the step's name or path; None for the only one that waits.
-        for_each_index: which item of a ``foreach``, counted from 0; None for the only one.
-        suspended_at: since when the step waits, as its entry in ``suspensions`` says; None for
-            whenever. In a loop it tells one round's question from the next one's.
+        run: a handle, the return value of a task or flow, or a run id.
+        resume_data: the response, validated against the step's resume schema before it is sent.
+        workflow_id: the workflow's registry key, if ``run`` is a run id.
+        step: the step's name or path; None for the only suspended step.
+        for_each_index: the item of a ``foreach``, counted from 0; None for the only suspended one.
+        suspended_at: the time of the suspension, from the step's entry in ``suspensions``; None
+            for any. In a loop it distinguishes the requests of successive iterations.
 
     Returns:
-        The outcome as it stands once the step goes on.
+        The outcome at the time when the step continues.
 
     Raises:
-        NotSuspendedError: no such step waits, or several do; the message names those.
-        InvalidResumeDataError: the data does not fit; the step still waits.
-        ResumeRefusedError: the server did not take it.
+        NotSuspendedError: no such step is suspended, or several are; the message names them.
+        InvalidResumeDataError: the data is invalid; the step is still suspended.
+        ResumeRefusedError: the server did not accept the resume.
     """
     return MastraWorkflowRun.of(server, run, workflow_id).resume(
         step=step,
@@ -307,15 +312,15 @@ def resume_workflow(
 def cancel_workflow_run(
     server: MastraServer, run: RunReference, *, workflow_id: str | None = None
 ) -> Outcome:
-    """Cancel a run, and look what became of it; the log says so.
+    """Cancel a run, check the effect and log it.
 
     Args:
         server: the server.
-        run: a handle, what a task or flow returned, or a run id.
-        workflow_id: the workflow's registry key, where ``run`` is a run id.
+        run: a handle, the return value of a task or flow, or a run id.
+        workflow_id: the workflow's registry key, if ``run`` is a run id.
 
     Returns:
-        The outcome afterwards. A run that was over already is left as it is.
+        The outcome afterwards. A finished run stays unchanged.
 
     Raises:
         UnknownRunError: the server has no such run.
@@ -331,22 +336,23 @@ def cancel_workflow_run(
 def list_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
 ) -> list[QuestionReference]:
-    """What the suspended runs of a workflow ask now, whoever started them.
+    """List the pending requests of a workflow's suspended runs, including runs started elsewhere.
 
-    For an inbox: give each a flow run of its own, with its ``key`` as the idempotency key, so that
-    nothing is asked twice, and there to `ask_and_resume`, whose ``run`` a question can be.
+    For an inbox, create one flow run per request, with the request's ``key`` as the idempotency
+    key, so that no request is handled twice. In that flow run, pass the request to
+    `ask_and_resume` as its ``run``.
 
     Args:
         server: the server.
         workflow_id: the workflow's registry key, such as ``refundApproval``.
-        lookback: how old a run of a 0.x server may be that is looked at, in seconds.
+        lookback: maximum age, in seconds, of the runs to read from a 0.x server.
 
     Returns:
-        Each question's ``key, workflow_id, run_id, step, for_each_index, suspended_at``, the oldest
-        first. The server sends each suspended run's whole record (0.x: that of every run).
+        The ``key, workflow_id, run_id, step, for_each_index, suspended_at`` of each request, oldest
+        first. The server sends the whole record of each suspended run (0.x: of every run).
 
     Raises:
-        UnknownWorkflowError: naming the workflows that exist.
+        UnknownWorkflowError: the server has no such workflow; the message names those that exist.
     """
     with server.get_client() as client:
         workflow = client.get_workflow(workflow_id)

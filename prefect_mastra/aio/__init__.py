@@ -1,1 +1,1 @@
-"""The asyncio tasks, flow and functions, from which `make generate` writes the synchronous ones."""
+"""Asyncio tasks, flow and functions. `make generate` derives the synchronous ones from them."""

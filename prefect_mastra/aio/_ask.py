@@ -1,4 +1,4 @@
-"""A person answers what a suspended run asks, on the page of the Prefect flow run."""
+"""Let a person respond to a suspended run on the page of the Prefect flow run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prefect_mastra.runs import MastraWorkflowRun, Outcome, RunReference
 
 
 async def adrive(run: MastraWorkflowRun, loop: ResponseLoop) -> Outcome:
-    """Run a response loop: perform what it yields."""
+    """Run a response loop: perform each effect that it yields."""
     async with get_client() as prefect:
         with contextlib.closing(loop.steps()) as procedure:
 
@@ -69,51 +69,54 @@ async def aask_and_resume(
     cancel_on_kill: bool = True,
     cancel_on_timeout: bool = True,
 ) -> Outcome:
-    """Have a person answer what a run asks, resume it and wait, until it asks no more.
+    """Collect responses to a run's pending requests and resume it, until none is pending.
 
-    The flow run that calls this pauses: on its page there is a *Resume* button with a form, made of
-    the step's resume schema, below what the step has asked. *Cancel*, beside it, cancels the flow
-    run and the Mastra run with it. This is a plain function, since a task cannot be paused and a
-    flow of its own would have a page of its own.
+    The calling flow run pauses. Its page shows the step's request and a *Resume* button with a
+    form, which is generated from the step's resume schema. The *Cancel* button cancels the flow run
+    and the Mastra run. If a request is answered elsewhere, such as in Mastra Studio, the flow run
+    continues.
 
-    A question that is answered elsewhere, as in Studio, lets the flow run go on.
+    This is a plain function: Prefect cannot pause a task, and a separate flow would pause on a
+    page other than the caller's.
 
     Args:
         server: the server.
-        run: a handle, what a task or flow returned, or a run id. A finished run is left as it is.
-        workflow_id: the workflow's registry key, where ``run`` is a run id.
-        step: ask only what this step asks, by its name or path; None for all that the run asks.
-        for_each_index: ask only for this item of a ``foreach``, counted from 0.
-        suspended_at: ask only the question that the step asks since then; see `aresume_workflow`.
-        answers: answers by code, by the step's name: resume data, or a function that is given the
-            `mastra_workflows.hitl.Question` and returns it, or returns ``ASK`` to leave the
-            question to a person; or one such function for all steps.
-        pause: ``"pause"`` holds the process while a person thinks. ``"suspend"`` ends it, in a flow
-            run of a deployment: with the answer the flow runs again from its top, and the start of
-            the run in it finds the run that it has started.
-        response_timeout: for how many seconds each question waits for a person; None for as long
-            as it takes. Only with ``pause="pause"``.
-        on_response_timeout: what becomes of a question that nobody has answered in time: an error
-            that leaves the run suspended (``"fail"``), an error and a cancelled run
-            (``"cancel"``), or the default answer (``"answer"``).
-        default_answer: the resume data for that.
-        timeout: seconds to wait for the run at a time, without what a person takes to answer.
+        run: a handle, the return value of a task or flow, or a run id. A finished run stays
+            unchanged.
+        workflow_id: the workflow's registry key, if ``run`` is a run id.
+        step: the name or path of the only step to handle; None for all suspended steps.
+        for_each_index: the only item of a ``foreach`` to handle, counted from 0.
+        suspended_at: handle only the request that is pending since this time; see
+            `aresume_workflow`.
+        answers: responses by code, by step name: resume data, or a function that receives the
+            `mastra_workflows.hitl.Question` and returns resume data, or ``ASK`` to leave the
+            request to a person. Or one such function for all steps.
+        pause: ``"pause"`` keeps the process running until a person responds. ``"suspend"`` ends it,
+            in a flow run of a deployment only. After the response, the flow executes again from
+            its top, and the call that started the run attaches to it.
+        response_timeout: seconds to wait for each response; None for as long as it takes. Only
+            with ``pause="pause"``.
+        on_response_timeout: the action after ``response_timeout``: ``"fail"`` raises an error and
+            leaves the run suspended, ``"cancel"`` cancels the run and raises an error,
+            ``"answer"`` responds with the default answer.
+        default_answer: the resume data for ``on_response_timeout="answer"``.
+        timeout: seconds for each wait for the run, excluding the time that a person takes.
         poll_interval, max_poll_interval, outage_timeout, stall_timeout, on_stall, observe: as
             `await_for_workflow_run`.
         cancel_on_kill: whether to cancel the run when the flow run is cancelled or interrupted.
-        cancel_on_timeout: whether to cancel the run when the time to wait is over.
+        cancel_on_timeout: whether to cancel the run when ``timeout`` expires.
 
     Returns:
-        The outcome of a run that succeeded, or that waits at steps that were not to be asked. Its
-        ``answers`` tell which ``step`` was answered with what (``answer``), when (``at``), and by
-        whom (``by``): ``"code"``, ``"person"`` or ``"default"``; ``user`` is always None, since
-        Prefect does not say which person.
+        The outcome of a run that succeeded, or that is suspended at other steps than those to
+        handle. Each of its ``answers`` has the ``step``, the resume data (``answer``), the time
+        (``at``) and the responder (``by``): ``"code"``, ``"person"`` or ``"default"``. ``user`` is
+        always None, since Prefect does not report who responded.
 
     Raises:
-        ConfigurationError: there is no flow run to pause, or the options do not fit together.
-        InvalidResumeDataError: an answer by code or the default answer does not fit.
-        WaitTimeoutError: nobody answered in time.
-        prefect.exceptions.CancelledRun: this subflow run was cancelled meanwhile.
+        ConfigurationError: there is no flow run to pause, or the options contradict each other.
+        InvalidResumeDataError: a response by code or the default answer is invalid.
+        WaitTimeoutError: no response arrived in time, or ``timeout`` expired.
+        prefect.exceptions.CancelledRun: this subflow run was cancelled while it was paused.
         As `await_for_workflow_run`.
     """
     handle = MastraWorkflowRun.of(

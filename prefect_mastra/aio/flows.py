@@ -1,4 +1,4 @@
-"""A flow that runs a workflow from its start to its end."""
+"""Provide the flow that runs a workflow from start to end."""
 
 # No `from __future__ import annotations` here: Prefect pickles flows and tasks by value, for
 # `.serve()` among others, and a copy cannot resolve annotations that are strings.
@@ -73,39 +73,38 @@ async def arun_workflow(
         request_context: Values that steps read from their request context.
         tracing_options: Options of Mastra's tracing.
         resource_id: The resource that the run belongs to (Mastra 1.x).
-        timeout: Seconds to wait for the run; by default as long as it takes.
-        on_suspend: What to do about a suspended run: `fail`, `return` its outcome, `wait` until it
+        timeout: Seconds to wait for the run; by default without limit.
+        on_suspend: The reaction to a suspended run: `fail`, `return` its outcome, `wait` until it
             is resumed elsewhere, or `ask` a person on the page of this flow run.
         answers: With `ask`, responses by code, by step name: resume data, or (in Python) a
             function that returns it.
         pause: With `ask`, whether the process waits (`pause`) or ends until a person has responded
             (`suspend`, in a flow run of a deployment only).
-        response_timeout: With `ask`, seconds to wait for each response; by default as long as it
-            takes.
-        on_response_timeout: With `ask`, what to do without a response: `fail` and leave the run
-            suspended, `cancel` the run, or use the default answer (`answer`).
+        response_timeout: With `ask`, seconds to wait for each response; by default without limit.
+        on_response_timeout: With `ask`, the reaction to a missing response: `fail` and leave the
+            run suspended, `cancel` the run, or use the default answer (`answer`).
         default_answer: The resume data for `answer`.
         poll_interval: Seconds between the first polls.
-        max_poll_interval: Seconds that the poll interval grows to.
-        outage_timeout: Seconds that the server may be unreachable.
-        stall_timeout: Seconds without a change of the run until the server is asked whether it
-            still executes it; null for never.
-        on_stall: What to do if it does not: `fail`, `restart` the run, or `wait`.
+        max_poll_interval: Maximum seconds between polls; the interval grows exponentially.
+        outage_timeout: Maximum seconds that the server may be unreachable.
+        stall_timeout: Seconds without a change in the run's record before the server is asked
+            whether it still executes the run; null for never.
+        on_stall: The reaction if it does not: `fail`, `restart` the run, or `wait`.
         observe: Whether to subscribe to the server's events, which report the end within
             milliseconds.
-        on_failed_run: What a retry does about a failed run: start a `new_run`, resume it
+        on_failed_run: The reaction of a retry to a failed run: start a `new_run`, continue it
             `from_failed_step`, or `fail`.
         cancel_on_kill: Whether to cancel the run when this flow run is cancelled or interrupted.
-        cancel_on_timeout: Whether to cancel the run when the timeout is over.
+        cancel_on_timeout: Whether to cancel the run when the timeout expires.
 
     Returns:
         The outcome of a run that succeeded, or that is suspended with ``on_suspend="return"``.
 
     Raises:
-        InvalidInputError: The input does not fit; nothing was started.
-        RunFailedError, RunCanceledError: The run ended in another way.
+        InvalidInputError: The input is invalid; nothing was started.
+        RunFailedError, RunCanceledError: The run failed or was cancelled.
         RunSuspendedError: The run is suspended, with ``on_suspend="fail"``.
-        WaitTimeoutError: The timeout is over, or a person did not respond in time.
+        WaitTimeoutError: The timeout expired, or no response arrived in time.
         ServerLostError: The server was unreachable for longer than ``outage_timeout``.
     """
     return await aexecute_workflow.fn(

@@ -1,10 +1,12 @@
-"""A pause of the flow run that calls, with a form to be filled in: Prefect's run input.
+"""Pause the calling flow run with a form for its run input.
 
-This is what Prefect's `pause_flow_run` and `suspend_flow_run` do, with its own states and its store
-of run inputs. It adds what these leave open. The form is the JSON Schema of the answer itself, not
-of a model that is made after it. While the flow run is paused, somebody looks whether there is
-still something to wait for. The one who asks decides what becomes of a question that nobody
-answers. And a pause uses up no retry of the flow.
+This replaces Prefect's `pause_flow_run` and `suspend_flow_run`, and uses the same states and run
+inputs. It differs in four ways:
+
+- The form is the JSON Schema of the response itself, not that of a model generated from it.
+- While the flow run is paused, the pending request is polled.
+- The caller decides how to handle a missing response.
+- A pause does not count as a retry of the flow.
 """
 
 from __future__ import annotations
@@ -30,26 +32,26 @@ from mastra_workflows.integration import Sleep
 from prefect_mastra._run_ids import enclosing_runs
 
 PauseMode = Literal["pause", "suspend"]
-"""What a flow run does while it waits for a person: its process waits (``"pause"``), or ends
-(``"suspend"``), and the flow is run again from its top when the answer is there."""
+"""How a flow run waits for a person: ``"pause"`` keeps its process running, ``"suspend"`` ends it
+and executes the flow again from its top after the response."""
 
 OnSuspension = Literal["fail", "return", "wait", "ask"]
-"""What a task or flow does about a suspended run."""
+"""How a task or flow reacts to a suspended run."""
 
 FIRST_POLL_SECONDS = 0.3
 MAX_POLL_SECONDS = 5.0
-"""Seconds between two looks at a paused flow run; Prefect's own default is 10."""
+"""Maximum seconds between polls of a paused flow run. Prefect's default is 10."""
 
 HTTP_CONFLICT = 409
-"""The status that Prefect's server answers to an input that is there already."""
+"""The status with which Prefect's server rejects a run input that already exists."""
 
 MAX_INPUTS = 200
-"""How many inputs of a flow run Prefect's server gives at once."""
+"""How many run inputs Prefect's server returns per request."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefectCall:
-    """Call a method of Prefect's client."""
+    """An effect: call a method of Prefect's client."""
 
     method: str
     arguments: tuple[Any, ...] = ()
@@ -58,7 +60,7 @@ class PrefectCall:
 
 @dataclass(frozen=True, slots=True)
 class RunCall:
-    """Call a method of the `MastraWorkflowRun`, or its twin for asyncio."""
+    """An effect: call a method of the `MastraWorkflowRun`, or its asyncio version."""
 
     method: str
     arguments: tuple[Any, ...] = ()
@@ -66,18 +68,18 @@ class RunCall:
 
 
 Procedure = Generator[PrefectCall | RunCall | Sleep, Any, Any]
-"""What takes several calls: it yields each and is sent what came of it, so that one text does for
-flows of either kind."""
+"""A generator that yields its calls and receives their results. One implementation therefore serves
+synchronous and asyncio flows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseForm:
-    """What a person is shown.
+    """The form and the text of a pause.
 
     Attributes:
-        key: its name among the forms of the flow run; an answer is kept under it.
-        description: Markdown.
-        schema: the JSON Schema of what is entered. Prefect's server checks it.
+        key: the form's key, unique in the flow run. Prefect stores the response under it.
+        description: the text above the form, as Markdown.
+        schema: the JSON Schema of the response. Prefect's server validates the response.
     """
 
     key: str
@@ -86,11 +88,11 @@ class PauseForm:
 
 
 class NoResponseError(Exception):
-    """A pause is over without an answer.
+    """A pause ended without a response.
 
     Attributes:
-        reason: ``"closed"``: there was no more to wait for; ``"timed_out"``: the time was over;
-            ``"resumed"``: the flow run was set going without one.
+        reason: ``"closed"``: the request is no longer pending; ``"timed_out"``: the deadline
+            passed; ``"resumed"``: the flow run was resumed without a response.
     """
 
     def __init__(self, reason: Literal["closed", "timed_out", "resumed"]) -> None:
@@ -100,10 +102,10 @@ class NoResponseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PausableFlowRun:
-    """The flow run that is paused: the innermost one that runs here.
+    """The flow run to pause: the innermost one of this process.
 
     Args:
-        flow_run: the flow run as its process knows it.
+        flow_run: the flow run, as in the process's context.
         mode: see `PauseMode`.
     """
 
@@ -112,10 +114,10 @@ class PausableFlowRun:
 
     @classmethod
     def here(cls, mode: PauseMode) -> PausableFlowRun:
-        """The one of this flow run.
+        """Return the innermost flow run of the current context.
 
         Raises:
-            ConfigurationError: there is no flow run, or none that can be suspended.
+            ConfigurationError: there is no flow run, or it cannot be suspended.
         """
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
@@ -138,36 +140,36 @@ class PausableFlowRun:
         return cls(flow_run, mode)
 
     def find_response(self, form: PauseForm) -> Procedure:
-        """What an earlier try of the flow was answered, or this one before it was suspended.
+        """Find a response from an earlier attempt of the flow, or from before its suspension.
 
         Returns:
-            What was entered; None if there is no answer yet.
+            The response; None if there is none yet.
         """
         return (yield from self._read_answer(self._state(form)))
 
     def request(
         self, form: PauseForm, *, deadline: float, is_open: Callable[[], Generator[Any, Any, bool]]
     ) -> Procedure:
-        """Pause until the form is filled in.
+        """Pause until the form is submitted.
 
         Args:
-            form: what a person is shown.
-            deadline: when to give up, by `time.monotonic`.
-            is_open: looks whether there is still something to wait for.
+            form: the form to show.
+            deadline: when to stop waiting, as a value of `time.monotonic`.
+            is_open: checks whether the request is still pending.
 
         Returns:
-            What was entered.
+            The response.
 
         Raises:
-            NoResponseError: there will be no answer.
-            prefect.exceptions.Pause: the flow run is suspended; its process is to end.
-            CancelledRun, Abort: the flow run was cancelled meanwhile.
+            NoResponseError: the pause ended without a response.
+            prefect.exceptions.Pause: the flow run is suspended, and its process has to end.
+            CancelledRun, Abort: the flow run was cancelled while it was paused.
         """
         paused = self._state(form)
         yield from self._keep_retries()
         if not (yield from self._pause(paused)):
             return (yield from self._answer_or("resumed", paused))
-        # Not before: Prefect 3.9.1 deletes what is stored under a pause's keys when it accepts it.
+        # After the pause: Prefect 3.9.1 deletes the inputs of a pause when it accepts the state.
         yield from self._store_form(form, paused)
         if self.mode == "suspend":
             raise SuspendSignal(state=paused)
@@ -187,9 +189,9 @@ class PausableFlowRun:
         return state
 
     def _store_form(self, form: PauseForm, state: State[Any]) -> Procedure:
-        """Store what a person is shown, in place of what an earlier try has stored.
+        """Store the form's text and schema, replacing those of an earlier attempt.
 
-        Nobody can answer without it, so an outage of Prefect's server is waited for.
+        The form is required for a response, so this retries while Prefect's server is unreachable.
         """
         keys = state.state_details.run_input_keyset
         assert keys is not None
@@ -215,10 +217,11 @@ class PausableFlowRun:
             yield self._call("create_flow_run_input", key, json.dumps(value))
 
     def _pause(self, state: State[Any]) -> Procedure:
-        """Pause the flow run, once no other question of it is open.
+        """Pause the flow run as soon as it has no other pending request.
 
         Returns:
-            Whether it is paused; it is not if it has been, for this form, and was set going.
+            Whether the flow run is paused. False if it was paused with this form before and has
+            been resumed.
         """
         key = state.state_details.pause_key
         for seconds in _poll_intervals():
@@ -235,11 +238,11 @@ class PausableFlowRun:
             yield Sleep(seconds)
 
     def _is_paused(self, key: str) -> Procedure:
-        """Whether the flow run still waits for this form."""
+        """Return whether the flow run is still paused with this form."""
         try:
             flow_run: FlowRun = yield self._call("read_flow_run")
         except TransportError:
-            return True  # Prefect's server is out of reach for a while
+            return True  # Prefect's server is unreachable; poll again
         if self._is_finished(flow_run):
             yield from self._abandon()
         state = flow_run.state
@@ -247,14 +250,14 @@ class PausableFlowRun:
         return state.is_paused() and state.state_details.pause_key == key
 
     def _end(self, state: State[Any], reason: Literal["closed", "timed_out"]) -> Procedure:
-        """Set the flow run going."""
+        """Set the flow run to Running and end the pause."""
         yield self._call("set_flow_run_state", Running())
         flow_run: FlowRun = yield self._call("read_flow_run")
         if self._is_finished(flow_run):
             yield from self._abandon()
         if reason == "closed":
             raise NoResponseError(reason)
-        return (yield from self._answer_or(reason, state))  # it may have come at the last moment
+        return (yield from self._answer_or(reason, state))  # a response may have arrived meanwhile
 
     def _answer_or(self, reason: Literal["timed_out", "resumed"], state: State[Any]) -> Procedure:
         answer = yield from self._read_answer(state)
@@ -269,15 +272,15 @@ class PausableFlowRun:
         return found[0] if found else None
 
     def store(self, kind: str, key: str, value: JSON) -> Procedure:
-        """Keep something with the flow run, until `stored` in a process that comes later."""
+        """Store a value with the flow run, for `stored` in a later process."""
         try:
             yield self._call("create_flow_run_input", f"{kind}-{key}", json.dumps(value))
         except HTTPStatusError as error:
-            if error.response.status_code != HTTP_CONFLICT:  # an earlier try has kept it
+            if error.response.status_code != HTTP_CONFLICT:  # an earlier attempt has stored it
                 raise
 
     def stored(self, kind: str) -> Procedure:
-        """All of a kind that was kept with the flow run, the first one first."""
+        """Return the values of a kind that were stored with the flow run, oldest first."""
         return (yield from self._inputs(f"{kind}-"))
 
     def _inputs(self, prefix: str) -> Procedure:
@@ -287,9 +290,9 @@ class PausableFlowRun:
         return [item.decoded_value for item in found]
 
     def _keep_retries(self) -> Procedure:
-        """See that the end of the pause is not counted as another try of the flow.
+        """Prevent Prefect from counting the end of the pause as a retry of the flow.
 
-        Prefect means it so (``resuming``), but sets the mark only once it has counted.
+        Prefect has a flag for that (``resuming``), but sets it after it has counted the retry.
         """
         if self.mode == "suspend":
             return
@@ -299,14 +302,14 @@ class PausableFlowRun:
             yield self._call("update_flow_run", empirical_policy=policy)
 
     def _is_finished(self, flow_run: FlowRun) -> bool:
-        """Whether the flow run was cancelled, or ended in another way, from outside."""
+        """Return whether the flow run was cancelled or finished from outside."""
         state = flow_run.state
         if state is not None and state.is_cancelling():
-            return not flow_run.deployment_id  # its runner is about to end this process
+            return not flow_run.deployment_id  # a deployment's runner ends this process itself
         return state is None or state.is_final()
 
     def _abandon(self) -> Procedure:
-        """End a flow run that was cancelled while it was paused."""
+        """Raise in a flow run that was cancelled while it was paused."""
         message = "The flow run was cancelled while it waited for an answer."
         if self.flow_run.parent_task_run_id:
             error = CancelledRun(message)

@@ -1,8 +1,8 @@
-"""What is asked and answered until a run is over, one question after the other.
+"""Collect responses to a run's pending requests, one after the other, until it has finished.
 
-The answer's own JSON Schema (the step's resume schema) becomes the form of a pause, and what the
-step asks its text. Each question has a key of its own, so that a try of the flow that comes later
-finds the answer that an earlier one has got.
+Each request pauses the flow run. The step's resume schema becomes the form, and the request becomes
+its text. Each request has a unique key, so that a later attempt of the flow finds a response that
+an earlier one received.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from prefect_mastra.runs import MastraWorkflowRun, Outcome
 
 
 class ResponseOptions(TypedDict, total=False):
-    """A part of `AskOptions`."""
+    """The keyword arguments that `response_loop` passes to `AskOptions`."""
 
     answers: Answers | None
     on_response_timeout: OnResponseTimeout
@@ -57,13 +57,13 @@ class ResponseOptions(TypedDict, total=False):
 
 @dataclass(slots=True)
 class ResponseLoop:
-    """All that is asked and answered until a run is over.
+    """The loop that collects responses and resumes a run until no request is pending.
 
     Args:
-        run: the run; it is waited for with ``on_suspend="return"``.
-        options: how its questions are answered.
-        pausable: the flow run that a person is asked in.
-        which: what of it is asked; by default all.
+        run: the run, with ``on_suspend="return"``.
+        options: how to obtain the responses.
+        pausable: the flow run that pauses and shows the forms.
+        which: which requests to handle; by default all.
     """
 
     run: MastraWorkflowRun
@@ -73,7 +73,7 @@ class ResponseLoop:
     responses: list[dict[str, Any]] = field(default_factory=list)
 
     def steps(self) -> Procedure:
-        """Wait, ask and resume, for as long as the run asks.
+        """Wait for the run, collect a response and resume, until no request is pending.
 
         Returns:
             The run's outcome, with ``answers``.
@@ -91,7 +91,7 @@ class ResponseLoop:
             yield from self._respond(asked[0])
 
     def _respond(self, question: Question) -> Procedure:
-        """Have a question answered by code, by a person, or by somebody else meanwhile."""
+        """Resolve a request: by code, by a person on the form, or by a response elsewhere."""
         data = self.options.by_code(question)
         if data is not ASK:
             yield from self._resume(question, data, "code")
@@ -151,7 +151,7 @@ class ResponseLoop:
     def _create_artifacts(self, parents: Sequence[UUID], step: str) -> Procedure:
         """Show the pause on the pages of the flow runs around the paused one.
 
-        Their own state stays Running, since Prefect counts each change to it as an attempt.
+        Their state stays Running, since Prefect counts each change to Running as an attempt.
         """
         artifacts = []
         page = url_for(self.pausable.flow_run)
@@ -184,19 +184,19 @@ class ResponseLoop:
         self.run.logger.warning("The parent flow run cannot show the pause (%s).", name)
 
     def _resume(self, question: Question, data: JSON, by: str) -> Procedure:
-        """Resume the step, and note who has answered."""
+        """Resume the step and record the responder."""
         try:
             yield RunCall("answer", (question, data))
         except NotSuspendedError as error:
             self.run.logger.warning("%s The answer was not needed any more.", error)
             return
         step = question.suspension.name
-        # Without the answer: it may be confidential, and the outcome has it.
+        # Do not log the response: it may be confidential. The outcome contains it.
         self.run.logger.info("Step %r is answered (by: %s).", step, by)
         at = datetime.now(UTC).isoformat()
         given = {"step": step, "answer": data, "by": by, "user": None, "at": at}
         self.responses.append(given)
-        if self.pausable.mode == "suspend":  # this process may be gone before the run is over
+        if self.pausable.mode == "suspend":  # this process may end before the run has finished
             yield from self.pausable.store(self._notes_prefix, question.key, given)
 
     def _all_responses(self) -> Procedure:
@@ -206,7 +206,7 @@ class ResponseLoop:
 
     @property
     def _notes_prefix(self) -> str:
-        """What the answers of this run are kept under."""
+        """The prefix of the keys that the responses to this run are stored under."""
         digest = hashlib.sha256(f"{self.run.workflow_id} {self.run.run_id}".encode()).hexdigest()
         return f"mastra-answers-{digest[:20]}"
 
@@ -229,10 +229,10 @@ class ResponseLoop:
         )
 
     def _log_request(self, question: Question) -> list[UUID]:
-        """Log where the form is, in each flow run around the paused one too.
+        """Log the link to the form, in the paused flow run and in those around it.
 
         Returns:
-            The ids of those flow runs.
+            The ids of the flow runs around the paused one.
         """
         page = url_for(self.pausable.flow_run) or f"flow run {self.pausable.flow_run.name!r}"
         self.run.logger.info("%s. Resume this flow run to answer: %s", question, page)
@@ -254,10 +254,10 @@ def response_loop(
     response_timeout: Duration | None = None,
     **options: Unpack[ResponseOptions],
 ) -> ResponseLoop:
-    """What is needed to ask, checked before anything is started.
+    """Create a response loop. Validates the options before anything is started.
 
     Raises:
-        ConfigurationError: the options do not fit together, or nobody can be asked here.
+        ConfigurationError: the options contradict each other, or there is no flow run to pause.
     """
     require_choice("pause", pause, get_args(PauseMode))
     if response_timeout is not None:
@@ -272,15 +272,15 @@ def response_loop(
 
 
 def _form(question: Question, number: int, wrong: Sequence[str]) -> PauseForm:
-    """What a person is shown: the question, after what was wrong with the last answer to it.
+    """Build the form of a request, preceded by the validation errors of the last response.
 
-    Prefect gives an answer again to whoever asks by the same key, so each time has its own.
+    Prefect returns a stored response again for the same key, so each attempt has its own key.
     """
     lines = ["**The last answer was not taken:**", *(f"- {inline(line)}" for line in wrong)]
     properties = {}
     for item in question.form.fields:
         properties[item.key] = {**_without_directives(item.schema), "title": item.title}
-        if item.kind == "time":  # Prefect's server would want a zone with it, Mastra's refuses one
+        if item.kind == "time":  # Prefect's server requires a time zone, Mastra's rejects it
             del properties[item.key]["format"]
         if item.description:
             properties[item.key]["description"] = item.description
@@ -301,20 +301,20 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> PauseForm:
 
 DIRECTIVE = "__prefect_kind"
 """The key of an object that Prefect's server evaluates when a form is submitted: it renders a
-template, or puts in the value of a workspace variable."""
+template, or inserts the value of a workspace variable."""
 
 
 def _without_directives(schema: Mapping[str, JSON]) -> dict[str, JSON]:
-    """A field's schema without what would be evaluated when it comes back from the form.
+    """Remove the parts of a field's schema that Prefect would evaluate on submission.
 
-    A form sends back defaults and options as they are. They come from the Mastra server, which must
-    not be able to have Prefect's variables sent to it.
+    A form submits defaults and options unchanged. They come from the Mastra server, which must not
+    be able to read Prefect's variables.
     """
     return {name: part for name, part in schema.items() if not _has_directive(part)}
 
 
 def _has_directive(value: JSON) -> bool:
-    """Whether there is an object anywhere in a value that Prefect's server would evaluate."""
+    """Return whether a value contains an object that Prefect's server would evaluate."""
     if isinstance(value, Mapping):
         return DIRECTIVE in value or any(map(_has_directive, value.values()))
     return isinstance(value, list | tuple) and any(map(_has_directive, value))
