@@ -1,11 +1,12 @@
-"""From a workflow's end to its Airflow task's success, side by side: ``make bench-airflow``.
+"""Measure the latency from a workflow's end to its Airflow task's success: ``make bench-airflow``.
 
-Every piece of work is one DAG run in a whole Airflow on PostgreSQL (api-server, scheduler with the
-LocalExecutor, DAG processor and triggerer, at Airflow's own intervals). First each way has one
-task in each round, and these end one after the other, in turns; then the ways that hold no worker
-while they wait have many tasks at once, mixed, which end faster than Airflow wakes one.
+Each measurement is one DAG run in a complete Airflow on PostgreSQL (api-server, scheduler with the
+LocalExecutor, DAG processor and triggerer, at Airflow's default intervals). The first part runs one
+task of each way per round, and these end one after the other. The second part runs many concurrent
+tasks of the ways that do not occupy a worker while they wait, in random order. They end faster than
+Airflow wakes one task.
 
-What is measured is told in docs/performance.md.
+docs/performance.md describes the measurement.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ WAYS = {
 }
 ONCE_A_MINUTE = "http_60"
 AT_ONCE = (FLOOR, "ended_by_trigger", "ours_deferrable", "http_5")
-# The stack's own are quicker than these, Airflow's, for the tests' sake.
+# Airflow's defaults. The test stack uses shorter intervals.
 DEFAULTS = {
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "5",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "5",
@@ -54,10 +55,10 @@ DEFAULTS = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "5",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
 }
-# From the triggering of DAGs to the first end of their work: by then all wait for it.
+# From triggering the DAGs to the end of the first workflow. By then all tasks are waiting.
 LEAD_SECONDS = 30.0
-# Between two ends: by then the task of the first one is over. The rest is drawn, so that the ends
-# meet every point of a polling interval.
+# Between the ends of two workflows. GAP_SECONDS suffices for the first task to finish. The random
+# rest distributes the ends over the polling interval.
 GAP_SECONDS, DRAWN_SECONDS = 7.0, 3.0
 PHASES = ("event", "scheduled", "queued", "worker", "success")
 
@@ -67,9 +68,9 @@ class Work:
     """One DAG run.
 
     Attributes:
-        way: how it waits.
-        run_id: its id.
-        ends_at: when its work is to end, in seconds since 1970.
+        way: the way of waiting; a key of `WAYS`.
+        run_id: the DAG run's id.
+        ends_at: the planned end of its workflow, as a Unix timestamp.
     """
 
     way: str
@@ -79,14 +80,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen of a DAG run, in seconds.
+    """The latencies of one DAG run, in seconds.
 
     Attributes:
-        way: how it waited.
+        way: the way of waiting; a key of `WAYS`.
         late: from the workflow's end to the task's success.
-        begun_after: from the first task's start to the workflow's; None where there is none.
-        phases: how that time passed, to the end of each of these: the trigger's event, the task
-            scheduled again, queued again, its worker's first line, its success.
+        begun_after: from the first task's start to the workflow's start; None without a workflow.
+        phases: from the workflow's end to the trigger's event, to the task scheduled again, queued
+            again, to its worker's first log line and to its success.
     """
 
     way: str
@@ -96,21 +97,21 @@ class Measured:
 
 
 class Bench:
-    """Runs DAGs, and measures them when they are over."""
+    """Triggers DAG runs and measures them when they have finished."""
 
     def __init__(self, airflow: AirflowStack, client: MastraClient) -> None:
         self._airflow = airflow
         self._workflow = client.get_workflow(WORKFLOW)
 
     def begin(self, way: str, ends_at: float) -> Work:
-        """Trigger a DAG whose work ends at that time."""
+        """Trigger a DAG whose workflow ends at the given time."""
         work = Work(way, f"end-{uuid.uuid4().hex[:12]}", ends_at)
         self._airflow.trigger_dag(way, conf={"ends_at": work.ends_at}, run_id=work.run_id)
         return work
 
     def finish(self, work: Work) -> Measured:
-        """Wait for a DAG run, and measure it."""
-        time.sleep(max(0.0, work.ends_at + 4 - time.time()))  # leave Airflow the machine
+        """Wait for a DAG run and measure it."""
+        time.sleep(max(0.0, work.ends_at + 4 - time.time()))  # do not load the machine by polling
         state = self._airflow.wait_for_dag_run(work.way, work.run_id, timeout=300)
         if state != "success":
             raise SystemExit(f"{work} is {state}: {self._log(work, 'wait')}")
@@ -144,7 +145,7 @@ class Bench:
         return None
 
     def _phases(self, work: Work, task: dict[str, Any]) -> dict[str, float]:
-        """When each phase of the way back from the triggerer ended; empty if it never went."""
+        """Return the time of each phase after the trigger's event; empty if no trigger fired."""
         log = self._log(work, "wait")
         fired = [at for at, event in log if event == "Trigger fired event"]
         if not fired:
@@ -157,7 +158,7 @@ class Bench:
         return {**phases, "success": _seconds(task["end_date"])}
 
     def _log(self, work: Work, task: str) -> list[tuple[float, str]]:
-        """When something was logged, and what."""
+        """Return the timestamps and events of a task's log."""
         path = f"/dags/{work.way}/dagRuns/{quote(work.run_id)}/taskInstances/{task}/logs/1"
         content = self._airflow.api.request("GET", path, query={"full_content": True})["content"]
         return [
@@ -168,12 +169,12 @@ class Bench:
 
 
 class NotFoundUntilOver:
-    """A server in front of Mastra's whose run records are 404 until the run is over.
+    """A proxy to a Mastra server that responds with 404 to a run's record until it has succeeded.
 
-    That is what the deferrable HttpSensor can wait for.
+    The deferrable HttpSensor can only wait for a status other than 404.
 
     Args:
-        server: the base URL of Mastra's.
+        server: the base URL of the Mastra server.
     """
 
     def __init__(self, server: str) -> None:
@@ -249,12 +250,12 @@ def main() -> None:
 
 
 def one_at_a_time(bench: Bench, rounds: int, draw: random.Random) -> list[Measured]:
-    """Each way in turns; no two end together."""
+    """Run each way once per round, so that no two workflows end at the same time."""
     ways = [way for way in WAYS if way != ONCE_A_MINUTE]
     seen, once_a_minute = [], []
     for number in range(rounds):
         shift = number % len(ways)
-        # The one that looks once a minute goes on while the next round does.
+        # The way that polls once a minute continues during the next round.
         order = [*ways[shift:], *ways[:shift], ONCE_A_MINUTE]
         first = time.time() + LEAD_SECONDS
         works = [
@@ -270,17 +271,17 @@ def one_at_a_time(bench: Bench, rounds: int, draw: random.Random) -> list[Measur
 
 
 def at_once(bench: Bench, tasks: int, every: float, draw: random.Random) -> list[Measured]:
-    """As many tasks as are asked for, begun together, of the ways that defer, mixed."""
+    """Run many tasks of the deferrable ways concurrently, in random order."""
     ways = [AT_ONCE[number % len(AT_ONCE)] for number in range(tasks)]
     draw.shuffle(ways)
-    # Airflow takes about so long to start them all, while none is to end.
+    # Airflow needs about this long to start all tasks. No workflow may end before that.
     first = time.time() + LEAD_SECONDS + tasks * 1.5
     works = [bench.begin(way, first + number * every) for number, way in enumerate(ways)]
     return [bench.finish(work) for work in works]
 
 
 def table(measured: Sequence[Measured]) -> list[dict[str, Any]]:
-    """A row for each way."""
+    """Build a table with a row for each way."""
     late = {
         way: [one.late for one in measured if one.way == way]
         for way in WAYS

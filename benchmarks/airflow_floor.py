@@ -1,4 +1,4 @@
-"""The floor under what a deferrable operator can reach: a trigger that knows when it will fire."""
+"""Provide the lower bound for a deferrable operator: a trigger that fires at a preset time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 
 class KnownInstantTrigger(BaseTrigger):
-    """Fires at an instant and does nothing else.
+    """A trigger that fires at a preset time and does nothing else.
 
     Args:
-        at: the instant, in seconds since 1970.
-        ends_task: whether the task then succeeds without being woken on a worker.
+        at: when to fire, as a Unix timestamp.
+        ends_task: whether the trigger ends the task, without resuming it on a worker.
     """
 
     def __init__(self, at: float, ends_task: bool) -> None:
@@ -39,11 +39,11 @@ class KnownInstantTrigger(BaseTrigger):
 
 
 class WaitForInstant(BaseOperator):
-    """Defers until the instant that the DAG run's conf names: ``ends_at``.
+    """An operator that defers until the time in the DAG run's conf, ``ends_at``.
 
     Args:
-        ends_task: whether the trigger itself ends the task.
-        **kwargs: as for any operator.
+        ends_task: whether the trigger ends the task.
+        **kwargs: passed to `BaseOperator`.
     """
 
     def __init__(self, *, ends_task: bool, **kwargs: Any) -> None:

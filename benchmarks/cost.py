@@ -1,7 +1,8 @@
-"""What waiting costs, on the client's side and on the server's: ``make bench-cost``.
+"""Measure the cost of waiting on the client and on the server: ``make bench-cost``.
 
-All runs are started before anybody waits, so that only waiting is counted. They last longer than
-the starting takes; the short ones and the long ones tell what a run costs and what a second does.
+All runs are started before the first wait, so that only waiting is counted. The runs take longer
+than starting them all. Comparing short and long runs separates the cost per run from the cost per
+second.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How late the end of a run is known, from its last step's end to the caller's having the record.
+"""Measure the latency from the end of a run's last step to the caller's receipt of the record.
 
-``make bench-end``, or ``python -m benchmarks.end --runs 1000 --load quiet --rounds 2``.
+Run ``make bench-end``, or ``python -m benchmarks.end --runs 1000 --load quiet --rounds 2``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LOOPS = ("requests loop, 1 s", "requests loop, 5 s", "requests loop, 30 s")
 
 
 def contenders(number: int, load: Load, generation: Generation) -> list[str]:
-    """Who takes part.
+    """Return the contenders that take part.
 
-    A thread for each run and a request each second from each of them is more than the machine can
-    do from 1,000 runs on, and with 3,000 even every 5 s; a lone run's end is not waited 30 s for.
-    The other contenders speak as one does with 1.x.
+    The loops use a thread per run. From 1,000 runs on, the machine cannot sustain a request per
+    second from each thread, and with 3,000 runs not even one every 5 s. A single run is not polled
+    every 30 s, to save time. The contenders other than ours only support Mastra 1.x.
     """
     if generation == "0":
         return [EVENTS, POLLING]
@@ -35,7 +35,7 @@ def contenders(number: int, load: Load, generation: Generation) -> list[str]:
 
 
 def works(number: int, load: Load, seed: int) -> list[Work]:
-    """Runs of mixed length, all of which are under way before the first one ends."""
+    """Make runs of mixed length. All of them have started before the first one ends."""
     chance = random.Random(seed)
     if load == "chatty":
         return chatty(number, *((3, 6) if number == 1 else (10, 30)), chance)
@@ -60,7 +60,7 @@ def row(contender: str, outcomes: list[Outcome], floor: float) -> dict[str, obje
         "requests/run": requests / runs,
         "its cores": own / seconds,
         "server's": server / seconds,
-        # What is left over; where there is nothing, the kernel's rounding may make it less.
+        # A remainder: if it is zero, the kernel's rounding can make it negative.
         "others'": max(0.0, sum(outcome.elsewhere_cpu for outcome in outcomes)) / seconds,
     }
 

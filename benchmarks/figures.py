@@ -1,4 +1,4 @@
-"""Figures to the terminal and to files that are kept."""
+"""Print results and store them in docs/performance/."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = FOLDER.with_suffix(".md")
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, 95th and 99th percentile, and the largest."""
+    """Return the median, the 95th and 99th percentiles, and the maximum."""
     ordered = sorted(values)
 
     def at(share: float) -> float:
@@ -31,7 +31,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows of equal keys as a table."""
+    """Print rows with equal keys as a table."""
     print(f"\n{title}")
     texts = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -44,7 +44,7 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def save(name: str, **content: Any) -> Path:
-    """Keep what was measured as docs/performance/NAME.json, with the machine and the time."""
+    """Store results in docs/performance/NAME.json, with the machine and the time."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     file = FOLDER / f"{name}.json"
     when = datetime.now(UTC).isoformat(timespec="minutes")
@@ -60,14 +60,14 @@ def publish(
     measured: Sequence[object],
     **content: Any,
 ) -> None:
-    """Show each comparison, a title and its rows, and keep them with every single measurement.
+    """Print each comparison, and store all comparisons with the individual measurements.
 
     Args:
-        name: of the file; see `save`.
-        what: is compared, in words that end each title.
-        comparisons: rows of equal keys by title.
-        measured: what the rows are made of.
-        **content: more to keep.
+        name: the file's name; see `save`.
+        what: the compared quantity, appended to each title.
+        comparisons: rows with equal keys, by title.
+        measured: the individual measurements behind the rows.
+        **content: more values to store.
     """
     for title, rows in comparisons.items():
         show(f"{title}: {what}", rows)
@@ -75,12 +75,12 @@ def publish(
 
 
 def write_table(name: str, rows: Sequence[dict[str, Any]], kept: dict[str, Any]) -> None:
-    """Put a table into docs/performance.md, between the marks of this name.
+    """Write a table to docs/performance.md, between the markers of this name.
 
     Args:
-        name: of the marks.
-        rows: of equal keys.
-        kept: what `save` has kept with them: when and where they were measured.
+        name: the name in the markers.
+        rows: the table's rows, with equal keys.
+        kept: the content that `save` stored: the time and the machine.
     """
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, mark, rest = PAGE.read_text().partition(begin)

@@ -1,7 +1,7 @@
-"""What each example DAG adds to Airflow's own import time, in CPU seconds: ``make bench-import``.
+"""Measure the import time that each example DAG adds to Airflow's: ``make bench-import``.
 
-Each figure is the median of several fresh interpreters, which first import what any DAG imports
-(`airflow.sdk`, and the task decorator's provider) and then the file.
+Each figure is in CPU seconds, the median of several fresh interpreters. Each interpreter first
+imports what any DAG needs (`airflow.sdk` and the provider of the task decorator), then the file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Pictures and tables of what the benchmarks have kept in docs/performance/.
+"""Draw charts and write tables of the results in docs/performance/: ``make bench-pictures``.
 
-The pictures are laid beside it, the tables go into docs/performance.md: ``make bench-pictures``.
+The charts are stored in docs/performance/, the tables are written to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def draw_end(file: Path) -> None:
-    """How many of the runs are known so many milliseconds after their end."""
+    """Draw the share of finished runs that are detected within a number of milliseconds."""
     kept = json.loads(file.read_text())
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     others = iter(OTHERS)
@@ -58,7 +58,7 @@ def draw_end(file: Path) -> None:
 
 
 def draw_bars(name: str, columns: list[str], group: str, label: str) -> None:
-    """One small diagram for each column, its bars by contender and group."""
+    """Draw a bar chart for each column, with a bar for each contender and group."""
     file = FOLDER / f"{name}.json"
     if not file.exists():
         return

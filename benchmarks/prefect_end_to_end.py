@@ -1,10 +1,10 @@
-"""From a workflow's end to its Prefect flow's end, side by side: ``make bench-prefect``.
+"""Measure the latency from a workflow's end to its Prefect flow's end: ``make bench-prefect``.
 
-Every piece of work is one flow run of a deployment, in a process of its own that a runner starts,
-on a whole Prefect with PostgreSQL. First each way has one at a time, in turns; then many at once,
-which are begun together and end one by one.
+Each measurement is one flow run of a deployment, in a separate process that a runner starts, on a
+complete Prefect with PostgreSQL. The first part runs one flow at a time, each way in turn. The
+second part starts many flow runs together, and they end one by one.
 
-What is measured is told in docs/performance.md.
+docs/performance.md describes the measurement.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WAYS = {
     POLLING: "a loop of requests, 5 s",
 }
 SHORTEST, LONGEST = 6.0, 11.0
-"""How long a workflow takes: its end meets every point of the polling interval."""
+"""The range of workflow durations, in seconds. It spans the polling interval."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Work:
     """One flow run.
 
     Attributes:
-        way: how it waits.
-        flow_run_id: its id.
-        seconds: how long its workflow takes. No two of them take equally long.
+        way: the way of waiting; a key of `WAYS`.
+        flow_run_id: the flow run's id.
+        seconds: the duration of its workflow, different for each flow run.
     """
 
     way: str
@@ -52,12 +52,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen of a flow run, in seconds.
+    """The latencies of one flow run, in seconds.
 
     Attributes:
-        way: how it waited.
-        late: from the workflow's end to the flow's.
-        begun_after: from the flow's start to the workflow's.
+        way: the way of waiting; a key of `WAYS`.
+        late: from the workflow's end to the flow's end.
+        begun_after: from the flow's start to the workflow's start.
     """
 
     way: str
@@ -66,14 +66,14 @@ class Measured:
 
 
 class Bench:
-    """Runs flows, and measures them when they are over."""
+    """Creates flow runs and measures them when they have finished."""
 
     def __init__(self, prefect: PrefectStack, client: MastraClient) -> None:
         self._prefect = prefect
         self._client = client
 
     def begin(self, way: str, seconds: float) -> Work:
-        """Ask for a flow run whose workflow takes so many seconds."""
+        """Create a flow run whose workflow takes the given number of seconds."""
         arguments = {
             "server": {"base_url": self._client.base_url},
             "workflow_id": WORKFLOW,
@@ -82,7 +82,7 @@ class Bench:
         return Work(way, self._prefect.api.create_flow_run(f"{way}/bench", arguments), seconds)
 
     def finish(self, work: Work) -> Measured:
-        """Wait for a flow run, and measure it."""
+        """Wait for a flow run and measure it."""
         state = self._prefect.wait_for_flow_run(work.flow_run_id, timeout=300)
         if state != "COMPLETED":
             raise SystemExit(f"{work} is {state}: {self._prefect.api.log(work.flow_run_id)}")
@@ -95,7 +95,7 @@ class Bench:
         )
 
     def _step(self, work: Work) -> dict[str, float]:
-        """When the one step of its workflow began and ended, known by its input."""
+        """Return the start and end of the workflow's only step. The run is found by its input."""
         for run in self._client.get_workflow(WORKFLOW).runs():
             if run.payload == {"seconds": work.seconds}:
                 (step,) = run.steps
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def one_at_a_time(bench: Bench, rounds: int, draw: random.Random) -> list[Measured]:
-    """Each way in turns."""
+    """Run one flow at a time, each way in turn."""
     ways = list(WAYS)
     seen = []
     for number in range(rounds):
@@ -147,10 +147,10 @@ def one_at_a_time(bench: Bench, rounds: int, draw: random.Random) -> list[Measur
 
 
 def at_once(bench: Bench, flows: int, every: float, draw: random.Random) -> list[Measured]:
-    """So many flows of each way, begun together; the ways in turns."""
+    """Start many flows of a way together, each way in turn."""
     seen = []
     for way in WAYS:
-        # Prefect takes about so long to start them all, while none is to end.
+        # Prefect needs about this long to start all flows. No workflow may end before that.
         start = flows * every
         works = [
             bench.begin(way, start + draw.uniform(SHORTEST, LONGEST) + number * every)
@@ -162,7 +162,7 @@ def at_once(bench: Bench, flows: int, every: float, draw: random.Random) -> list
 
 
 def table(measured: Sequence[Measured]) -> list[dict[str, Any]]:
-    """A row for each way."""
+    """Build a table with a row for each way."""
     polling = figures.spread([one.late for one in measured if one.way == POLLING])["median"]
     rows = []
     for way, name in WAYS.items():

@@ -1,4 +1,4 @@
-"""Deployments of one workflow run each, waited for in every way that is compared."""
+"""Serve one deployment for each compared way of waiting for a workflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLL_SECONDS = 5
 
 @flow(name="polling-loop")
 def polling_loop(server: dict[str, str], workflow_id: str, input_data: Any) -> Any:
-    """What one writes without this package."""
+    """Start a run and poll it, as users do without this package."""
     url = f"{server['base_url']}/api/workflows/{workflow_id}"
     created = requests.post(f"{url}/create-run", json={}, timeout=30)
     created.raise_for_status()

@@ -1,4 +1,4 @@
-"""Rounds of contenders against one real server, alternating so that noise meets all of them."""
+"""Run contenders in turn against one real server, so that noise affects all of them equally."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ def alternate(
     waits: bool = True,
     generation: Generation = "1",
 ) -> Iterator[tuple[str, Outcome]]:
-    """Let each contender have its turn in each round, first one and then another first.
+    """Run each contender once per round, with a different first contender in each round.
 
-    A turn that ends in an error is said and left out.
+    A failed turn is printed and left out.
 
     Args:
-        works: makes the runs of a round; called anew for each contender, for its round's number.
+        contenders: their names.
+        rounds: the number of rounds.
+        works: makes the runs of a round; called for each contender with the round's number.
+        starts_at_once, together, waits: see `Job`.
+        generation: the Mastra server's major version.
     """
     machine.allow_many_connections()
     with SampleServer(generation) as server:
@@ -58,7 +62,7 @@ def alternate(
 
 
 def turn(job: Job) -> Outcome:
-    """One round of one contender, in a process of its own."""
+    """Run one round of one contender in a separate process."""
     if job.contender == JAVASCRIPT:
         command = [str(find_node()), str(PROGRAM)]
     else:

@@ -1,6 +1,7 @@
-"""How many runs are started in a second: ``make bench-start``.
+"""Measure the number of runs started per second: ``make bench-start``.
 
-The floor sends the same requests: it looks whether the run is there, and starts it by a stream.
+The lower bound sends the same requests: it reads the run's record and starts the run with a stream
+request.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks.work import Outcome, quiet
 
 OURS, FLOOR = "ours, events", "bare aiohttp, looks first"
 SECONDS = 60.0
-"""How long the runs last: none ends while others are started."""
+"""The duration of the runs. None ends while others are started."""
 
 
 def row(contender: str, at_once: int, outcomes: list[Outcome], runs: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The runs of a benchmark, and what a contender says of them; both cross a pipe as JSON."""
+"""Define a benchmark's runs and a contender's results. Both are sent through a pipe as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 Load = Literal["quiet", "chatty"]
 CHUNKS = 20
-"""How many chunks of text a chatty run streams in a second, about as fast as a model does."""
+"""Chunks of text that a chatty run streams per second, about the rate of a language model."""
 
 WARM_UPS: dict[str, dict[str, Any]] = {
     "slowExport": {"seconds": 0.2},
@@ -21,7 +21,7 @@ WARM_UPS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One run to be: of which workflow, under which id, with which input."""
+    """One run to start: its workflow, id and input."""
 
     workflow: str
     run_id: str
@@ -30,17 +30,17 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a contender is to do in one round.
+    """The task of a contender in one round.
 
     Attributes:
-        contender: which one.
-        url: the Mastra server.
-        server_pid: its process, whose CPU time is noted.
+        contender: the contender's name.
+        url: the base URL of the Mastra server.
+        server_pid: the server's process id, to measure its CPU time.
         works: the runs.
-        starts_at_once: how many starts may be under way at the same time.
-        together: whether nobody waits before all are started, so that starting and waiting can be
-            told apart.
-        waits: False to start only.
+        starts_at_once: the maximum number of concurrent starts.
+        together: whether to start all runs before the first wait, so that starting and waiting are
+            measured separately.
+        waits: False to only start the runs.
     """
 
     contender: str
@@ -61,19 +61,20 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a `Job`.
+    """The measurements of a `Job`.
 
     Attributes:
-        late_ms: for each run, from its last step's end to the caller's having the record.
-        start_seconds: how long it took until all were started.
-        run_seconds: how long all runs were waited for, added up.
-        start_requests, wait_requests: how many requests were sent until all were started, and
-            from then on.
+        late_ms: for each run, the milliseconds from its last step's end to the caller's receipt of
+            the record.
+        start_seconds: seconds until all runs were started.
+        run_seconds: the sum of the seconds that each run was waited for.
+        start_requests, wait_requests: requests until all runs were started, and after that.
         client_cpu, server_cpu: CPU seconds from the end of starting to the end of waiting.
-        start_client_cpu, start_server_cpu: the same while starting.
-        elsewhere_cpu: what all other processes of the machine took meanwhile, both phases.
-        seconds: how long both phases took.
-        bytes_waiting: what the process grew by from its warm-up until the first run's end.
+        start_client_cpu, start_server_cpu: CPU seconds while starting.
+        elsewhere_cpu: CPU seconds of all other processes of the machine, in both phases.
+        seconds: the duration of both phases.
+        bytes_waiting: the growth of the client's memory from its warm-up to the end of the first
+            run.
     """
 
     late_ms: Sequence[float]
@@ -94,7 +95,7 @@ class Outcome:
 
 
 def quiet(number: int, shortest: float, longest: float, chance: random.Random) -> list[Work]:
-    """Runs of one step that says nothing, of evenly mixed lengths in seconds."""
+    """Make runs of one step that streams nothing, with uniformly distributed durations."""
     return [
         Work(
             "slowExport",
@@ -106,7 +107,7 @@ def quiet(number: int, shortest: float, longest: float, chance: random.Random) -
 
 
 def chatty(number: int, fewest: int, most: int, chance: random.Random) -> list[Work]:
-    """Runs that stream their text, of evenly mixed numbers of steps of a second each."""
+    """Make runs that stream text, with a uniformly distributed number of one-second steps."""
     return [
         Work(
             "chattyAgent",
@@ -118,7 +119,7 @@ def chatty(number: int, fewest: int, most: int, chance: random.Random) -> list[W
 
 
 def last_end_ms(record: dict[str, Any]) -> float:
-    """When the last step ended, in milliseconds, by a 1.x server's record of the run."""
+    """Return the end of the last step as a Unix time in milliseconds, from a 1.x run record."""
     return max(
         float(step["endedAt"])
         for steps in record["steps"].values()

@@ -1,7 +1,7 @@
-"""DAGs of one piece of work each, waited for in every way that is compared.
+"""Define one DAG for each compared way of waiting for a workflow.
 
-The DAG run's conf says when the work ends, in seconds since 1970: ``ends_at``. So it does not
-matter how long Airflow takes to start the task.
+The DAG run's conf sets the end of the work as a Unix timestamp: ``ends_at``. The time that Airflow
+takes to start the task therefore has no effect on the measurement.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ for name, deferrable in {"ours_deferrable": True, "ours_sync": False}.items():
             deferrable=deferrable,
         )
 
-# With a response_check the sensor does not defer, whatever `deferrable` says; and its trigger takes
-# every answer but a 404 for the end. A run's record is never a 404. So the pair that really defers
-# is given a server which answers that until the run is over.
+# With a response_check the sensor never defers, even with `deferrable=True`. Its trigger treats any
+# response but a 404 as the end, and a run's record is never a 404. The two sensors that do defer
+# therefore poll a server that responds with 404 until the run has finished.
 SENSORS: dict[str, dict[str, Any]] = {
     "http_5": {"http_conn_id": "http_404_until_over", "poke_interval": 5},
     "http_60": {"http_conn_id": "http_404_until_over", "poke_interval": 60},

@@ -1,6 +1,6 @@
-"""One round of one contender, in a process of its own: a `Job` on stdin, its `Outcome` on stdout.
+"""Run one round of one contender: read a `Job` from stdin, write its `Outcome` to stdout.
 
-The process is fresh so that no contender inherits another's memory.
+Each round has a fresh process, so that no contender inherits another's memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contenders in one event loop: our client, and aiohttp with nothing around it."""
+"""Implement the contenders in one event loop: our client, and plain aiohttp."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Contender(Protocol):
     async def start(self, work: Work) -> None: ...
 
     async def wait(self, work: Work) -> float:
-        """Wait for the record, and say when the last step ended, in milliseconds."""
+        """Wait for the record, and return the last step's end as a Unix time in milliseconds."""
         ...
 
 
 class Ours:
-    """`AsyncMastraClient`, on events or polling as it does by default."""
+    """`AsyncMastraClient` with its default options, subscribed to events or polling."""
 
     def __init__(self, client: AsyncMastraClient, *, observe: bool) -> None:
         self._client = client
@@ -48,10 +48,10 @@ class Ours:
 
 
 class Bare:
-    """The floor: the requests themselves, with no check, no retry and no fallback.
+    """The lower bound: the plain requests, without validation, retries or fallback.
 
     Args:
-        looks_first: whether a start is preceded by a look at the run, as ours is.
+        looks_first: whether to read the run's record before starting it, as our client does.
     """
 
     def __init__(self, session: aiohttp.ClientSession, *, looks_first: bool) -> None:
@@ -63,7 +63,7 @@ class Bare:
             async with self._session.get(self._record(work)) as answer:
                 await answer.read()
         where = f"/api/workflows/{work.workflow}/stream?runId={work.run_id}"
-        # Leaving it before its end closes the connection.
+        # Leaving the response before its end closes the connection.
         async with self._session.post(where, json={"inputData": work.input}) as answer:
             records = 0
             async for chunk in answer.content.iter_any():
@@ -97,8 +97,8 @@ async def _ours(url: str, observe: bool) -> AsyncIterator[Contender]:
 
 @contextlib.asynccontextmanager
 async def _bare(url: str, looks_first: bool) -> AsyncIterator[Contender]:
-    # Node closes what was idle for 5 s and a bit; with aiohttp's 15 s a request now and then meets
-    # that and is lost, and here nothing sends it again.
+    # Node closes connections that are idle for a little over 5 s. With aiohttp's default of 15 s,
+    # some requests would use a closing connection and fail, and this contender does not retry.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
     timeout = aiohttp.ClientTimeout()
     async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as session:
@@ -114,7 +114,7 @@ CONTENDERS: dict[str, Callable[[str], AbstractAsyncContextManager[Contender]]] =
 
 
 def race(job: Job) -> Outcome:
-    """Carry out one round."""
+    """Run one round."""
     return asyncio.run(_race(job))
 
 
@@ -170,7 +170,7 @@ async def _warm_up(contender: Contender, workflow: str) -> None:
 
 @contextlib.contextmanager
 def _counted(meter: Meter) -> Any:
-    """Count every request of this process, whoever sends it."""
+    """Count all requests of this process, including those of our client."""
     request = aiohttp.ClientSession._request
 
     async def counting(*arguments: Any, **keywords: Any) -> aiohttp.ClientResponse:

@@ -1,4 +1,4 @@
-"""What is written by hand: a thread for each run, which starts it and asks again and again."""
+"""Implement the hand-written contenders: a thread per run that starts and polls it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNDER_WAY = ("pending", "running", "waiting")
 
 
 def race(job: Job) -> Outcome:
-    """Carry out one round."""
+    """Run one round."""
     interval = INTERVALS[job.contender]
     gate = threading.Semaphore(job.starts_at_once)
     meter = Meter(job)

@@ -1,4 +1,4 @@
-"""Times, CPU, memory and requests of one contender's round."""
+"""Measure the time, CPU, memory and requests of one contender's round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from benchmarks.work import Job, Outcome
 
 
 class Meter:
-    """Made after the warm-up; told when all is started, of each run's end, and of each request."""
+    """The measurements of a round. Create it after the warm-up.
+
+    The contender reports the end of starting, each run's end and each request.
+    """
 
     def __init__(self, job: Job) -> None:
         self._pid = job.server_pid
@@ -27,7 +30,7 @@ class Meter:
             self._most_memory = max(self._most_memory, machine.memory())
 
     def known(self, waited_from: float, ended_ms: float) -> None:
-        """A run's record is there, now."""
+        """Report that a run's record was received now."""
         now = time.time()
         self._late_ms.append(now * 1000 - ended_ms)
         self._run_seconds += now - waited_from

@@ -1,9 +1,10 @@
-// One round of the official JavaScript client: a job on stdin, its outcome on stdout (work.py).
+// Runs one round of the official JavaScript client: reads a job from stdin, writes its outcome to
+// stdout (see work.py).
 
 import { readFileSync } from 'node:fs';
 import { MastraClient } from '@mastra/client-js';
 
-const TICKS = 100; // Linux counts the CPU time of a process in hundredths of a second
+const TICKS = 100; // per second: the unit of CPU times in /proc
 
 const cpuOf = (pid) => {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(')').at(-1).trim().split(' ');
@@ -61,7 +62,7 @@ const ends = await Promise.all(
 );
 const spent = marks().map((mark, place) => mark - before[place]);
 
-// A start that waits cannot be told from the waiting: it all counts as waiting.
+// startAsync starts and waits in one request, so everything counts as waiting.
 process.stdout.write(
   JSON.stringify({
     late_ms: ends.map(({ late }) => late),
