@@ -176,7 +176,7 @@ def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedur
         return False
     upcoming, marks = yield from _after(server, found, following)
     if upcoming is not None and not upcoming.is_pending:
-        return True
+        return _took_its_place(found, upcoming)
     moments = [moment for step in found.steps for moment in (step.started_at, step.resumed_at)]
     last = max((moment for moment in moments if moment is not None), default=None)
     if last is None:
@@ -186,6 +186,13 @@ def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedur
         if reserved_at is not None and reserved_at >= last:
             return True
     return False
+
+
+def _took_its_place(found: WorkflowRun, upcoming: WorkflowRun | None) -> bool:
+    """Whether the next run in line was started; other work may have an id that looks like it."""
+    if upcoming is None or upcoming.is_pending:
+        return False
+    return bool(upcoming.payload == found.payload)
 
 
 def execute(
@@ -281,9 +288,11 @@ def cancel_work(
     for candidate, following in pairwise(ids_in_line(run_id)):
         if is_legacy:
             # A previously cancelled run may still execute: it must not hide the active one.
-            upcoming = yield from find_run(server, workflow_id, following)
-            if upcoming is not None and not upcoming.is_pending:
-                continue
+            found = yield from find_run(server, workflow_id, candidate)
+            if found is not None and not found.is_finished:
+                upcoming = yield from find_run(server, workflow_id, following)
+                if _took_its_place(found, upcoming):
+                    continue
         if last is not None:
             found = yield from find_run(server, workflow_id, candidate)
             if found is None or (found.is_pending and allow_retry):

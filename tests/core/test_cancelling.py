@@ -121,3 +121,18 @@ def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) ->
     assert not workflow.cancel_work(key).requested
     assert other.read().is_active
     other.cancel()
+
+
+@pytest.mark.version_specific
+def test_other_work_whose_id_looks_like_the_next_in_line_is_left_alone(
+    client: MastraClient, key: str
+) -> None:
+    """On 0.x a started run ``<id>-2`` is otherwise the sign that run ``<id>`` was cancelled."""
+    workflow = client.get_workflow("slowExport")
+    run, other = workflow.get_run(key), workflow.get_run(f"{key}-2")
+    run.ensure_started(input_data={"seconds": 3600})
+    other.ensure_started(input_data={"seconds": 3599})
+    assert workflow.attach_or_start(key, input_data={"seconds": 3600}).run_id == key
+    assert workflow.cancel_work(key).run.run_id == key
+    assert other.read().is_active
+    other.cancel()
