@@ -1,6 +1,6 @@
-"""Checks one installed package: whole, typed, importable, and loading no host that is not its own.
+"""Check one installed package: complete, typed, importable, and independent of other hosts.
 
-Run by scripts/distribution.py with the Python of the environment that the wheel went into.
+Run by scripts/distribution.py with the Python of the environment that the wheel is installed in.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def check(package_name: str, without: list[str]) -> None:
     for entry_point in distribution(DISTRIBUTION).entry_points:
         if entry_point.module.partition(".")[0] == package_name:
             loaded = entry_point.load()
-            # Airflow refuses to start when a provider goes by another name than its distribution.
+            # Airflow does not start if the names of provider and distribution differ.
             if entry_point.group == "apache_airflow_provider":
                 name = loaded()["package-name"]
                 if name != DISTRIBUTION:

@@ -1,7 +1,7 @@
-"""The main job, on real parts: an Airflow DAG runs a workflow on a Mastra server.
+"""Demo: an Airflow DAG runs a workflow on a real Mastra server.
 
-The DAG starts a run, waits for it, reads what the run asks when it suspends, resumes it with an
-answer, and uses the result. ``make demo`` calls this with the Python of the Airflow environment.
+The DAG starts a run, waits for it, reads the suspension, resumes the run with a response, and uses
+the result. ``make demo`` calls this with the Python of the Airflow environment.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def migrate(environment: dict[str, str]) -> None:
 
 
 def run_dag(environment: dict[str, str]) -> bool:
-    """Run the DAG as a developer would, and tell of its log what is about the workflow."""
+    """Run the DAG with ``airflow dags test``, and print the log records about the workflow."""
     command = airflow("dags", "test", DAG_ID, "--conf", json.dumps(REQUEST))
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -112,7 +112,7 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def is_of_interest(record: dict[str, Any]) -> bool:
-    """Whether a record is our operators', is what a task returned, or is an error."""
+    """Whether a record is from our operators, reports a task's return value, or is an error."""
     logger, event = str(record.get("logger", "")), str(record.get("event", ""))
     return logger.startswith(OUR_LOGGERS) or event.startswith((RETURNED, "Task failed"))
 

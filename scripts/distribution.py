@@ -1,8 +1,8 @@
-"""Builds the distribution into dist/ and tries the wheel as a user gets it.
+"""Build the distribution in dist/ and test the wheel as users install it.
 
-Run by `make build`. The wheel is built from the sdist, so that the sdist is known to be whole, and
-then installed into empty environments: without an extra, and with each one. What it needs comes in
-the locked versions, so that the answer is about this project and the same tomorrow.
+Run by `make build`. The wheel is built from the sdist, which proves that the sdist is complete. It
+is then installed into empty environments: without extras, and with each extra. Dependencies have
+their locked versions, so the result is reproducible and only depends on this project.
 """
 
 import shutil
@@ -17,7 +17,7 @@ HOSTS = {"airflow": "airflow_provider_mastra", "prefect": "prefect_mastra"}
 
 
 def build() -> Path:
-    """Makes sdist and wheel; gives the wheel."""
+    """Build the sdist and the wheel, and return the wheel."""
     setup = Setup("Distribution", DIST)
     shutil.rmtree(DIST, ignore_errors=True)
     command: Command = [TOOLS / "bin/uv", "build", "--python", TOOLS / "bin/python"]
@@ -31,7 +31,7 @@ def build() -> Path:
 
 
 def try_wheel(wheel: Path, extra: str | None) -> None:
-    """Installs the wheel into an empty environment and imports what must work there."""
+    """Install the wheel into an empty environment and import the packages that must work there."""
     name = extra or "core"
     folder = ENVIRONMENTS / name
     setup = Setup(f"Wheel with [{extra}]" if extra else "Wheel with no extra", folder)
@@ -40,11 +40,11 @@ def try_wheel(wheel: Path, extra: str | None) -> None:
     python = folder / "bin/python"
     setup.run("empty environment", [uv, "venv", "--python", TOOLS / "bin/python", folder])
     install: Command = [uv, "pip", "install", "--python", python]
-    # uv must not take an earlier wheel of the same name from its cache.
+    # Keep uv from using an earlier wheel of the same name from its cache.
     fresh: Command = ["--refresh-package", "mastra-workflows"]
     pins: Command = ["--constraints", f"requirements/{name}.txt"]
     setup.run("install", [*install, *fresh, *pins, f"{wheel}[{extra}]" if extra else wheel])
-    # -I: nothing of the checkout is on the path, only what the wheel brought.
+    # -I keeps the checkout off the path, so only the wheel is imported.
     check: Command = [python, "-I", "scripts/check_installed.py"]
     setup.run(f"import {SHARED} without any host", [*check, SHARED, "--without", *HOSTS])
     if extra:

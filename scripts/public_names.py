@@ -1,8 +1,8 @@
 """List the public names of the packages in docs/reference/public-names.md: `make generate`.
 
-A module is public if no part of its name begins with an underscore. Its names are those of its
-``__all__``, or else the classes, functions and constants that it defines. `make lint` runs this
-with ``--check``, so that no name becomes public, or vanishes, unnoticed.
+A module is public if no part of its name begins with an underscore. Its public names are those of
+its ``__all__``, or else the classes, functions and constants that it defines. `make lint` runs this
+with ``--check`` to detect every added or removed public name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "public-names.md"
 PACKAGES = ("mastra_workflows", "airflow_provider_mastra", "prefect_mastra")
 INTERNAL = {"mastra_workflows.aio"}
-"""Packages whose names are public elsewhere."""
+"""Packages whose names are exported by another package."""
 
 INTRODUCTION = """# Public names
 

@@ -1,6 +1,6 @@
-"""Checks that what `make build` put into dist/ can be released: version, changelog, metadata.
+"""Check that the output of `make build` in dist/ can be released: version, changelog, metadata.
 
-Run by `make release-check`. Prints every problem and exits with status 1 if there is one.
+Run by `make release-check`. It prints every problem and exits with status 1 if there is one.
 """
 
 import re
@@ -19,7 +19,7 @@ MAX_SUMMARY = 200
 
 
 def source_version() -> str:
-    """The version that the source states, which hatchling builds with."""
+    """Return the version in the source, which hatchling builds with."""
     match = re.search(r'^__version__ = "([^"]+)"$', VERSION_FILE.read_text("utf-8"), re.MULTILINE)
     if match is None:
         sys.exit(f'*** {VERSION_FILE} has no line __version__ = "..."')
@@ -27,7 +27,7 @@ def source_version() -> str:
 
 
 def changelog_problems(version: str, changelog: str) -> list[str]:
-    """A release has a dated section of its own, above those of earlier releases."""
+    """Require a dated section for the version, above those of earlier releases."""
     sections = re.findall(r"^## \[([^\]]+)\](.*)$", changelog, re.MULTILINE)
     dates = dict(sections)
     if version not in dates:
@@ -45,7 +45,7 @@ def changelog_problems(version: str, changelog: str) -> list[str]:
 
 
 def readme_problems(readme: str) -> list[str]:
-    """A package index shows the README by itself: a relative link leads nowhere there."""
+    """Require absolute links: a package index shows the README without the repository."""
     prose = re.sub(r"^```.*?^```", "", readme, flags=re.MULTILINE | re.DOTALL)
     targets = re.findall(r"\]\(([^)\s]+)", prose) + re.findall(r"(?:src|href)=\"([^\"]+)\"", prose)
     return [
@@ -56,7 +56,7 @@ def readme_problems(readme: str) -> list[str]:
 
 
 def metadata_problems(file: Path, raw: bytes, version: str) -> list[str]:
-    """What a package index would refuse, or show wrongly."""
+    """Return what a package index would refuse or display incorrectly."""
     try:
         metadata = Metadata.from_email(raw, validate=True)
     except ExceptionGroup as group:
@@ -78,7 +78,7 @@ def metadata_problems(file: Path, raw: bytes, version: str) -> list[str]:
 
 
 def distribution_problems(version: str) -> list[str]:
-    """One wheel and one sdist of this version, complete and with good metadata."""
+    """Require exactly one wheel and one sdist of this version, complete and with valid metadata."""
     wheel = DIST / f"mastra_workflows-{version}-py3-none-any.whl"
     sdist = DIST / f"mastra_workflows-{version}.tar.gz"
     built = {file for file in DIST.glob("*") if file.suffix in {".whl", ".gz"}}

@@ -1,4 +1,4 @@
-"""A whole Airflow in processes of its own, for the system tests and the playground."""
+"""A complete Airflow in separate processes, for system tests and the playground."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from testkit.processes import (
 
 START_SECONDS = 300.0
 API_SERVER = "api-server"
-# What each one calls itself in the answer of /monitor/health.
+# The names of the components in the response of /monitor/health.
 HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 COMPONENTS = (API_SERVER, *HEALTH)
-# Not needed here, where logs are read from the folder that all components share.
+# Their log servers are not needed, because all components share one log folder.
 WITH_LOG_SERVER = ("scheduler", "triggerer")
 TASK_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 RUN_ENDED = frozenset({"success", "failed"})
-# Quicker than Airflow's own defaults, which stand behind; in seconds. What is noticed or done again
-# after a death comes soon enough to be waited for, and late enough for a machine with much to do.
+# Shorter than Airflow's defaults, which are in the comments, in seconds: short enough to wait for
+# failure detection in a test, long enough for a busy machine.
 QUICK = {
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",  # 5
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",  # 5
@@ -50,37 +50,38 @@ QUICK = {
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",  # 5
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",  # 5
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "20",  # 30
-    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # 5; a task that fails is noticed at the next one
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # 5; a failed task is detected at the next heartbeat
 }
 
 
 class AirflowStack(ProcessStack):
-    """API server, scheduler (LocalExecutor), DAG processor and triggerer, a process each.
+    """API server, scheduler (LocalExecutor), DAG processor and triggerer, each in its own process.
 
-    Entering it as a context manager starts it, leaving stops it and everything it has started::
+    Use it as a context manager, which starts and stops all processes::
 
         with PostgresServer() as postgres, AirflowStack(dags, database_url=postgres.url) as stack:
             run_id = stack.trigger_dag("my_dag")
             stack.wait_for_dag_run("my_dag", run_id)
 
-    A component is called ``api-server``, ``scheduler``, ``dag-processor`` or ``triggerer``. It also
-    ends by itself when this process dies.
+    The components are named ``api-server``, ``scheduler``, ``dag-processor`` and ``triggerer``.
+    They also stop when the current process dies.
 
     Args:
         dags_folder: the folder of the DAG files.
-        database_url: ``postgresql://…`` of an empty database, or one that such a stack has used;
-            by default an SQLite file, good enough to look at, not for tests of races.
-        environment: more environment variables for every component, such as
-            ``AIRFLOW_CONN_MASTRA_DEFAULT``; they win over the stack's own.
-        connections: by their ids what is put into the database before anything starts, as
-            ``airflow connections import`` takes it; unlike those of the environment, people see
-            them in the browser and can change them.
-        folder: AIRFLOW_HOME, an empty one; by default a temporary one, removed at the end.
-        port: the API server's port on 127.0.0.1; 0 takes a free one.
-        password: of the user ``admin``, who may do everything; by default a random one.
-        parallelism: how many tasks may run at once.
-        python: the interpreter that has Airflow; by default the one that runs this.
-        say: is told what `start` has done so far, line by line; by default nobody is.
+        database_url: ``postgresql://…`` of a database that is empty or was used by such a stack; by
+            default an SQLite file, which is not suitable for tests of race conditions.
+        environment: additional environment variables for every component, such as
+            ``AIRFLOW_CONN_MASTRA_DEFAULT``; they override the stack's own.
+        connections: connections by id, in the format of ``airflow connections import``, to store in
+            the database before the components start. Unlike those in the environment, they are
+            visible and editable in the UI.
+        folder: AIRFLOW_HOME, an empty folder; by default a temporary one, which is removed at the
+            end.
+        port: the API server's port on 127.0.0.1; 0 for a free one.
+        password: the password of the user ``admin``, who has all permissions; random by default.
+        parallelism: the maximum number of running tasks.
+        python: the interpreter with Airflow; by default the current one.
+        say: called with each line of `start`'s progress.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class AirflowStack(ProcessStack):
 
     @property
     def api(self) -> AirflowApi:
-        """The REST API, logged in.
+        """The REST API client, logged in.
 
         Raises:
             ServiceError: the stack was never started.
@@ -125,10 +126,11 @@ class AirflowStack(ProcessStack):
         return self._api
 
     def start(self) -> None:
-        """Make the database ready, start every component, and return when all are at work.
+        """Set up the database, start every component, and return when all are ready.
 
         Raises:
-            ServiceError: one of them ended or was not ready in 300 seconds; with its log's end.
+            ServiceError: a component ended, or was not ready within 300 seconds; with the end of
+                its log.
         """
         passwords = self.folder / "passwords.json"
         passwords.touch(mode=0o600)
@@ -149,9 +151,9 @@ class AirflowStack(ProcessStack):
 
     @contextlib.contextmanager
     def another_triggerer(self) -> Iterator[Service]:
-        """Run a second triggerer, which takes over what the first one leaves.
+        """Run a second triggerer, which takes over the triggers of a stopped first one.
 
-        It need not be at work when this returns.
+        It may not be ready yet when this returns.
         """
         name = "triggerer-2"
         service = self._services[name] = self._component("triggerer", name)
@@ -163,7 +165,7 @@ class AirflowStack(ProcessStack):
             del self._services[name]
 
     def reset_database(self) -> None:
-        """Stop every component, make the database empty, and start them again."""
+        """Stop every component, reset the database, and start them again."""
         self.stop()
         self._airflow("db", "reset", "--yes")
         self.start()
@@ -176,15 +178,15 @@ class AirflowStack(ProcessStack):
         run_id: str | None = None,
         logical_date: datetime | None = None,
     ) -> str:
-        """Start a DAG run as soon as the DAG has been found; see `AirflowApi.trigger_dag`."""
+        """Trigger a DAG run once the DAG is parsed; see `AirflowApi.trigger_dag`."""
         self.wait_for_dag(dag_id)
         return self.api.trigger_dag(dag_id, conf=conf, run_id=run_id, logical_date=logical_date)
 
     def wait_for_dag(self, dag_id: str, *, timeout: float = WAIT_SECONDS) -> None:
-        """Return when the DAG processor has found a DAG.
+        """Wait until the DAG processor has parsed a DAG.
 
         Raises:
-            WaitTimeoutError: it has not within so many seconds; tells which files are broken.
+            WaitTimeoutError: the timeout has passed; the message lists files with import errors.
         """
         self.wait_until(
             f"the DAG {dag_id}",
@@ -201,7 +203,7 @@ class AirflowStack(ProcessStack):
         *,
         timeout: float = WAIT_SECONDS,
     ) -> str:
-        """Return a DAG run's state once it is one of these; by default once it has ended."""
+        """Wait until a DAG run is in one of the states, by default a terminal one; return it."""
 
         def look() -> str | None:
             state = str(self.api.dag_run(dag_id, run_id)["state"])
@@ -225,15 +227,15 @@ class AirflowStack(ProcessStack):
         try_number: int | None = None,
         timeout: float = WAIT_SECONDS,
     ) -> dict[str, Any]:
-        """Return a task instance once its state is one of these; by default once it has ended.
+        """Wait until a task instance is in one of the states, by default a terminal one; return it.
 
         Args:
-            dag_id: the DAG.
-            run_id: its run.
-            task_id: the task.
+            dag_id: the DAG's id.
+            run_id: the DAG run's id.
+            task_id: the task's id.
             states: such as ``running``, ``deferred``, ``up_for_retry``, ``awaiting_input``.
-            map_index: which instance of a mapped task.
-            try_number: this try or a later one; by default whichever is current.
+            map_index: the index of a mapped task instance.
+            try_number: the minimum try number; by default any.
             timeout: seconds to wait.
         """
 
@@ -262,16 +264,16 @@ class AirflowStack(ProcessStack):
     ) -> int:
         """Wait until a task runs, and return the id of the process that executes it.
 
-        This process is the operator's own, and leads a process group. Its parent (see
-        `parent_pid`) is a worker of the LocalExecutor, which supervises it: it sends the task's
-        heartbeats and tells Airflow how it ended. To kill the process is a task that crashes; to
-        kill the worker is one that Airflow believes dead while it goes on.
+        This process executes the operator and is the leader of a process group. Its parent (see
+        `parent_pid`) is a worker of the LocalExecutor, which supervises it, sends its heartbeats
+        and reports its outcome to Airflow. Killing the process simulates a task that crashes.
+        Killing the worker simulates a task that Airflow considers dead while it is still running.
 
-        The id is the one that the worker has reported with the state ``running``, and it is
-        returned only while a process of this id lives that this stack's scheduler has started.
+        The id is the one that the worker reported with the state ``running``. It is returned only
+        while a process with this id exists that the stack's scheduler started.
 
         Raises:
-            WaitTimeoutError: it did not run in time, or was over between two looks.
+            WaitTimeoutError: the task did not run in time, or finished between two polls.
         """
 
         def look() -> int | None:
@@ -302,13 +304,14 @@ class AirflowStack(ProcessStack):
         self, dags_folder: Path, database_url: str | None, parallelism: int
     ) -> dict[str, str]:
         sqlite = f"sqlite:///{self.folder / 'airflow.db'}"
-        # One driver for both kinds of connection, and none that a plain URL would be guessed to be.
+        # One driver for synchronous and asynchronous connections, instead of the default for a
+        # plain URL.
         database = (database_url or sqlite).replace("postgresql://", "postgresql+psycopg://")
         asynchronous = database.replace("sqlite://", "sqlite+aiosqlite://")
         options = {
             "API__BASE_URL": self.url,
             "API__SECRET_KEY": secrets.token_urlsafe(16),
-            # Shared, or each component would sign with a secret of its own.
+            # Shared, because each component would generate its own secret by default.
             "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "CORE__DAGS_FOLDER": str(dags_folder),
@@ -324,9 +327,9 @@ class AirflowStack(ProcessStack):
             "DATABASE__SQL_ALCHEMY_CONN": database,
             "DATABASE__SQL_ALCHEMY_CONN_ASYNC": asynchronous,
             "LOGGING__COLORED_CONSOLE_LOG": "False",
-            # Or the log would show little else than who waits for what.
+            # Without this, access messages fill the log.
             "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",
-            # A machine with two cores keeps the API server waiting now and then.
+            # The API server responds slowly on a machine with two cores.
             "WORKERS__EXECUTION_API_TIMEOUT": "30",  # 5
             **QUICK,
         }
@@ -358,7 +361,7 @@ class AirflowStack(ProcessStack):
         connections.unlink()
 
     def _airflow(self, *arguments: str) -> None:
-        """Run one of Airflow's commands to its end."""
+        """Run an Airflow command and wait for it."""
         done = subprocess.run(
             [self._python, "-m", "airflow", *arguments],
             env=self._environment,
@@ -382,14 +385,14 @@ class AirflowStack(ProcessStack):
     def _log_in(self) -> bool:
         try:
             self._api = AirflowApi(self.url, self.username, self.password)
-            # The API of the tasks is built at its first request, for seconds: not at a task's.
+            # The first request initialises the execution API, which takes seconds, so send it here.
             JsonApi(self.url).request("GET", "/execution/health")
         except (OSError, ApiError):
             return False
         return True
 
     def _beats(self, name: str) -> bool:
-        """Whether the latest heartbeat of such a component is of the one that runs now."""
+        """Whether a component's latest heartbeat is from its current process."""
         health = self.api.health()[HEALTH[name]]
         beat = health[f"latest_{HEALTH[name]}_heartbeat"]
         return beat is not None and datetime.fromisoformat(beat) > self.service(name).started

@@ -1,6 +1,6 @@
-"""Debian's Chromium, for tests that see and do what a person does.
+"""Debian's Chromium, for browser tests.
 
-``python -m testkit.chromium`` only sees to it that it is there.
+``python -m testkit.chromium`` only makes sure that it is installed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from testkit.processes import ServiceError
 
 DEBIAN_PACKAGE = "chromium"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Root has no sandbox, and nothing here may talk to anybody but the servers on this machine.
+# Root cannot use the sandbox; the other flags prevent requests to external servers.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,10 +27,10 @@ FLAGS = (
 
 
 def find_chromium() -> Path:
-    """The path of the browser.
+    """Return the path of the browser.
 
     Raises:
-        ServiceError: there is none.
+        ServiceError: no Chromium is installed.
     """
     for name in NAMES:
         if found := shutil.which(name):
@@ -42,13 +42,13 @@ def find_chromium() -> Path:
 
 
 def ensure_chromium() -> Path:
-    """Install Chromium from Debian's packages if it is missing and we may; says what it does.
+    """Install Debian's Chromium if it is missing and the user may install it.
 
     Returns:
         The path of the browser.
 
     Raises:
-        ServiceError: it is missing and cannot be installed from here.
+        ServiceError: Chromium is missing and cannot be installed.
     """
     try:
         return find_chromium()
@@ -60,7 +60,7 @@ def ensure_chromium() -> Path:
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Install Chromium if needed, and return the exit code."""
     try:
         print(f"Chromium is {ensure_chromium()}")
     except ServiceError as error:

@@ -1,4 +1,4 @@
-"""Debian's packages, for the programs that PyPI and npm do not have."""
+"""Installation of Debian packages, for programs that are not on PyPI or npm."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from testkit.processes import ServiceError
 
 INSTALL_SECONDS = 600.0
 POLICY = Path("/usr/sbin/policy-rc.d")
-# Asked by installation scripts: with status 101 it forbids them to start a service.
+# Installation scripts call it; exit status 101 keeps them from starting services.
 
 
 def may_install() -> bool:
-    """Whether this is a Debian, and we are its root."""
+    """Whether this is a Debian system and the current user is root."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def install(package: str) -> None:
-    """Install a package, and nothing that is only recommended with it; says that it does.
+    """Install a package without its recommendations, and print a message.
 
     Raises:
-        ServiceError: it cannot be installed from here; tells why.
+        ServiceError: the package cannot be installed; the message has the reason.
     """
     print(f"Installing Debian's package {package!r}", flush=True)
     _apt_get("update")
@@ -31,12 +31,12 @@ def install(package: str) -> None:
 
 
 def install_without_service(package: str) -> None:
-    """As `install`, and nothing of the package is started: its programs are for our own use.
+    """Install a package like `install`, without starting its services.
 
     Raises:
-        ServiceError: it cannot be installed from here; tells why.
+        ServiceError: the package cannot be installed; the message has the reason.
     """
-    if POLICY.exists():  # of a container, say, where nothing is started anyway
+    if POLICY.exists():  # for example in a container, where services are never started
         install(package)
         return
     POLICY.write_text("#!/bin/sh\nexit 101\n")

@@ -1,4 +1,4 @@
-"""JSON over HTTP to a server on this machine, with the standard library alone."""
+"""A JSON client for HTTP APIs on this machine, based on the standard library."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 REQUEST_SECONDS = 30.0
 
-# No proxy: the servers are on this machine.
+# No proxy, because the servers are on this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ApiError(RuntimeError):
-    """The server answered with an error.
+    """The server responded with an error.
 
     Args:
         status: the HTTP status.
-        message: the request and what the server says.
+        message: the request and the server's error message.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -32,7 +32,7 @@ class JsonApi:
     """A client of one HTTP API.
 
     Args:
-        base_url: what every path is appended to.
+        base_url: the prefix of every path.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -46,20 +46,20 @@ class JsonApi:
         body: object = None,
         query: Mapping[str, str | int | float | bool] | None = None,
     ) -> Any:
-        """Make one request; no retries.
+        """Send one request, without retries.
 
         Args:
             method: GET, POST, PATCH, …
             path: the path below the base URL, already quoted (see `quote`).
-            body: what to send as JSON, if anything.
-            query: parameters of the query string.
+            body: the JSON body, if any.
+            query: the parameters of the query string.
 
         Returns:
-            The parsed answer; None when it has no body.
+            The parsed response; None if it has no body.
 
         Raises:
-            ApiError: the server answers with a 4xx or 5xx.
-            OSError: it cannot be reached (``urllib.error.URLError``), or it breaks off.
+            ApiError: the response has a status of 4xx or 5xx.
+            OSError: the server is unreachable (``urllib.error.URLError``), or the connection broke.
         """
         url = self.base_url + path
         if query:
@@ -81,5 +81,5 @@ class JsonApi:
 
 
 def quote(part: str) -> str:
-    """One part of a path, such as a run id, with everything escaped that is not its own."""
+    """Percent-encode a path segment, such as a run id."""
     return urllib.parse.quote(part, safe="")

@@ -1,11 +1,12 @@
-"""Ends what a launcher started when the launcher has died without doing so itself.
+"""Stop the services of a launcher that died without stopping them.
 
-`testkit.processes` runs one of these beside every program that starts services, tells it on its
-standard input what to watch, and closes that input by dying, however it dies. Then this program
-asks each service to end, and kills whatever is left of it a few seconds later.
+`testkit.processes` starts one such program for each process that starts services. It writes to the
+program's standard input what to watch. When the launcher dies for any reason, the input is closed.
+The program then sends each service its stop signal, and kills the remaining processes a few seconds
+later.
 
-A line is ``watch SESSION SIGNAL MARK`` or ``forget SESSION``, or for a temporary folder
-``remove PATH`` or ``leave PATH``.
+A line of the input is ``watch SESSION SIGNAL MARK`` or ``forget SESSION``, or for a temporary
+folder ``remove PATH`` or ``leave PATH``.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Session:
-    """What tells the processes of one service from all others.
+    """The identity of one service's processes.
 
     Args:
-        leader: the process id of the service itself, which leads a session of its own.
-        mark: the value of the environment variable ``STACK_SERVICE_MARK`` in that service.
+        leader: the process id of the service, which is the leader of its session.
+        mark: the value of the environment variable ``STACK_SERVICE_MARK`` in the service.
     """
 
     leader: int
     mark: str
 
     def members(self) -> list[int]:
-        """The ids of the service's living processes, its own and those that it has started.
+        """Return the ids of the service's running processes, including its child processes.
 
-        The session alone does not do: Prefect starts flow runs in sessions of their own. Nor does
-        the environment: Airflow overwrites it with the titles that it gives its processes. A
-        process that does both would be missed; neither has one.
+        The session id is not sufficient, because Prefect starts flow runs in separate sessions. The
+        environment is not sufficient either, because Airflow overwrites it with process titles. A
+        process that does both would be missed, but neither product has one.
         """
         found = []
         for entry in Path("/proc").iterdir():
@@ -49,9 +50,9 @@ class Session:
         return found
 
     def kill(self) -> None:
-        """End every process of the service at once (SIGKILL), those being started included.
+        """Kill all processes of the service (SIGKILL), including those that are just being started.
 
-        One that the kernel does not let go of is left after a few seconds.
+        It gives up after a few seconds on processes that the kernel does not release.
         """
         deadline = time.monotonic() + GRACE_SECONDS
         while (members := self.members()) and time.monotonic() < deadline:
@@ -63,24 +64,24 @@ class Session:
         try:
             state, _, _, session, *_ = stat_fields(pid)
         except OSError:
-            return False  # it has ended meanwhile
+            return False  # the process has ended
         if state in "ZX":
             return False
         return int(session) == self.leader or f"{MARK_VARIABLE}={self.mark}" in environment_of(pid)
 
 
 def stat_fields(pid: int) -> list[str]:
-    """What /proc tells of a process, from its state on: state, parent, group, session, …
+    """Return the fields of /proc/PID/stat from the state on: state, parent, group, session, …
 
     Raises:
-        OSError: there is none of this id.
+        OSError: the process does not exist.
     """
-    # "pid (name) state …"; the name may hold spaces and parentheses.
+    # Format: "pid (name) state …"; the name may contain spaces and parentheses.
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def environment_of(pid: int) -> list[str]:
-    """The variables that a process was started with; none if it has ended, or is not ours."""
+    """Return a process's initial environment; empty if it has ended or belongs to another user."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -89,7 +90,7 @@ def environment_of(pid: int) -> list[str]:
 
 
 def send(pid: int, signal_number: int) -> None:
-    """Send a signal to a process that may have ended already."""
+    """Send a signal to a process, which may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal_number)
 

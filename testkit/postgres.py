@@ -1,7 +1,7 @@
-"""A PostgreSQL server of one's own, for the tests and the playground.
+"""A private PostgreSQL server, for tests and the playground.
 
-By hand: ``python -m testkit.postgres`` runs one until Ctrl-C; ``--install`` only sees to it that
-the server's programs are there.
+``python -m testkit.postgres`` runs one until Ctrl-C; with ``--install`` it only makes sure that the
+server's programs are installed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from testkit.processes import LOOPBACK, Service, ServiceError, TemporaryFolder, 
 START_SECONDS = 30.0
 ROLE = "tests"
 DEBIAN_PACKAGE = "postgresql"
-# Read by the package's installation script: without it Debian makes and starts a cluster at once.
+# Read by the package's installation script, which otherwise creates and starts a cluster.
 NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/no-main-cluster.conf")
 PROGRAMS = ("initdb", "postgres", "createdb", "psql")
-# A crash of the machine may cost these databases; nothing else may.
+# Only a crash of the machine may lose these databases, so fsync is not needed.
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # Without the parallel query and the logical replication that nothing here uses.
+    # Parallel query and logical replication are not used.
     "max_parallel_workers": "0",
     "max_logical_replication_workers": "0",
     "log_line_prefix": "%m [%p] ",
@@ -47,13 +47,14 @@ SETTINGS = {
 class PostgresServer:
     """A PostgreSQL cluster in a temporary folder, on a free port of 127.0.0.1.
 
-    Entering it as a context manager starts it, leaving stops it and removes the folder::
+    Use it as a context manager, which starts and stops the server and removes the folder::
 
         with PostgresServer() as server:
             psycopg.connect(server.url)
 
-    PostgreSQL refuses to run as root: root runs it as the system user ``postgres``, or ``nobody``
-    where there is no such user. It also ends by itself when this process dies.
+    PostgreSQL does not run as root. If the current user is root, it runs as the system user
+    ``postgres``, or as ``nobody`` if that does not exist. The server also stops when the current
+    process dies.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is alive."""
+        """Whether the server's process is running."""
         return self._service is not None and self._service.running
 
     @property
@@ -92,32 +93,32 @@ class PostgresServer:
 
     @property
     def log_path(self) -> Path:
-        """The running server's log."""
+        """The log file of the running server."""
         return self._running_service().log_path
 
     @property
     def url(self) -> str:
-        """``postgresql://…`` of the database ``postgres``, its password included."""
+        """``postgresql://…`` of the database ``postgres``, including the password."""
         return self._url("postgres")
 
     def create_database(self, name: str) -> str:
-        """Make an empty database and give its URL, its password included.
+        """Create an empty database and return its URL, including the password.
 
         Args:
             name: letters, digits and underscores.
 
         Raises:
-            ServiceError: the server does not run, or refuses (there is one of this name).
+            ServiceError: the server does not run, or refuses (the name already exists).
         """
         self._running_service()
         self._run("createdb", *self._address(), name)
         return self._url(name)
 
     def start(self) -> None:
-        """Make the cluster, start it, and return when it takes connections.
+        """Create the cluster, start it, and return when it accepts connections.
 
         Raises:
-            ServiceError: the server's programs are missing, or it was not ready in 30 seconds.
+            ServiceError: the server's programs are missing, or it was not ready within 30 seconds.
         """
         if self._service is not None:
             raise ServiceError(f"{self!r} was started already")
@@ -133,7 +134,7 @@ class PostgresServer:
             raise
 
     def stop(self) -> None:
-        """End the server, its connections with it, and remove its folder."""
+        """Stop the server, close its connections, and remove its folder."""
         if self._service is not None:
             self._service.stop()
             self._service = None
@@ -170,7 +171,8 @@ class PostgresServer:
             environment=self._environment(),
             folder=folder,
             user=self._user,
-            # A "fast" end: connections are cut. SIGTERM would wait until each client leaves.
+            # Fast shutdown, which closes connections. SIGTERM would wait until all clients
+            # disconnect.
             stop_signal=signal.SIGINT,
         )
         service.start()
@@ -199,7 +201,7 @@ class PostgresServer:
         return True
 
     def _run(self, name: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs to its end, as the user that the server has."""
+        """Run a PostgreSQL program as the server's user, and wait for it."""
         owner = None if self._user is None else pwd.getpwnam(self._user)
         done = subprocess.run(
             [self._programs / name, *arguments],
@@ -245,10 +247,10 @@ class PostgresServer:
 
 
 def unprivileged_user() -> str | None:
-    """The system user to run PostgreSQL as: None, meaning the caller, unless that is root.
+    """Return the system user that runs PostgreSQL; None for the current user unless it is root.
 
     Raises:
-        ServiceError: root has neither ``postgres`` nor ``nobody`` to turn into.
+        ServiceError: the user is root, and neither ``postgres`` nor ``nobody`` exists.
     """
     if os.geteuid() != 0:
         return None
@@ -259,13 +261,13 @@ def unprivileged_user() -> str | None:
 
 
 def find_programs() -> Path:
-    """The folder that holds PostgreSQL's server and client programs.
+    """Return the folder with PostgreSQL's server and client programs.
 
-    It is looked for where ``postgres`` on PATH really lies, in what ``pg_config`` says, and in
-    Debian's folders, the newest version first.
+    It searches the real location of ``postgres`` on PATH, the output of ``pg_config``, and Debian's
+    folders, newest version first.
 
     Raises:
-        ServiceError: there is none.
+        ServiceError: the programs are not installed.
     """
     for folder in _program_folders():
         if all((folder / name).is_file() for name in PROGRAMS):
@@ -287,15 +289,15 @@ def _program_folders() -> Iterator[Path]:
 
 
 def ensure_postgres() -> Path:
-    """Install PostgreSQL from Debian's packages if it is missing and we may; says what it does.
+    """Install Debian's PostgreSQL if it is missing and the user may install it.
 
-    Debian's own cluster is not made, so that nothing but our servers runs afterwards.
+    Debian's default cluster is not created, so no other server runs afterwards.
 
     Returns:
-        The folder that holds PostgreSQL's programs.
+        The folder with PostgreSQL's programs.
 
     Raises:
-        ServiceError: it is missing and cannot be installed from here.
+        ServiceError: PostgreSQL is missing and cannot be installed.
     """
     try:
         return find_programs()
@@ -312,7 +314,7 @@ def ensure_postgres() -> Path:
 
 
 def main() -> int:
-    """Run one server in the foreground until Ctrl-C; returns the exit code."""
+    """Run a server in the foreground until Ctrl-C, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m testkit.postgres", description=__doc__)
     parser.add_argument("--install", action="store_true", help="only install what is missing")
     options = parser.parse_args()
@@ -320,7 +322,7 @@ def main() -> int:
         if options.install:
             print(f"PostgreSQL's programs are in {ensure_postgres()}")
             return 0
-        # Also SIGINT, which a shell leaves ignored in what it runs in the background.
+        # Also SIGINT, which shells ignore for background jobs.
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, _interrupt)
         with PostgresServer() as server:

@@ -1,4 +1,4 @@
-"""Prefect's REST API, as far as tests and a playground need it."""
+"""A client of Prefect's REST API for tests and the playground."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BUSY_SECONDS = 0.5
 class PrefectApi(JsonApi):
     """A client of a Prefect server.
 
-    Each method gives the server's answer as it is; what has no method here is asked for with
-    `request`, whose paths begin below ``/api``.
+    Each method returns the server's response unchanged. For other endpoints use `request`, with
+    paths relative to ``/api``.
 
     Args:
         api_url: such as ``http://127.0.0.1:4200/api``.
@@ -32,9 +32,10 @@ class PrefectApi(JsonApi):
         body: object = None,
         query: Mapping[str, str | int | float | bool] | None = None,
     ) -> Any:
-        """Make one request, again while the server says that its database is busy (503).
+        """Send one request, and retry it while the server's database is busy (503).
 
-        It has changed nothing then; its own clients do the same. See `JsonApi.request`.
+        A 503 means that nothing was changed; Prefect's own clients retry it, too. See
+        `JsonApi.request`.
         """
         for _ in range(BUSY_TRIES - 1):
             try:
@@ -50,15 +51,15 @@ class PrefectApi(JsonApi):
         return self.request("GET", "/health") is True
 
     def deployments(self) -> list[JsonObject]:
-        """Every deployment, up to 200."""
+        """Return all deployments, up to 200."""
         found: list[JsonObject] = self.request("POST", "/deployments/filter", {})
         return found
 
     def deployment(self, name: str) -> JsonObject:
-        """A deployment by its full name, ``flow/deployment``.
+        """Return a deployment by its full name, ``flow/deployment``.
 
         Raises:
-            ApiError: there is none (404).
+            ApiError: the deployment does not exist (404).
         """
         flow, _, deployment = name.partition("/")
         path = f"/deployments/name/{quote(flow)}/{quote(deployment)}"
@@ -66,50 +67,50 @@ class PrefectApi(JsonApi):
         return found
 
     def create_flow_run(self, deployment: str, parameters: JsonObject | None = None) -> str:
-        """Ask for a run of a deployment, now; returns the flow run's id.
+        """Create a flow run of a deployment that starts now, and return its id.
 
         Args:
-            deployment: its full name, ``flow/deployment``.
-            parameters: the flow's arguments; the deployment's own stand in for what is missing.
+            deployment: the full name, ``flow/deployment``.
+            parameters: the flow's arguments; missing ones default to the deployment's.
         """
         path = f"/deployments/{self.deployment(deployment)['id']}/create_flow_run"
         body = {"parameters": parameters or {}, "idempotency_key": uuid.uuid4().hex}
         return str(self.request("POST", path, body)["id"])
 
     def flow_run(self, flow_run_id: str) -> JsonObject:
-        """A flow run; its ``state`` has a ``type``, a ``name`` and a ``message``."""
+        """Return a flow run; its ``state`` has a ``type``, a ``name`` and a ``message``."""
         found: JsonObject = self.request("GET", f"/flow_runs/{flow_run_id}")
         return found
 
     def states(self, flow_run_id: str) -> list[JsonObject]:
-        """Every state that a flow run has had, the first one first."""
+        """Return all states of a flow run, the oldest first."""
         query = {"flow_run_id": flow_run_id}
         found: list[JsonObject] = self.request("GET", "/flow_run_states/", query=query)
         return sorted(found, key=lambda state: str(state["timestamp"]))
 
     def task_runs(self, flow_run_id: str) -> list[JsonObject]:
-        """The task runs of a flow run, up to 200, with their states."""
+        """Return the task runs of a flow run, up to 200, with their states."""
         body = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
         found: list[JsonObject] = self.request("POST", "/task_runs/filter", body)
         return found
 
     def cancel_flow_run(self, flow_run_id: str) -> None:
-        """Ask the runner to cancel a flow run: sets the state Cancelling."""
+        """Request the cancellation of a flow run: set the state Cancelling."""
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         self.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
 
     def resume_flow_run(self, flow_run_id: str, run_input: JsonObject) -> str:
-        """Send the form of a paused flow run, as its page does.
+        """Submit the form of a paused flow run, like the UI.
 
         Returns:
-            What is wrong with it; empty if it was taken.
+            The reason if the form was rejected; otherwise an empty string.
         """
         path = f"/flow_runs/{flow_run_id}/resume"
         result: JsonObject = self.request("POST", path, {"run_input": run_input})
         return "" if result["status"] == "ACCEPT" else str(result["details"]["reason"])
 
     def log(self, flow_run_id: str) -> str:
-        """Everything that a flow run and its tasks have logged, a line for each message."""
+        """Return all log messages of a flow run and its tasks, one per line."""
         lines: list[str] = []
         body: JsonObject = {
             "logs": {"flow_run_id": {"any_": [flow_run_id]}},

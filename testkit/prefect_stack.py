@@ -1,4 +1,4 @@
-"""A Prefect server and a runner in processes of their own, for system tests and playground."""
+"""A Prefect server and a runner in separate processes, for system tests and the playground."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_SECONDS = 240.0
 SERVER = "server"
 RUNNER = "runner"
 RUN_ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
-# Quicker than Prefect's own defaults, which stand behind; in seconds.
+# Shorter than Prefect's defaults, which are in the comments; in seconds.
 QUICK = {
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",  # 10
     "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",  # 2
@@ -33,28 +33,28 @@ QUICK = {
 
 
 class PrefectStack(ProcessStack):
-    """A Prefect server, and a runner that serves one file's deployments, a process each.
+    """A Prefect server, and a runner that serves a file's deployments, each in its own process.
 
-    Entering it as a context manager starts it, leaving stops it and everything it has started::
+    Use it as a context manager, which starts and stops all processes::
 
         with PrefectStack(Path("flows.py")) as stack:
             flow_run_id = stack.api.create_flow_run("my-flow/my-deployment", {"name": "Ada"})
             stack.wait_for_flow_run(flow_run_id)
 
-    It also ends by itself when this process dies.
+    The processes also stop when the current process dies.
 
     Args:
-        flows_file: a Python file that calls ``prefect.serve(…)`` when it is run; by default there
-            is no runner. (A flow's own ``serve`` method starts flow runs in another way, which
-            `flow_run_pid` does not find and a terminated runner waits for.)
-        database_url: ``postgresql://…`` of an empty database, or one that such a stack has used;
-            by default an SQLite file, which a server under load finds locked now and then.
-        environment: more environment variables for both; they win over the stack's own.
-        folder: PREFECT_HOME, which the logs are kept in; by default a temporary one, removed
-            at the end.
-        port: the server's port on 127.0.0.1; 0 takes a free one.
-        python: the interpreter that has Prefect; by default the one that runs this.
-        say: is told what `start` has done so far, line by line; by default nobody is.
+        flows_file: a Python script that calls ``prefect.serve(…)``; by default there is no runner.
+            (A flow's own ``serve`` method starts flow runs in another way: `flow_run_pid` does not
+            find them, and a terminated runner waits for them.)
+        database_url: ``postgresql://…`` of a database that is empty or was used by such a stack; by
+            default an SQLite file, which is occasionally locked under load.
+        environment: additional environment variables for both; they override the stack's own.
+        folder: PREFECT_HOME, which also contains the logs; by default a temporary one, which is
+            removed at the end.
+        port: the server's port on 127.0.0.1; 0 for a free one.
+        python: the interpreter with Prefect; by default the current one.
+        say: called with each line of `start`'s progress.
     """
 
     def __init__(
@@ -93,10 +93,11 @@ class PrefectStack(ProcessStack):
             self._add(RUNNER, [interpreter, flows_file.resolve()])
 
     def start(self) -> None:
-        """Start the server, then the runner, and return when both are at work.
+        """Start the server and then the runner, and return when both are ready.
 
         Raises:
-            ServiceError: one of them ended or was not ready in 240 seconds; with its log's end.
+            ServiceError: one of them ended, or was not ready within 240 seconds; with the end of
+                its log.
         """
         try:
             for name in self._services:
@@ -107,27 +108,29 @@ class PrefectStack(ProcessStack):
             raise
 
     def start_runner(self) -> None:
-        """Start the runner that was killed or terminated, and return when it asks for work."""
+        """Start the runner again after a kill or termination, and return when it polls for work."""
         self.start_component(RUNNER)
 
     def kill_runner(self, *, with_children: bool = False) -> None:
-        """End the runner at once (SIGKILL).
+        """Kill the runner (SIGKILL).
 
         Args:
-            with_children: also the processes of its flow runs, which otherwise go on as orphans.
+            with_children: whether to kill the processes of its flow runs, too; otherwise they
+                continue as orphans.
         """
         self.kill(RUNNER, with_children=with_children)
 
     def terminate_runner(self, timeout: float = 60.0) -> None:
-        """Ask the runner to end (SIGTERM) and wait until it has.
+        """Terminate the runner (SIGTERM) and wait until it has ended.
 
-        It ends the processes of its flow runs too; Prefect 3.8 leaves these in state Running.
+        The runner also ends the processes of its flow runs; Prefect 3.8 leaves their state at
+        Running.
 
         Args:
             timeout: seconds to wait.
 
         Raises:
-            WaitTimeoutError: it still runs.
+            WaitTimeoutError: the runner is still running.
         """
         self.terminate(RUNNER, timeout)
 
@@ -138,15 +141,15 @@ class PrefectStack(ProcessStack):
         *,
         timeout: float = WAIT_SECONDS,
     ) -> str:
-        """Return a flow run's state type once it is one of these; by default once it has ended.
+        """Wait until a flow run's state type is one of these, by default a terminal one; return it.
 
         Args:
-            flow_run_id: the flow run.
+            flow_run_id: the flow run's id.
             states: types such as ``RUNNING``, ``PAUSED``, ``COMPLETED``.
             timeout: seconds to wait.
 
         Raises:
-            WaitTimeoutError: it is in none of them in time.
+            WaitTimeoutError: the timeout has passed.
         """
 
         def look() -> str | None:
@@ -161,10 +164,10 @@ class PrefectStack(ProcessStack):
         )
 
     def flow_run_pid(self, flow_run_id: str) -> int:
-        """The id of the process that executes a flow run of the runner's.
+        """Return the id of the process that executes one of the runner's flow runs.
 
         Raises:
-            ServiceError: there is none: it has not begun, or is over.
+            ServiceError: no process executes it, because it has not started or has finished.
         """
         mark = f"PREFECT__FLOW_RUN_ID={flow_run_id}"
         for pid in self.service(RUNNER).members:
@@ -192,7 +195,7 @@ class PrefectStack(ProcessStack):
             return False
 
     def _asks_for_work(self) -> bool:
-        """Whether a deployment was polled since the runner's start, which registers all first."""
+        """Whether the runner has polled since its start; it registers all deployments first."""
         started = self.service(RUNNER).started
         polls = [deployment["last_polled"] for deployment in self.api.deployments()]
         return any(poll is not None and datetime.fromisoformat(poll) > started for poll in polls)

@@ -1,6 +1,6 @@
-"""Real servers as child processes: started, broken on purpose, and surely ended.
+"""Real servers as child processes, with fault injection and guaranteed cleanup.
 
-For Linux: what belongs to a service is found in /proc.
+It only works on Linux, because it finds the processes of a service in /proc.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from typing import NoReturn, Self, TypeVar
 from testkit.keeper import MARK_VARIABLE, Session, stat_fields
 
 LOOPBACK = "127.0.0.1"
-PORTS = range(20_000, 32_768)  # Linux gives from 32,768 on
+PORTS = range(20_000, 32_768)  # Linux assigns ephemeral ports from 32,768 on
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0
-# How long a wait lasts at most: what never comes about is rare, and machines may be very busy.
+# Long, because only failures wait so long, and machines may be very busy.
 WAIT_SECONDS = 180.0
 TAIL_LINES = 30
 
@@ -40,18 +40,18 @@ T = TypeVar("T")
 
 
 class ServiceError(RuntimeError):
-    """A service could not be started, or is not in the state that a call needs."""
+    """A service could not start, or is in the wrong state for a call."""
 
 
 class WaitTimeoutError(ServiceError):
-    """What was waited for did not come about in time."""
+    """A condition was not met in time."""
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing uses at this moment.
+    """Return an unused TCP port on 127.0.0.1.
 
-    It is none of those that the kernel gives to outgoing connections: one of these could be gone
-    by the time that a server, or its next start, takes it.
+    It is outside the range that the kernel uses for outgoing connections. A port from that range
+    could be taken before the server, or its next start, binds it.
     """
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -60,17 +60,17 @@ def free_port() -> int:
 
 
 def inherited_environment(owner: str) -> dict[str, str]:
-    """Our own environment, without what would tell a program of ours to behave differently.
+    """Return this process's environment without variables that would configure a program.
 
     Args:
-        owner: the program's prefix, such as ``AIRFLOW``; its variables are left out.
+        owner: the program's prefix, such as ``AIRFLOW``; variables with this prefix are removed.
     """
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.lstrip("_").startswith(f"{owner}_")
     }
-    # Byte code that is kept makes the second start of an orchestrator two seconds quicker.
+    # Cached byte code makes the second start of an orchestrator two seconds faster.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONUNBUFFERED"] = "1"
     for name in ("no_proxy", "NO_PROXY"):
@@ -79,16 +79,16 @@ def inherited_environment(owner: str) -> dict[str, str]:
 
 
 def parent_pid(pid: int) -> int:
-    """The id of the process that has started this one, or has inherited it."""
+    """Return the id of the process's parent, which may have adopted it."""
     return int(stat_fields(pid)[1])
 
 
 class TemporaryFolder:
-    """A new folder for as long as it is needed, and no longer than this process lives.
+    """A temporary folder that is removed at the latest when this process dies.
 
     Args:
-        name: what its own name begins with.
-        parent: the folder to make it in; by default the system's one for temporary files.
+        name: the prefix of the folder's name.
+        parent: the parent folder; by default the system's folder for temporary files.
     """
 
     def __init__(self, name: str, parent: Path | None = None) -> None:
@@ -96,25 +96,25 @@ class TemporaryFolder:
         _keeper.remove(self.path)
 
     def remove(self) -> None:
-        """Remove the folder with everything in it; a second time does nothing."""
+        """Remove the folder and its contents; repeated calls do nothing."""
         if self.path.exists():
             shutil.rmtree(self.path)
             _keeper.leave(self.path)
 
 
 class Service:
-    """One program in a process of its own, with its own session and log file.
+    """A program in a separate process, with its own session and log file.
 
-    It ends with the process that started it, however that one dies.
+    It is stopped when the process that started it dies, for any reason.
 
     Args:
-        name: what errors call it.
+        name: the name in error messages.
         command: the program and its arguments.
-        log_path: where its output goes; every start appends.
-        environment: its whole environment.
-        folder: its working directory.
-        user: the name of the system user to run it as; needs root. By default the caller's own.
-        stop_signal: what asks it to end.
+        log_path: the file that the output is appended to.
+        environment: the complete environment.
+        folder: the working directory.
+        user: the system user to run it as, which needs root; by default the current user.
+        stop_signal: the signal that requests a graceful shutdown.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Service:
 
     @property
     def running(self) -> bool:
-        """Whether the program's own process is alive."""
+        """Whether the program's own process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -154,7 +154,7 @@ class Service:
         """The process id of the running program.
 
         Raises:
-            ServiceError: it does not run.
+            ServiceError: the program is not running.
         """
         if self._process is None or not self.running:
             raise ServiceError(f"{self.name} does not run")
@@ -162,10 +162,10 @@ class Service:
 
     @property
     def started(self) -> datetime:
-        """When it was last started.
+        """The time of the latest start.
 
         Raises:
-            ServiceError: it never was.
+            ServiceError: the program was never started.
         """
         if self._started is None:
             raise ServiceError(f"{self.name} was never started")
@@ -173,12 +173,14 @@ class Service:
 
     @property
     def members(self) -> list[int]:
-        """The ids of all living processes that this program has started, by any of its starts,
-        its own among them. After a `kill` these are its orphans."""
+        """The ids of all running processes of the program and its child processes, from any start.
+
+        After a `kill`, these are its orphans.
+        """
         return [pid for session in self._sessions for pid in session.members()]
 
     def start(self) -> None:
-        """Start the program; it need not be ready when this returns."""
+        """Start the program; it may not be ready yet when this returns."""
         if self.running:
             raise ServiceError(f"{self.name} runs already")
         mark = uuid.uuid4().hex
@@ -192,7 +194,8 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C in a terminal reaches us alone, and what it starts is known by the session.
+                # A separate session keeps Ctrl-C in a terminal away, and identifies child
+                # processes.
                 start_new_session=True,
                 user=None if user is None else user.pw_uid,
                 group=None if user is None else user.pw_gid,
@@ -204,19 +207,19 @@ class Service:
         _keeper.watch(session, self._stop_signal)
 
     def ask_to_end(self) -> None:
-        """Send the stop signal, and do not wait."""
+        """Send the stop signal without waiting."""
         if self._process is not None and self.running:
             self._asked_to_end = True
             self._process.send_signal(self._stop_signal)
 
     def terminate(self, timeout: float = 30.0) -> None:
-        """Send the stop signal and wait until the program has ended by itself.
+        """Send the stop signal and wait until the program has ended.
 
         Args:
             timeout: seconds to wait.
 
         Raises:
-            WaitTimeoutError: it still runs.
+            WaitTimeoutError: the program is still running.
         """
         self.ask_to_end()
         if self._process is None:
@@ -230,11 +233,12 @@ class Service:
             ) from None
 
     def kill(self, *, with_children: bool = False) -> None:
-        """End the program at once (SIGKILL), as a crash would.
+        """Kill the program (SIGKILL), like a crash.
 
         Args:
-            with_children: also what it has started, as when a container ends. Otherwise that is
-                orphaned and goes on, as when the kernel kills one process for its memory.
+            with_children: whether to kill its child processes, too, like the end of a container.
+                Otherwise they continue as orphans, as when the kernel kills one process for its
+                memory.
         """
         if self._process is None:
             return
@@ -245,10 +249,10 @@ class Service:
             self._sessions[-1].kill()
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
-        """End the program and everything that its starts have left.
+        """Stop the program and all remaining processes of its starts.
 
         Args:
-            grace: seconds that it has to end by itself.
+            grace: how many seconds to wait for a graceful shutdown.
         """
         with contextlib.suppress(WaitTimeoutError):
             self.terminate(grace)
@@ -260,7 +264,7 @@ class Service:
         self._process = None
 
     def check(self) -> None:
-        """Raise a ServiceError if the program has ended and nobody here asked it to."""
+        """Raise a ServiceError if the program has ended unexpectedly."""
         if self._process is None or self._asked_to_end or self.running:
             return
         raise ServiceError(
@@ -269,21 +273,21 @@ class Service:
         )
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
-        """The last lines of the log, under a heading."""
+        """Return the last lines of the log, with a heading."""
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         tail = "\n".join(text.splitlines()[-lines:])
         return f"The end of {self.log_path.name}:\n{tail}"
 
 
 class ProcessStack(ABC):
-    """Services that make up one system, known by name, with a folder for what they leave.
+    """The services of one system, by name, with a folder for their files.
 
-    Entering it as a context manager starts it, leaving stops it.
+    Use it as a context manager, which starts and stops all services.
 
     Args:
-        folder: where to keep databases and logs; by default a temporary one, removed on leaving
-            the context manager.
-        say: is told what `start` has done so far, line by line; by default nobody is.
+        folder: the folder of databases and logs; by default a temporary one, which is removed when
+            the context manager exits.
+        say: called with each line of `start`'s progress.
     """
 
     def __init__(self, folder: Path | None, say: Callable[[str], None] | None) -> None:
@@ -318,16 +322,16 @@ class ProcessStack(ABC):
 
     @abstractmethod
     def _wait_until_ready(self, name: str) -> None:
-        """Return when the service that was just started does its work."""
+        """Wait until a service that was just started is ready."""
 
     def close(self) -> None:
-        """Stop every service and remove the folder, if it is a temporary one."""
+        """Stop every service and remove a temporary folder."""
         self.stop()
         if self._temporary is not None:
             self._temporary.remove()
 
     def stop(self) -> None:
-        """End every service, and everything that they have started."""
+        """Stop every service and all their child processes."""
         for service in self._services.values():
             service.ask_to_end()
         deadline = time.monotonic() + STOP_SECONDS
@@ -335,29 +339,29 @@ class ProcessStack(ABC):
             service.stop(max(0.0, deadline - time.monotonic()))
 
     def service(self, name: str) -> Service:
-        """One service, for what the shorter methods here do not offer.
+        """Return a service, for methods that the stack itself does not have.
 
         Raises:
-            ServiceError: there is none of this name, or the stack was never started.
+            ServiceError: there is no service with this name, or the stack was never started.
         """
         if name not in self._services:
             raise ServiceError(f"{type(self).__name__} has no {name!r} (yet)")
         return self._services[name]
 
     def pid(self, name: str) -> int:
-        """The process id of a running service: of the program itself, not of a wrapper."""
+        """Return the process id of a running service: of the program itself, not of a wrapper."""
         return self.service(name).pid
 
     def kill(self, name: str, *, with_children: bool = False) -> None:
-        """End a service at once (SIGKILL); see `Service.kill`."""
+        """Kill a service (SIGKILL); see `Service.kill`."""
         self.service(name).kill(with_children=with_children)
 
     def terminate(self, name: str, timeout: float = 30.0) -> None:
-        """Ask a service to end (SIGTERM) and wait until it has; see `Service.terminate`."""
+        """Terminate a service (SIGTERM) and wait until it has ended; see `Service.terminate`."""
         self.service(name).terminate(timeout)
 
     def start_component(self, name: str) -> None:
-        """Start a service that was killed or terminated, and return when it is ready."""
+        """Start a service again after a kill or termination, and return when it is ready."""
         self.service(name).start()
         self._wait_until_ready(name)
 
@@ -369,20 +373,20 @@ class ProcessStack(ABC):
         timeout: float = WAIT_SECONDS,
         state: Callable[[], object] | None = None,
     ) -> T:
-        """Look every 0.2 s until there is something to see.
+        """Poll a condition every 0.2 s until it is met.
 
         Args:
-            what: what is waited for, for the error.
-            look: gives None (or something false) while it has not come about.
+            what: the description of the condition, for the error message.
+            look: returns a false value while the condition is not met.
             timeout: seconds to wait.
-            state: what to tell in the error of how things stand; asked at the end only.
+            state: returns the final state for the error message; only called on a timeout.
 
         Returns:
-            What `look` gave.
+            The value that `look` returned.
 
         Raises:
-            WaitTimeoutError: it did not come about; tells the end of every service's log.
-            ServiceError: meanwhile a service ended by itself.
+            WaitTimeoutError: the timeout has passed; with the end of every service's log.
+            ServiceError: a service ended unexpectedly.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -406,7 +410,10 @@ class ProcessStack(ABC):
 
 
 class _Keeper:
-    """Our end of the program that outlives us, started when first needed; see testkit.keeper."""
+    """The client of the program that outlives this process; see testkit.keeper.
+
+    It starts the program when it is first needed.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -433,7 +440,7 @@ class _Keeper:
             self._process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[str]:
-        # -I -S: quick to start, and nothing of the caller's environment can break it.
+        # -I -S make the start fast and independent of the caller's environment.
         program = Path(__file__).with_name("keeper.py")
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", program],

