@@ -1,14 +1,14 @@
-// How often a step really ran, written by the step itself and apart from Mastra's own records:
-// the table `executions` of counts.db has one row for each execution.
+// Counts the executions of a step independently of Mastra's records: the step itself inserts a row
+// into the table `executions` of counts.db.
 
 /**
  * @param {typeof import('@libsql/client').createClient} createClient
- * @param {string} url where counts.db is, as a file: URL
+ * @param {string} url the file: URL of counts.db
  */
 export async function openCounts(createClient, url) {
   const database = createClient({ url });
-  // With a write-ahead log other processes can read the file while the server writes to it.
-  await database.execute('PRAGMA busy_timeout = 10000'); // replicas count in one file
+  // A write-ahead log lets other processes read the file while the server writes to it.
+  await database.execute('PRAGMA busy_timeout = 10000'); // replicas share one file
   await database.execute('PRAGMA journal_mode = WAL');
   await database.execute(`CREATE TABLE IF NOT EXISTS executions (
     key TEXT NOT NULL,
@@ -18,7 +18,7 @@ export async function openCounts(createClient, url) {
   )`);
 
   return {
-    /** Note that an execution begins. Returns its row, for `finish`. */
+    /** Record the start of an execution; returns its row id for `finish`. */
     async begin(key, runId) {
       const { lastInsertRowid } = await database.execute({
         sql: 'INSERT INTO executions (key, run_id, started_at) VALUES (?, ?, ?)',
@@ -32,7 +32,7 @@ export async function openCounts(createClient, url) {
         args: [new Date().toISOString(), row],
       });
     },
-    /** How many executions of `key` have begun, in any run. */
+    /** The number of started executions of `key`, in any run. */
     async count(key) {
       const { rows } = await database.execute({
         sql: 'SELECT count(*) AS number FROM executions WHERE key = ?',

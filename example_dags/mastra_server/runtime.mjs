@@ -1,6 +1,6 @@
-// What both generations of the sample server share: options, database files, the ready line and
-// a clean end. It imports nothing but Node itself, so that server.mjs and v0/server.mjs can each
-// bring the packages of their own generation.
+// Shared by the 1.x and the 0.x sample server: options, database files, ready line and graceful
+// shutdown. It only imports Node's modules, because server.mjs and v0/server.mjs have different
+// versions of all packages.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,11 +20,11 @@ const USAGE = `usage: node server.mjs [options]
 class UsageError extends Error {}
 
 /**
- * Boot a server with `boot`, say on stdout that it is ready, and end it cleanly.
+ * Start a server with `boot`, print the ready line on stdout, and stop it on a signal.
  *
- * @param {string} version the version of @mastra/core that answers
+ * @param {string} version the server's version of @mastra/core
  * @param {(settings: object) => Promise<import('node:http').Server>} boot
- *   gets {port, host, token, requestTimeout (ms), storageUrl, countsUrl}
+ *   receives {port, host, token, requestTimeout (ms), storageUrl, countsUrl}
  */
 export async function runServer(version, boot) {
   let options;
@@ -105,7 +105,7 @@ function readOptions(args, env) {
   };
 }
 
-/** The folder of the database files, made if it is missing, and how to remove a temporary one. */
+/** Create the folder of the database files; returns its path and a function that removes a temporary one. */
 function openFolder(path) {
   if (path === undefined) {
     const temporary = mkdtempSync(join(tmpdir(), 'mastra-sample-'));

@@ -29,7 +29,7 @@ await runServer(version, async ({ port, host, token, requestTimeout, storageUrl,
     },
   });
 
-  // The limits are those of the server that `mastra build` makes: 3 minutes and 4.5 MB a request.
+  // The same limits as those of a `mastra build` server: 3 minutes and 4.5 MB per request.
   const app = new Hono();
   app.onError((error, context) =>
     error instanceof HTTPException
@@ -46,6 +46,6 @@ await runServer(version, async ({ port, host, token, requestTimeout, storageUrl,
     },
   });
   await adapter.init();
-  await mastra.startWorkers(); // as the server that `mastra build` makes; evented workflows need them
+  await mastra.startWorkers(); // like a `mastra build` server; evented workflows need them
   return serve({ fetch: app.fetch, port, hostname: host });
 });

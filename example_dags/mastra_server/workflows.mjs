@@ -1,6 +1,6 @@
-// The sample workflows, by the registry keys under which clients ask for them. One definition
-// serves both generations of Mastra: each server passes in its own createWorkflow and createStep,
-// its own zod as `z`, `counts` (counts.mjs) and, for the modules of tests, `evented`.
+// The sample workflows by registry key. The definitions work on Mastra 0.x and 1.x: each server
+// passes in its createWorkflow, createStep, zod (as `z`), `counts` (counts.mjs) and, for the modules
+// of tests, `evented`.
 
 import { defineApprovals } from './workflows/approvals.mjs';
 import { defineImports } from './workflows/imports.mjs';
@@ -8,7 +8,7 @@ import { defineQuestions } from './workflows/questions.mjs';
 import { defineReports } from './workflows/reports.mjs';
 
 export async function defineWorkflows(mastra) {
-  // A module with more of them, by its path: the tests have workflows that nobody should copy.
+  // The path of a module with further workflows, which only tests use.
   const more = process.env.MASTRA_SAMPLE_WORKFLOWS;
   return {
     ...defineReports(mastra),

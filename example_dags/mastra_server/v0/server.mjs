@@ -22,7 +22,7 @@ await runServer(version, async ({ port, host, token, requestTimeout, storageUrl,
     workflows: await defineWorkflows({ createWorkflow, createStep, evented, z, counts }),
     storage: new LibSQLStore({ url: storageUrl }),
     telemetry: { enabled: false },
-    // Its line on starting up names the port that was asked for, which may be 0.
+    // The startup message contains the requested port, which may be 0.
     logger: new ConsoleLogger({ level: 'warn' }),
     server: {
       port,

@@ -1,4 +1,4 @@
-// Workflows that suspend until somebody answers.
+// Workflows that suspend until they are resumed with a response.
 
 export function defineApprovals({ createWorkflow, createStep, z }) {
   const decision = z.object({
@@ -6,7 +6,7 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
     note: z.string().optional().describe('Why, for the record'),
   });
 
-  /** A step that suspends with `question` of its input and then gives back `answer` of both. */
+  /** A step that suspends with `question(input)` and returns `answer(input, resumeData)`. */
   const ask = ({ id, description, input, output, suspends, resumes, question, answer }) =>
     createStep({
       id,
@@ -136,7 +136,7 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
     description: 'Has photos reviewed, one after the other',
     concurrency: 1,
   });
-  // Mastra 0.x cannot resume one of several suspended items: it gives all of them the answer.
+  // Mastra 0.x cannot resume a single suspended item: all of them receive the response.
   const photoReviewAtOnce = review({
     id: 'photo-review-at-once',
     description: 'Has photos reviewed, ten at a time, in any order',

@@ -1,4 +1,4 @@
-// Workflows that fail, stop early, or prove how often they ran.
+// Workflows that fail, stop early, or count their executions.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -33,7 +33,7 @@ export function defineImports({ createWorkflow, createStep, z, counts }) {
 
   const key = z.string().min(1).describe('What to count the executions under; choose a new one');
   const flakyRead = z.object({ key, rows: z.number() });
-  // `retries` is how often the server itself tries the failed step again, within the same run.
+  // `retries`: how often the server itself retries the failed step within the same run.
   const flaky = (id, description, options = {}) =>
     createWorkflow({
       id,
@@ -96,7 +96,7 @@ export function defineImports({ createWorkflow, createStep, z, counts }) {
         id: 'charge',
         inputSchema: charge,
         outputSchema: charged,
-        // Mastra 0.x hands a step its input as it was sent, without the schema's defaults.
+        // Mastra 0.x passes the input to a step as it was sent, without the schema's defaults.
         execute: async ({ inputData: { key, amount, seconds = 0 }, runId }) => {
           const execution = await counts.begin(key, runId);
           await sleep(seconds * 1000);

@@ -1,4 +1,4 @@
-// Workflows whose questions are hard to show: answers of every type, round after round, hostile text.
+// Workflows with demanding forms: fields of every type, repeated rounds, hostile text.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 

@@ -1,11 +1,11 @@
-// Workflows that run from start to end by themselves: short, slow, sleeping, large, chatty.
+// Workflows that run without suspending: short, slow, sleeping, large, chatty.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export function defineReports({ createWorkflow, createStep, z }) {
   const seconds = z.number().min(0).max(3600).describe('How long the work takes, in seconds');
 
-  // Mastra 0.x hands a step its input as it was sent, without the schema's defaults.
+  // Mastra 0.x passes the input to a step as it was sent, without the schema's defaults.
   const DEFAULT_LIMIT = 10;
 
   const order = z.object({ id: z.string(), amount: z.number().describe('In cents') });
