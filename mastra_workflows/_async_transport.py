@@ -1,4 +1,4 @@
-"""The asyncio driver: requests as `aiohttp` sends them, events as they arrive."""
+"""The asyncio driver, based on `aiohttp`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, Conne
 T = TypeVar("T")
 
 IDLE_SECONDS = 4.0
-"""How long a connection is kept for the next request. Node closes it after 5 seconds and a bit; a
-POST that it meets on its way then is lost, and a start that may be lost costs a look."""
+"""How long an idle connection is kept. Node closes it after slightly more than 5 seconds. A POST
+sent at that moment is lost, and a start that may be lost costs a poll."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """A session, and the only event loop that may touch its connections."""
+    """A session, and the only event loop that may use its connections."""
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
@@ -61,17 +61,16 @@ class _Pool:
 
 
 def _leave_to_aiohttp(_pool: _Pool) -> None:
-    """An unclosed session closes its connections as it is collected, and warns of that."""
+    """Do nothing: an unclosed session closes its connections on collection, with a warning."""
 
 
 _pools: Pools[_Pool] = Pools(_leave_to_aiohttp)
 
 
 class AsyncTransport(OfOneProcess):
-    """One client's way to its server.
+    """The HTTP transport of one client.
 
-    In each event loop that it is used in, it shares a connection pool with the other clients of
-    that server.
+    In each event loop, it shares a connection pool with the other clients of the same server.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -79,20 +78,20 @@ class AsyncTransport(OfOneProcess):
         self._closed = False
         self._leases = Leases(_pools, settings)
         settings.warn_if_exposed()
-        # `requests` rules of which proxy to take, so that both clients take the same one; and
-        # aiohttp's own look-up reads .netrc for every request, to replace our header by it.
+        # Use the proxy rules of `requests`, so that both clients use the same proxy. aiohttp's own
+        # lookup would read .netrc for every request and override our header.
         self._proxy = select_proxy(
             settings.api_url, get_environ_proxies(settings.api_url, no_proxy=None)
         )
 
     async def close(self) -> None:
-        """Let the connections go; the last client of a server closes them."""
+        """Release the connections; the last client of a server closes them."""
         self._closed = True
         for last in self._leases.give_back():
             await last.close()
 
     async def run(self, procedure: Procedure[T]) -> T:
-        """Carry out a procedure to its end."""
+        """Run a procedure to its end."""
         with contextlib.closing(procedure):
             step = procedure.send
             value: Any = None
@@ -136,7 +135,7 @@ class AsyncTransport(OfOneProcess):
             raise _failures.silent(self.settings.base_url) from None
 
     async def _begin(self, request: Request, timeout: float) -> aiohttp.ClientResponse:
-        """Open an answer whose whole head has to come in time, connecting included."""
+        """Open a response whose headers have to arrive in time, including the connection time."""
         limit = timeout + self.settings.connect_timeout
         try:
             async with asyncio.timeout(limit):
@@ -188,7 +187,7 @@ class AsyncTransport(OfOneProcess):
         return answer
 
     async def stream(self, follower: Follower) -> AsyncEventStream:
-        """Open a stream for a caller who iterates it himself.
+        """Open a stream for a caller who iterates over it.
 
         Raises:
             MastraError: the server refused; see `api.check`.
@@ -219,13 +218,13 @@ class AsyncTransport(OfOneProcess):
             raise ConfigurationError("This client is closed.")
         loop = asyncio.get_running_loop()
         pool = self._leases.get(lambda: _Pool(loop, self._new_session()), loop)
-        for last in self._leases.give_back(keep=_is_open):  # of loops that ended before this one
+        for last in self._leases.give_back(keep=_is_open):  # of closed event loops
             await last.close()
         return pool.session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        # No limit: a stream holds its connection for as long as a run takes, and a wait in line
-        # would be a run not seen.
+        # No limit: a stream holds its connection for as long as a run executes, and a queued
+        # request would leave a run unobserved.
         connector = aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=IDLE_SECONDS,
@@ -256,7 +255,7 @@ class AsyncTransport(OfOneProcess):
         )
 
     async def events(self, answer: aiohttp.ClientResponse, run_id: str) -> AsyncGenerator[Event]:
-        """The events of an open stream of a run, as they arrive."""
+        """Yield the events of a run's open stream as they arrive."""
         decoder = self._decoder(run_id)
         async with contextlib.aclosing(self._chunks(answer)) as chunks:
             async for chunk in chunks:
@@ -285,16 +284,16 @@ class AsyncTransport(OfOneProcess):
                 return _failures.refused(where, error)
             case TimeoutError():
                 return _failures.silent(where)
-            case ValueError():  # only the proxy's address was not checked before
+            case ValueError():  # only the proxy's URL was not validated before
                 return _failures.no_proxy(where)
         return _failures.broken(where, error)
 
 
 class AsyncEventStream:
-    """Events as they arrive; a stream that is cut is opened again, without a gap or a repeat.
+    """Events of a run as they arrive; reopens a cut stream without gaps or duplicates.
 
-    Leaving it early closes the connection; the run continues. Use it in an ``async with``
-    statement, call `aclose`, or iterate to the end.
+    Leaving the iteration early closes the connection; the run continues. Use the stream in an
+    ``async with`` statement, call `aclose`, or iterate to the end.
     """
 
     def __init__(
@@ -333,11 +332,11 @@ class AsyncEventStream:
         return await anext(self._events)
 
     async def aclose(self) -> None:
-        """Stop listening."""
+        """Close the stream."""
         if self._pid != os.getpid():
-            return  # to close it here would stop the parent's event loop from seeing it
+            return  # closing it here would hide it from the parent's event loop
         await self._events.aclose()
-        self._answer.close()  # a generator that was never begun has closed nothing
+        self._answer.close()  # a generator that never started has closed nothing
 
     async def __aenter__(self) -> Self:
         return self
@@ -352,7 +351,7 @@ class AsyncEventStream:
 
 
 class _Silence:
-    """Lets a stream that is silent for too long run into its time limit."""
+    """Makes a stream that is silent for too long time out."""
 
     def __init__(self, effect: Listen, limit: asyncio.Timeout) -> None:
         self._first_within = effect.seconds if effect.first_within is None else effect.first_within
@@ -377,7 +376,7 @@ class _Silence:
             self._limit.reschedule(self._loop.time())
 
     def begins_anew(self) -> None:
-        """The stream has said something."""
+        """Restart the silence timeout after data has arrived."""
         self._stop_timer()
         if self._between < inf:
             until = self._loop.time() + self._between
@@ -398,12 +397,12 @@ class _Silence:
 
 
 def _patience(seconds: float) -> float | None:
-    """How long to wait, as asyncio has it."""
+    """Return a wait as an asyncio timeout."""
     return None if seconds == inf else max(seconds, 0.0)
 
 
 async def _decoded(decoder: Decoder, chunk: bytes) -> Iterable[Event]:
-    """The events that a chunk completes; a large one is parsed in another thread."""
+    """Return the events that a chunk completes; a large one is parsed in another thread."""
     if decoder.buffered + len(chunk) < LARGE:
         return decoder.feed(chunk)
     return await asyncio.to_thread(lambda: list(decoder.feed(chunk)))

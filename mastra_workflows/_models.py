@@ -1,8 +1,8 @@
-"""What a server says about workflows, as frozen values.
+"""Workflows, runs, steps and events of a server, as immutable values.
 
-They know no HTTP. ``to_dict`` gives plain JSON (an XCom, a trigger's event, a Prefect result) and
-``from_dict`` takes it back. What a newer server adds is kept: statuses are plain strings, unknown
-ones included.
+They are independent of HTTP. ``to_dict`` serialises to plain JSON (an XCom, a trigger event, a
+Prefect result) and ``from_dict`` deserialises it. Statuses are plain strings, so unknown statuses
+of newer servers are kept.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ JSON = Any
 """Any JSON value."""
 
 StepPath = tuple[str, ...]
-"""Where a step is: ``("approve",)``, or ``("inner", "approve")`` in a nested workflow."""
+"""The path of a step: ``("approve",)``, or ``("inner", "approve")`` in a nested workflow."""
 
 
 MAX_NAME = 200
-"""How many characters of a step's or workflow's name are shown."""
+"""The maximum number of characters shown of a step's or workflow's name."""
 
 MAX_NAMED = 20
-"""How many suspensions of a run one line names."""
+"""The maximum number of suspensions that one line names."""
 
 
 class RunStatus(StrEnum):
-    """The statuses that Mastra's servers are known to give a run."""
+    """The run statuses that Mastra servers are known to use."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -58,18 +58,18 @@ FINISHED = SUCCEEDED | {
     RunStatus.SKIPPED,
 }
 HELD = frozenset({RunStatus.SUSPENDED, RunStatus.PAUSED})
-"""Statuses that nothing but a resume ends."""
+"""Statuses that only a resume or a cancellation ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """Why a run or a step failed.
+    """The error of a failed run or step.
 
     Attributes:
-        message: what the server's code said.
+        message: the error message.
         name: the class of the JavaScript error.
-        code: Mastra's own code, where there is one.
-        stack: the server's stack trace, where it gives one (0.x does).
+        code: Mastra's error code, if there is one.
+        stack: the server's stack trace, if the server sends it (0.x does).
     """
 
     message: str
@@ -78,16 +78,16 @@ class RunFailure:
     stack: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Serialise to plain JSON."""
         known = {"message": self.message, "name": self.name, "code": self.code, "stack": self.stack}
         return {key: value for key, value in known.items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of.
+        """Create a failure from the result of `to_dict`.
 
         Raises:
-            InvalidDataError: it is something else.
+            InvalidDataError: the data is not a serialised failure.
         """
         stored = Stored("RunFailure", data)
         return cls(
@@ -103,16 +103,17 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a run, as the run's record has it.
+    """One step of a run, from the run's record.
 
     Attributes:
-        path: the step, and the nested workflows that it is in.
-        status: the step's status; while a run is being resumed it may still read ``suspended``.
-        payload: what the step was given.
-        output: what it returned.
-        error: why it failed.
-        suspend_payload: what it suspended with, without Mastra's own ``__workflow_meta``.
-        resume_payload: what it was resumed with.
+        path: the ids of the enclosing nested workflows and of the step.
+        status: the step's status; while a run is being resumed, it may still read ``suspended``.
+        payload: the step's input.
+        output: the step's output.
+        error: the step's error.
+        suspend_payload: the data that the step suspended with, without Mastra's
+            ``__workflow_meta``.
+        resume_payload: the data that the step was resumed with.
         started_at, ended_at, suspended_at, resumed_at: aware datetimes in UTC.
     """
 
@@ -130,24 +131,24 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The path in one word, for people: ``inner.approve``. Two steps may have the same one."""
+        """The path as one readable word: ``inner.approve``. It is not unique."""
         return safe_text(".".join(self.path), MAX_NAME)
 
     @property
     def seconds(self) -> float | None:
-        """How long the step took, in seconds; None while it has not ended."""
+        """The duration of the step in seconds; None while it has not finished."""
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
 
     @property
     def last_moment(self) -> datetime | None:
-        """The latest time that is known of it; None if none is."""
+        """The latest known time of the step; None if none is known."""
         moments = (self.started_at, self.suspended_at, self.resumed_at, self.ended_at)
         return max((moment for moment in moments if moment is not None), default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Serialise to plain JSON."""
         return {
             "path": list(self.path),
             "status": self.status,
@@ -164,10 +165,10 @@ class Step:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of.
+        """Create a step from the result of `to_dict`.
 
         Raises:
-            InvalidDataError: it is something else.
+            InvalidDataError: the data is not a serialised step.
         """
         stored = Stored("Step", data)
         error = stored.mapping_or_none("error")
@@ -188,15 +189,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """A step that waits for an answer.
+    """A suspended step of a run, with its pending request.
 
     Attributes:
-        step: the step's path, to be given to ``resume`` as it is.
-        payload: what the step asked (its suspend payload).
-        description: what the workflow says the step is for; None where it says nothing.
-        resume_schema: the JSON Schema of the answer; None where it is not known.
-        for_each_index: which item of a ``foreach`` waits, counted from 0; None outside of one.
-        suspended_at: since when.
+        step: the step's path, as ``resume`` accepts it.
+        payload: the content of the request (the suspend payload).
+        description: the step's description in the workflow; None if there is none.
+        resume_schema: the JSON Schema of the response; None if it is unknown.
+        for_each_index: the suspended item of a ``foreach``, counted from 0; None outside of one.
+        suspended_at: when the step was suspended.
     """
 
     step: StepPath
@@ -208,17 +209,17 @@ class Suspension:
 
     @property
     def name(self) -> str:
-        """The step's path in one word, with the item, for people: ``review[2]``."""
+        """The step's path as one readable word, with the item: ``review[2]``."""
         item = "" if self.for_each_index is None else f"[{self.for_each_index}]"
         return safe_text(".".join(self.step), MAX_NAME) + item
 
     @property
     def identity(self) -> tuple[StepPath, int | None, datetime | None]:
-        """What tells this suspension from every other of the run, the next round's included."""
+        """Distinguishes this suspension from all others of the run, including later rounds."""
         return self.step, self.for_each_index, self.suspended_at
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Serialise to plain JSON."""
         return {
             "step": list(self.step),
             "payload": self.payload,
@@ -230,10 +231,10 @@ class Suspension:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of.
+        """Create a suspension from the result of `to_dict`.
 
         Raises:
-            InvalidDataError: it is something else.
+            InvalidDataError: the data is not a serialised suspension.
         """
         stored = Stored("Suspension", data)
         return cls(
@@ -248,22 +249,22 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """A run's own record: the truth about it.
+    """The record of a run, which is authoritative.
 
     Attributes:
-        workflow_id: the key that the run was asked for with.
-        run_id: its id.
-        status: see `RunStatus`; a status of a newer server passes through.
-        result: what the workflow returned.
-        error: why it failed.
+        workflow_id: the key that the run was requested with.
+        run_id: the id of the run.
+        status: see `RunStatus`; an unknown status of a newer server is kept.
+        result: the workflow's output.
+        error: the error of a failed run.
         payload: the input data.
-        steps: the steps that have begun, in the order in which they started.
-        suspensions: the steps that wait for an answer; empty unless the run is suspended.
-        resource_id: whom the run belongs to.
-        created_at, updated_at: aware datetimes, where the server gives them.
-        unmoved: the steps that the record of an active run still shows as suspended: one that is
-            being resumed right now (1.71 shows the resume only when the run rests again), or one
-            beside a branch at work. Not part of `to_dict`.
+        steps: the steps that have begun, in the order of their start.
+        suspensions: the suspended steps; empty unless the run is suspended.
+        resource_id: the owner of the run.
+        created_at, updated_at: aware datetimes, if the server sends them.
+        unmoved: the steps that the record of an active run still shows as suspended: a step that is
+            being resumed (1.71 shows the resume only when the run has finished or is suspended
+            again), or one next to an executing branch. Not part of `to_dict`.
     """
 
     workflow_id: str
@@ -281,44 +282,44 @@ class WorkflowRun:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more will happen to the run."""
+        """Whether the status is terminal."""
         return self.status in FINISHED
 
     @property
     def is_success(self) -> bool:
-        """Whether the run ended as it should."""
+        """Whether the run succeeded."""
         return self.status in SUCCEEDED
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the run waits for somebody to resume it."""
+        """Whether the run waits to be resumed."""
         return self.status in HELD
 
     @property
     def is_pending(self) -> bool:
-        """Whether the run is known but was never started."""
+        """Whether the record exists but the run was never started."""
         return self.status == RunStatus.PENDING
 
     @property
     def is_active(self) -> bool:
-        """Whether the run is under way by itself (a status we do not know counts as that)."""
+        """Whether the run executes by itself. An unknown status counts as active."""
         return not (self.is_finished or self.is_suspended or self.is_pending)
 
     @property
     def running_steps(self) -> tuple[Step, ...]:
-        """The steps that the record shows no end of."""
+        """The steps with the status ``running``."""
         return tuple(step for step in self.steps if step.status == "running")
 
     def step(self, path: StepPath) -> Step | None:
-        """The step at a path, or None if it has not begun."""
+        """Return the step with a path; None if it has not begun."""
         return next((step for step in self.steps if step.path == path), None)
 
     def raise_for_status(self) -> Self:
-        """Raise if the run ended without success; otherwise return the run.
+        """Raise if the run finished without success; otherwise return the run.
 
         Raises:
-            RunCanceledError: it was cancelled.
-            RunFailedError: it ended in any other way than success.
+            RunCanceledError: the run was cancelled.
+            RunFailedError: the run finished with any other status than success.
         """
         if not self.is_finished or self.is_success:
             return self
@@ -327,7 +328,7 @@ class WorkflowRun:
         raise RunFailedError(f"{self}. It is over; only a new run can do the work.", self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Serialise to plain JSON."""
         return {
             "workflow_id": self.workflow_id,
             "run_id": self.run_id,
@@ -344,10 +345,10 @@ class WorkflowRun:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` made the JSON of.
+        """Create a run from the result of `to_dict`.
 
         Raises:
-            InvalidDataError: it is something else.
+            InvalidDataError: the data is not a serialised run.
         """
         stored = Stored("WorkflowRun", data)
         error = stored.mapping_or_none("error")
@@ -366,10 +367,10 @@ class WorkflowRun:
         )
 
     def outcome(self, url: str | None = None) -> dict[str, Any]:
-        """The one JSON shape that operators and tasks return.
+        """Return the JSON object that operators and tasks return.
 
         Args:
-            url: where a person can see the run.
+            url: the web page of the run.
 
         Returns:
             ``run_id, workflow_id, status, result, error, suspensions, url``.
@@ -397,7 +398,7 @@ class WorkflowRun:
 
 
 def named(items: Sequence[Step | Suspension]) -> str:
-    """The names of steps or suspensions as one short text: ``'approve', 'review[2]'``."""
+    """Join the names of steps or suspensions as a short text: ``'approve', 'review[2]'``."""
     names = ", ".join(repr(item.name) for item in items[:MAX_NAMED])
     more = len(items) - MAX_NAMED
     return f"{names} and {more:,} more" if more > 0 else names
@@ -405,7 +406,7 @@ def named(items: Sequence[Step | Suspension]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StepDetails:
-    """A step as the workflow defines it; schemas are JSON Schemas, None where there is none."""
+    """The definition of a step. Schemas are JSON Schemas, or None if the step has none."""
 
     path: StepPath
     description: str | None = None
@@ -418,15 +419,15 @@ class StepDetails:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowDetails:
-    """A workflow as the server defines it.
+    """The definition of a workflow.
 
     Attributes:
-        key: the registry key, under which every server knows it.
+        key: the registry key, which every server version accepts.
         name: the workflow's own id.
-        description: what it is for.
-        input_schema, output_schema: JSON Schemas; None where there is none.
-        steps: every step, nested ones too, by path.
-        step_graph: how they follow each other, as the server gives it.
+        description: the description.
+        input_schema, output_schema: JSON Schemas; None if the workflow has none.
+        steps: all steps by path, including nested ones.
+        step_graph: the order of the steps, as sent by the server.
     """
 
     key: str
@@ -440,15 +441,16 @@ class WorkflowDetails:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One record of a stream.
+    """One event of a stream.
 
     Attributes:
-        type: Mastra's name for it, such as ``workflow-step-result``; ``watch`` on 0.x's watch.
-        run_id: the run that it is about.
-        payload: what came with it, untouched.
-        current_step: the step that it is about, with ``id`` and ``status``; None if none is.
-        workflow_state: the state of the whole run, where the event tells it.
-        event_timestamp: when it happened, aware; None where the server does not say.
+        type: Mastra's event type, such as ``workflow-step-result``; ``watch`` for 0.x's `/watch`.
+        run_id: the run that the event is about.
+        payload: the unchanged payload of the event.
+        current_step: the step that the event is about, with ``id`` and ``status``; None if there is
+            none.
+        workflow_state: the state of the whole run, if the event contains it.
+        event_timestamp: the aware time of the event; None if the server does not send it.
     """
 
     type: str
@@ -460,8 +462,11 @@ class Event:
 
     @property
     def is_end(self) -> bool:
-        """Whether the stream says that the run came to a stop. Only its record knows for sure."""
+        """Whether the event reports the end of the run, or its suspension.
+
+        Only the record is authoritative.
+        """
         status = (self.workflow_state or {}).get("status")
         has_stopped = isinstance(status, str) and status in FINISHED | HELD
-        # 0.17 to 0.21 call it "finish".
+        # 0.17 to 0.21 send "finish".
         return self.type in ("workflow-finish", "finish") or (self.type == "watch" and has_stopped)

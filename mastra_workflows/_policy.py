@@ -1,7 +1,7 @@
-"""How patiently a server is asked: tenacity's retry, wait and stop objects.
+"""Retry and poll policies, with tenacity's retry, wait and stop objects.
 
-Every exception to retry is named. A catch-all would swallow what orchestrators throw into a task
-to stop it.
+The exceptions to retry are named explicitly. A catch-all would swallow the exceptions that
+orchestrators raise in a task to stop it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from mastra_workflows.errors import (
 log = logging.getLogger(__name__)
 
 Duration = float | timedelta
-"""How long something takes or lasts: seconds, or a `timedelta`."""
+"""A duration: seconds, or a `timedelta`."""
 
 JITTER = 0.25
-"""Each wait is up to this share shorter than its full length, so that waiters do not march."""
+"""The maximum share by which a wait is shortened at random, to spread clients that began
+together."""
 
 
 class wait_jittered(wait_base):  # noqa: N801 - tenacity's own spelling of its strategies
-    """Exponential waits with proportional jitter, never past the end of the allowed time.
+    """Exponential backoff with proportional jitter, never past the end of the allowed time.
 
-    tenacity's own jittered wait adds a fixed number of seconds, which is much for the first wait
-    and nothing at the cap.
+    tenacity's own jittered wait adds a fixed number of seconds, which is too much for the first
+    wait and too little at the cap.
     """
 
     def __init__(self, first: float, cap: float, within: float = math.inf) -> None:
@@ -50,20 +51,22 @@ class wait_jittered(wait_base):  # noqa: N801 - tenacity's own spelling of its s
         self._within = within
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds until the next attempt."""
+        """Return the seconds until the next attempt."""
         wait = self._full(retry_state) * random.uniform(1 - JITTER, 1)
         left = self._within - (retry_state.seconds_since_start or 0.0)
         return max(0.0, min(wait, left))
 
 
 MAX_RETRY_AFTER = 60.0
-"""How many seconds of a server's ``Retry-After`` are waited at most: it may be back long before."""
+"""The maximum wait for a server's ``Retry-After``, in seconds: the server may recover long
+before."""
 
 
 class wait_as_told(wait_base):  # noqa: N801
-    """As long as the server's ``Retry-After`` says, otherwise as another strategy says.
+    """Wait for the server's ``Retry-After``, or as another strategy does if that is longer.
 
-    At most `MAX_RETRY_AFTER`, and never past the end of the allowed time.
+    The wait for ``Retry-After`` is at most `MAX_RETRY_AFTER`, and never past the end of the allowed
+    time.
     """
 
     def __init__(self, otherwise: wait_base, within: float) -> None:
@@ -71,7 +74,7 @@ class wait_as_told(wait_base):  # noqa: N801
         self._within = within
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds until the next attempt."""
+        """Return the seconds until the next attempt."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
         told = error.retry_after if isinstance(error, ApiError) else None
@@ -80,18 +83,17 @@ class wait_as_told(wait_base):  # noqa: N801
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same question, asked again, may well be answered."""
+    """Return whether a retry of the same request may succeed."""
     if isinstance(error, ConnectionFailedError):
         return error.transient
     return isinstance(error, UnavailableError)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a server that has answered well before is unavailable for a while.
+    """Return whether a server that gave a valid response before is temporarily unavailable.
 
-    A rotated token, a maintenance page, a proxy that restarts, a certificate that has just
-    expired: each gives another kind of answer than a Mastra server does. That a run or a workflow
-    is unknown is an answer of Mastra's own.
+    A rotated token, a maintenance page, a restarting proxy and an expired certificate each cause
+    another kind of invalid response. An unknown run or workflow is a valid response of Mastra's.
     """
     if isinstance(error, UnknownRunError | UnknownWorkflowError):
         return False
@@ -99,29 +101,29 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_process_gone(error: BaseException | None) -> bool:
-    """Whether the server's process may have ended: nothing listens where it did."""
+    """Return whether the server's process may have ended: nothing listens at its address."""
     if isinstance(error, UnavailableError):
         return error.status_code == 502  # a gateway whose own connection was refused
     return isinstance(error, ConnectionFailedError) and error.refused
 
 
 def is_lost(error: ConnectionFailedError | UnavailableError) -> bool:
-    """Whether a call that ended so may have worked: the answer is missing, perhaps not the call."""
+    """Return whether a failed call may have succeeded on the server, with its response lost."""
     if isinstance(error, ConnectionFailedError):
         return error.request_sent
-    return error.status_code != 429  # a limit is looked at before anything is done
+    return error.status_code != 429  # rate limits are checked before anything is executed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How transient failures are retried on calls that are safe to repeat.
 
-    Where the server says how long to wait (``Retry-After``), that is done, for at most 60 seconds.
+    A ``Retry-After`` header of the server is respected, up to 60 seconds.
 
     Attributes:
-        seconds: how long to go on trying, from the first failure; 0 for not at all.
-        first_wait: the first wait, in seconds; each one doubles the one before.
-        longest_wait: the cap of a wait, in seconds.
+        seconds: how long to retry, from the first failure; 0 for no retries.
+        first_wait: the first wait, in seconds; each further wait is twice as long.
+        longest_wait: the maximum wait, in seconds.
     """
 
     seconds: float = 20.0
@@ -139,11 +141,11 @@ class RetryPolicy:
         before_sleep: Callable[[RetryCallState], Any] | None = None,
         may_pass: Callable[[BaseException], bool] = is_transient,
     ) -> Retrying:
-        """A new tenacity object for one call.
+        """Create a tenacity object for one call.
 
         Args:
             before_sleep: called before each wait.
-            may_pass: whether the call is repeated after an error.
+            may_pass: whether to retry after an error.
         """
         return Retrying(
             retry=retry_if_exception(may_pass),
@@ -158,12 +160,12 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollPolicy:
-    """How a run is looked at until something happens.
+    """How a run is polled.
 
     Attributes:
-        first_wait: seconds between the first looks.
-        longest_wait: the cap that the waits grow to, in seconds.
-        timeout: seconds until the looking ends; None for never.
+        first_wait: the first poll interval, in seconds.
+        longest_wait: the maximum poll interval, in seconds.
+        timeout: seconds until polling ends; None for never.
     """
 
     first_wait: float = 0.5
@@ -177,12 +179,12 @@ class PollPolicy:
             raise ConfigurationError(f"timeout is {self.timeout}; it must be 0 or more.")
 
     def wait(self, looks: int) -> float:
-        """Seconds until the next look, after so many that have shown nothing new."""
+        """Return the seconds until the next poll, after a number of polls without a change."""
         full = min(self.first_wait * 2.0 ** min(looks - 1, 64), self.longest_wait)
         return full * random.uniform(1 - JITTER, 1)
 
     def retrying(self, again: Callable[[RetryCallState], bool]) -> Retrying:
-        """A new tenacity object for one wait; it gives the last look when the time is over."""
+        """Create a tenacity object for one wait; at a timeout, it returns the last result."""
         within = math.inf if self.timeout is None else self.timeout
         return Retrying(
             retry=again,
@@ -198,17 +200,17 @@ def _last_look(retry_state: RetryCallState) -> Any:
 
 
 def as_seconds(name: str, value: object) -> float:
-    """Validate a duration that a user gives.
+    """Validate a duration.
 
     Args:
         name: the option, for the error.
         value: seconds, or a `timedelta`.
 
     Returns:
-        Seconds.
+        The duration in seconds.
 
     Raises:
-        ConfigurationError: it is anything else, such as ``"3m"``, True or NaN.
+        ConfigurationError: the value is not a duration, such as ``"3m"``, True or NaN.
     """
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -227,11 +229,11 @@ def convert_durations(options: object, *names: str, optional: Sequence[str] = ()
 
     Args:
         options: the dataclass.
-        *names: its durations.
-        optional: those that may be None.
+        *names: the names of its durations.
+        optional: the names of durations that may be None.
 
     Raises:
-        ConfigurationError: one of them is no duration.
+        ConfigurationError: a value is not a duration.
     """
     for name in (*names, *optional):
         value = getattr(options, name)
@@ -240,26 +242,26 @@ def convert_durations(options: object, *names: str, optional: Sequence[str] = ()
 
 
 def require_positive(**settings: float) -> None:
-    """Raise a `ConfigurationError` for a setting that is not a finite number over 0."""
+    """Raise a `ConfigurationError` if a setting is not a finite number over 0."""
     for name, value in settings.items():
         if not 0 < value < math.inf:
             raise ConfigurationError(f"{name} is {value}; it must be a finite number over 0.")
 
 
 def require_flags(**settings: object) -> None:
-    """Raise a `ConfigurationError` for a setting that is neither True nor False."""
+    """Raise a `ConfigurationError` if a setting is neither True nor False."""
     for name, value in settings.items():
         if not isinstance(value, bool):
             raise ConfigurationError(f"{name}: expected True or False, got {quoted(value)}.")
 
 
 def quoted(value: object) -> str:
-    """The value of a setting for an error message, as one bounded line. Not for secrets."""
+    """Format the value of a setting for an error message, as one bounded line. Not for secrets."""
     return safe_text(repr(value), 200)
 
 
 def require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise a `ConfigurationError` for a setting that is none of its choices."""
+    """Raise a `ConfigurationError` if a setting is none of its choices."""
     if value not in choices:
         allowed = ", ".join(map(repr, choices))
         raise ConfigurationError(f"{name} is {quoted(value)}; it can be {allowed}.")

@@ -1,4 +1,4 @@
-"""Where the server is and how to talk to it: checked once, for every driver."""
+"""Validated settings of a client: address, secrets, limits and timeouts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from mastra_workflows.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 LONG_CALL_TIMEOUT = 200.0
-"""Seconds for calls that answer when the run is done; servers cut them after 180."""
+"""The timeout of requests that the server responds to when the run has finished, in seconds.
+Servers cut them after 180."""
 
 WHOLE_ANSWER = 10
-"""How many times ``timeout`` a whole answer may take that makes progress."""
+"""The maximum duration of a whole response that makes progress, as a multiple of ``timeout``."""
 
 ClientCertificate = str | tuple[str, str] | tuple[str, str, str]
 """The path of a PEM file with a certificate and its key; or the paths of both; or these and the
-key's password."""
+password of the key."""
 
 _EXAMPLE = "such as http://localhost:4111"
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -37,8 +38,8 @@ _SECRET_HEADER = re.compile(r"auth|cookie|key|pass|secret|session|token", re.IGN
 _PLAIN_HEADER = re.compile(r"(accept|content|user-agent)\b", re.IGNORECASE)
 _MOST_SHOWN = 40
 _LIKE_A_SECRET = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")
-"""Which value of any other header is taken for a secret: not a word, such as a team's name, which
-ids and messages may hold as well."""
+"""Matches values of other headers that count as secrets. Plain words do not match, such as a team's
+name, since they may also occur in ids and messages."""
 
 _HOST_LABEL = re.compile(r"[\w-]{1,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -62,13 +63,13 @@ RESERVED_HEADERS = frozenset(
         "upgrade",
     }
 )
-"""Headers that say where a message ends, or what becomes of its connection: the transport's own."""
+"""Headers that the transport sets itself, for message framing and connection handling."""
 
 _warned_of: set[str] = set()
 
 
 class OfOneProcess:
-    """What holds secrets and connections, and so is neither copied nor pickled."""
+    """Base class of objects with secrets and connections, which cannot be copied or pickled."""
 
     __slots__ = ()
 
@@ -100,13 +101,13 @@ class SettingsArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(OfOneProcess):
-    """The address, the secrets, the limits and the patience of a client.
+    """The address, secrets, limits and timeouts of a client; see `MastraClient`.
 
-    See `MastraClient`; ``base_url`` is scheme, host, port and perhaps a path in front of the API
-    prefix. The repr holds no secret.
+    ``base_url`` has a scheme, host and port, and optionally a path in front of the API prefix. The
+    repr contains no secret.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ConfigurationError: a setting is invalid.
     """
 
     base_url: str
@@ -171,17 +172,17 @@ class Settings(OfOneProcess):
 
     @classmethod
     def of(cls, base_url: str, **arguments: Unpack[SettingsArguments]) -> Self:
-        """The settings that a client was given."""
+        """Create the settings from the arguments of a client."""
         values: dict[str, Any] = dict(arguments)
         return cls(base_url=base_url, **values)
 
     @property
     def api_url(self) -> str:
-        """What every request's path is put behind."""
+        """The URL that the path of each request is appended to."""
         return self.base_url + self.api_prefix
 
     def all_headers(self) -> dict[str, str]:
-        """The headers of every request, secrets included."""
+        """Return the headers of every request, including secrets."""
         headers = dict(self.headers or {})
         if "accept" not in map(str.lower, headers):
             headers = {"Accept": "application/json", **headers}
@@ -193,7 +194,7 @@ class Settings(OfOneProcess):
         return headers
 
     def _secrets(self) -> Iterator[str]:
-        """What no log line and no error may show."""
+        """Yield the texts to mask in log lines and errors."""
         if self.basic_auth is not None:
             yield self.basic_auth[1]
         for name, value in self.all_headers().items():
@@ -207,7 +208,7 @@ class Settings(OfOneProcess):
                 yield value
 
     def warn_if_exposed(self) -> None:
-        """Warn, once for each server, where secrets travel unencrypted to another host."""
+        """Warn, once for each server, if secrets are sent unencrypted to another host."""
         if not self.base_url.startswith("http:") or self.base_url in _warned_of:
             return
         if any(map(_SECRET_HEADER.search, self.all_headers())) and not _is_loopback(self.base_url):
@@ -220,7 +221,7 @@ class Settings(OfOneProcess):
 
 
 def _wrong_type(name: str, expected: str, value: object) -> ConfigurationError:
-    # The type only: the value may be a secret.
+    # Show only the type: the value may be a secret.
     return ConfigurationError(f"{name}: expected {expected}, got {type(value).__name__}.")
 
 
@@ -234,7 +235,7 @@ def _headers(headers: object) -> dict[str, str] | None:
         if not isinstance(name, str):
             raise _wrong_type("headers", "names that are texts", name)
         if not _HEADER_NAME.fullmatch(name):
-            # Only its begin: what follows may be a secret, as in "Authorization: Bearer ...".
+            # Show only the beginning: the rest may be a secret, as in "Authorization: Bearer ...".
             begin = _HEADER_NAME.match(name)
             shown = repr(begin[0][:_MOST_SHOWN] + "…") if begin else "a text"
             raise ConfigurationError(f"headers: {shown} is no header name.")
@@ -294,7 +295,7 @@ def _path(name: str, value: object, expected: str) -> str:
 def _exists(path: str) -> bool:
     try:
         return bool(path) and Path(path).exists()
-    except (OSError, ValueError):  # too long, or no path at all
+    except (OSError, ValueError):  # too long, or not a path
         return False
 
 
@@ -331,7 +332,7 @@ def _api_prefix(prefix: object) -> str:
 
 
 def _base_url(text: object, prefix: str) -> str:
-    # No message repeats the text, nor what a parser says of it: there may be a password in it.
+    # No message quotes the text or a parser's error: it may contain a password.
     if not isinstance(text, str):
         raise _wrong_type("base_url", f"a text {_EXAMPLE}", text)
     try:
@@ -363,13 +364,13 @@ def _base_url(text: object, prefix: str) -> str:
         raise ConfigurationError(f"The base URL's path is no text; give one {_EXAMPLE}.")
     path = quote(parts.path, safe=_PATH_CHARACTERS).rstrip("/")
     if prefix and path.endswith(prefix):
-        path = path[: -len(prefix)].rstrip("/")  # the address of the API itself was given
+        path = path[: -len(prefix)].rstrip("/")  # the URL of the API itself was given
     return f"{parts.scheme}://{_host(hostname)}{f':{port}' if port else ''}{path}"
 
 
 def _host(hostname: str) -> str:
     if ":" in hostname:
-        return f"[{hostname}]"  # an IPv6 address, which was parsed already
+        return f"[{hostname}]"  # an IPv6 address, already parsed
     labels = hostname.removesuffix(".").split(".")
     if not all(map(_HOST_LABEL.fullmatch, labels)):
         raise ConfigurationError(f"The base URL's host is no host name; give one {_EXAMPLE}.")

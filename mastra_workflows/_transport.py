@@ -1,4 +1,4 @@
-"""The synchronous driver: requests as `requests` sends them, events as they arrive."""
+"""The synchronous driver, based on `requests`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave verification to the TLS context, which holds the CA bundle.
 
-        `requests` would read the bundle again for every connection: an error once its file is gone.
+        `requests` would read the bundle again for every connection, which fails once its file is
+        gone.
         """
         conn.cert_reqs = "CERT_REQUIRED" if verify else "CERT_NONE"
 
@@ -80,8 +81,8 @@ class _Adapter(HTTPAdapter):
         return super().build_connection_pool_key_attributes(request, bool(verify), cert)
 
     def close(self) -> None:
-        # urllib3 leaves this to a finalizer, in which the exception of a signal handler is lost:
-        # the task that it should have stopped would go on.
+        # urllib3 leaves this to a finalizer, which swallows the exception of a signal handler: the
+        # task to be stopped would continue.
         pools = self.poolmanager.pools
         for key in pools.keys():  # noqa: SIM118 - it cannot be iterated
             pool = pools.get(key)
@@ -91,7 +92,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _OwnHeaders(AuthBase):
-    """Keeps `requests` from putting a .netrc password in place of our Authorization header."""
+    """Keeps `requests` from replacing our Authorization header by a .netrc password."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
@@ -104,7 +105,7 @@ def _new_session(settings: Settings) -> requests.Session:
     session = requests.Session()
     session.headers.update(settings.all_headers())
     session.auth = _OwnHeaders()
-    # A cookie jar is the one part of a session that threads would change under each other.
+    # The cookie jar is the only part of a session that is not thread-safe here.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(tls_context(settings))
     session.mount("http://", adapter)
@@ -113,9 +114,9 @@ def _new_session(settings: Settings) -> requests.Session:
 
 
 class Transport(OfOneProcess):
-    """One client's way to its server, over the connection pool that it shares with others.
+    """The HTTP transport of one client, with a connection pool that clients of a server share.
 
-    Safe to share between threads, and to inherit by a fork.
+    It is thread-safe, and works in a forked process.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -125,7 +126,7 @@ class Transport(OfOneProcess):
         settings.warn_if_exposed()
 
     def close(self) -> None:
-        """Let the connections go; the last client of a server closes them."""
+        """Release the connections; the last client of a server closes them."""
         self._closed = True
         for last in self._leases.give_back():
             last.close()
@@ -136,7 +137,7 @@ class Transport(OfOneProcess):
         return self._leases.get(lambda: _new_session(self.settings))
 
     def run(self, procedure: Procedure[T]) -> T:
-        """Carry out a procedure to its end."""
+        """Run a procedure to its end."""
         with contextlib.closing(procedure):
             step = procedure.send
             value: Any = None
@@ -180,8 +181,8 @@ class Transport(OfOneProcess):
     def _listen(self, effect: Listen) -> StreamResult:
         first_within = effect.seconds if effect.first_within is None else effect.first_within
         began = time.monotonic()
-        # On a connection of its own: it is broken off when enough was heard, and must not have
-        # become another request's by then.
+        # Use a separate connection: it is aborted at the first sufficient event, and must not have
+        # been reused for another request by then.
         alone = {"Connection": "close"}
         silence = _patience(first_within)
         with (
@@ -230,7 +231,7 @@ class Transport(OfOneProcess):
             return answer
 
     def stream(self, follower: Follower) -> EventStream:
-        """Open a stream for a caller who iterates it himself.
+        """Open a stream for a caller who iterates over it.
 
         Raises:
             MastraError: the server refused; see `api.check`.
@@ -254,7 +255,7 @@ class Transport(OfOneProcess):
                 timeout=(self.settings.connect_timeout, read_timeout),
                 stream=True,
                 allow_redirects=False,
-                # Said again, since REQUESTS_CA_BUNDLE would take the place of the session's own.
+                # Set again, since REQUESTS_CA_BUNDLE would override the session's value.
                 verify=self.settings.verify,
             )
         except requests.RequestException as error:
@@ -277,7 +278,7 @@ class Transport(OfOneProcess):
         )
 
     def events(self, answer: requests.Response, run_id: str) -> Iterator[Event]:
-        """The events of an open stream of a run, as they arrive."""
+        """Yield the events of a run's open stream as they arrive."""
         decoder = self._decoder(run_id)
         for chunk in self._chunks(answer):
             yield from decoder.feed(chunk)
@@ -309,10 +310,10 @@ class Transport(OfOneProcess):
 
 
 class EventStream(Iterator[Event]):
-    """Events as they arrive; a stream that is cut is opened again, without a gap or a repeat.
+    """Events of a run as they arrive; reopens a cut stream without gaps or duplicates.
 
-    Leaving it early closes the connection; the run continues. Use it in a ``with`` statement, call
-    `close`, or iterate to the end.
+    Leaving the iteration early closes the connection; the run continues. Use the stream in a
+    ``with`` statement, call `close`, or iterate to the end.
     """
 
     def __init__(self, transport: Transport, follower: Follower, answer: requests.Response) -> None:
@@ -345,9 +346,9 @@ class EventStream(Iterator[Event]):
         return next(self._events)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the stream."""
         self._events.close()
-        self._answer.close()  # a generator that was never begun has closed nothing
+        self._answer.close()  # a generator that never started has closed nothing
 
     def __enter__(self) -> Self:
         return self
@@ -362,7 +363,7 @@ class EventStream(Iterator[Event]):
 
 
 def _patience(seconds: float) -> float | None:
-    """How long to wait for the next piece, as a socket's timeout; some systems know no longer."""
+    """Return a wait as a socket timeout; some systems do not support longer ones."""
     return None if seconds > LONGEST_PATIENCE else max(seconds, 0.001)
 
 

@@ -1,7 +1,7 @@
-"""What Mastra's HTTP Workflows API is: requests as values, answers as models. No I/O.
+"""Mastra's HTTP Workflows API: requests as values, responses as models. No I/O.
 
-The differences between the generations 0.x and 1.x live here and nowhere else. Facts are of real
-servers (0.24.9 and 1.71.0); the endpoints are those of Mastra's own JavaScript client.
+Only this package knows the differences between 0.x and 1.x. The facts were verified on real servers
+(0.24.9 and 1.71.0); the endpoints are those of Mastra's own JavaScript client.
 """
 
 from mastra_workflows._api._answers import (

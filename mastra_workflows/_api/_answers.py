@@ -1,4 +1,4 @@
-"""Answers as models, and HTTP statuses as errors."""
+"""Parse responses into models, and HTTP statuses into errors."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ UNKNOWN_WORKFLOW = re.compile(r"Workflow (with ID .* )?not found")
 
 
 def check(response: Response) -> Response:
-    """Raise what an HTTP status means; give the answer back if it is a success.
+    """Return a successful response; raise the error of any other HTTP status.
 
     Raises:
         AuthenticationError: 401 and 403.
-        UnknownWorkflowError, UnknownRunError: 404 with Mastra's own words for them.
+        UnknownWorkflowError, UnknownRunError: 404 with Mastra's own message for them.
         BodyTooLargeError: 413.
         UnavailableError: 429, 502, 503 and 504.
-        NotMastraError: a redirect, or a page.
+        NotMastraError: a redirect, or an HTML page.
         ApiError: any other status from 400 on.
     """
     status = response.status_code
@@ -76,7 +76,7 @@ def check(response: Response) -> Response:
 
 
 def is_success(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether an answer is what was asked for, as far as its head tells; no page ever is."""
+    """Return whether status and headers are those of a success; an HTML page never is one."""
     return 200 <= status < 300 and "html" not in headers.get("content-type", "")
 
 
@@ -112,7 +112,7 @@ def _sentence(text: str) -> str:
 
 
 def server_message(response: Response) -> str:
-    """What an error answer says, shortened to one line of plain text."""
+    """Return the message of an error response, shortened to one line of plain text."""
     data = None
     if len(response.content) < LARGE:
         with contextlib.suppress(ValueError):
@@ -141,15 +141,15 @@ def _retry_after(response: Response) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        return None  # a date: rare, and not worth trusting two clocks for
+        return None  # a date: rare, and it would depend on two clocks
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def parse_json(response: Response) -> Any:
-    """The JSON of a success.
+    """Parse the JSON of a successful response.
 
     Raises:
-        NotMastraError: it is something else, or half of it.
+        NotMastraError: the body is not JSON, or is incomplete.
     """
     try:
         return decode(check(response).content)
@@ -158,7 +158,7 @@ def parse_json(response: Response) -> Any:
 
 
 def parse_object(response: Response) -> dict[str, Any]:
-    """As `parse_json`, for answers that are JSON objects."""
+    """Parse a response as `parse_json` does, if it has to be a JSON object."""
     data = parse_json(response)
     if not isinstance(data, dict):
         raise NotMastraError(f"The answer is a JSON {type(data).__name__} where an object belongs.")
@@ -166,17 +166,17 @@ def parse_object(response: Response) -> dict[str, Any]:
 
 
 def mapping(value: JSON) -> Mapping[str, Any]:
-    """An object of an answer; an empty one where something else is."""
+    """Return a value if it is an object, otherwise an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def text_or(value: JSON, other: Other) -> str | Other:
-    """A text of an answer that is not empty; ``other`` where something else is."""
+    """Return a value if it is a text that is not empty, otherwise ``other``."""
     return value if isinstance(value, str) and value else other
 
 
 def parse_server(response: Response) -> tuple[ServerGeneration, tuple[int, ...] | None]:
-    """Which generation answered `system_packages`, and its version where it tells."""
+    """Return whether the server is 0.x or 1.x, and its version if `system_packages` has it."""
     if response.status_code == 404:
         return ServerGeneration.V0, None
     packages = parse_object(response).get("packages")
@@ -189,7 +189,7 @@ def parse_server(response: Response) -> tuple[ServerGeneration, tuple[int, ...] 
 
 
 def parse_version(text: object) -> tuple[int, ...] | None:
-    """A version's numbers without what follows a ``-``; None of what is no version."""
+    """Return the numbers of a version without a ``-`` suffix; None if it is not a version."""
     numbers = text.partition("-")[0] if isinstance(text, str) else ""
     if not VERSION.fullmatch(numbers):
         return None
@@ -197,7 +197,7 @@ def parse_version(text: object) -> tuple[int, ...] | None:
 
 
 def parse_workflows(response: Response) -> tuple[WorkflowDetails, ...]:
-    """The answer to `list_workflows`."""
+    """Parse the response to `list_workflows`."""
     data = parse_object(response)
     if not all(isinstance(value, dict) for value in data.values()):
         raise NotMastraError("The answer is JSON, but no list of Mastra workflows.")
@@ -205,7 +205,7 @@ def parse_workflows(response: Response) -> tuple[WorkflowDetails, ...]:
 
 
 def parse_details(key: str, response: Response) -> WorkflowDetails:
-    """The answer to `workflow_details`."""
+    """Parse the response to `workflow_details`."""
     return _details(key, parse_object(response))
 
 

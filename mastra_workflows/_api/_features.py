@@ -1,7 +1,8 @@
-"""What a server can do that does not tell its version, as built servers do not.
+"""Detect features of servers that do not report their version, such as bundled servers.
 
-A request that a server with the feature refuses as invalid, about a workflow that nobody has: one
-without the feature answers that there is no such workflow. Seen on 0.16 to 1.71.
+The probe is an invalid request about a workflow that does not exist. A server with the feature
+refuses it as invalid; one without the feature responds that there is no such workflow. Verified on
+0.16 to 1.71.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ class Feature(Enum):
     """Resuming one of several suspended items of a ``foreach``."""
 
     OBSERVE_OFFSET = (1, 30)
-    """``/observe`` as it is since then, which tells of every end."""
+    """``/observe`` with an offset, which reports every end."""
 
 
 _FIELDS = {Feature.FOREACH_INDEX: "forEachIndex", Feature.OBSERVE_OFFSET: "offset"}
 
 
 def detect(feature: Feature) -> Request:
-    """The request that shows whether a server has a feature; it changes nothing."""
+    """Return the request that detects a feature; it has no side effects."""
     path = f"/workflows/{NO_WORKFLOW}"
     if feature is Feature.FOREACH_INDEX:
         body = {"step": "none", "resumeData": {}, "forEachIndex": "none"}
@@ -38,7 +39,7 @@ def detect(feature: Feature) -> Request:
 
 
 def parse_detection(feature: Feature, response: Response) -> bool | None:
-    """What the answer to `detect` shows; None if it shows nothing."""
+    """Parse the response to `detect`; None if it is inconclusive."""
     if response.status_code == 404:
         return False
     if response.status_code != 400:
@@ -51,15 +52,15 @@ def parse_detection(feature: Feature, response: Response) -> bool | None:
 
 
 def detect_exact_start() -> Request:
-    """The request that shows whether a legacy server starts a run once; it changes nothing.
+    """Return the request that detects whether a legacy server starts a run only once.
 
-    Up to 0.16 several starts of one run at once execute several times, seen with ``/stream``.
-    From 0.17 on they execute once, and there is ``/resume-stream``.
+    It has no side effects. Up to 0.16, concurrent starts of one run execute it several times (seen
+    with ``/stream``). From 0.17 on, they execute it once, and there is ``/resume-stream``.
     """
     path = f"/workflows/{NO_WORKFLOW}/resume-stream"
     return Request("POST", path, {"runId": "none"}, {}, repeatable=True)
 
 
 def parse_exact_start(response: Response) -> bool:
-    """Whether the answer to `detect_exact_start` shows a server that is too old."""
+    """Return whether the response to `detect_exact_start` shows a server that starts runs once."""
     return response.status_code != 404 or "json" in response.headers.get("content-type", "")

@@ -1,8 +1,8 @@
-"""Steps' names in a server's answers as paths.
+"""Convert the step names in a server's responses to paths.
 
-A record names steps in one text: ``inner.approve`` is the step ``approve`` of the nested workflow
-``inner``, or a step whose own id has a dot in it. The graph of the steps, which comes with the
-workflow's definition and with each of its runs, tells them apart.
+A record names a step by one text: ``inner.approve`` is the step ``approve`` of the nested workflow
+``inner``, or a step whose id contains a dot. The step graph, which is part of the workflow's
+definition and of each run, resolves the ambiguity.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from mastra_workflows._models import JSON, StepPath
 from mastra_workflows.errors import NotMastraError
 
 MAX_NESTING = 50
-"""How many workflows in each other a name is searched for."""
+"""The maximum depth of nested workflows that a name is resolved through."""
 
 MAX_NAME = 2_000
-"""How many characters a step's name may have, those of the workflows around it included."""
+"""The maximum length of a step's name in characters, including those of the enclosing workflows."""
 
 MAX_NAMES = 5_000_000
-"""How many characters the names of one graph may have together: each repeats those of the workflows
-around it, so that a small graph could make long ones."""
+"""The maximum total length of the names of one graph, in characters. Each name repeats those of the
+enclosing workflows, so a small graph could produce very long names."""
 
 
 def check_name(name: str) -> str:
-    """A step's name in an answer, which everything that is said of the step repeats.
+    """Check the length of a step's name, since many values repeat the name.
 
     Raises:
-        NotMastraError: it is longer than any step's name.
+        NotMastraError: the name is too long.
     """
     if len(name) > MAX_NAME:
         raise NotMastraError(
@@ -38,10 +38,11 @@ def check_name(name: str) -> str:
 
 
 class StepNames:
-    """What a graph of steps says about their names.
+    """Resolves step names with a step graph.
 
     Args:
-        graph: ``stepGraph`` or ``serializedStepGraph`` of an answer, or whatever is in its place.
+        graph: ``stepGraph`` or ``serializedStepGraph`` of a response, or any other JSON in its
+            place.
     """
 
     def __init__(self, graph: JSON) -> None:
@@ -50,23 +51,23 @@ class StepNames:
         self._workflows = {name for name, (_, holds_steps) in found.items() if holds_steps}
 
     def is_known(self, name: str) -> bool:
-        """Whether the graph has a step of this name."""
+        """Return whether the graph has a step with this name."""
         return name in self._paths
 
     def is_workflow(self, name: str) -> bool:
-        """Whether the graph has a nested workflow of this name."""
+        """Return whether the graph has a nested workflow with this name."""
         return name in self._workflows
 
     def paths(self, names: Iterable[str]) -> dict[str, StepPath]:
-        """The paths of steps, by their names and in their order.
+        """Return the paths of steps by their names, in the same order.
 
-        What the graph does not know is taken for a step of the nested workflow whose name it begins
-        with: such a one is always listed itself, beside the steps that it holds.
+        A name that is not in the graph counts as a step of the nested workflow whose name is its
+        prefix. Such a workflow is always listed itself, next to its steps.
         """
         names = list(names)
         parents = self._workflows | {name for name in names if name not in self._paths}
         found: dict[str, StepPath] = {}
-        for name in sorted(parents | set(names), key=len):  # parents before what they hold
+        for name in sorted(parents | set(names), key=len):  # parents before their steps
             found[name] = self._paths.get(name) or _below_parent(name, parents, found)
         return {name: found[name] for name in names}
 
@@ -83,7 +84,7 @@ def _below_parent(name: str, parents: set[str], found: dict[str, StepPath]) -> S
 
 
 def _walk(graph: JSON) -> Iterator[tuple[StepPath, bool]]:
-    """Each step's path, and whether it is a workflow that holds steps; as far as the bounds go."""
+    """Yield each step's path, and whether it is a workflow with steps, up to the size limits."""
     left = MAX_NAMES
     waiting: list[tuple[Any, StepPath, int]] = [(graph, (), 0)]
     while waiting:
@@ -92,7 +93,7 @@ def _walk(graph: JSON) -> Iterator[tuple[StepPath, bool]]:
             waiting.extend((entry, around, length) for entry in reversed(node))
         elif isinstance(node, dict):
             own, inside = node.get("id"), node.get("serializedStepFlow")
-            # A branch, a loop or a foreach: its steps are beside it, not inside.
+            # The steps of a branch, a loop or a foreach are next to it, not inside.
             beside = [(node.get(word), around, length) for word in ("steps", "step")]
             path = around
             if isinstance(own, str):
@@ -110,7 +111,7 @@ def _walk(graph: JSON) -> Iterator[tuple[StepPath, bool]]:
 
 
 def step_paths(names: Iterable[str], graph: JSON = None) -> list[StepPath]:
-    """Names such as ``inner.approve`` as paths, by a graph of the steps where there is one."""
+    """Convert names such as ``inner.approve`` to paths, with a step graph if there is one."""
     names = list(names)
     paths = StepNames(graph).paths(names)
     return [paths[name] for name in names]

@@ -1,7 +1,7 @@
-"""Records of runs, and what an event tells of a step, as models.
+"""Parse the records of runs, and the steps of events, into models.
 
 The default engine and the event-driven one (``@mastra/core/workflows/evented``, and every workflow
-with a ``schedule``) write them in two ways. They are told apart by their shape, place by place.
+with a ``schedule``) write records in two formats. Each place is recognised by its shape.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from mastra_workflows._text import decode, safe_text, storable
 from mastra_workflows.errors import ForeignRunError, NotMastraError
 
 MAX_STEPS = 50_000
-"""How many steps a record may have: many times those of any workflow, and few enough to look
-through on an event loop."""
+"""The maximum number of steps in a record: far more than any workflow has, and few enough to
+process on an event loop."""
 
 MAX_SUSPENSIONS = 10_000
-"""How many suspensions of a run are read; a foreach may have more, which follow once those are
-answered."""
+"""The maximum number of suspensions to read. The further items of a larger foreach follow once
+these are resumed."""
 
 META = "__workflow_meta"
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 INPUT = "input"
-"""The name under which a run's input is among its steps, on the server."""
+"""The key of a run's input among its steps, on the server."""
 
 STEP_WORDS = frozenset(
     {
@@ -61,22 +61,22 @@ STEP_WORDS = frozenset(
         "metadata",
     }
 )
-"""What the record of a step may hold."""
+"""The possible keys of a step's record."""
 
 
 def parse_run(
     workflow_id: str, run_id: str, response: Response, *, workflow_name: str | None = None
 ) -> WorkflowRun:
-    """The answer to `run_execution_result`, of either generation.
+    """Parse the response to `run_execution_result`, of 0.x or 1.x.
 
     Args:
         workflow_id: the workflow's registry key or id.
         run_id: the run.
-        response: the answer. One of 0.x does not say which run it is about.
-        workflow_name: the workflow's id, which records of 1.x name; None if it is unknown.
+        response: the response. A 0.x response does not contain the run id.
+        workflow_name: the workflow's id, which 1.x records contain; None if it is unknown.
 
     Raises:
-        ForeignRunError: the record is one of another run.
+        ForeignRunError: the record is that of another run.
     """
     row = parse_object(response)
     its_run, its_workflow = row.get("runId"), row.get("workflowName")
@@ -95,7 +95,7 @@ def _foreign(workflow_id: str, run_id: str, found: str) -> ForeignRunError:
 
 
 def parse_runs(workflow_id: str, response: Response) -> tuple[WorkflowRun, ...]:
-    """One page of `list_runs`. Its rows hold snapshots, on both generations."""
+    """Parse one page of `list_runs`. Its rows hold snapshots, on 0.x and 1.x."""
     rows = parse_object(response).get("runs")
     return tuple(
         _run(workflow_id, str(row.get("runId")), row)
@@ -111,7 +111,7 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
             snapshot = decode(snapshot)
         except ValueError as error:
             raise NotMastraError(f"The snapshot of run {run_id!r} is no JSON.") from error
-    if isinstance(snapshot, dict):  # a raw row: the steps are in `context`, with the input
+    if isinstance(snapshot, dict):  # a raw row: `context` holds the steps and the input
         context = dict(mapping(snapshot.get("context")))
         state: Mapping[str, Any] = {"payload": context.pop(INPUT, None), **snapshot}
         steps: Mapping[str, Any] = context
@@ -153,7 +153,7 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
 
 
 def _in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Steps in the order in which they started; PostgreSQL does not keep that of a record."""
+    """Sort steps by their start; PostgreSQL does not keep the order of a record."""
     return tuple(sorted(steps, key=lambda step: step.started_at or NEVER))
 
 
@@ -164,9 +164,9 @@ def _is_step(data: JSON) -> bool:
 def _input_and_steps(
     payload: JSON, steps: Mapping[str, Any], names: StepNames, graph: JSON
 ) -> tuple[JSON, Mapping[str, Any]]:
-    """A run's input and its steps, also where a step is called ``input``.
+    """Separate a run's input from its steps, even if a step is called ``input``.
 
-    Servers keep both in one place. When such a step begins, its record is laid over the input.
+    Servers store both in one object. When such a step begins, its record is merged into the input.
     """
     has_begun = (
         names.is_known(INPUT)
@@ -182,9 +182,9 @@ def _input_and_steps(
 
 
 def _is_cancellation(result: JSON, records: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a result stands for a cancellation, as the event-driven engine before 1.0 writes it.
+    """Return whether a result is a cancellation, as the event-driven engine before 1.0 writes it.
 
-    A workflow may return the same: then it is the output of a step.
+    If a workflow returns the same value, that value is also the output of a step.
     """
     return result == {"status": "canceled"} and all(
         data.get("output") != result for data in records.values()
@@ -192,7 +192,7 @@ def _is_cancellation(result: JSON, records: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _result(result: JSON, records: Mapping[str, Mapping[str, Any]], graph: JSON) -> JSON:
-    """A run's result; where the event-driven engine gives the record of a step, its output."""
+    """Return a run's result; if the event-driven engine sends a step's record, its output."""
     if not (_is_step(result) and "output" in result and result.keys() <= STEP_WORDS):
         return result
     output = result["output"]
@@ -200,7 +200,7 @@ def _result(result: JSON, records: Mapping[str, Mapping[str, Any]], graph: JSON)
         words = ("status", "startedAt", "endedAt")
         wanted = [result.get(word) for word in words]
         is_record = any([data.get(word) for word in words] == wanted for data in records.values())
-    else:  # several steps at once, which have one output together
+    else:  # several parallel steps with a combined output
         last = graph[-1] if isinstance(graph, list) and graph else None
         ends = StepNames(last)
         outputs = {
@@ -231,9 +231,9 @@ def _step(path: StepPath, data: Mapping[str, Any]) -> Step:
 
 
 def step_of(event: Event) -> Step | None:
-    """The step that an event tells of, as far as it does; None if it tells of none.
+    """Return the step that an event is about, with the known fields; None if there is none.
 
-    A nested workflow's steps come with the names of the workflows around them in their ids.
+    The id of a nested workflow's step includes the names of the enclosing workflows.
     """
     data = event.current_step
     if data is None or not isinstance(data.get("id"), str):
@@ -254,10 +254,11 @@ _STATUS_BY_EVENT = {
 def _suspensions(
     records: Mapping[str, Mapping[str, Any]], paths: Mapping[str, StepPath], names: StepNames
 ) -> Iterator[Suspension]:
-    """The innermost steps that are suspended.
+    """Yield the innermost suspended steps.
 
-    A nested workflow's step points to the step inside by ``__workflow_meta.path``, and reads
-    ``suspended`` or ``running`` itself, by version; a foreach step holds its items there.
+    The step of a nested workflow refers to the inner step by ``__workflow_meta.path``, and its own
+    status is ``suspended`` or ``running``, depending on the version. A foreach step lists its items
+    there.
     """
     seen: set[StepPath] = set()
     for name, path in paths.items():
@@ -279,13 +280,13 @@ def _path_inside(
     records: Mapping[str, Mapping[str, Any]],
     names: StepNames,
 ) -> StepPath:
-    """The path that leads from a nested workflow to the step inside that is suspended."""
+    """Return the path from a nested workflow to its suspended inner step."""
     inner = _meta(data).get("path")
     if not isinstance(inner, list) or not all(isinstance(part, str) for part in inner):
         return ()
     if names.is_known(name) and not names.is_workflow(name):
         return ()
-    # The event-driven engine gives a step's own id here, and before 1.57 begins with it.
+    # The event-driven engine writes the step's own id here; before 1.57, the path begins with it.
     below = ".".join([name, *inner])
     is_below = names.is_known(below) or below in records
     begins_with_own_id = inner and f".{name}".endswith(f".{inner[0]}") and not is_below
@@ -311,7 +312,7 @@ def _suspended_items(path: StepPath, data: Mapping[str, Any]) -> Iterator[Suspen
             continue
         asked = _without_meta(item.get("suspendPayload"))
         if not asked and index == meta.get("foreachIndex"):
-            asked = _without_meta(payload)  # 0.x keeps only the first item's question
+            asked = _without_meta(payload)  # 0.x keeps only the payload of the first item
         yield Suspension(
             step=path,
             payload=asked,
@@ -321,7 +322,7 @@ def _suspended_items(path: StepPath, data: Mapping[str, Any]) -> Iterator[Suspen
 
 
 def _evented_items(data: Mapping[str, Any]) -> list[JSON] | None:
-    """The items of a foreach that the event-driven engine executes; None if it is no foreach."""
+    """Return the items of a foreach of the event-driven engine; None if it is not a foreach."""
     items = data.get("output")
     if not isinstance(items, list):
         return None

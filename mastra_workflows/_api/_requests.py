@@ -24,7 +24,7 @@ from mastra_workflows.errors import (
 
 
 class ServerGeneration(Enum):
-    """Which of the two server generations answers."""
+    """The major version of a server: 0.x or 1.x."""
 
     V0 = "0.x"
     V1 = "1.x"
@@ -36,11 +36,11 @@ class Request:
 
     Attributes:
         method: the HTTP method.
-        path: percent-encoded, with a leading slash.
-        query: the query parameters, not yet encoded.
-        body: the JSON body; None for none.
-        repeatable: whether sending it twice does no more than sending it once.
-        waits: whether the server answers only when the run is done.
+        path: the percent-encoded path, with a leading slash.
+        query: the query parameters, not encoded.
+        body: the JSON body; None for no body.
+        repeatable: whether the request is idempotent.
+        waits: whether the server responds only when the run has finished.
     """
 
     method: str
@@ -52,20 +52,20 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query, encoded."""
+        """The encoded path and query."""
         return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
 
     @property
     def run_id(self) -> str | None:
-        """The run that it is about; None where the path names it, or no run is meant."""
+        """The run in the query; None if the path names the run, or there is no run."""
         return self.query.get("runId")
 
     def encode(self, *, max_bytes: int) -> bytes | None:
-        """The body as it is sent; None for none.
+        """Encode the body; None for no body.
 
         Raises:
-            InvalidDataError: it holds something that JSON has no form for.
-            BodyTooLargeError: it is over the limit.
+            InvalidDataError: the body cannot be serialised as JSON.
+            BodyTooLargeError: the body exceeds the limit.
         """
         if self.body is None:
             return None
@@ -79,10 +79,10 @@ class Request:
 
 
 def encode_json(data: JSON) -> bytes:
-    """Data as it is sent.
+    """Encode data as JSON.
 
     Raises:
-        InvalidDataError: it holds something that JSON has no form for.
+        InvalidDataError: the data cannot be serialised as JSON.
     """
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
@@ -96,7 +96,7 @@ def encode_json(data: JSON) -> bytes:
 
 
 def _half_character(data: JSON) -> str:
-    """Where data hold a lone surrogate: ``$.notes[2]``, or ``a key of $.notes``."""
+    """Return the place of a lone surrogate: ``$.notes[2]``, or ``a key of $.notes``."""
     waiting: list[tuple[str, JSON]] = [("$", data)]
     while waiting:
         place, value = waiting.pop()
@@ -113,7 +113,7 @@ def _half_character(data: JSON) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer, read to its end. Header names are lower case."""
+    """One complete HTTP response. Header names are lower case."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -125,13 +125,14 @@ def _path(*segments: str) -> str:
 
 
 def require_id(name: object) -> str:
-    """The id of a workflow or run, if it can be one.
+    """Validate the id of a workflow or run.
 
-    Servers take the path "/runs/.." for "/", percent-encoded or not: another call altogether. A NUL
-    ends an id in a server's database: it answers about the run "a" where "a\\0b" is meant.
+    Servers resolve the path "/runs/.." to "/", percent-encoded or not, which is another endpoint. A
+    NUL ends an id in a server's database: the server would respond about the run "a" in place of
+    "a\\0b".
 
     Raises:
-        ConfigurationError: it cannot.
+        ConfigurationError: the id is invalid.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or not is_sendable(name):
         raise ConfigurationError(
@@ -154,7 +155,7 @@ def _get(*segments: str, **query: str) -> Request:
 
 
 def system_packages() -> Request:
-    """``GET /system/packages``: there on 1.x, 404 on 0.x. Changes nothing."""
+    """``GET /system/packages``: exists on 1.x, 404 on 0.x. No side effects."""
     return _get("system", "packages")
 
 
@@ -169,7 +170,7 @@ def workflow_details(workflow_id: str) -> Request:
 
 
 def create_run(workflow_id: str, run_id: str, resource_id: str | None = None) -> Request:
-    """``POST /workflows/{workflow}/create-run``; once more with the same id changes nothing."""
+    """``POST /workflows/{workflow}/create-run``; idempotent for the same id."""
     require_text(resource_id=resource_id)
     body = {} if resource_id is None else {"resourceId": resource_id}
     path = _path("workflows", workflow_id, "create-run")
@@ -188,13 +189,13 @@ class StartArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What a run starts with; see `Run.start_async`.
+    """The options of a start; see `Run.start_async`.
 
     Attributes:
-        none_is_null: whether an ``input_data`` of None is sent as null.
+        none_is_null: whether to send an ``input_data`` of None as null.
 
     Raises:
-        ConfigurationError: ``resource_id`` is no text.
+        ConfigurationError: ``resource_id`` is not a text.
     """
 
     input_data: JSON = None
@@ -208,7 +209,7 @@ class StartOptions:
         require_text(resource_id=self.resource_id)
 
     def body(self) -> dict[str, JSON]:
-        """As both generations take it."""
+        """Return the body, which is valid for 0.x and 1.x."""
         body = _without_none(
             initialState=self.initial_state,
             tracingOptions=self.tracing_options,
@@ -216,36 +217,36 @@ class StartOptions:
             **_context(self.request_context),
         )
         if self.input_data is None and not self.none_is_null:
-            # 1.x takes an absent input for invalid, also where every field of it may be left out.
+            # 1.x refuses an absent input, even if all of its fields are optional.
             return {"inputData": {}, **body}
         return {"inputData": self.input_data, **body}
 
 
 def start(workflow_id: str, run_id: str, options: StartOptions) -> Request:
-    """``POST .../start``: answers at once. Every one of them executes the run."""
+    """``POST .../start``: responds at once. Each request executes the run."""
     return _act(workflow_id, "start", run_id, options.body())
 
 
 def start_async(workflow_id: str, run_id: str, options: StartOptions) -> Request:
-    """``POST .../start-async``: answers when the run is done, or 504 after three minutes."""
+    """``POST .../start-async``: responds when the run has finished, or 504 after three minutes."""
     return _act(workflow_id, "start-async", run_id, options.body(), waits=True)
 
 
 def stream(workflow_id: str, run_id: str, options: StartOptions) -> Request:
-    """``POST .../stream``: starts the run, or attaches to it while it is under way."""
+    """``POST .../stream``: starts the run, or attaches to it while it is running."""
     return _act(workflow_id, "stream", run_id, options.body())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeOptions:
-    """What a suspended step is resumed with.
+    """The options of a resume.
 
     Attributes:
         step: the step's path.
-        resume_data: the answer to its question.
-        for_each_index: which item of a ``foreach`` is meant, counted from 0.
-        request_context: as at the start.
-        tracing_options: as at the start.
+        resume_data: the response to the pending request.
+        for_each_index: the item of a ``foreach``, counted from 0.
+        request_context: see `StartOptions`.
+        tracing_options: see `StartOptions`.
     """
 
     step: StepPath
@@ -255,7 +256,7 @@ class ResumeOptions:
     tracing_options: Mapping[str, JSON] | None = None
 
     def body(self) -> dict[str, JSON]:
-        """As both generations take it."""
+        """Return the body, which is valid for 0.x and 1.x."""
         return _without_none(
             step=_step(self.step),
             resumeData=self.resume_data,
@@ -266,12 +267,12 @@ class ResumeOptions:
 
 
 def resume_async(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
-    """``POST .../resume-async``: answers when the run is done or suspended again."""
+    """``POST .../resume-async``: responds when the run has finished or is suspended again."""
     return _act(workflow_id, "resume-async", run_id, options.body(), waits=True)
 
 
 def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
-    """``POST .../resume-stream``: resumes, and tells what happens from then on."""
+    """``POST .../resume-stream``: resumes the run, and streams its events from then on."""
     return _act(workflow_id, "resume-stream", run_id, options.body())
 
 
@@ -280,7 +281,7 @@ def watch(
 ) -> Request:
     """``GET .../watch`` on 0.x, ``POST .../observe`` on 1.x.
 
-    0.24's own `/observe` now and then lacks a run's end, its ``/watch`` does not.
+    The `/observe` of 0.24 sometimes omits a run's end; its ``/watch`` does not.
     """
     if generation is ServerGeneration.V0:
         return _get("workflows", workflow_id, "watch", runId=require_id(run_id))
@@ -288,14 +289,14 @@ def watch(
 
 
 NO_HISTORY = 1_000_000_000
-"""An offset past every event."""
+"""An offset past every stored event."""
 
 
 def observe(workflow_id: str, run_id: str, *, offset: int = 0) -> Request:
-    """``POST .../observe`` (from 0.22): what happened and happens in a run begun by a stream.
+    """``POST .../observe`` (from 0.22): past and new events of a run that was started by a stream.
 
-    A run that is under way is replayed twice: from the stored events, which ``offset`` skips (from
-    1.30), and from the events of the stream that it executes in.
+    A running run is replayed twice: from the stored events, which ``offset`` skips (from 1.30), and
+    from the events of the stream that it executes in.
     """
     path = _path("workflows", workflow_id, "observe")
     query = {"runId": require_id(run_id)}
@@ -320,10 +321,11 @@ class RunFilter(TypedDict, total=False):
 
 
 def list_runs(workflow_id: str, *, page: int, per_page: int, **which: Unpack[RunFilter]) -> Request:
-    """``GET .../runs``. All four paging words go together: one alone returns every row.
+    """``GET .../runs``. All four paging parameters are required: one alone returns every row.
 
     Raises:
-        ConfigurationError: a page without rows, a time without a zone, or a filter that is no text.
+        ConfigurationError: the page size is not positive, a time has no zone, or a filter is not a
+            text.
     """
     require_count("page_size", per_page)
     resource_id, status = which.get("resource_id"), which.get("status")
@@ -347,7 +349,7 @@ def list_runs(workflow_id: str, *, page: int, per_page: int, **which: Unpack[Run
 
 
 def cancel(workflow_id: str, run_id: str) -> Request:
-    """``POST .../runs/{run}/cancel``. 1.x rewrites even a finished run: look before."""
+    """``POST .../runs/{run}/cancel``. 1.x rewrites even a finished run: read the record first."""
     path = _path("workflows", workflow_id, "runs", run_id, "cancel")
     return Request("POST", path, {}, {})
 
@@ -358,23 +360,23 @@ def delete(workflow_id: str, run_id: str) -> Request:
 
 
 def restart_async(workflow_id: str, run_id: str) -> Request:
-    """``POST .../restart-async`` (from 0.24.8): answers when the run is done."""
+    """``POST .../restart-async`` (from 0.24.8): responds when the run has finished."""
     return _act(workflow_id, "restart-async", run_id, {}, waits=True)
 
 
 def time_travel_stream(
     workflow_id: str, run_id: str, step: StepPath, input_data: JSON = None
 ) -> Request:
-    """``POST .../time-travel-stream`` (from 0.24.8): runs again, and tells what happens."""
+    """``POST .../time-travel-stream`` (from 0.24.8): executes again, and streams the events."""
     body = _without_none(step=_step(step), inputData=input_data)
     return _act(workflow_id, "time-travel-stream", run_id, body)
 
 
 def _step(path: StepPath) -> JSON:
-    """A step's path as servers take it.
+    """Encode a step's path for servers.
 
-    A text is split at its dots, so an id that has some goes in a list. Others go as a text where
-    one id will do: the oldest servers do not understand a list of one.
+    Servers split a text at its dots, so an id with dots is sent as a list. A single id without dots
+    is sent as a text: the oldest servers do not accept a list of one.
     """
     return path[0] if len(path) == 1 and "." not in path[0] else list(path)
 
@@ -387,7 +389,7 @@ def _act(
 
 
 def _context(values: Mapping[str, JSON] | None) -> dict[str, JSON]:
-    # The two generations call it by two names and each ignores the other's.
+    # 0.x and 1.x use different names, and each ignores the other's.
     return {} if values is None else {"runtimeContext": values, "requestContext": values}
 
 
