@@ -1,4 +1,4 @@
-"""What the suites share: real Mastra servers of both generations, and a PostgreSQL server."""
+"""Fixtures shared by all suites: real Mastra 0.x and 1.x servers, and a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from testkit.sample_server import Generation, SampleServer
 
 SERVERS: dict[Generation, str] = {"1": "mastra-1.x", "0": "mastra-0.x"}
 ODD_WORKFLOWS = Path(__file__).parent / "support" / "odd_workflows.mjs"
-"""Workflows with hostile names, and with the text that real programs produce."""
+"""Workflows with hostile names, and with invalid text as real programs produce it."""
 WAITING_WORKFLOWS = ODD_WORKFLOWS.with_name("waiting_workflows.mjs")
 """Workflows with a slow step after an approval, and with a step that a deploy renames."""
 EVERY_SERVER = [
     pytest.param("1", id=SERVERS["1"]),
     pytest.param("0", id=SERVERS["0"], marks=pytest.mark.legacy_server),
 ]
-"""Parameters of a fixture or a test that runs on both server versions.
+"""Parameters for fixtures and tests that run on both server versions.
 
 `make test` deselects the second one unless the test is marked as `version_specific`.
 """
@@ -31,10 +31,10 @@ EVERY_SERVER = [
 
 @contextmanager
 def new_servers(workflows: Path | None = None) -> Iterator[Callable[[Generation], SampleServer]]:
-    """Boot each generation when it is first asked for, and stop them all on leaving.
+    """Start a server of each generation on first use, and stop all servers on exit.
 
     Args:
-        workflows: a module of more workflows, as `SampleServer` takes it.
+        workflows: a module with additional workflows; see `SampleServer`.
     """
     running: dict[Generation, SampleServer] = {}
 
@@ -51,14 +51,14 @@ def new_servers(workflows: Path | None = None) -> Iterator[Callable[[Generation]
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[Generation], SampleServer]]:
-    """Boots each generation when it is first asked for."""
+    """Start a server of each generation on first use."""
     with new_servers() as get:
         yield get
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server; where none is and none may be installed, a skip that asks for it."""
+    """A PostgreSQL server. Skip the test if PostgreSQL is neither installed nor installable."""
     try:
         ensure_postgres()
     except ServiceError as error:
@@ -71,14 +71,14 @@ def postgres() -> Iterator[PostgresServer]:
 def server(
     request: pytest.FixtureRequest, servers: Callable[[Generation], SampleServer]
 ) -> SampleServer:
-    """A running server; each test that asks for it runs on both generations."""
+    """A running server. Each test that uses it runs on both generations."""
     generation: Generation = request.param
     return servers(generation)
 
 
 @pytest.fixture(scope="session")
 def odd_servers() -> Iterator[Callable[[Generation], SampleServer]]:
-    """As `servers`, with `ODD_WORKFLOWS` besides the sample ones."""
+    """Start servers like `servers`, with `ODD_WORKFLOWS` in addition to the sample workflows."""
     with new_servers(ODD_WORKFLOWS) as get:
         yield get
 
@@ -87,19 +87,19 @@ def odd_servers() -> Iterator[Callable[[Generation], SampleServer]]:
 def odd_server(
     request: pytest.FixtureRequest, odd_servers: Callable[[Generation], SampleServer]
 ) -> SampleServer:
-    """A running server with `ODD_WORKFLOWS`; a test that asks for it runs on both generations."""
+    """A running server with `ODD_WORKFLOWS`. Each test that uses it runs on both generations."""
     generation: Generation = request.param
     return odd_servers(generation)
 
 
 @pytest.fixture
 def client(server: SampleServer) -> Iterator[MastraClient]:
-    """A client of that server."""
+    """A client of `server`."""
     with MastraClient(server.url) as client:
         yield client
 
 
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> str:
-    """A text that no other test uses, for run ids and for counting executions."""
+    """A string unique to the test, for run ids and for counting executions."""
     return f"{request.node.originalname}-{uuid.uuid4().hex[:12]}"

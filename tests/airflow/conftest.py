@@ -1,4 +1,4 @@
-"""Airflow for these tests, and the connection to the sample servers."""
+"""Fixtures for the Airflow tests: Airflow itself, and connections to the sample servers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ HOME = harness.configure()
 
 
 def pytest_unconfigure() -> None:
-    """Remove the home folder, which was made before the first test was known."""
+    """Remove the home folder, which is created when this module is imported."""
     shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """Airflow's database."""
+    """Create Airflow's database."""
     harness.make_database()
 
 
 @pytest.fixture(autouse=True)
 def nothing_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No executor takes part here, and none can be late to say that a process has ended."""
+    """Do not wait for an executor: `dag.test()` has none that could report a process end late."""
     monkeypatch.setattr("airflow_provider_mastra.triggers.workflow.SETTLE_SECONDS", 0.0)
 
 
@@ -41,22 +41,22 @@ def run_dag(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> RunDag:
-    """Runs a DAG to its end by `dag.test()`."""
+    """Run a DAG with `dag.test()` until it has finished."""
 
     def run(dag: Any, **arguments: Any) -> DagResult:
         harness.store(dag)
         capfd.readouterr()
         caplog.clear()
-        # Airflow leaves its own handler behind, by which nothing could end these tests.
+        # Airflow does not restore the SIGTERM handler, and its own would keep the tests running.
         handler = signal.getsignal(signal.SIGTERM)
         try:
             with Patience():
                 dag_run = dag.test(**arguments)
         finally:
             signal.signal(signal.SIGTERM, handler)
-        # Airflow's own loggers write to the one, those of other libraries to the other.
+        # Airflow's loggers write to stdout and stderr, those of other libraries to caplog.
         log = "".join(capfd.readouterr()) + caplog.text
-        print(log)  # for the report of a test that fails
+        print(log)  # for the report of a failed test
         return DagResult(dag_run, log)
 
     return run
@@ -64,7 +64,7 @@ def run_dag(
 
 @pytest.fixture(scope="session")
 def api(airflow_database: None) -> Any:
-    """A client of Airflow's REST API, served in this process."""
+    """A client of Airflow's REST API, which is served in this process."""
     from airflow.api_fastapi.app import create_app
     from fastapi.testclient import TestClient
 
@@ -73,7 +73,7 @@ def api(airflow_database: None) -> Any:
 
 @pytest.fixture
 def people(api: Any) -> Callable[..., Person]:
-    """Makes people who answer forms, each a context manager."""
+    """Create people who respond to forms. Each one is a context manager."""
     from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 
     if not SUPPORTS_AWAITING_INPUT:
@@ -87,7 +87,7 @@ def people(api: Any) -> Callable[..., Person]:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Makes `mastra_default` lead to a server."""
+    """Set the connection `mastra_default` to a server."""
 
     def connect(host: str, **fields: Any) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_MASTRA_DEFAULT", harness.connection(host, **fields))
@@ -97,21 +97,21 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
 
 @pytest.fixture
 def connected(server: SampleServer, connect: Connect) -> SampleServer:
-    """The server that `mastra_default` leads to, with a Studio."""
+    """The server of `mastra_default`, with a Studio URL."""
     connect(server.url, studio_url=STUDIO)
     return server
 
 
 @pytest.fixture
 def own_server(server: SampleServer) -> Iterator[SampleServer]:
-    """A server of the same generation that the test may stop and start."""
+    """A separate server of the same generation, which the test may stop and start."""
     with SampleServer(server.generation) as own:
         yield own
 
 
 @pytest.fixture(scope="session")
 def guarded_servers() -> Iterator[Callable[[Generation], SampleServer]]:
-    """Boots each generation, with authentication, when it is first asked for."""
+    """Start a server with authentication of each generation on first use."""
     running: dict[Generation, SampleServer] = {}
 
     def get(generation: Generation) -> SampleServer:
@@ -129,13 +129,13 @@ def guarded_servers() -> Iterator[Callable[[Generation], SampleServer]]:
 def guarded(
     server: SampleServer, guarded_servers: Callable[[Generation], SampleServer]
 ) -> SampleServer:
-    """A server that asks for `TOKEN`; each test that asks for it runs on both generations."""
+    """A server that requires `TOKEN`. Each test that uses it runs on both generations."""
     return guarded_servers(server.generation)
 
 
 @pytest.fixture
 def start_run(client: MastraClient, key: str) -> Iterator[StartRun]:
-    """Starts runs beside Airflow, and cancels at the end what still goes on of them."""
+    """Start runs outside Airflow, and cancel those that are still running after the test."""
     runs: list[Run] = []
 
     def start(workflow_id: str, **input_data: Any) -> str:

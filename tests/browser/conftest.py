@@ -1,6 +1,6 @@
-"""A browser, and real orchestrators for it to look at, each booted once when first asked for.
+"""Fixtures for the browser tests: a browser and real orchestrators, each started on first use.
 
-They run with the Python of their own environments.
+The orchestrators run with the Python of their own environments.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from tests.conftest import SERVERS
 
 HERE = Path(__file__).parent
 SECONDS = 30.0
-"""How long a page may take to show something; a machine with much to do needs them."""
+"""The timeout for page content, long enough for a busy machine."""
 
 PICTURES = os.environ.get("PICTURES")
-"""The folder for pictures of the pages; None where nobody wants any."""
+"""The folder for screenshots of the pages; None to take none."""
 
 WATCH = "Object.defineProperty(window, 'hostile', {set: value => window.itRan(value)})"
-"""Tells of a script in a payload that comes to run."""
+"""A script that reports if a script in a payload is executed."""
 
 VIEWPORT: ViewportSize = {"width": 1200, "height": 900}
 
 
 class Picture(Protocol):
-    """Takes a picture of a page, by default as high as the tests' window."""
+    """Takes a screenshot of a page, by default with the height of the tests' window."""
 
     def __call__(self, name: str, page: Page, *, height: int = ...) -> None: ...
 
@@ -47,7 +47,7 @@ def python_of(environment: str) -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A browser; where none is and none may be installed, a skip that asks for it."""
+    """A browser. Skip the test if Chromium is neither installed nor installable."""
     try:
         path = ensure_chromium()
     except ServiceError as error:
@@ -61,9 +61,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A tab; fails a test in which a page did what only the content of a question can ask for.
+    """A browser tab. Fail the test if a page executed a payload's script or loaded its image.
 
-    The hostile payload sets ``window.hostile`` wherever it comes to run, and has an image.
+    The hostile payload sets ``window.hostile`` if it is executed, and contains a remote image.
     """
     context = chromium.new_context(viewport=VIEWPORT, locale="en-GB")
     context.set_default_timeout(SECONDS * 1000)
@@ -79,7 +79,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 def elsewhere(url: str) -> list[str]:
-    """What is wrong with where a page asks for something."""
+    """Return a message if a page's request leaves this machine or loads the payload's image."""
     parts = urlsplit(url)
     is_image_of_payload = parts.port == 9
     ours = parts.hostname in (LOOPBACK, None) and not is_image_of_payload
@@ -88,7 +88,7 @@ def elsewhere(url: str) -> list[str]:
 
 @pytest.fixture
 def picture() -> Picture:
-    """Takes pictures for the documentation, if asked to."""
+    """Take screenshots for the documentation, if `PICTURES` is set."""
 
     def take(name: str, page: Page, *, height: int = VIEWPORT["height"]) -> None:
         if PICTURES:
@@ -103,7 +103,7 @@ def picture() -> Picture:
 def airflow(
     postgres: PostgresServer, servers: Callable[[Generation], SampleServer]
 ) -> Iterator[AirflowStack]:
-    """A whole Airflow that knows both servers, with the DAGs of ``tests/browser/dags``."""
+    """A complete Airflow, connected to both servers, with the DAGs of ``tests/browser/dags``."""
     connections = {
         f"mastra_{one}": {"conn_type": "mastra", "host": servers(one).url} for one in SERVERS
     }
@@ -120,8 +120,8 @@ def airflow(
 def prefect(postgres: PostgresServer) -> Iterator[PrefectStack]:
     """A Prefect server and a runner of the deployments in ``tests/browser/flows/serve.py``.
 
-    On PostgreSQL: where an SQLite file is busy, the page's request is refused (503) and not sent
-    again.
+    It uses PostgreSQL: with a busy SQLite file, the server rejects a page's request (503), and the
+    page does not retry it.
     """
     with PrefectStack(
         HERE / "flows" / "serve.py",

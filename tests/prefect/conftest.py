@@ -1,4 +1,4 @@
-"""What the tests of the Prefect integration share: a Prefect server of their own, and blocks."""
+"""Fixtures for the Prefect tests: a separate Prefect server, and blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-# Before Prefect is imported, which reads its settings then.
+# Prefect reads its settings on import.
 if "PREFECT_HOME" not in os.environ:
     HOME = tempfile.TemporaryDirectory(prefix="prefect-home-", ignore_cleanup_errors=True)
     os.environ["PREFECT_HOME"] = HOME.name
@@ -35,9 +35,9 @@ from tests.prefect.person import Person
 
 @pytest.fixture(scope="session", autouse=True)
 def _prefect_server() -> Iterator[None]:
-    # Prefect makes the folder, but not the one around it, which a new checkout has not.
+    # Prefect creates the folder, but not its parent, which a new checkout does not have.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    # Without heartbeats, whose thread takes a second to end with each flow.
+    # Without heartbeats: their thread takes a second to end after each flow.
     with (
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
         prefect_test_harness(server_startup_timeout=240),
@@ -54,19 +54,19 @@ def api() -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def mastra(server: SampleServer) -> MastraServer:
-    """The block of a sample server; each test that asks for it runs on both generations."""
+    """The block of a sample server. Each test that uses it runs on both generations."""
     return MastraServer(base_url=server.url, studio_url="http://studio.example")
 
 
 @pytest.fixture
 def mastra_1(servers: Callable[[Any], SampleServer]) -> MastraServer:
-    """The block of the 1.x server, for what does not depend on the generation."""
+    """The block of the 1.x server, for tests that do not depend on the generation."""
     return MastraServer(base_url=servers("1").url)
 
 
 @pytest.fixture
 def logs_of(api: SyncPrefectClient) -> Callable[[State[Any] | UUID], str]:
-    """What the log of a flow run and of its task runs holds, as Prefect's API has it."""
+    """Read the log of a flow run and its task runs from Prefect's API."""
 
     def read(of: State[Any] | UUID) -> str:
         flow_run_id = of if isinstance(of, UUID) else of.state_details.flow_run_id
@@ -85,7 +85,7 @@ def logs_of(api: SyncPrefectClient) -> Callable[[State[Any] | UUID], str]:
 
 @pytest.fixture
 def has_run(client: MastraClient) -> Callable[[str, str], bool]:
-    """Whether the server knows a run."""
+    """Check whether the server has a run."""
 
     def look(workflow_id: str, run_id: str) -> bool:
         try:
@@ -99,7 +99,7 @@ def has_run(client: MastraClient) -> Callable[[str, str], bool]:
 
 @pytest.fixture
 def person(api: SyncPrefectClient, key: str) -> Iterator[Person]:
-    """Who answers what the flow run of that name asks."""
+    """A person who responds to the pending requests of the flow run named like the test's key."""
     person = Person(api, key)
     yield person
     person.leave()
@@ -107,9 +107,9 @@ def person(api: SyncPrefectClient, key: str) -> Iterator[Person]:
 
 @pytest.fixture(params=["sync", "asyncio"])
 def packaged(request: pytest.FixtureRequest) -> Callable[..., Callable[..., Any]]:
-    """Makes `run_workflow` or its twin for asyncio, with options; either is called as a function.
+    """Create `run_workflow` or `arun_workflow` with options, callable as a synchronous function.
 
-    A test that asks for it runs with both.
+    Each test that uses it runs with both flows.
     """
 
     def make(**options: Any) -> Callable[..., Any]:

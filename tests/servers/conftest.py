@@ -1,4 +1,4 @@
-"""The conformance suite's servers, and the marks that its tests leave in docs/servers.md."""
+"""Provide the conformance suite's servers, and write its results to docs/servers.md."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ _features: list[str] = []
 
 @pytest.fixture(scope="session", params=TARGETS, ids=lambda target: target.name)
 def target(request: pytest.FixtureRequest) -> Target:
-    """Each column in turn; pytest runs all tests of one before those of the next."""
+    """Each column of the table. pytest runs all tests of a column before the next one."""
     chosen: Target = request.param
     return chosen
 
 
 @pytest.fixture(scope="session")
 def endpoint(target: Target) -> Iterator[Endpoint]:
-    """The column's servers."""
+    """The running servers of the column."""
     with running(target) as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def client(endpoint: Endpoint) -> Iterator[MastraClient]:
-    """A client of them."""
+    """A client of the column's servers."""
     with endpoint.client() as client:
         yield client
 
 
 @pytest.fixture
 def version(endpoint: Endpoint) -> str:
-    """The version of `@mastra/core` that answers."""
+    """The version of `@mastra/core` on the column's first server."""
     return endpoint.servers[0].version
 
 
 def unsupported(footnote: str) -> None:
-    """End a test that has shown that the server cannot do it, and that the client says so."""
+    """Mark a feature as unsupported, after the test has verified the client's error for it."""
     assert footnote in FOOTNOTES
     pytest.skip(footnote)
 
 
-@pytest.hookimpl(tryfirst=True)  # before -k leaves tests out: the table keeps their rows
+@pytest.hookimpl(tryfirst=True)  # before -k deselects tests: the table keeps their rows
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect those failures that are known, strictly: one that is mended fails the suite."""
+    """Mark known failures as strict xfail: the suite fails when one of them passes."""
     for item in items:
         feature, server = _place(item)
         if feature and feature not in _features:
@@ -75,7 +75,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish() -> None:
-    """Write what was seen."""
+    """Write the results to the tables, if a target file is set."""
     if (path := table.target_file()) is None or not _seen:
         return
     for name, cells in _seen.items():
@@ -95,7 +95,7 @@ def _mark(report: pytest.TestReport) -> str:
 
 
 def _place(item: pytest.Item) -> tuple[str, str]:
-    """The row and the column of a test's cell; empty for what is no cell."""
+    """Return the row and the column of a test's cell; empty strings for a test without a cell."""
     mark = item.get_closest_marker("feature")
     parameters = (
         item.callspec.params

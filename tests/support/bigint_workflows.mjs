@@ -1,6 +1,6 @@
-// Workflows for tests only: their steps give out a BigInt, for which JSON has no form.
+// Workflows for tests only: their steps return a BigInt, which JSON cannot represent.
 
-/** The step counts its executions; a BigInt is its output, or half of a larger output. */
+/** The first step counts its executions and returns an object with a BigInt. */
 export function defineWorkflows({ createWorkflow, createStep, z, counts }) {
   const begin = (give) => ({
     inputSchema: z.object({ key: z.string() }),

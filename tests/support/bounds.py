@@ -1,4 +1,4 @@
-"""What work may cost."""
+"""Limit the CPU time of a block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """CPU time of this thread; ten times and more what is needed, and far below what it was."""
+    """Assert that the block takes at most this much CPU time in this thread.
+
+    Choose a limit of at least ten times the time needed, but far below that of the defect.
+    """
     began = time.thread_time()
     yield
     assert time.thread_time() - began < seconds

@@ -1,5 +1,5 @@
-// Workflows for tests only: input and resume data that Zod converts before it checks them, which
-// their JSON Schemas do not tell of.
+// Workflows for tests only: Zod converts their input and resume data before validation, which their
+// JSON Schemas do not express.
 
 export function defineWorkflows({ createWorkflow, createStep, z }) {
   const any = z.any();

@@ -1,4 +1,4 @@
-"""The Python of README and docs."""
+"""Extract the Python code of README and docs, and check its imports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOSTS = {"airflow": "airflow", "airflow_provider_mastra": "airflow"} | {
 
 
 def blocks() -> dict[str, str]:
-    """Each block of Python by its page and line."""
+    """Return each Python code block by its page and line."""
     found = {}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def blocks() -> dict[str, str]:
 
 
 def imported(code: str) -> list[tuple[str, str | None]]:
-    """What a block imports of this project and its hosts: modules, and names of modules."""
+    """Return a block's imports from this project and its hosts, as pairs of module and name."""
     names: list[tuple[str, str | None]] = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -41,7 +41,7 @@ def imported(code: str) -> list[tuple[str, str | None]]:
 
 
 def missing(code: str, *hosts: str) -> list[str]:
-    """Which imports of a block fail, of those that an environment with these hosts should have."""
+    """Return the failed imports of a block. Imports from hosts not listed are skipped."""
     failed = []
     for module, name in imported(code):
         host = HOSTS.get(module.partition(".")[0])

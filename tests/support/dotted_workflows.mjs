@@ -1,4 +1,4 @@
-// Workflows for tests only: steps whose ids have dots in them, or are called as the record's own input.
+// Workflows for tests only: steps whose ids contain dots, or equal the record's key `input`.
 
 export function defineWorkflows({ createWorkflow, createStep, z }) {
   const any = z.any();

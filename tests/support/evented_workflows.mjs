@@ -1,6 +1,6 @@
-// Workflows for tests only: those that the event-driven engine executes. Every workflow that is
-// declared with a `schedule` is one of them on current servers. The engine looks nested workflows'
-// parents up by their ids, so these are the registry keys as well.
+// Workflows for tests only, executed by the event-driven engine. On current servers, that includes
+// every workflow declared with a `schedule`. The engine finds the parents of nested workflows by
+// their ids, so the registry keys equal the ids.
 
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';

@@ -1,13 +1,13 @@
-"""A proxy before a real server that makes the network as bad as a test needs it.
+"""An HTTP proxy that injects network faults in front of a real server.
 
-It passes everything through, byte by byte, except where a rule says otherwise::
+It forwards everything unchanged, except for the requests that a rule matches::
 
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("POST", r"/stream$", LoseAnswer(), nth=1)
         ...
         assert proxy.count("POST", r"/stream$") == 1
 
-Each connection carries one request: the proxy asks the server to close it after the answer.
+Each connection carries one request: the proxy sends the server ``Connection: close``.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Seen:
         method: the HTTP method.
         path: the path as it was sent, percent-encoded, without the query.
         query: the query as it was sent.
-        body: the body.
-        fault: what became of it; None if it was passed through.
+        body: the request body.
+        fault: the injected fault; None if the request was forwarded unchanged.
     """
 
     method: str
@@ -50,7 +50,7 @@ class Seen:
 
     @property
     def is_stream(self) -> bool:
-        """Whether somebody asks to be told what happens in a run."""
+        """Whether the request subscribes to the events of a run."""
         return self.path.endswith(("/observe", "/watch"))
 
 
@@ -65,7 +65,7 @@ class _Rule:
 
     @property
     def is_general(self) -> bool:
-        """Whether it is about every path."""
+        """Whether the rule matches every path."""
         return not self.path.pattern
 
     def applies(self, method: str, path: str) -> bool:
@@ -89,17 +89,17 @@ class _Request:
         return self.head.split(b" ", 2)[1].decode()
 
     def forwarded(self) -> bytes:
-        """The request as the server gets it: on a connection that ends with the answer."""
+        """Return the request for the server, with ``Connection: close``."""
         first, *headers = self.head.removesuffix(HEAD_END).split(b"\r\n")
         kept = [header for header in headers if not header.lower().startswith(b"connection:")]
         return b"\r\n".join([first, *kept, b"Connection: close"]) + HEAD_END + self.body
 
 
 class FaultProxy:
-    """An HTTP proxy on a free port of 127.0.0.1; see the module. Enter it as a context manager.
+    """A fault-injecting HTTP proxy on a free port of 127.0.0.1. Use it as a context manager.
 
     Args:
-        target: the base URL of the server behind it.
+        target: the base URL of the server behind the proxy.
     """
 
     def __init__(self, target: str) -> None:
@@ -107,7 +107,7 @@ class FaultProxy:
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
-        self._lock = threading.RLock()  # a rule's own question may look at what was seen
+        self._lock = threading.RLock()  # a rule's `when` may read `seen`
         self._rules: list[_Rule] = []
         self._seen: list[Seen] = []
         self._detections: list[Seen] = []
@@ -121,18 +121,18 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client."""
+        """The base URL for clients."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def seen(self) -> tuple[Seen, ...]:
-        """Every request so far, but for `detections`."""
+        """All requests so far, except for `detections`."""
         with self._lock:
             return tuple(self._seen)
 
     @property
     def detections(self) -> tuple[Seen, ...]:
-        """The requests that detect a feature of the server; only rules for every path meet them."""
+        """The client's feature detection requests. Only rules for every path match them."""
         with self._lock:
             return tuple(self._detections)
 
@@ -145,21 +145,21 @@ class FaultProxy:
         nth: int | None = None,
         when: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Add a rule; of several that fit, the one that was added first counts.
+        """Add a rule. If several rules match a request, the one that was added first applies.
 
         Args:
             method: the HTTP method; empty for any.
             path: a regular expression, searched for in the percent-encoded path.
-            fault: what to do.
-            nth: which of the requests that fit, counted from 1; None for each.
-            when: asked as such a request arrives, and it only fits if this says so. It must be
-                quick: the proxy waits for it.
+            fault: the fault to inject.
+            nth: the only matching request to affect, counted from 1; None for every one.
+            when: called for each request with this method and path, which matches only if it
+                returns True. It must be fast, since it blocks the proxy.
         """
         with self._lock:
             self._rules.append(_Rule(method, re.compile(path), fault, nth, when))
 
     def refuse(self, seconds: float) -> None:
-        """Refuse connections for so many seconds, and cut those that there are."""
+        """Refuse new connections for a number of seconds, and close the open ones."""
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(self._refuse(seconds), self._loop).result()
 
@@ -169,13 +169,13 @@ class FaultProxy:
         self._listen()
 
     def clear(self) -> None:
-        """Forget all rules and requests."""
+        """Remove all rules and recorded requests."""
         with self._lock:
             self._rules.clear()
             self._seen.clear()
 
     def count(self, method: str = "", path: str = "") -> int:
-        """How many requests of a kind there were."""
+        """Return the number of requests with a method and a path pattern."""
         return sum(
             method in ("", seen.method) and bool(re.search(path, seen.path)) for seen in self.seen
         )
@@ -206,7 +206,7 @@ class FaultProxy:
         await self._stop_listening()
 
     def _listen(self) -> None:
-        # asyncio's own server loses connections that it accepts while it is being closed.
+        # asyncio.Server loses connections that it accepts while it is closing.
         self._socket = socket.create_server(("127.0.0.1", self._port))
         self._socket.setblocking(False)
         self._port = self._socket.getsockname()[1]
@@ -222,14 +222,14 @@ class FaultProxy:
         assert self._socket is not None
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
-        await asyncio.sleep(0)  # a task that is cancelled before it runs closes no connection
+        await asyncio.sleep(0)  # a task cancelled before its first step leaves its connection open
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _handle(self, connection: socket.socket) -> None:
-        # A side that goes away in the middle is what this proxy is for.
+        # Either side may disconnect at any time: the tests provoke that.
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(sock=connection)
             async with _closing(writer):
@@ -303,7 +303,7 @@ async def _read_request(reader: asyncio.StreamReader) -> _Request:
 async def _relay(
     answer: asyncio.StreamReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Pass the answer on until either side ends it."""
+    """Forward the response until either side closes the connection."""
 
     async def copy() -> None:
         while chunk := await answer.read(CHUNK):
@@ -320,7 +320,7 @@ async def _relay(
 
 
 async def _swallow(answer: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Leave the client without the answer, and the server undisturbed until it has given it."""
+    """Close the client's connection, and read the server's response to its end."""
     writer.close()
     while await answer.read(CHUNK):
         pass

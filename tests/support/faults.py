@@ -1,4 +1,4 @@
-"""What can go wrong between a client and its server; `fault_proxy` makes it happen."""
+"""Define the network faults that `fault_proxy` can inject between a client and its server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class DropRequest:
-    """Close the client's connection; the server never hears of the request."""
+    """Close the client's connection without forwarding the request."""
 
 
 @dataclass(frozen=True)
 class LoseAnswer:
-    """Pass the request on, and close the client's connection when the server begins to answer.
+    """Forward the request, and close the client's connection when the response begins.
 
-    The server's own connection is kept until it has answered: what it does, it does undisturbed.
+    The connection to the server stays open until the response is complete, so that the server
+    handles the request normally.
 
     Attributes:
-        wait: False closes the client's connection as soon as the request is with the server.
+        wait: False closes the client's connection as soon as the request has been forwarded.
     """
 
     wait: bool = True
@@ -30,27 +31,27 @@ class LoseAnswer:
 
 @dataclass(frozen=True)
 class CutAnswer:
-    """Pass the answer's head on and so many bytes of its body; then close both connections."""
+    """Forward the response headers and a number of body bytes, then close both connections."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Wait for so many seconds before the request is passed on."""
+    """Wait a number of seconds before forwarding the request."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Respond:
-    """Answer in the server's place, as a gateway does.
+    """Respond in place of the server, as a gateway does.
 
     Attributes:
         status: the HTTP status.
-        headers: more headers, such as ``Retry-After``.
-        body: the body.
-        forwarded: whether the server gets the request all the same, and its answer is lost.
+        headers: additional headers, such as ``Retry-After``.
+        body: the response body.
+        forwarded: whether to forward the request anyway and discard the server's response.
     """
 
     status: int
@@ -60,13 +61,13 @@ class Respond:
 
 
 class Hold:
-    """Stop one request, tell the test that it is held, and wait for what the test decides.
+    """Hold one request until the test releases or drops it.
 
-    Use one for one request (``nth=1``): what is decided first, counts.
+    Use an instance for one request only (``nth=1``): the first decision is final.
 
     Args:
-        at: ``"request"`` stops before the server hears of it, ``"answer"`` when the server has
-            begun to answer.
+        at: ``"request"`` holds the request before it is forwarded, ``"answer"`` when the response
+            has begun.
 
     Attributes:
         held: set as soon as the request is held.
@@ -78,11 +79,11 @@ class Hold:
         self._goes_on: Future[bool] = Future()
 
     def let_go(self) -> None:
-        """Pass on what is held. The server gets the request even if its client has gone."""
+        """Forward the held request or response, even if the client has disconnected."""
         self._decide(True)
 
     def drop(self) -> None:
-        """Close the client's connection; what the server does already, it does undisturbed."""
+        """Close the client's connection. The server completes a request that it already has."""
         self._decide(False)
 
     def _decide(self, goes_on: bool) -> None:
@@ -90,7 +91,7 @@ class Hold:
             self._goes_on.set_result(goes_on)
 
     async def stop(self) -> bool:
-        """For the proxy: hold here. Returns whether to go on."""
+        """Wait for the test's decision and return whether to forward. Called by the proxy."""
         self.held.set()
         return await asyncio.wrap_future(self._goes_on)
 

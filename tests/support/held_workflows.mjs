@@ -1,10 +1,10 @@
-// A workflow that takes as long as a test wants. See the option `workflows` of
+// A workflow that runs until a test releases it. See the option `workflows` of
 // testkit/sample_server.py.
 
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const MAX_SECONDS = 1200; // of a test that has died
+const MAX_SECONDS = 1200; // in case the test dies
 
 export function defineWorkflows({ createWorkflow, createStep, z, counts }) {
   const charge = z.object({

@@ -1,7 +1,7 @@
-"""A mypy plugin for DAG files: Airflow's types do not express what TaskFlow does at run time.
+"""A mypy plugin for DAG files, since Airflow's types do not express TaskFlow's behaviour.
 
-An `XComArg`, the output of a task, stands for its value: it can be indexed and passed to a `@task`
-function. Arguments that the context provides (`params`, `ti`) are left out of the call.
+At run time, an `XComArg` (the output of a task) stands for its value: it can be indexed and passed
+to a `@task` function. Arguments that the context provides (`params`, `ti`) are omitted in calls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _any(context: AttributeContext) -> Type:
 
 
 def _call(context: AttributeContext) -> Type:
-    """The function's own signature, with every argument optional and of any type."""
+    """Return the function's signature, with every argument optional and of type Any."""
     function = get_proper_type(context.default_attr_type)
     if not isinstance(function, CallableType):
         return context.default_attr_type
@@ -38,15 +38,15 @@ def _call(context: AttributeContext) -> Type:
 
 
 class TaskFlowPlugin(Plugin):
-    """Types calls of `@task` functions and the outputs of operators."""
+    """The plugin: types calls of `@task` functions, and the outputs of operators."""
 
     def get_attribute_hook(self, fullname: str) -> Callable[[AttributeContext], Type] | None:
-        """Return the hook of an attribute, if it is one of TaskFlow's."""
+        """Return the hook for an attribute of TaskFlow; None for other attributes."""
         if fullname in OUTPUTS:
             return _any
         return _call if fullname == CALL else None
 
 
 def plugin(version: str) -> type[Plugin]:
-    """Return the plugin; mypy calls this."""
+    """Return the plugin class. The entry point for mypy."""
     return TaskFlowPlugin

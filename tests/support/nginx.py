@@ -1,4 +1,4 @@
-"""nginx in front of real servers, as users have it."""
+"""Run nginx as a reverse proxy in front of real servers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ START_SECONDS = 15.0
 USER, PASSWORD = "ada", "correct horse"
 
 GZIP = "gzip on; gzip_types application/json text/plain; gzip_min_length 1;"
-"""As a setting of `Nginx`: answers are compressed."""
+"""A value for the ``settings`` of `Nginx` that compresses responses."""
 
 
 class Nginx:
     """A reverse proxy on a free port of 127.0.0.1, with nginx's defaults except for its settings.
 
     Args:
-        backends: base URLs of the servers, asked in turn (round robin).
-        settings: more directives of its ``server`` block.
-        path: the path that it serves them under, such as ``/team/mastra``.
+        backends: base URLs of the servers, used in turn (round robin).
+        settings: additional directives for the ``server`` block.
+        path: the path prefix to serve them under, such as ``/team/mastra``.
         certificate: the server's certificate and private key; None for plain HTTP.
-        client_authority: the authority whose certificates a client must show one of.
-        basic_auth: whether to ask for `USER` and `PASSWORD`.
+        client_authority: the CA certificate that client certificates are verified against; None to
+            require no client certificate.
+        basic_auth: whether to require `USER` and `PASSWORD`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Nginx:
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client, the path included."""
+        """The base URL for clients, including the path."""
         return f"{self._scheme}://{LOOPBACK}:{self._port}{self._path}"
 
     def __enter__(self) -> Self:
@@ -100,7 +101,7 @@ class Nginx:
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
         tls = " ssl" if self._scheme == "https" else ""
-        # Its workers must read what root owns; they serve the tests on this machine only.
+        # The workers must be able to read files of root. They only serve local tests.
         user = "user root;" if os.geteuid() == 0 else ""
         return f"""{user} daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
 events {{ }}
@@ -132,10 +133,10 @@ def _lines(settings: Sequence[str]) -> str:
 
 
 def ensure_nginx() -> Path:
-    """The path of nginx; installed from Debian's packages if it is missing and we may.
+    """Return the path of nginx, after installing its Debian package if missing and permitted.
 
     Raises:
-        ServiceError: it is missing and cannot be installed from here.
+        ServiceError: nginx is missing and cannot be installed.
     """
     places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
     if (found := shutil.which("nginx", path=places)) is None:

@@ -1,11 +1,11 @@
-// Workflows for tests only: text that real programs and hostile people produce. See the option
+// Workflows for tests only: invalid or hostile text in outputs, errors and schemas. See the option
 // `workflows` of testkit/sample_server.py.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const SECRET = "{{ conn['secretdb']['password'] ~ var['value']['api_key'] }}";
 
-// How a program ends: what its step returns, or throws as an error's message.
+// Texts that a step returns, or throws as an error message.
 const TEXTS = {
   'half-emoji': 'cut 😀'.slice(0, 5),
   nul: 'zero \u0000 byte',
@@ -98,7 +98,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  // As a redeploy leaves it that changes what an answer looks like.
+  // The second release changes the resume schema, as a redeploy can.
   const answer =
     process.env.ODD_WORKFLOWS_RELEASE === '2'
       ? z.object({ verdict: z.enum(['yes', 'no']) })
@@ -132,7 +132,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  // Its runs leave no record.
+  // A workflow without snapshots: its runs leave no record.
   const unstored = createWorkflow({
     id: 'unstored',
     inputSchema: any,
@@ -152,7 +152,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  // What Prefect's server would evaluate in a form that is sent back.
+  // Defaults that Prefect's server would evaluate when a form is submitted.
   const secret = { __prefect_kind: 'workspace_variable', variable_name: 'prod_api_key' };
   const hydrated = createWorkflow({ id: 'hydrated', inputSchema: any, outputSchema: any })
     .then(
@@ -171,8 +171,8 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     )
     .commit();
 
-  // Every text of a question is hostile in one way: the step's id and its description, what it
-  // asks, and the names, titles, descriptions, defaults and options of the answer.
+  // Every text of a request is hostile: the step's id, its description and its payload, and the
+  // names, titles, descriptions, defaults and options of the form's fields.
   const hostile = createWorkflow({
     id: 'hostile',
     description: HOSTILE.join(' '),
@@ -181,8 +181,8 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
   })
     .then(
       createStep({
-        // Its beginning is what a log line shows. A step is found again by its id, so without what
-        // no store keeps.
+        // Log lines show the beginning of the id. It omits the characters that stores do not keep,
+        // since a step is looked up by its id.
         id: HOSTILE.slice(0, 5).reverse().join(' '),
         description: HOSTILE.join(' '),
         inputSchema: any,

@@ -1,4 +1,4 @@
-"""What was broken on purpose and what came of it, as tables in docs/reliability.md."""
+"""Write the results of fault injection tests to tables in docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 VARIABLE = "RELIABILITY"
-"""The environment variable that names the file to write; without it nothing is written."""
+"""The environment variable with the path of the file to write. Unset, nothing is written."""
 
 HEAD = ("what is broken", "mode", "Mastra", "executions", "outcome")
 
@@ -16,13 +16,13 @@ Rows = Iterable[Row]
 
 
 def rewrite_table(section: str, head: Sequence[str], rewrite: Callable[[Rows], Rows]) -> None:
-    """Rewrite one table of the file that `$RELIABILITY` names, if it names one.
+    """Rewrite a table in the file that `$RELIABILITY` names. Do nothing if it is unset.
 
     Args:
-        section: the table's name in the marks around it, ``<!-- name: begin -->`` and
+        section: the table's name in the markers around it, ``<!-- name: begin -->`` and
             ``<!-- name: end -->``.
-        head: what is above its columns.
-        rewrite: is given the rows that are there, and returns those that shall be.
+        head: the column headers.
+        rewrite: maps the table's current rows to the new ones.
     """
     if not (target := os.environ.get(VARIABLE)):
         return
@@ -41,10 +41,10 @@ def rewrite_table(section: str, head: Sequence[str], rewrite: Callable[[Rows], R
 
 
 class ReliabilityTable:
-    """The rows of one suite, each of which may be run in parts.
+    """The table of one suite, which may also run in part.
 
-    What a test sees takes the place of what was seen before for the same fault, mode and generation
-    of Mastra; the other rows stay. So the row of a test that is no more is taken out by hand.
+    A result replaces earlier rows for the same fault, mode and Mastra generation. Other rows stay,
+    so the row of a removed test must be deleted by hand.
 
     Args:
         section: the table's name in the file.
@@ -55,19 +55,19 @@ class ReliabilityTable:
         self._seen: list[tuple[str, str, str, str, str]] = []
 
     def add(self, fault: str, mode: str, version: str, executions: str, outcome: str) -> None:
-        """Add what a test has seen; rows that differ by the server's version only become one.
+        """Add the result of a test. Rows that only differ in the server's version are merged.
 
         Args:
-            fault: what was broken.
-            mode: how the run was waited for.
-            version: the Mastra server's.
-            executions: how often the work was done, as its server counted.
-            outcome: what became of the task.
+            fault: the injected fault.
+            mode: the mode of waiting.
+            version: the version of the Mastra server.
+            executions: how often the work was executed, as counted by the server.
+            outcome: the final state of the task.
         """
         self._seen.append((fault, mode, version, executions, outcome))
 
     def write(self) -> None:
-        """Write the rows into their table, if one is asked for."""
+        """Write the rows to their table, if `$RELIABILITY` is set."""
         rewrite_table(self._section, HEAD, self._merge)
 
     def _merge(self, former: Rows) -> Rows:

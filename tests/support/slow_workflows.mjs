@@ -1,5 +1,6 @@
-// Workflows for tests only: work that begins with an answer and lasts, on both engines. Each
-// counts its executions under `key`; the keys of the event-driven ones begin with `evented`.
+// Workflows for tests only: slow work that starts after a response, on both engines. Each workflow
+// counts its executions under `key`. The registry keys on the event-driven engine begin with
+// `evented`.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRequire } from 'node:module';

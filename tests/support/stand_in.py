@@ -1,7 +1,7 @@
-"""A stand-in for hosts that are not Mastra: what answers when an address is wrong.
+"""A server that stands in for hosts other than Mastra, such as those behind a wrong address.
 
-Each request gets the bytes that the test gave, as they are. It is no mock of Mastra: it is for
-login pages, gateways, and servers that fall over in the middle of an answer.
+It responds to each request with the bytes that the test provides. It is not a mock of Mastra, but
+simulates login pages, gateways, and servers that crash while they send a response.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TLS_HANDSHAKE = b"\x16"
 
 
 def http(status: int, body: bytes = b"", **headers: str) -> bytes:
-    """A whole HTTP answer; an underscore in a header's name stands for a hyphen."""
+    """Build a complete HTTP response. An underscore in a header name stands for a hyphen."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     named = {"Content-Type": "application/json", "Content-Length": str(len(body)), **named}
     lines = [f"HTTP/1.1 {status} -", *(f"{name}: {text}" for name, text in named.items())]
@@ -27,7 +27,7 @@ def http(status: int, body: bytes = b"", **headers: str) -> bytes:
 
 
 def chunked(*chunks: bytes, end: bool = True) -> bytes:
-    """A streamed HTTP answer in these chunks, with or without its end."""
+    """Build an HTTP response with chunked encoding, with or without the final chunk."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
     parts = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
     return head + b"".join(parts) + (b"0\r\n\r\n" if end else b"")
@@ -35,7 +35,7 @@ def chunked(*chunks: bytes, end: bool = True) -> bytes:
 
 @dataclass(frozen=True)
 class Drip:
-    """Sends bytes one at a time, so many seconds apart."""
+    """A response that is sent byte by byte, with a pause in seconds after each one."""
 
     content: bytes
     pause: float
@@ -43,14 +43,14 @@ class Drip:
 
 @dataclass(frozen=True)
 class Hold:
-    """Sends bytes and keeps the connection open, silent."""
+    """A response that sends bytes and then keeps the connection open without sending more."""
 
     content: bytes = b""
 
 
 @dataclass(frozen=True)
 class Endless:
-    """Sends bytes, and then others again and again, until the client goes away."""
+    """A response that sends bytes, then repeats others until the client disconnects."""
 
     content: bytes
     again: bytes
@@ -61,10 +61,10 @@ Answer = bytes | Drip | Hold | Endless
 
 
 class StandIn:
-    """A server on a free port of 127.0.0.1; enter it as a context manager.
+    """A server on a free port of 127.0.0.1. Use it as a context manager.
 
     Args:
-        answer: what each request gets, or a function of the request's first line.
+        answer: the response to each request, or a function that maps a request line to it.
     """
 
     def __init__(self, answer: Answer | Callable[[str], Answer]) -> None:
@@ -76,11 +76,11 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client."""
+        """The base URL for clients."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def sent(self, *methods: str) -> list[str]:
-        """The first lines of the requests of some methods."""
+        """Return the request lines with one of the given methods."""
         return [line for line in self.requests if line.split(" ", 1)[0] in methods]
 
     def __enter__(self) -> Self:
@@ -136,7 +136,7 @@ class StandIn:
 
 
 def _read_request(connection: socket.socket) -> str:
-    """Read a whole request; returns its first line."""
+    """Read a complete request and return its request line."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _receive(connection)

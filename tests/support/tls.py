@@ -1,4 +1,4 @@
-"""A certificate authority of one's own, and certificates for a server and its clients."""
+"""Create a private certificate authority, and certificates for a server and its clients."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 class Authority:
-    """A private authority; its certificate is `certificate`.
+    """A private certificate authority. `certificate` is the path of its certificate.
 
     Args:
-        folder: where its files are kept; private keys have no password.
+        folder: the folder for its files. Private keys have no password.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,12 +28,12 @@ class Authority:
         days: int = 2,
         names: str = "IP:127.0.0.1,DNS:localhost",
     ) -> tuple[Path, Path]:
-        """Make a certificate for a server, also good for a client.
+        """Issue a certificate that is valid for servers and clients.
 
         Args:
-            name: what its files and its subject are called.
-            days: for how many days it is valid; -1 for one that has expired.
-            names: the host names and addresses that it is for, as OpenSSL writes them.
+            name: the name of its files and of its subject.
+            days: how many days it is valid; -1 for an expired certificate.
+            names: its host names and addresses, in OpenSSL's ``subjectAltName`` syntax.
 
         Returns:
             The paths of the certificate and of its private key, both PEM.

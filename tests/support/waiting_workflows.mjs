@@ -1,4 +1,4 @@
-// Workflows for tests of waiting: a slow step after an approval, and steps that a deploy renames.
+// Workflows for tests of waiting: a slow step after an approval, and a step that a deploy renames.
 // See the option `workflows` of testkit/sample_server.py.
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,6 @@
-"""Real orchestrators for the system tests, each booted once for the session when first asked for.
+"""Fixtures for the system tests: real orchestrators, each started once per session on first use.
 
-One environment has Airflow, the other Prefect: a test of the one that is missing is skipped.
+One environment has Airflow, another one Prefect. Tests of the missing one are skipped.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tests.system.airflow_work import Plan, PlanBoth, Work
 
 HERE = Path(__file__).parent
 HELD_WORKFLOWS = HERE.parent / "support" / "held_workflows.mjs"
-"""A workflow that ends when a test lets it go."""
+"""A workflow that runs until a test releases it."""
 SECONDS = 900
-"""For one test with its fixtures: a busy machine boots an orchestrator in minutes."""
+"""The timeout of a test with its fixtures. Starting an orchestrator can take minutes."""
 
 NewDatabase = Callable[[str], str | None]
-"""Makes a database of that name, and gives its URL; None stands for an SQLite file."""
+"""Creates a database by name and returns its URL; None stands for an SQLite file."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow each system test more time than other tests have."""
+    """Give system tests a longer timeout than other tests."""
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SECONDS))
@@ -41,17 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[Generation], SampleServer]]:
-    """Boots each generation when it is first asked for, with `HELD_WORKFLOWS`."""
+    """Start a server of each generation on first use, with `HELD_WORKFLOWS`."""
     with new_servers(HELD_WORKFLOWS) as get:
         yield get
 
 
 @pytest.fixture(scope="session")
 def airflow_database(request: pytest.FixtureRequest) -> NewDatabase:
-    """Makes databases for whole Airflows, by name: on PostgreSQL.
+    """Create PostgreSQL databases for complete Airflows, by name.
 
-    Those of the oldest one that is supported are SQLite files, its stack's default: it would need
-    another driver for PostgreSQL than the environment has.
+    The oldest supported Airflow uses its stack's default, an SQLite file: its PostgreSQL driver is
+    not in the environment.
     """
     if find_spec("airflow") is None:
         pytest.skip("Airflow is not in this environment")
@@ -63,7 +63,7 @@ def airflow_database(request: pytest.FixtureRequest) -> NewDatabase:
 
 @pytest.fixture(scope="session")
 def airflow_stack(airflow_database: NewDatabase) -> Iterator[AirflowStack]:
-    """A whole Airflow with the DAGs of ``tests/system/dags``."""
+    """A complete Airflow with the DAGs of ``tests/system/dags``."""
     with AirflowStack(HERE / "dags", database_url=airflow_database("airflow")) as stack:
         yield stack
 
@@ -79,7 +79,7 @@ def prefect_stack() -> Iterator[PrefectStack]:
 
 @pytest.fixture(scope="session")
 def airflow_table() -> Iterator[ReliabilityTable]:
-    """What becomes of the work that the tests of Airflow break."""
+    """The reliability table that the Airflow fault tests fill."""
     table = ReliabilityTable("airflow")
     yield table
     table.write()
@@ -91,7 +91,7 @@ def plan_on(
     servers: Callable[[Generation], SampleServer],
     airflow_table: ReliabilityTable,
 ) -> Iterator[Callable[..., Work]]:
-    """Makes pieces of work for Airflow on a server of a generation, and cleans up after them."""
+    """Create pieces of work for Airflow on a server of a generation, and clean up after them."""
     planned: list[Work] = []
 
     def plan(generation: Generation, mode: str, fault: str, **options: Any) -> Work:
@@ -107,11 +107,11 @@ def plan_on(
 
 @pytest.fixture(params=EVERY_SERVER)
 def plan(request: pytest.FixtureRequest, plan_on: Callable[..., Work]) -> Plan:
-    """Makes pieces of work; each test that asks for it runs on both generations."""
+    """Create pieces of work. Each test that uses it runs on both generations."""
     return partial(plan_on, request.param)
 
 
 @pytest.fixture
 def plan_both(plan_on: Callable[..., Work]) -> PlanBoth:
-    """Makes pieces of work on both generations at once, where they do not disturb each other."""
+    """Create pieces of work on both generations at once, for tests where they are independent."""
     return lambda *args, **options: [plan_on(one, *args, **options) for one in SERVERS]

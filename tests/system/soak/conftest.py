@@ -1,4 +1,4 @@
-"""How a soak is asked for, and what every soak needs."""
+"""Command-line options and fixtures of the soak tests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.system.soak.work import Slot
 RUNS = 200
 SEED = 1
 WAYS = 10
-"""How many runs may be under way at once on each generation."""
+"""The maximum number of concurrent runs on each generation."""
 
 Soaking = Callable[[Orchestrator, str], Soaked]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of `make soak ARGS="…"`."""
+    """Add the options of `make soak ARGS="…"`."""
     group = parser.getgroup("soak")
     group.addoption("--runs", type=int, default=RUNS, help="runs in each mode")
     group.addoption("--seed", type=int, default=SEED, help="what the faults are drawn from")
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the soak out unless it is asked for by name: it takes long."""
+    """Deselect the slow soak tests unless ``-m soak`` selects them."""
     if "soak" in config.getoption("markexpr"):
         return
     soaks = [item for item in items if item.get_closest_marker("soak")]
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def mode(request: pytest.FixtureRequest) -> str:
-    """The mode of this soak; one that is not asked for is skipped."""
+    """The mode of this soak. Skip the test if ``--mode`` selects other modes."""
     mode: str = request.param
     asked = request.config.getoption("--mode")
     if asked and mode not in asked:
@@ -55,7 +55,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def slots(servers: Callable[[Generation], SampleServer]) -> Iterator[list[Slot]]:
-    """The ways to servers of both generations."""
+    """The slots: `WAYS` proxies in front of the server of each generation."""
     with ExitStack() as stack:
         yield [
             Slot(
@@ -70,7 +70,7 @@ def slots(servers: Callable[[Generation], SampleServer]) -> Iterator[list[Slot]]
 
 @pytest.fixture
 def soak(request: pytest.FixtureRequest, slots: list[Slot]) -> Soaking:
-    """Soaks an orchestrator in one mode, and tells what came of it."""
+    """Soak an orchestrator in one mode, and return the results."""
     option = request.config.getoption
 
     def soak(orchestrator: Orchestrator, mode: str) -> Soaked:
