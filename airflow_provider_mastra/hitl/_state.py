@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HITLState:
-    """What a task instance stores about its form and its responses across processes.
+    """The form and responses of a task instance, stored across processes.
 
     On Airflow 3.3 and later the state survives retries and clears. Before that, it only survives
     the wait for a response.
@@ -82,7 +82,7 @@ class HITLState:
             self._set("mastra_undelivered", {})
 
     def undelivered_to(self, question: Question) -> HumanResponse | None:
-        """Return the response to a request that no earlier try could deliver."""
+        """Return the undelivered response to a request; None if there is none."""
         kept = self._get("mastra_undelivered") or {}
         return (
             HumanResponse(**kept["response"]) if kept.get("key") == self._name(question) else None
@@ -90,7 +90,7 @@ class HITLState:
 
     @property
     def undelivered_before(self) -> HumanResponse | None:
-        """The response for the run from before a clear that was never delivered."""
+        """The undelivered response for the run from before a clear; None if there is none."""
         kept = self._get("mastra_undelivered") or {}
         return (
             None

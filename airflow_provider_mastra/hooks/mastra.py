@@ -84,7 +84,9 @@ class MastraHook(BaseHook):
         return run_url(studio_url(self._connection), workflow_id, run_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Request the server's version and workflows (``GET /workflows``) once, without retries.
+        """Read the server's version and workflows, without retries.
+
+        The requests are ``GET /system/packages`` and ``GET /workflows``.
 
         Returns:
             Whether a Mastra server responded, and a message for the user.

@@ -130,7 +130,7 @@ class MastraWaitingOperator(MastraBaseOperator):
         """Start or resume the run.
 
         Returns:
-            The run that executes the work: the given one, or a later one in line.
+            The run that executes the work: the given one, or its replacement (``<run_id>-2``).
         """
 
     def execute(self, context: Context) -> JSON:

@@ -60,9 +60,10 @@ class MastraHITLOperator(MastraHITLBaseOperator):
     application. The gate returns the result of a run that has already finished. If the run has no
     pending request that the gate is responsible for, the gate succeeds without a result.
 
-    A gate without ``step`` handles the run's first pending request. It leaves later requests to the
-    next gate for this run, and fails if there is none. A gate with ``step`` handles only the
-    request of that step; a run that is suspended at another step stays unchanged.
+    A gate without ``step`` handles the run's first pending request, and further rounds of it whose
+    form looks the same. It leaves other requests to the next gate for this run, and fails if there
+    is none. A gate with ``step`` handles only the requests of that step; a run that is suspended at
+    another step stays unchanged.
 
     Args:
         workflow_id: the workflow's registry key, such as ``refundApproval``. (templated)

@@ -58,11 +58,12 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
             (templated)
         run_id: the id of the run; None for a generated one. The task attaches to an existing run
             with this id and the same input, even if another client started it. After a clear, the
-            id gets the try number as a suffix (``<run_id>-try-3``); the XCom ``run_id`` holds the
-            final id. (templated)
-        on_failed_run: how a try treats a run that failed in an earlier try: ``"new_run"`` starts
-            the next run in line (``<run_id>-2``), ``"from_failed_step"`` continues the run from the
-            failed step and keeps the results before it, ``"fail"`` fails the task.
+            id gets the try number as a suffix (``<run_id>-try-3``), and before Airflow 3.3
+            ``max_tries`` (``<run_id>-tries-5``). The XCom ``run_id`` holds the final id.
+            (templated)
+        on_failed_run: how a try treats a run that failed in an earlier try: ``"new_run"`` starts a
+            new run with the next id (``<run_id>-2``), ``"from_failed_step"`` continues the run from
+            the failed step and keeps the results before it, ``"fail"`` fails the task.
         on_other_input: how to treat an existing run that has other input and was not started by an
             earlier try of this task: ``"fail"`` fails the task without retries, ``"attach"`` uses
             the run and logs a warning.
@@ -112,8 +113,8 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
             report the end of a run within milliseconds.
         deferrable: whether to wait in the triggerer, without a worker slot. The default is
             Airflow's option ``[operators] default_deferrable``. ``execution_timeout`` applies while
-            the task is deferred, too. The task stays deferred for at least ten seconds, which
-            Airflow's scheduler needs to settle its state.
+            the task is deferred, too. The task stays deferred for at least ten seconds, so that
+            Airflow's scheduler registers the end of the worker's process before it is woken.
         defer_after: how long a deferrable task waits on its worker first. A run that finishes
             sooner avoids the deferral, which would take longer.
         cancel_on_kill: whether to cancel the run when the task is killed, marked as failed or
@@ -330,7 +331,7 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
                     )
 
     def stop(self, workflow: Workflow, run_id: str, *, confirm_timeout: float) -> Cancellation:
-        """Cancel the task's run, or the run in line that replaced it."""
+        """Cancel the task's run, or the new run (``<run_id>-2``) that replaced it."""
         work = self.identity.run_id if self.identity else run_id
         return workflow.cancel_work(work, confirm_timeout=confirm_timeout, allow_retry=True)
 

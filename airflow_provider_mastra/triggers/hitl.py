@@ -1,7 +1,7 @@
 """The trigger that waits for a response to a form.
 
-Airflow 3.1 and 3.2 offer no better way. On Airflow 3.3 and later, only a try after one that has
-shown the form starts with it.
+Airflow 3.1 and 3.2 offer no better way. On Airflow 3.3 and later, a task only defers to it if its
+form may already have a response.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Identity:
     """The run of a task instance, and how it was chosen.
 
     Attributes:
-        run_id: the run's id; a later run in line (``<run_id>-2``) may replace it.
+        run_id: the run's id; a new run with the next id (``<run_id>-2``) may replace it.
         given: the id that the DAG's author set; None if it is generated.
         kind: whether the attempt is the first one, a retry, or the first one after a clear.
         generation: changes with each clear and only then.
