@@ -1,4 +1,4 @@
-"""Checks of what a caller gives, before anything is sent: each raises a `ConfigurationError`."""
+"""Validate arguments before anything is sent; each function raises a `ConfigurationError`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ MAX_COUNT = 2**31 - 1
 
 
 def require_instance(name: str, value: object, kind: type, expected: str) -> None:
-    """Refuse what is not of a type."""
+    """Refuse a value that is not an instance of a type."""
     if not isinstance(value, kind):
         raise _unexpected(name, value, expected)
 
 
 def require_count(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is no whole number from ``least`` to `MAX_COUNT`."""
+    """Refuse a value that is not an integer from ``least`` to `MAX_COUNT`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_COUNT:
         raise _unexpected(name, value, f"a whole number from {least} to {MAX_COUNT}")
 
 
 def require_text(**settings: object) -> None:
-    """Refuse what is neither None nor a text that servers take as it is."""
+    """Refuse a value that is neither None nor a text that servers accept unchanged."""
     for name, value in settings.items():
         if value is None:
             continue
@@ -35,7 +35,7 @@ def require_text(**settings: object) -> None:
 
 
 def require_aware(**settings: object) -> None:
-    """Refuse what is neither None nor an aware datetime."""
+    """Refuse a value that is neither None nor an aware datetime."""
     for name, value in settings.items():
         if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
             raise ConfigurationError(
@@ -44,23 +44,23 @@ def require_aware(**settings: object) -> None:
 
 
 def require_callable(**settings: object) -> None:
-    """Refuse what is neither None nor callable."""
+    """Refuse a value that is neither None nor callable."""
     for name, value in settings.items():
         if value is not None and not callable(value):
             raise _unexpected(name, value, "a function")
 
 
 def require_step(step: object) -> None:
-    """Refuse what is neither a step's name nor its path."""
+    """Refuse a value that is neither a step's name nor its path."""
     names = step if isinstance(step, list | tuple) else [step]
     if step == "" or not names or not all(isinstance(name, str) for name in names):
         raise _unexpected("step", step, "a step's name, or its path as a list of names")
 
 
 def is_sendable(text: str) -> bool:
-    """Whether servers take a text as it is.
+    """Return whether servers accept a text unchanged.
 
-    A NUL ends a text in many a database, and a half character has no form in UTF-8.
+    A NUL ends a text in many databases, and a lone surrogate cannot be encoded as UTF-8.
     """
     try:
         text.encode()

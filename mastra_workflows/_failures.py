@@ -1,7 +1,7 @@
-"""What went wrong on the way to the server, in the same words for every driver.
+"""Create the connection errors of both drivers, with the same messages.
 
 The errors are raised without their causes: four nested tracebacks of an HTTP library would hide the
-one sentence that matters.
+one useful sentence.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mastra_workflows.errors import ConfigurationError, ConnectionFailedError
 
 
 class ReadTimeoutError(ConnectionFailedError):
-    """Connected, but silent for too long."""
+    """The connection was established, but no data arrived in time."""
 
 
 def refused(where: str, error: BaseException) -> ConnectionFailedError:
-    """No connection was made."""
+    """Create the error of a connection that could not be established."""
     why = reason(error)
     return ConnectionFailedError(
         f"No connection to {where}: {why}. Is the server up, and are host and port right?",
@@ -29,19 +29,19 @@ def refused(where: str, error: BaseException) -> ConnectionFailedError:
 
 
 def no_connection_in_time(where: str, seconds: float) -> ConnectionFailedError:
-    """No connection was made in the time for it."""
+    """Create the error of a connection that was not established in time."""
     return ConnectionFailedError(
         f"No connection to {where} within {seconds:g} s.", request_sent=False
     )
 
 
 def no_proxy(where: str) -> ConnectionFailedError:
-    """The proxy between does not let us through."""
+    """Create the error of a connection that the proxy refused."""
     return ConnectionFailedError(f"No connection to {where} through the proxy.", request_sent=False)
 
 
 def insecure(where: str, error: BaseException) -> ConnectionFailedError:
-    """TLS failed; a retry will not mend a certificate."""
+    """Create the error of a failed TLS handshake; a retry cannot fix a certificate."""
     why = reason(error)
     question = "Is verify, or the CA bundle, right for this server?"
     if _NO_TLS.search(why):
@@ -54,30 +54,30 @@ def insecure(where: str, error: BaseException) -> ConnectionFailedError:
 
 
 _NO_TLS = re.compile("wrong.version.number|record.layer.failure", re.IGNORECASE)
-"""What OpenSSL 3 says of an answer that is no TLS; 3.2 and later the second."""
+"""OpenSSL 3's messages for a response that is not TLS; 3.2 and later use the second one."""
 
 
 def silent(where: str) -> ReadTimeoutError:
-    """The server has the request and does not answer."""
+    """Create the error of a request without a response in time."""
     return ReadTimeoutError(f"No answer from {where} in time.", request_sent=True)
 
 
 def broken(where: str, error: BaseException) -> ConnectionFailedError:
-    """The connection broke with the request on its way, or the answer."""
+    """Create the error of a connection that broke during the request or response."""
     return ConnectionFailedError(
         f"The connection to {where} broke: {reason(error)}.", request_sent=True
     )
 
 
 def cut(where: str) -> ConnectionFailedError:
-    """A stream ended inside a record."""
+    """Create the error of a stream that ended inside a record."""
     return ConnectionFailedError(
         f"The stream from {where} was cut in the middle of a record.", request_sent=True
     )
 
 
 def inherited() -> ConfigurationError:
-    """A stream is read in a process that was forked after it was opened."""
+    """Create the error of a stream that is read in a process forked after it was opened."""
     return ConfigurationError(
         "This stream was opened in another process, which reads its events. Open one in this "
         "process: `watch` the run."
@@ -85,7 +85,7 @@ def inherited() -> ConfigurationError:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost words of a chain of exceptions, such as ``Connection refused``."""
+    """Return the innermost message of a chain of exceptions, such as ``Connection refused``."""
     inner: Any = error
     while True:
         nested = getattr(inner, "reason", None) or getattr(inner, "os_error", None)
@@ -97,7 +97,7 @@ def reason(error: BaseException) -> str:
             break
         inner = nested
     if isinstance(inner, ConnectionError) and inner.errno:
-        return os.strerror(inner.errno)  # asyncio puts the address in the place of the words
+        return os.strerror(inner.errno)  # asyncio replaces the message by the address
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
     text = str(inner.args[-1] if inner.args else inner).rpartition(": ")[2]

@@ -1,4 +1,4 @@
-"""Run ids that are derived, so that every try of the same work finds the same run."""
+"""Derive run ids, so that every attempt at the same work finds the same run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def derive_run_id(*label: str, identity: object) -> str:
-    """A readable, URL-safe run id of at most 120 characters.
+    """Derive a readable, URL-safe run id of at most 120 characters.
 
     Args:
-        *label: what a person should recognise, such as a DAG and a task. It may be shortened.
-        identity: JSON that tells this piece of work from every other one. Equal identities give
-            equal ids, different ones different ids.
+        *label: readable parts, such as a DAG and a task. They may be shortened.
+        identity: JSON that identifies the piece of work. Equal identities give equal ids, different
+            ones different ids.
 
     Returns:
         The label and a digest of the identity.

@@ -1,8 +1,8 @@
 """Compare the input of a call with the input that a run was started with.
 
-A 1.x server stores what its schema made of the input: defaults filled in, unknown fields dropped,
-texts trimmed, numbers and dates coerced. So equal inputs can look different in the record. Only
-what no built-in of Zod explains counts as a difference here.
+A 1.x server stores the input as its schema converted it: defaults filled in, unknown fields
+dropped, texts trimmed, numbers and dates coerced. So equal inputs can differ in the record. Only a
+difference that no built-in of Zod explains counts here.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import Any
 from mastra_workflows._models import JSON
 
 MAX_DIFFERENCES = 5
-"""How many places are named; comparing ends there."""
+"""The maximum number of differing places to name; the comparison stops there."""
 
 Schema = Mapping[str, Any] | None
-"""The JSON Schema of a place; empty if the place's schema is not known, None if there is none."""
+"""The JSON Schema of a place; empty if it is unknown, None if there is none."""
 
 
 def differences(given: JSON, stored: JSON, schema: Schema) -> list[str]:
-    """Where an input differs from a stored one, such as ``$.city``; at most `MAX_DIFFERENCES`.
+    """Return where an input differs from a stored one, such as ``$.city``.
 
     Values are never part of the result.
 
     Args:
         given: the input of this call, as JSON data.
-        stored: the input in the run's record; None if the server does not tell it.
+        stored: the input in the run's record; None if the server does not send it.
         schema: the workflow's input schema; None if it has none, so that nothing was coerced.
 
     Returns:
-        The places, in the order of ``given``; empty if the inputs are the same, as far as can be
-        known.
+        At most `MAX_DIFFERENCES` places, in the order of ``given``; empty if no difference is
+        proved.
     """
     found: list[str] = []
     if stored is None:
@@ -65,7 +65,7 @@ def differences(given: JSON, stored: JSON, schema: Schema) -> list[str]:
 def _lost_or_added(
     now: Mapping[str, JSON], before: Mapping[str, JSON], rule: Schema
 ) -> Iterator[str]:
-    """The keys that only one side has, and that no schema has dropped or filled in."""
+    """Yield the keys that only one side has, and that no schema has dropped or filled in."""
     known = _mapping(rule and rule.get("properties"))
     for key, value in now.items():
         if key not in before and value is not None and (rule is None or key in known):
@@ -76,7 +76,7 @@ def _lost_or_added(
 
 
 def _inside(rule: Schema, *keys: str) -> Schema:
-    """The schema of a part; empty where it is not known."""
+    """Return the schema of a part; empty if it is unknown."""
     if rule is None:
         return None
     for key in keys:
@@ -103,7 +103,7 @@ def _is_same_scalar(
     if isinstance(now, str) and isinstance(before, str):
         return now == before or (rule is not None and _is_same_text(now, before, rule))
     if not (isinstance(now, str) or isinstance(before, str)):
-        return numbers[0] == numbers[1]  # JavaScript has floats only
+        return numbers[0] == numbers[1]  # JavaScript numbers are floats
     return rule is not None and numbers[0] == numbers[1]
 
 
@@ -114,16 +114,16 @@ def _is_same_text(now: str, before: str, rule: Mapping[str, Any]) -> bool:
         return _integer(now) == int(before)  # `z.coerce.bigint`, which has an empty schema
     given, stored = _moment(now), _moment(before)
     if given is not None and stored is not None:
-        # A time without an offset is one of the server's zone, which nobody knows here.
+        # A time without an offset is in the server's time zone, which is unknown here.
         leeway = timedelta(0) if given.tzinfo is not None or len(now) <= DATE_LENGTH else ZONES
         return abs(_aware(given) - _aware(stored)) <= leeway
-    # JavaScript reads many more texts as dates; no difference is proved.
+    # JavaScript parses many more texts as dates, so no difference is proved.
     return given is None and _is_date(rule) and _STORED_DATE.fullmatch(before) is not None
 
 
 _STORED_INTEGER = re.compile(r"-?[0-9]{1,1000}")
 _STORED_DATE = re.compile(r"([+-][0-9]{2})?[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z")
-"""How JavaScript writes a date as JSON."""
+"""The format in which JavaScript serialises a date as JSON."""
 
 DATE_LENGTH = len("2026-11-29")
 ZONES = timedelta(hours=14)
@@ -138,7 +138,7 @@ def _number(value: JSON) -> float | None:
 
 
 def _integer(text: str) -> int | None:
-    """What JavaScript's ``BigInt`` makes of a text; None where that is no integer."""
+    """Parse a text as JavaScript's ``BigInt`` does; None if it is not an integer."""
     text = text.replace("\ufeff", " ").strip()
     try:
         return int(text or "0", 0 if text[:2].lower() in ("0x", "0o", "0b") else 10)
@@ -147,13 +147,13 @@ def _integer(text: str) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """A text without what ``trim``, ``toLowerCase``, ``toUpperCase`` and ``normalize`` change."""
+    """Undo the changes of ``trim``, ``toLowerCase``, ``toUpperCase`` and ``normalize``."""
     trimmed = text.replace("\ufeff", " ")  # JavaScript trims the byte order mark as well
     return unicodedata.normalize("NFKC", trimmed).strip().casefold()
 
 
 def _moment(text: str) -> datetime | None:
-    """An ISO 8601 time in milliseconds, since JavaScript's dates leave out what is less."""
+    """Parse an ISO 8601 time with milliseconds, the precision of JavaScript's dates."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -166,7 +166,7 @@ def _aware(moment: datetime) -> datetime:
 
 
 def _is_date(rule: Mapping[str, Any]) -> bool:
-    """Whether a schema is that of a date, or of a choice with one."""
+    """Return whether a schema is that of a date, or a union with one."""
     choices = [rule]
     for word in ("anyOf", "oneOf"):
         more = rule.get(word)

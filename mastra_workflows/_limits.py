@@ -1,8 +1,8 @@
-"""Time and size limits of the answers that `requests` reads.
+"""Time and size limits of responses that `requests` reads.
 
-Its own timeout is that of one `recv`: a server that sends a byte now and then is never late. Here
-everything that is read of an answer passes a file that knows when the time is over: interim
-answers, the head, the body and its framing, trailers.
+The timeout of `requests` applies to one `recv`, so a server that sends a byte now and then never
+times out. Here all reads of a response go through a file object with a deadline: interim responses,
+headers, the body with its framing, and trailers.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 PIECE_BYTES = 65_536
 
 FRAMING_BYTES = 1024 * 1024
-"""How much may be read of an answer without any content coming of it, such as trailers."""
+"""The maximum number of bytes to read without receiving content, such as trailers."""
 
 LONGEST_TIMEOUT = 1_000_000.0
 
 
 class Limits:
-    """The limits of one answer; they change while it is read.
+    """The limits of one response; they can change while it is read.
 
     Attributes:
-        silence: seconds to wait for each next byte.
-        until: the monotonic time at which the answer is given up.
-        is_on: False leaves the socket's own timeout alone.
-        bytes_left: how much more may be read before the next piece of content.
+        silence: the timeout of each read in seconds.
+        until: the monotonic time of the deadline.
+        is_on: False leaves the socket's own timeout unchanged.
+        bytes_left: how many more bytes may be read before the next piece of content.
     """
 
     def __init__(self, silence: float, until: float = inf) -> None:
@@ -47,10 +47,10 @@ class Limits:
         self.bytes_left = FRAMING_BYTES
 
     def apply(self, connected: socket.socket) -> None:
-        """Give a socket the time that is left.
+        """Set the timeout of a socket to the remaining time.
 
         Raises:
-            TimeoutError: there is none.
+            TimeoutError: no time is left.
         """
         if not self.is_on:
             return
@@ -60,7 +60,7 @@ class Limits:
         connected.settimeout(None if left > LONGEST_TIMEOUT else left)
 
     def end(self) -> None:
-        """Let the reader keep the time from now on."""
+        """Stop limiting; the reader enforces its own timeouts from now on."""
         self.is_on = False
 
 
@@ -69,11 +69,12 @@ _limits: ContextVar[Limits | None] = ContextVar("limits", default=None)
 
 @contextlib.contextmanager
 def limited(limits: Limits, head_within: float) -> Iterator[Limits]:
-    """Limit the answer that is opened in this block.
+    """Limit the response that is opened in this block.
 
     Args:
-        limits: its limits.
-        head_within: seconds until its head must be whole; the block then sets `Limits.until`.
+        limits: the limits.
+        head_within: seconds until the headers have to be complete; afterwards, the block sets
+            `Limits.until`.
     """
     limits.until = min(limits.until, time.monotonic() + head_within)
     token = _limits.set(limits)
@@ -84,7 +85,7 @@ def limited(limits: Limits, head_within: float) -> Iterator[Limits]:
 
 
 class _Timed(io.RawIOBase):
-    """What comes from a socket, within limits."""
+    """A raw stream of a socket with limits."""
 
     def __init__(self, raw: Any, connected: socket.socket, limits: Limits) -> None:
         self._raw = raw
@@ -138,7 +139,7 @@ POOLS_BY_SCHEME = {"http": _Pool, "https": _SecurePool}
 
 
 def connected_socket(answer: requests.Response) -> socket.socket | None:
-    """The socket that an answer is read from; None once it is read."""
+    """Return the socket that a response is read from; None once it is read."""
     opened = getattr(answer.raw, "_fp", None)
     if isinstance(opened, _Answer) and opened.fp is not None:
         return opened.connected
@@ -146,10 +147,10 @@ def connected_socket(answer: requests.Response) -> socket.socket | None:
 
 
 def pieces(answer: requests.Response) -> Iterator[bytes]:
-    """The content of an answer as it arrives, in pieces of bounded size.
+    """Yield the content of a response as it arrives, in pieces of bounded size.
 
     Raises:
-        requests.RequestException: the connection broke, or the answer is malformed.
+        requests.RequestException: the connection broke, or the response is malformed.
     """
     limits = getattr(getattr(answer.raw, "_fp", None), "limits", None)
     while True:

@@ -1,8 +1,8 @@
-"""A server's regular expressions, as JavaScript means them, in linear time.
+"""Match a server's regular expressions with JavaScript semantics, in linear time.
 
-Python's own engine tries 2ⁿ ways through a text of n characters by an expression such as
-``^(a+)+$``. RE2 needs linear time for every expression. What RE2 cannot
-read, such as a lookahead, and what JavaScript reads otherwise is left to the server.
+Python's engine tries 2ⁿ ways to match a text of n characters with an expression such as
+``^(a+)+$``. RE2 needs linear time for every expression. Expressions that RE2 does not support, such
+as a lookahead, or that JavaScript interprets differently are left to the server.
 """
 
 from __future__ import annotations
@@ -12,47 +12,47 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_PATTERN = 500
-"""How many characters an expression that is tried may have."""
+"""The maximum length of an expression in characters."""
 
 MAX_SUBJECT = 1_000
-"""How many characters a text may have that an expression is tried on."""
+"""The maximum length of a text to match in characters."""
 
 MAX_MEMORY = 128 * 1024
-"""Bytes that one expression may take: some thousands of states, each tried at each character."""
+"""The memory limit of one expression in bytes: some thousands of states, each tried at each
+character."""
 
 _ESCAPE = re.compile(
     r"\\(?:u(?P<unit>[0-9A-Fa-f]{4})|x[0-9A-Fa-f]{2}|[dDwWsSbBtnrfv0]|[^0-9A-Za-z])", re.DOTALL
 )
-"""The escapes that both languages have, and ``\\u00e9``, which RE2 spells otherwise."""
+"""The escapes that both engines support, and ``\\u00e9``, which RE2 spells differently."""
 
 _READ_OTHERWISE = re.compile(r"\\|\[\^?\]|\[:.*:\]|\{(?:[0-9]+,)?[0-9]{5}", re.DOTALL)
-"""What is no such escape; an empty set; a class such as ``[:alpha:]``; a count that RE2 takes for a
-text."""
+"""Other escapes; an empty set; a class such as ``[:alpha:]``; a count that RE2 reads as text."""
 
 _SEVERAL_UNITS = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
-"""What is two characters in JavaScript, or half of one."""
+"""Characters that are two code units in JavaScript, and lone surrogates."""
 
 _OTHER_SPACE = re.compile("[\v\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
-r"""What is ``\s`` in JavaScript alone."""
+r"""Characters that ``\s`` matches in JavaScript only."""
 
 
 class Pattern(NamedTuple):
-    """An expression that can be tried.
+    """A compiled expression.
 
     Attributes:
-        regex: what RE2 has made of it.
-        knows_spaces: whether ``\\s`` or ``\\S`` is in it.
+        regex: the compiled expression of RE2.
+        knows_spaces: whether the expression contains ``\\s`` or ``\\S``.
     """
 
     regex: Any
     knows_spaces: bool
 
     def cost(self, text: str) -> int:
-        """How many steps RE2 takes at most: each of its states at each character."""
+        """Return the maximum number of steps of RE2: each of its states at each character."""
         return int(self.regex.programsize) * len(text)
 
     def fits(self, text: str) -> bool:
-        """Whether it is found in a text; true of a text that is left to the server."""
+        """Return whether a text matches; True for a text that is left to the server."""
         is_left = (
             len(text) > MAX_SUBJECT
             or _SEVERAL_UNITS.search(text) is not None
@@ -63,8 +63,8 @@ class Pattern(NamedTuple):
 
 @lru_cache(maxsize=256)
 def read_pattern(pattern: str) -> Pattern | None:
-    """Read an expression; None if it is left to the server."""
-    # Only an input with a pattern in its schema needs it.
+    """Compile an expression; None if it is left to the server."""
+    # Imported here, since only schemas with a pattern need it.
     import re2
 
     if len(pattern) > MAX_PATTERN or _READ_OTHERWISE.search(_ESCAPE.sub(".", pattern)):

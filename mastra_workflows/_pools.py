@@ -1,10 +1,11 @@
-"""What clients of the same server share in one process: connections, and what they know of it.
+"""Connections and cached server state that clients of the same server share in one process.
 
-A thousand triggers wait in one triggerer, each with a client of its own. They are not to be a
-thousand connection pools, nor to ask a thousand times which generation the server is of.
+A triggerer may hold a thousand triggers, each with its own client. They share one connection pool,
+and detect the server's version once.
 
-A forked process has pools of its own. Its parent's are kept there untouched: two processes that
-read from one socket take each other's answers, and the locks of a pool may have been held.
+A forked process has its own pools. The pools of its parent stay referenced but untouched there: two
+processes that read from one socket would take each other's responses, and the locks of a pool may
+have been held during the fork.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ P = TypeVar("P")
 
 
 def pool_key(settings: Settings) -> tuple[Hashable, ...]:
-    """What clients must have in common to share; never logged, since it holds the secrets."""
+    """Return the settings that clients of one pool have in common. It contains secrets."""
     headers = tuple(sorted(settings.all_headers().items()))
     return settings.api_url, headers, settings.verify, settings.client_cert
 
 
 class Pools(Generic[P]):
-    """Connection pools by key; each lives from its first user's coming to its last one's going.
+    """Connection pools by key, with reference counts.
 
     Args:
-        close: closes a pool whose last user went without giving it back.
+        close: closes a pool whose last user was collected without returning it.
     """
 
     def __init__(self, close: Callable[[P], object]) -> None:
@@ -50,7 +51,7 @@ class Pools(Generic[P]):
         return len(self._used)
 
     def take(self, key: Hashable, make: Callable[[], P]) -> P:
-        """The pool of this key, made if there is none; each taking ends with a `give_back`."""
+        """Return the pool of a key, created if there is none; each call needs a `give_back`."""
         with self._lock:
             pool, users = self._used.get(key, (None, 0))
             if pool is None:
@@ -60,19 +61,19 @@ class Pools(Generic[P]):
         return pool
 
     def give_back(self, key: Hashable) -> P | None:
-        """The pool for the last user to close; None while it has other users."""
+        """Release a pool; return it to the last user to close, None while it has other users."""
         with self._lock:
             last = self._release(key)
         self._reap()
         return last
 
     def drop(self, key: Hashable) -> None:
-        """As `give_back`, for a finalizer, which may run in the middle of any other method."""
+        """Release a pool from a finalizer, which may run in the middle of any other method."""
         self._dropped.append(key)
         self._reap()
 
     def _reap(self) -> None:
-        # Where the lock is held, its holder reaps when it is done.
+        # If the lock is held, its holder reaps afterwards.
         while self._dropped and self._lock.acquire(blocking=False):
             try:
                 last = self._release(self._dropped.popleft()) if self._dropped else None
@@ -90,19 +91,19 @@ class Pools(Generic[P]):
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        self._inherited.append(self._used)  # to collect its connections would be to touch them
+        self._inherited.append(self._used)  # collecting its connections would touch them
         self._used = {}
         self._dropped.clear()
 
 
 class Lease(Generic[P]):
-    """One client's share of a pool.
+    """One client's reference to a pool.
 
     Args:
-        pools: where the pool is from.
-        key: its key.
-        make: makes it if there is none.
-        where: the server's address, for the warning if the client is never closed.
+        pools: the pools.
+        key: the key of the pool.
+        make: creates the pool if there is none.
+        where: the server's URL, for the warning about an unclosed client.
     """
 
     def __init__(self, pools: Pools[P], key: Hashable, make: Callable[[], P], where: str) -> None:
@@ -113,7 +114,7 @@ class Lease(Generic[P]):
         self._finalizer.atexit = False
 
     def give_back(self) -> P | None:
-        """The pool for the last user to close; None while it has other users."""
+        """Release the pool; return it to the last user to close, None while it has other users."""
         return None if self._finalizer.detach() is None else self._pools.give_back(self._key)
 
 
@@ -127,11 +128,11 @@ def _dropped(pools: Pools[P], key: Hashable, where: str, pid: int) -> None:
 
 
 class Leases(Generic[P]):
-    """One client's shares of pools: one for each process, and event loop, that uses the client.
+    """One client's references to pools: one for each process and event loop that uses the client.
 
     Args:
-        pools: where the pools are from.
-        settings: those of the client.
+        pools: the pools.
+        settings: the client's settings.
     """
 
     def __init__(self, pools: Pools[P], settings: Settings) -> None:
@@ -141,21 +142,21 @@ class Leases(Generic[P]):
         self._leases: dict[tuple[int, Hashable], Lease[P]] = {}
 
     def get(self, make: Callable[[], P], loop: Hashable = None) -> P:
-        """The pool of this process and event loop; made by ``make`` if there is none."""
+        """Return the pool of this process and event loop; created by ``make`` if there is none."""
         place = (os.getpid(), loop)
         lease = self._leases.get(place)
         if lease is None:
             new = Lease(self._pools, (*place, *self._key), make, self._where)
             lease = self._leases.setdefault(place, new)
             if lease is not new:
-                new.give_back()  # another thread was faster, so this is not the last share
+                new.give_back()  # another thread was faster, so this is not the last reference
         return lease.pool
 
     def give_back(self, *, keep: Callable[[Hashable], bool] = lambda _: False) -> list[P]:
-        """The pools for this client to close, being their last user.
+        """Release this client's pools; return those to close, whose last user it was.
 
         Args:
-            keep: given an event loop; says whether to keep the share for it.
+            keep: called with an event loop; returns whether to keep its pool.
         """
         mine = [place for place in list(self._leases) if place[0] == os.getpid()]
         leases = [self._leases.pop(place, None) for place in mine if not keep(place[1])]
@@ -167,5 +168,5 @@ _known: WeakValueDictionary[Hashable, ServerState] = WeakValueDictionary()
 
 
 def known_of(settings: Settings) -> ServerState:
-    """What has been learnt of a server by the clients that there are of it now."""
+    """Return the cached state of a server, shared by all its current clients."""
     return _known.setdefault(pool_key(settings), ServerState())

@@ -1,4 +1,4 @@
-"""A run's way through its steps, as lines for a log."""
+"""Log the progress of a run, step by step."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ VERBS = {
 
 
 MAX_CHANGES = 100
-"""How many steps that changed since the record before are told."""
+"""The maximum number of changed steps to log for one record."""
 
 MAX_STEPS = 50
-"""How many steps the summary of a run shows; the last ones."""
+"""The maximum number of steps in the summary of a run; the last ones are shown."""
 
 SAME_MOMENT = timedelta(milliseconds=100)
 
 
 class StepProgress:
-    """Turns what is learnt of one run into a line for each change of a step, when it happens.
+    """Logs one line for each change of a step, when it happens.
 
-    Give `look` and `hear` to `Run.wait` as ``on_record`` and ``on_event``. A line that the one has
-    given the other does not repeat, though a stream of 1.x begins with all that has happened. What
-    a step was given and returned is not told. Nor is a retry that the server makes by itself, by a
-    step's ``retries`` or the workflow's ``retryConfig``: it sends no event for it, and the record
-    counts none, on 0.24 and 1.71. A step with retries shows one start, and one end that comes the
-    later.
+    Pass `look` and `hear` to `Run.wait` as ``on_record`` and ``on_event``. They log each change
+    once, although a 1.x stream replays all past events. Inputs and outputs of steps are not logged.
+    Nor are retries by a step's ``retries`` or the workflow's ``retryConfig``: the server sends no
+    event for them, and the record does not count them (0.24 and 1.71). A step with retries shows
+    one start and one, later, end.
 
     Args:
-        say: where the lines go, such as ``log.info``.
+        say: receives the lines, such as ``log.info``.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
@@ -48,7 +47,7 @@ class StepProgress:
         self._seen: dict[str, Step] = {}
 
     def look(self, run: WorkflowRun) -> None:
-        """Say what a record shows that is new."""
+        """Log the changes that a record shows."""
         changed = [(step, before) for step in run.steps if (before := self._note(step)) is not step]
         for step, before in changed[:MAX_CHANGES]:
             self._tell(step, before)
@@ -56,8 +55,8 @@ class StepProgress:
             self._say(f"… and {more:,} more steps changed")
 
     def hear(self, event: Event) -> None:
-        """Say what an event tells of a step."""
-        # Here: DAG files import this module, and need nothing of the protocol.
+        """Log the change of a step that an event reports."""
+        # Imported here, since DAG files import this module without needing the protocol.
         from mastra_workflows._api import step_of
 
         step = step_of(event)
@@ -76,7 +75,7 @@ class StepProgress:
         """Remember a step.
 
         Returns:
-            What was known of it; the step itself if it is where it was.
+            The previous state of the step; the step itself if it has not changed.
         """
         before = self._seen.get(_key(step))
         self._seen[_key(step)] = step
@@ -89,12 +88,12 @@ class StepProgress:
 
 
 def _key(step: Step) -> str:
-    """What a step is called in records and events alike: an event's id is the whole path."""
+    """Return the name of a step in records and events alike: an event's id is the whole path."""
     return ".".join(step.path)
 
 
 def _is_past(before: Step, told: Step) -> bool:
-    """Whether a step had gone on from what an event tells of it when it was seen last."""
+    """Return whether an event reports an older state of a step than the last known one."""
     then, at = before.last_moment, told.last_moment
     if then is None or at is None:
         return False
@@ -110,12 +109,12 @@ def _moved(before: Step, now: Step) -> bool:
 
 
 def _moment(step: Step) -> datetime | None:
-    """When a step came into its status; event and record may tell it some milliseconds apart."""
+    """Return when a step reached its status; event and record may differ by some milliseconds."""
     return step.suspended_at if step.status == "suspended" else step.ended_at
 
 
 def describe(step: Step) -> str:
-    """What a step did, in a few words: ``succeeded after 1.25 s``."""
+    """Describe a step's status in a few words: ``succeeded after 1.25 s``."""
     text = VERBS.get(step.status, f"is {safe_text(step.status, MAX_NAME)}")
     if step.seconds is not None:
         text += f" after {step.seconds:.3g} s"
@@ -125,7 +124,7 @@ def describe(step: Step) -> str:
 
 
 def summary(run: WorkflowRun) -> str:
-    """One line about a run and all of its steps with their times."""
+    """Summarise a run and its steps with their durations in one line."""
     shown = run.steps[-MAX_STEPS:]
     steps = ", ".join(f"{step.name} {_duration(step)}" for step in shown)
     before = len(run.steps) - len(shown)

@@ -1,18 +1,19 @@
-"""Mastra's schema strings to JSON Schema, and data checked against them.
+"""Parse Mastra's schema strings to JSON Schema, and validate data against them.
 
-A server describes its Zod schemas as JSON Schema strings. Zod is more lenient than that text in
-some ways, which the check here follows so that it never refuses what the server would take:
+A server describes its Zod schemas as JSON Schema strings. Zod is more lenient than these strings in
+some ways. The validation here follows Zod, so that it never refuses data that the server would
+accept:
 
-- a field with a default may be left out, though 1.x lists it as required;
-- a plain ``z.object`` drops fields that it does not know, though the text says
-  ``additionalProperties: false``. Such fields are worth a warning, not an error;
-- 19.99 is a multiple of 0.01 there, though it is not in floating point;
-- a ``pattern`` may be one that only JavaScript can read. The server checks that;
-- ``z.coerce`` and ``z.preprocess`` turn one value into another before they check it, and the text
-  does not tell of them. So `check` tells what is surely refused from what may be.
+- A field with a default may be left out, though 1.x lists it as required.
+- A plain ``z.object`` drops unknown fields, though the string says ``additionalProperties: false``.
+  Such fields cause a warning, not an error.
+- In Zod, 19.99 is a multiple of 0.01, though it is not in floating point.
+- A ``pattern`` may be one that only JavaScript supports. The server validates that.
+- ``z.coerce`` and ``z.preprocess`` convert a value before it is validated, and the string does not
+  contain them. So `check` separates certain errors from possible ones.
 
-Schemas come from the server, so the check is bounded, in the size of a schema and in the work for
-one check. Beyond that nothing is checked here.
+Schemas come from the server, so the size of a schema and the work of one validation are bounded.
+Beyond these bounds nothing is validated here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from mastra_workflows._models import JSON
 from mastra_workflows._patterns import MAX_SUBJECT, read_pattern
 from mastra_workflows._text import decode, safe_text
 
-# jsonschema is imported where it is used: a scheduler that parses a DAG file checks no data.
+# jsonschema is imported on use: a scheduler that parses a DAG file validates no data.
 if TYPE_CHECKING:
     from jsonschema import ValidationError
     from jsonschema.protocols import Validator
@@ -40,35 +41,37 @@ log = logging.getLogger(__name__)
 MAX_SHOWN = 120
 MAX_LINE = 300
 MAX_PROBLEMS = 50
-"""How long the line about a problem can be, and how many problems of one value are told."""
+"""The maximum length of the line about an error, and the maximum number of lines about one
+value."""
 
 MAX_ERRORS = 500
-"""How many are looked for; each is passed on through all that is around it."""
+"""The maximum number of errors to collect; each passes through all enclosing rules."""
 
 MAX_SCHEMA_CHARACTERS = 500_000
 MAX_SCHEMA_VALUES = 5_000
 MAX_SCHEMA_DEPTH = 60
-"""The largest schema that is read: its text, the values in it, and how deep they are nested."""
+"""The limits of a schema: the length of its text, the number of its values, and their nesting
+depth."""
 
 REFERENCE_WORK = 10
-"""How many rules the resolving of a reference counts as."""
+"""The work of resolving a reference, as a number of rules."""
 
 MAX_WORK = 100_000
-"""How many rules are applied in one check, a list of choices counted by its length; a second or
-so."""
+"""The maximum number of rules to apply in one validation, about a second of work. A list of choices
+counts by its length."""
 
 PATTERN_WORK = 200
-"""How many rules the reading of a pattern counts as."""
+"""The work of compiling a pattern, as a number of rules."""
 
 STEPS_PER_RULE = 400
-"""How many steps of a pattern take as long as a rule."""
+"""The number of steps of a pattern that take as long as one rule."""
 
 
 def parse_schema(text: object) -> dict[str, Any] | None:
-    """A schema as a server sends it: a JSON string, shaped ``{"json": {...}}``.
+    """Parse a schema as a server sends it: a JSON string, shaped ``{"json": {...}}``.
 
     Returns:
-        The JSON Schema; None where there is none, or none that can be read in bounded time.
+        The JSON Schema; None if there is none, or if it exceeds the limits.
     """
     if isinstance(text, str):
         if len(text) > MAX_SCHEMA_CHARACTERS:
@@ -89,7 +92,7 @@ def parse_schema(text: object) -> dict[str, Any] | None:
     return text
 
 
-@lru_cache(maxsize=1024)  # a schema is read again and again, and said once
+@lru_cache(maxsize=1024)  # schemas are parsed repeatedly, but logged once
 def _warn(reason: str) -> None:
     log.warning(
         "A JSON Schema of a workflow is not used: %s. The data is checked by the server only, and "
@@ -117,12 +120,12 @@ def _is_small(schema: Mapping[str, Any]) -> bool:
 
 
 class Findings(NamedTuple):
-    """What is wrong with data, by its schema; one line each, such as ``$.city: required``.
+    """The validation errors of data; one line each, such as ``$.city: required``.
 
     Attributes:
-        refused: what the server refuses.
-        doubtful: what it refuses unless its schema makes another value of it first, as
-            ``z.coerce`` and ``z.preprocess`` do.
+        refused: errors that make the server refuse the data.
+        doubtful: errors that make the server refuse the data unless its schema converts the value
+            first, by ``z.coerce`` or ``z.preprocess``.
     """
 
     refused: list[str]
@@ -130,7 +133,7 @@ class Findings(NamedTuple):
 
 
 def check(schema: Mapping[str, Any], data: JSON) -> Findings:
-    """What the server refuses of data that is to be sent, and what it may refuse."""
+    """Validate data to be sent; separate certain errors from possible ones."""
     errors = _errors(schema, data, keep_closed=False)
     refused = _lines(error for error in errors if _is_certain(error))
     doubtful = _lines(error for error in errors if not _is_certain(error))
@@ -138,18 +141,18 @@ def check(schema: Mapping[str, Any], data: JSON) -> Findings:
 
 
 def validation_errors(schema: Mapping[str, Any], data: JSON) -> list[str]:
-    """All that is wrong with ``data`` as the schema is written: one line each, as in `Findings`."""
+    """Return all errors of ``data`` by the schema as written: one line each, as in `Findings`."""
     return _lines(_errors(schema, data, keep_closed=False))
 
 
 def unknown_fields(schema: Mapping[str, Any], data: JSON) -> list[str]:
-    """Where ``data`` has fields that the schema does not know and the server may drop."""
+    """Return the fields of ``data`` that are not in the schema and that the server may drop."""
     errors = _errors(schema, data, keep_closed=True)
     return _lines(error for error in errors if error.validator == "additionalProperties")
 
 
 def is_readable(schema: Mapping[str, Any]) -> bool:
-    """Whether it is a JSON Schema at all, and one that can be read in bounded time."""
+    """Return whether a value is a valid JSON Schema within the limits."""
     return _validator_of(schema, keep_closed=False) is not None
 
 
@@ -160,10 +163,10 @@ def _lines(errors: Iterable[ValidationError]) -> list[str]:
 
 
 def _is_certain(error: ValidationError) -> bool:
-    """Whether no coercion can help: a field is missing, or no object is where one belongs.
+    """Return whether no coercion can help: a field is missing, or an object is.
 
-    A text may be parsed into an object, and null replaced by one; a single value may become a list
-    of one; and any value may be turned into a scalar that the rules for it allow.
+    A text may be parsed into an object, and null replaced by one. A single value may become a list
+    of one. Any value may be converted to a scalar that the rules for it allow.
     """
     if error.validator == "required":
         return True
@@ -182,47 +185,47 @@ def _is_certain(error: ValidationError) -> bool:
 def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list[ValidationError]:
     validator = _validator_of(schema, keep_closed=keep_closed)
     if validator is None:
-        return []  # the server knows better than a schema that we cannot read
+        return []  # the server validates by a schema that is not usable here
     _work.begin()
     try:
         return list(islice(validator.iter_errors(_as_sent(data)), MAX_ERRORS))
     except _TooMuchWorkError:
         log.debug("Data was not checked: its JSON Schema takes too long.")
-    except Exception as error:  # a reference can make a rule of anything, which ends anyhow
+    except Exception as error:  # a reference can lead to an invalid rule, with any exception
         log.debug("Data was not checked: its JSON Schema is no good (%s).", type(error).__name__)
     return []
 
 
 class _TooMuchWorkError(Exception):
-    """A check takes longer than it may."""
+    """A validation exceeds its work limit."""
 
 
 class _Work(threading.local):
-    """What is left of the work that a check may do, in each thread."""
+    """The remaining work of a validation, for each thread."""
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a check."""
+        """Begin a validation."""
         self.left = MAX_WORK
         self.patterns: set[str] = set()
 
     def spend(self, work: int) -> None:
-        """Count a rule that is applied.
+        """Count the application of a rule.
 
         Raises:
-            _TooMuchWorkError: nothing is left.
+            _TooMuchWorkError: the limit is exceeded.
         """
         self.left -= work
         if self.left < 0:
             raise _TooMuchWorkError
 
     def spend_pattern(self, pattern: str) -> None:
-        """Count the reading of a pattern, once in a check.
+        """Count the compilation of a pattern, once in a validation.
 
         Raises:
-            _TooMuchWorkError: nothing is left.
+            _TooMuchWorkError: the limit is exceeded.
         """
         if pattern not in self.patterns:
             self.patterns.add(pattern)
@@ -242,10 +245,10 @@ def _validator_of(schema: Mapping[str, Any], *, keep_closed: bool) -> Validator 
 
 @lru_cache(maxsize=256)
 def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
-    """Made once for each schema: checking a schema takes longer than checking data by it.
+    """Create the validator of a schema; cached, since validating a schema is slower than data.
 
     Returns:
-        None for a schema that is none, or too large.
+        None for a schema that is invalid or too large.
     """
     from jsonschema import Draft202012Validator
     from jsonschema.validators import validator_for
@@ -257,10 +260,10 @@ def _validator(schema_text: str, keep_closed: bool) -> Validator | None:
     try:
         rules = _lenient(schema, keep_closed=keep_closed)
         standard: Any = validator_for(rules, default=Draft202012Validator)
-        standard.check_schema(rules, format_checker=None)  # patterns are not Python's
-        # An empty registry: nothing that a schema refers to elsewhere is fetched.
+        standard.check_schema(rules, format_checker=None)  # patterns are JavaScript's, not Python's
+        # An empty registry: no external reference is fetched.
         return _bounded(standard)(rules, registry=Registry())
-    except Exception as error:  # whatever a library makes of ``$schema: 5`` and the like
+    except Exception as error:  # any exception, for ``$schema: 5`` and the like
         log.debug("A workflow's JSON Schema is not valid (%s).", type(error).__name__)
         return None
 
@@ -270,7 +273,7 @@ Rule: TypeAlias = Callable[[Any, Any, Any, Any], "Iterator[ValidationError] | No
 
 @lru_cache(maxsize=16)
 def _bounded(standard: type[Validator]) -> type[Validator]:
-    """A standard's validator that follows Zod where it is more lenient, and counts its work."""
+    """Create a validator class that follows Zod where it is more lenient, and counts its work."""
     from jsonschema.validators import extend
 
     own: dict[str, Rule] = {
@@ -282,7 +285,7 @@ def _bounded(standard: type[Validator]) -> type[Validator]:
         name: _counted(own.get(name) or rule, REFERENCE_WORK if name == "$ref" else 1)
         for name, rule in standard.VALIDATORS.items()
         if rule is not None
-        and name not in ("unevaluatedItems", "unevaluatedProperties")  # work that is not counted
+        and name not in ("unevaluatedItems", "unevaluatedProperties")  # their work is not counted
     }
     kind: type[Validator] = extend(standard, rules)  # type: ignore[no-untyped-call]
     return kind
@@ -332,7 +335,7 @@ def _multiple_of(
         return
     try:
         is_multiple = Decimal(str(value)) % Decimal(str(step)) == 0
-    except InvalidOperation:  # more digits than can be told apart
+    except InvalidOperation:  # more digits than the precision of Decimal
         is_multiple = True
     if not is_multiple:
         from jsonschema import ValidationError
@@ -341,16 +344,16 @@ def _multiple_of(
 
 
 def _as_sent(data: JSON) -> JSON:
-    """Data as the server gets it: a tuple is a list there, and every key a text."""
+    """Return data as the server receives it: tuples become lists, and keys become texts."""
     try:
         return json.loads(json.dumps(data))
     except (TypeError, ValueError, RecursionError):
-        return data  # no JSON; the request that would carry it says so
+        return data  # not JSON; encoding the request raises the error
 
 
 IGNORED = frozenset({"$id", "id", "unevaluatedItems", "unevaluatedProperties"})
-"""What no Zod schema has, and would make the check depend on addresses or on work that no bound
-holds."""
+"""Keywords that no Zod schema contains. They would make the validation depend on URLs, or on work
+that is not bounded."""
 
 
 def _lenient(schema: Any, *, keep_closed: bool, is_root: bool = True) -> Any:
@@ -390,11 +393,11 @@ def _lenient(schema: Any, *, keep_closed: bool, is_root: bool = True) -> Any:
 
 
 NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
-"""Words whose value is no schema but has schemas, by names that may be any word."""
+"""Keywords whose value is not a schema but maps arbitrary names to schemas."""
 
 
 def _say(error: ValidationError) -> list[str]:
-    # The data itself stays out of the text, which ends in logs: it may hold what nobody should see.
+    # The text ends up in logs, so it does not contain the data, which may be confidential.
     place = _place(error.absolute_path)
     rule: Any = error.validator_value
     if error.validator == "required" and isinstance(error.instance, Mapping):
@@ -418,7 +421,7 @@ def _say(error: ValidationError) -> list[str]:
         nearest = best_match([error])
         if nearest is not None and nearest is not error:
             return [f"{place}: matches no variant; closest: {', '.join(_say(nearest))}"]
-    # A rule that holds schemas would fill the line with them.
+    # A rule that contains schemas would fill the line.
     limit = "" if isinstance(rule, dict | list) else f" {_short(rule)}"
     return [f"{place}: violates {error.validator}{limit}"]
 

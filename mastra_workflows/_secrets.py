@@ -1,9 +1,9 @@
-"""The secrets of this process's clients, masked in every log line and error message.
+"""Mask the secrets of this process's clients in log lines and error messages.
 
-A server or proxy that repeats its request, such as ``you sent Authorization: Bearer ...``, would
-put them there; so would a workflow that throws its own headers. `text.safe_text`, which all remote
-text passes on its way into a log or an error, masks them. They stay known after their client is
-closed, since an error may be shown later.
+A server or proxy that echoes the request would put them there, as in ``you sent Authorization:
+Bearer ...``; so would a workflow that throws its own headers. `text.safe_text`, which all remote
+text passes on its way into a log or an error, masks them. They stay registered after their client
+is closed, since an error may be shown later.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 
 SHORTEST = 4
-"""Fewer characters are no secret, and are in too many words."""
+"""The minimum length of a secret. Shorter texts occur in too many words."""
 
 MOST = 500
-"""How many secrets are known; then those used longest ago are forgotten."""
+"""The maximum number of registered secrets; the least recently used ones are dropped."""
 
 _UNRESERVED_IN_JAVASCRIPT = "!'()*"
 _ESCAPE = re.compile("%[0-9A-F]{2}")
@@ -31,12 +31,12 @@ _UNICODE_ESCAPE = re.compile(r"(\\u)([0-9a-f]{4})")
 _ESCAPED_IN_GO = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 _lock = threading.Lock()
-_secrets: dict[str, frozenset[str]] = {}  # each with its forms, the one used last at the end
+_secrets: dict[str, frozenset[str]] = {}  # each with its forms, the most recently used one last
 _forms: tuple[str, ...] = ()
 
 
 def _renew_lock() -> None:
-    """Let a forked child not wait for a thread that held the lock and exists in the parent only."""
+    """Replace the lock in a forked child: the thread that held it exists only in the parent."""
     global _lock
     _lock = threading.Lock()
 
@@ -46,10 +46,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Mask these from now on, in every form in which an error may hold them."""
+    """Mask these secrets from now on, in every form in which an error may contain them."""
     global _secrets, _forms
     with _lock:
-        known = dict(_secrets)  # replaced as a whole: a fork in the middle loses nothing
+        known = dict(_secrets)  # replaced as a whole, so that a concurrent fork loses nothing
         for secret in secrets:
             if len(secret) >= SHORTEST and secret.strip("*"):
                 known[secret] = known.pop(secret, frozenset()) or frozenset(_forms_of(secret))
@@ -57,12 +57,12 @@ def register(secrets: Iterable[str]) -> None:
             del known[next(iter(known))]
         if known.keys() != _secrets.keys():
             every = {form for forms in known.values() for form in forms}
-            _forms = tuple(sorted(every, key=len, reverse=True))  # a form may hold a shorter one
+            _forms = tuple(sorted(every, key=len, reverse=True))  # a form may contain a shorter one
         _secrets = known
 
 
 def mask(text: str) -> str:
-    """A text without secrets."""
+    """Return a text with all secrets masked."""
     for form in _forms:
         if form in text:
             text = text.replace(form, MASK)
@@ -70,7 +70,7 @@ def mask(text: str) -> str:
 
 
 def longest() -> int:
-    """The length of the longest form of a secret."""
+    """Return the length of the longest form of a secret."""
     return len(_forms[0]) if _forms else 0
 
 

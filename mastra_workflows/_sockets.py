@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 KEEPALIVE_OPTIONS = [
-    # A request's head and its body leave in two pieces: without this, the second one waits 40 ms.
+    # Headers and body are sent in two packets: without this, the second one is delayed by 40 ms.
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
@@ -14,5 +14,5 @@ KEEPALIVE_OPTIONS = [
         if hasattr(socket, name)
     ),
 ]
-"""A stream may be silent for as long as a step takes; only the network's own probes tell a silent
-server from a vanished one."""
+"""A stream may be silent for as long as a step executes. Only TCP keep-alive probes distinguish a
+silent server from an unreachable one."""

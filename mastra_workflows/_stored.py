@@ -1,4 +1,4 @@
-"""What was stored as JSON, read again: an XCom, an argument of a trigger, a Prefect result."""
+"""Deserialise stored JSON: an XCom, an argument of a trigger, a Prefect result."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mastra_workflows.errors import InvalidDataError
 
 
 class Stored:
-    """JSON that a ``to_dict`` made, read part by part.
+    """The result of a ``to_dict``, read field by field.
 
     Args:
-        kind: what it is of, for the error.
-        data: what was stored.
+        kind: the name of the type, for the error.
+        data: the stored JSON.
 
-    Each method raises `InvalidDataError` where something else was stored.
+    Each method raises `InvalidDataError` if the value has another type.
     """
 
     def __init__(self, kind: str, data: object) -> None:
@@ -32,46 +32,46 @@ class Stored:
         )
 
     def text(self, key: str) -> str:
-        """A text."""
+        """Return a text."""
         value = self._data.get(key)
         if not isinstance(value, str):
             raise self._wrong(key, value)
         return value
 
     def text_or_none(self, key: str) -> str | None:
-        """A text, where there is one."""
+        """Return a text; None if there is none."""
         return None if self._data.get(key) is None else self.text(key)
 
     def number_or_none(self, key: str) -> int | None:
-        """A whole number, where there is one."""
+        """Return an integer; None if there is none."""
         value = self._data.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise self._wrong(key, value)
         return value
 
     def path(self, key: str) -> tuple[str, ...]:
-        """A list of texts."""
+        """Return a list of texts as a tuple."""
         value = self._data.get(key)
         if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
             raise self._wrong(key, value)
         return tuple(value)
 
     def parts(self, key: str) -> list[Any]:
-        """A list; empty where there is none."""
+        """Return a list; empty if there is none."""
         value = self._data.get(key, ())
         if not isinstance(value, list | tuple):
             raise self._wrong(key, value)
         return list(value)
 
     def mapping_or_none(self, key: str) -> Mapping[str, Any] | None:
-        """An object, where there is one."""
+        """Return an object; None if there is none."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, Mapping):
             raise self._wrong(key, value)
         return value
 
     def moment(self, key: str) -> datetime | None:
-        """A time, where there is one."""
+        """Return a time; None if there is none."""
         text = self.text_or_none(key)
         try:
             return from_iso(text)
@@ -79,20 +79,20 @@ class Stored:
             raise self._wrong(key, "") from None
 
     def json(self, key: str) -> Any:
-        """Any JSON; None where there is none."""
+        """Return any JSON; None if there is none."""
         return self._data.get(key)
 
 
 def to_iso(moment: datetime | None) -> str | None:
-    """A time as ISO 8601 text."""
+    """Serialise a time as ISO 8601."""
     return None if moment is None else moment.isoformat()
 
 
 def from_iso(text: str | None) -> datetime | None:
-    """The time that `to_iso` made the text of; one without a zone counts as UTC.
+    """Parse the result of `to_iso`; a time without a zone counts as UTC.
 
     Raises:
-        TypeError, ValueError: it is no such text.
+        TypeError, ValueError: the value is not an ISO 8601 time.
     """
     return None if text is None else _in_utc(datetime.fromisoformat(text))
 
@@ -102,7 +102,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def from_millis(value: object) -> datetime | None:
-    """A JavaScript time (milliseconds since 1970, or an ISO string) as an aware datetime."""
+    """Parse a JavaScript time (milliseconds since 1970, or an ISO string) as an aware datetime."""
     if isinstance(value, bool):
         return None
     try:
@@ -111,5 +111,5 @@ def from_millis(value: object) -> datetime | None:
         if isinstance(value, str):
             return _in_utc(datetime.fromisoformat(value))
     except (ValueError, OverflowError, OSError):
-        pass  # a time that no clock shows is no reason to lose the record that it came with
+        pass  # an invalid time must not make the whole record unusable
     return None

@@ -1,7 +1,8 @@
-"""Bytes of a Mastra stream to events, at any chunk boundary. No I/O.
+"""Decode the bytes of a Mastra stream to events, at any chunk boundary. No I/O.
 
-A record is a JSON document and ``\\x1e``. 0.x's ``/watch`` wraps each document in a JSON string
-once more; servers 1.0 to 1.4 end with a line ``data: [DONE]`` that is no record.
+A record is a JSON document, followed by ``\\x1e``. The ``/watch`` stream of 0.x wraps each document
+in a JSON string once more. Servers 1.0 to 1.4 end with a line ``data: [DONE]`` that is not a
+record.
 """
 
 from __future__ import annotations
@@ -34,26 +35,26 @@ MARKS = frozenset(
         "workflow-finish",
     }
 )
-"""The events that mark a run's way; each of them is there once."""
+"""The events that mark the progress of a run. Each of them is unique."""
 
 
 OUTPUT = frozenset({"workflow-step-output", "workflow-step-progress"})
-"""What a step says while it works: text chunks and the like, by the thousand."""
+"""Events with output of a running step, such as thousands of text chunks."""
 
 _TYPE = re.compile(rb'\s*\{"type":"([a-z-]+)"')
 MAX_SHOWN = 100
 HEAD_BYTES = 64
-"""How much of a record is enough to see its type."""
+"""The number of bytes of a record that suffice to read its type."""
 
 
 class Decoder:
-    """Takes a stream's bytes as they come and gives the events that are whole.
+    """Decodes the bytes of a stream incrementally, and yields complete events.
 
     Args:
-        max_record_bytes: a record longer than this is an error instead of memory.
-        passes_over: types of records that nobody wants; they are neither parsed nor kept.
-        run_id: the run that was asked for. Workflow events of another run are dropped. Other
-            events, such as those of an agent that a step runs, may name any run.
+        max_record_bytes: the maximum size of a record; a larger one is an error.
+        passes_over: types of records to skip; they are neither parsed nor buffered.
+        run_id: the requested run. Workflow events of another run are dropped. Other events, such as
+            those of an agent in a step, may have any run id.
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class Decoder:
         self._has_foreign = False
         self._passes_over = frozenset(name.encode() for name in passes_over)
         self._tail = bytearray()
-        self._searched = 0  # what of the tail holds no separator
+        self._searched = 0  # how much of the tail contains no separator
         self._is_passing = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events that ``chunk`` completes.
+        """Yield the events that ``chunk`` completes.
 
         Raises:
-            NotMastraError: a record is no JSON object.
-            BodyTooLargeError: a record is longer than the limit.
+            NotMastraError: a record is not a JSON object.
+            BodyTooLargeError: a record exceeds the limit.
         """
         self._tail += chunk
         while (end := self._tail.find(SEPARATOR, self._searched)) >= 0:
@@ -124,50 +125,50 @@ class Decoder:
 
     @property
     def buffered(self) -> int:
-        """How many bytes there are of a record that is not whole."""
+        """The number of buffered bytes of an incomplete record."""
         return len(self._tail)
 
     @property
     def is_cut(self) -> bool:
-        """Whether the bytes so far end inside a record: said at the end, the stream was cut."""
+        """Whether the bytes so far end inside a record; at the end of a stream, it was cut."""
         rest = bytes(self._tail).strip()
         return self._is_passing or (bool(rest) and rest != DONE)
 
 
 class EventDeduplicator:
-    """Tells the events that were not there before, over every stream of one run.
+    """Filters out duplicate events across all streams of one run.
 
-    `/observe` replays what has happened, often twice, and a stream that is opened again begins
-    anew. What marks a step's or the run's way has an identity of its own; a step's own output has
-    not and may well repeat itself: it is told apart by its place after the last mark. So is the
-    ``workflow-start`` of a run that was resumed from the beginning of a replay: by what follows.
+    `/observe` replays past events, often twice, and a reopened stream begins again. Events that
+    mark the progress of a step or the run have an identity. The output of a step has none and may
+    repeat itself, so it is identified by its position after the last mark. The ``workflow-start``
+    of a resumed run is distinguished from the start of a replay by the event that follows.
 
     Args:
-        after: what a replay tells of the time up to then is dropped: the rounds before the one that
-            the first stream was of. None to give all of it.
+        after: drop replayed events up to this time: those of rounds before the one that the first
+            stream showed. None to yield all of them.
     """
 
     def __init__(self, after: datetime | None = None) -> None:
         self._after = after
         self._is_before = False
         self._seen: set[int] = set()
-        self._mark = 0  # a number, since what came before is in it: it would nest for ever
+        self._mark = 0  # a hash, since it includes the previous mark and would nest without end
         self._after_mark = 0
         self._start: Event | None = None
 
     def expect_replay(self) -> None:
-        """What comes next is another stream, which begins with all that has happened."""
+        """Expect another stream next, which begins with all past events."""
         self._is_before = self._after is not None
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """The events that are new, now that this one has come: none, itself, or a start before."""
+        """Yield the new events after a received event: none, the event, or a start before it."""
         if event.type == "workflow-start":
             self._start = event
             return
         start, self._start = self._start, None
         key = self._key(event)
         if key in self._seen or self._is_after(event):
-            self._is_before = False  # and what follows has no time of its own, perhaps
+            self._is_before = False  # the following events may have no time
         if key in self._seen or self._is_before:
             return
         self._seen.add(key)
@@ -186,8 +187,8 @@ class EventDeduplicator:
             return hash((self._mark, self._after_mark))
         self._after_mark = 0
         if step is None:
-            # A run that is resumed finishes more than once, and its events carry neither an id nor
-            # a time: what came before them tells them apart.
+            # A resumed run finishes more than once, and these events have neither an id nor a time:
+            # the preceding events distinguish them.
             self._mark = hash((event.type, event.event_timestamp, self._mark))
         else:
             names = (repr(step.get(word)) for word in ("id", "stepCallId", "status"))
@@ -196,10 +197,10 @@ class EventDeduplicator:
 
 
 def parse_record(record: bytes) -> Event:
-    """One record, without its separator.
+    """Parse one record, without its separator.
 
     Raises:
-        NotMastraError: it is no JSON object.
+        NotMastraError: the record is not a JSON object.
     """
     try:
         data = decode(record)
@@ -259,7 +260,7 @@ def _workflow_state(kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any] 
 def _timestamp(data: Mapping[str, Any], payload: Mapping[str, Any]) -> datetime | None:
     if (moment := from_millis(data.get("eventTimestamp"))) is not None:
         return moment
-    # The start of a step that was resumed tells of its suspension as well.
+    # The start event of a resumed step also contains the time of its suspension.
     keys = ("startedAt", "suspendedAt", "resumedAt", "endedAt")
     moments = (from_millis(payload.get(key)) for key in keys)
     return max((moment for moment in moments if moment is not None), default=None)

@@ -1,8 +1,8 @@
-"""Reading a stream in a thread of its own, so that whoever waits for it can be stopped.
+"""Read a stream in a separate thread, so that the waiting thread can be stopped.
 
-A signal reaches a thread that is blocked in a socket only if it is the main one. An orchestrator
-that runs a task in another thread stops it by an exception that Python raises there between two of
-its instructions: a read that blocks for as long as a run takes would keep it from coming.
+A signal interrupts a thread that is blocked in a socket only if it is the main one. An orchestrator
+that runs a task in another thread stops it by an exception that Python raises between two
+instructions. A read that blocks for the duration of a run would delay that exception.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ import requests
 from mastra_workflows._limits import connected_socket, pieces
 
 WAKE_SECONDS = 0.2
-"""How often the one who waits is awake for a moment."""
+"""The interval at which the waiting thread wakes up."""
 
 CLOSE_SECONDS = 1.0
-"""How long to wait for a reader that cannot be told to end."""
+"""How long to wait for a reader thread that cannot be interrupted."""
 
 MOST_PIECES = 16
-"""How many pieces are read ahead, each of at most `PIECE_BYTES`."""
+"""The maximum number of pieces to read ahead, each of at most `PIECE_BYTES`."""
 
 
 class StreamReader:
-    """The pieces of an answer, read in another thread; enter it as a context manager.
+    """Reads a response in another thread; a context manager.
 
     Args:
-        answer: an answer whose body is not read yet.
+        answer: a response whose body has not been read.
     """
 
     def __init__(self, answer: requests.Response) -> None:
         self._answer = answer
-        # Queues in C, since the exception that stops a task could leave Python's own one locked.
+        # Queues in C: the exception that stops a task could leave a Python queue locked.
         self._pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
         self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(MOST_PIECES):
@@ -48,15 +48,15 @@ class StreamReader:
         self._thread = threading.Thread(target=self._read, name="mastra-stream", daemon=True)
 
     def pieces(self, first_within: float, within: float, silent_within: float) -> Iterator[bytes]:
-        """The pieces as they come.
+        """Yield the pieces as they arrive.
 
         Args:
-            first_within: for how many seconds to wait for the first one.
-            within: for how many seconds, from now on, to wait at all.
-            silent_within: for how many seconds to wait for each further one.
+            first_within: seconds until the first piece.
+            within: the maximum total seconds from now on.
+            silent_within: the maximum seconds between two pieces.
 
         Raises:
-            TimeoutError: none came in time, or they do not end within it.
+            TimeoutError: no piece arrived in time, or the total time is over.
             requests.RequestException: the connection broke.
         """
         began = time.monotonic()
@@ -86,14 +86,14 @@ class StreamReader:
                 if self._is_over:
                     return
                 self._pieces.put(piece)
-        except Exception as error:  # also of a connection that is closed under it
+        except Exception as error:  # also if the connection is closed meanwhile
             self._pieces.put(error)
         else:
             self._pieces.put(None)
 
     def __enter__(self) -> Self:
         if (connected := connected_socket(self._answer)) is not None:
-            connected.settimeout(None)  # the time to wait is kept here
+            connected.settimeout(None)  # the timeouts are enforced here
         self._thread.start()
         return self
 
@@ -108,6 +108,6 @@ class StreamReader:
         connected = connected_socket(self._answer)
         if connected is not None:
             with contextlib.suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)  # to close it would wait for the reader
+                connected.shutdown(socket.SHUT_RDWR)  # closing it would wait for the reader
         # Without a socket the stream has ended, and the reader is about to close it.
         self._thread.join(None if connected is not None else CLOSE_SECONDS)

@@ -1,4 +1,4 @@
-"""Where a person sees a run: Mastra Studio."""
+"""URLs of Mastra Studio, where people see runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mastra_workflows.hitl._markdown import URL_CHARACTERS
 
 
 def check_studio_url(value: object) -> str:
-    """Validate the address of a Mastra Studio, before a link to it is shown anywhere.
+    """Validate the URL of a Mastra Studio before a link to it is shown.
 
     Args:
-        value: what a connection, a block or an option holds.
+        value: the URL from a connection, a block or an option.
 
     Returns:
-        The address, percent-encoded where Markdown or HTML would take a character for its own.
+        The URL, with the characters percent-encoded that have a meaning in Markdown or HTML.
 
     Raises:
-        ConfigurationError: it is no http or https address, or holds a user or password. The message
-            does not repeat it.
+        ConfigurationError: the value is not an http or https URL, or contains a user or password.
+            The message does not quote it.
     """
     example = "expected an address such as https://studio.example.com"
     if not isinstance(value, str):
@@ -40,10 +40,10 @@ def check_studio_url(value: object) -> str:
 
 
 def run_url(studio_url: str | None, workflow_id: str, run_id: str) -> str | None:
-    """The page of a run in Mastra Studio.
+    """Return the URL of a run's page in Mastra Studio.
 
     Args:
-        studio_url: where Studio is served, as `check_studio_url` returns it; None if it is not.
+        studio_url: the URL of Studio, as returned by `check_studio_url`; None without a Studio.
 
     Returns:
         ``<studio>/workflows/<workflow>/graph/<run>``, or None without a Studio.

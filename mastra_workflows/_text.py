@@ -1,9 +1,9 @@
-"""Text that nobody vouches for: as data that every store takes, and as one safe line of a log.
+"""Sanitise untrusted text: as data for any database, or as one safe log line.
 
-What a server sends holds what a model wrote, what a customer typed, what a program cut in half.
-`decode` and `storable` are for data: nothing is shortened, but what no database and no UTF-8 text
-can hold becomes U+FFFD. `safe_text` is for log lines and messages of exceptions: one line, bounded,
-without anything that a terminal, a log viewer or a CI system would obey.
+Text from a server may come from a model or a customer, or may be truncated by a program. `decode`
+and `storable` are for data: they shorten nothing, but replace characters by U+FFFD that databases
+or UTF-8 do not support. `safe_text` is for log lines and error messages: one line of bounded
+length, without control sequences for a terminal, a log viewer or a CI system.
 """
 
 from __future__ import annotations
@@ -17,53 +17,54 @@ from typing import Any
 from mastra_workflows import _secrets
 
 MAX_LINE = 1_000
-"""How many characters of a remote text a log line or an error shows."""
+"""The maximum number of characters of a remote text in a log line or an error."""
 
 MAX_DEPTH = 150
-"""How deep data may be nested. Airflow reads no XCom that is nested more than 200 deep, including
-what it and the outcome of a run put around the data; encoders give up from about 250 on."""
+"""The maximum nesting depth of data. Airflow reads no XCom that is nested more than 200 deep,
+including the structure that it and the outcome of a run add. Encoders fail from about 250 on."""
 
 TOO_DEEP = f"(nested more than {MAX_DEPTH} deep)"
-"""What stands for data that is nested deeper than that."""
+"""The replacement for data that is nested too deep."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _COMMAND = re.compile(
     r"(?<!\S)::(?=[A-Za-z][\w-]*(?:\s.*?)?::)|::(?=(?:end)?group::)|##(?=(?:vso)?\[)", re.IGNORECASE
 )
-"""Lines such as ``::error file=a::``, and ``::group::`` and ``##[group]`` anywhere in one."""
+"""Commands such as ``::error file=a::`` at a word's start, and ``::group::`` and ``##[group]``
+anywhere."""
 
 
 LARGE = 256 * 1024
-"""From how many bytes on JSON is parsed apart from an event loop."""
+"""The size in bytes from which JSON is parsed outside an event loop."""
 
 _INTERRUPTIBLE: dict[str, Any] = {
     "object_hook": lambda item: item,
     "parse_int": lambda digits: int(digits),
     "parse_float": lambda digits: float(digits),
 }
-"""Functions in which Python can change to another thread; its parser alone never lets it."""
+"""Python functions during which another thread can run; the C parser alone never yields."""
 
 
 def decode(text: str | bytes) -> Any:
-    """Parse JSON of a remote system as storable data.
+    """Parse the JSON of a remote system as storable data.
 
-    While a large text is parsed, other threads can run, such as that of an event loop.
+    Other threads, such as that of an event loop, can run while a large text is parsed.
 
     Raises:
-        ValueError: it is no JSON, or nested deeper than can be parsed.
+        ValueError: the text is not JSON, or is nested too deep to parse.
     """
     try:
         value = json.loads(text, **(_INTERRUPTIBLE if len(text) >= LARGE else {}))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    # Going through every value takes several times as long as parsing; it is seldom needed.
+    # Visiting every value takes several times as long as parsing, and is seldom needed.
     return storable(value) if _may_be_odd(text) or not _is_flat(value) else value
 
 
 def _may_be_odd(text: str | bytes) -> bool:
-    """Whether JSON may hold texts or numbers that `storable` replaces."""
+    """Return whether JSON may contain texts or numbers that `storable` replaces."""
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    # Piece by piece: no other thread can run during a search.
+    # Piece by piece, since no other thread can run during a search.
     return any(mark in raw for mark in _ODD_MARKS) or any(
         _LARGE_NUMBER.search(raw, start, start + LARGE + _LONGEST_MARK)
         for start in range(0, len(raw), LARGE)
@@ -71,14 +72,15 @@ def _may_be_odd(text: str | bytes) -> bool:
 
 
 _ODD_MARKS = (b"\\u0000", b"\\ud", b"\\uD", b"\xed", b"\0", b"NaN", b"Infinity")
-"""Escapes of NUL and surrogates, the first byte of an encoded one, and of UTF-16 and UTF-32."""
+"""Escapes of NUL and surrogates, the first byte of an encoded surrogate, and signs of UTF-16 and
+UTF-32."""
 
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
 _LONGEST_MARK = 19
 
 
 def _is_flat(value: Any) -> bool:
-    """Whether data is nested no deeper than it may be."""
+    """Return whether data is within the maximum nesting depth."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [
@@ -94,14 +96,14 @@ def _is_flat(value: Any) -> bool:
 
 
 def storable(value: Any) -> Any:
-    """A copy of JSON data that every JSON encoder and every database takes.
+    """Copy JSON data in a form that every JSON encoder and every database accepts.
 
-    In texts and keys, U+FFFD stands for lone surrogates and NUL. A number that is not finite is
-    null, and an integer of more than 64 bits a float: that is what JavaScript has there. What is
-    nested more than 150 deep is left out, with a text in its place.
+    In texts and keys, U+FFFD replaces lone surrogates and NUL. A number that is not finite becomes
+    null, and an integer of more than 64 bits a float, as in JavaScript. Data nested more than 150
+    deep is replaced by a text.
 
     Args:
-        value: JSON data, as a parser made it. Other values stay as they are.
+        value: JSON data from a parser. Other values stay as they are.
     """
     root: list[Any] = [value]
     waiting: list[tuple[Any, int]] = [(root, 0)]
@@ -144,16 +146,16 @@ def _as_float(number: int) -> float | None:
 
 
 def safe_text(value: object, limit: int = MAX_LINE) -> str:
-    """A remote value as one line of at most ``limit`` characters that does nothing.
+    """Format a remote value as one safe line of at most ``limit`` characters.
 
-    Line ends become spaces. Other characters that are not seen (escapes, controls, marks that turn
-    the direction of a text) become visible, those without a width are left out, and commands of log
-    viewers and CI systems such as ``::group::`` are taken apart. Secrets of the clients of this
-    process are masked. Applying it twice changes nothing.
+    Line ends become spaces. Other invisible characters (escapes, controls, bidirectional marks)
+    become visible, and characters without a width are removed. Commands of log viewers and CI
+    systems, such as ``::group::``, are broken up. Secrets of the clients of this process are
+    masked. The function is idempotent.
 
     Args:
-        value: a text; anything else is shown as JSON, or by its `str`.
-        limit: the most characters; a longer text ends in ``… (N characters)``.
+        value: a text; other values are shown as JSON, or by `str`.
+        limit: the maximum number of characters; a longer text ends in ``… (N characters)``.
     """
     text = value if isinstance(value, str) else _shown(value)
     longest = _secrets.longest()
@@ -161,11 +163,11 @@ def safe_text(value: object, limit: int = MAX_LINE) -> str:
     if len(text) <= limit + 1 + longest:
         text = line
     else:
-        line = line[: max(0, len(line) - longest)]  # which may be the first half of a secret
+        line = line[: max(0, len(line) - longest)]  # the end may be the first half of a secret
     masked = line[: limit + 1]
     line = " ".join(printable(masked.translate(_WITHOUT_WIDTH), keep="").split())
     if line != masked:
-        line = _secrets.mask(line)  # a secret that was taken apart by what is left out now
+        line = _secrets.mask(line)  # a secret that the removed characters had split
     line = _COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1]}", line)
     if len(text) <= limit and len(line) <= limit:
         return line
@@ -181,15 +183,15 @@ def _shown(value: object) -> str:
             return f"({type(value).__name__})"
     try:
         return str(value)
-    except (RecursionError, ValueError):  # an integer of more digits than Python writes
+    except (RecursionError, ValueError):  # an integer with more digits than Python formats
         return f"({type(value).__name__})"
 
 
 def printable(text: str, *, keep: str = "\n\t") -> str:
-    """A text in which every character can be seen, and stored by every database.
+    """Replace characters that are invisible, or that some databases do not store.
 
     Args:
-        keep: control characters that stay as they are.
+        keep: control characters to keep.
     """
     return "".join(
         character
@@ -200,14 +202,14 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
 
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of characters that are not seen: controls, marks that turn the direction of what
-follows, half characters, line ends of other kinds."""
+"""Unicode categories of invisible characters: controls, bidirectional marks, lone surrogates, and
+other line ends."""
 
 _JOINERS = "\u200d\u200c\ufe0f"
-"""Hidden characters that emoji and some scripts are written with."""
+"""Invisible characters that emoji and some scripts require."""
 
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff\u00ad"))
-"""What a log line can do without."""
+"""Characters without a width, which log lines omit."""
 
 
 def _picture(character: str) -> str:

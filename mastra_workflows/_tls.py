@@ -1,4 +1,4 @@
-"""TLS as both drivers speak it."""
+"""TLS configuration of both drivers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mastra_workflows.errors import ConfigurationError
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The authorities to trust, and the client's certificate.
+    """Create a TLS context with the trusted CAs and the client certificate.
 
     Returns:
-        None for a plain connection, and for one with neither of them.
+        None for a plain connection, and for one with neither verification nor a client certificate.
 
     Raises:
         ConfigurationError: the CA bundle or the client certificate cannot be read.
@@ -44,7 +44,7 @@ def _load(context: ssl.SSLContext, certificate: str | tuple[str, ...]) -> None:
     parts = (certificate,) if isinstance(certificate, str) else certificate
     paths, password = parts[:2], "".join(parts[2:])
     try:
-        # Without a password OpenSSL would ask for one on the terminal.
+        # Without a password, OpenSSL would prompt for one on the terminal.
         context.load_cert_chain(paths[0], paths[1] if paths[1:] else None, password)
     except (OSError, ValueError):
         raise ConfigurationError(
@@ -54,6 +54,6 @@ def _load(context: ssl.SSLContext, certificate: str | tuple[str, ...]) -> None:
 
 
 def _default_bundle() -> str:
-    """The authorities that `requests` trusts, so that both clients trust the same ones."""
+    """Return the CA bundle of `requests`, so that both clients trust the same CAs."""
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     return named or DEFAULT_CA_BUNDLE_PATH
