@@ -444,7 +444,8 @@ class Event:
     """One event of a stream.
 
     Attributes:
-        type: Mastra's event type, such as ``workflow-step-result``; ``watch`` for 0.x's `/watch`.
+        type: Mastra's event type, such as ``workflow-step-result``; ``watch`` for events of ``GET
+            .../watch`` (0.x).
         run_id: the run that the event is about.
         payload: the unchanged payload of the event.
         current_step: the step that the event is about, with ``id`` and ``status``; None if there is

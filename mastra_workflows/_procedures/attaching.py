@@ -189,7 +189,10 @@ def _is_given_up(server: Server, found: WorkflowRun, following: str) -> Procedur
 
 
 def _took_its_place(found: WorkflowRun, upcoming: WorkflowRun | None) -> bool:
-    """Whether the next run in line was started; other work may have an id that looks like it."""
+    """Return whether the next run in line was started for the same work.
+
+    Other work may have an id of the same form, so the inputs are compared.
+    """
     if upcoming is None or upcoming.is_pending:
         return False
     return bool(upcoming.payload == found.payload)

@@ -37,8 +37,8 @@ LOOK_SECONDS = 5.0
 
 BYTES_AT_ONCE = 8 * 1024 * 1024
 BYTES_PER_SECOND = 1024 * 1024
-"""The receive budget of one client for the events of all its runs. At this rate, skipping events
-costs a few per cent of a core."""
+"""The receive budget of one client for the events of all its runs: the burst and the rate. At this
+rate, skipping events costs a few per cent of a core."""
 
 BYTES_ALWAYS = 256 * 1024
 """What every wait may receive regardless of the budget: more than any run sends that streams no

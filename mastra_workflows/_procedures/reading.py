@@ -175,7 +175,7 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
 
 
 def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun]:
-    """Return the record of a run as it is.
+    """Return the record of a run, without schemas.
 
     A client in a triggerer may outlive an upgrade of the server from one version to the other. The
     new server does not have the endpoint of the old one, so the version is detected again after a

@@ -239,7 +239,7 @@ class Run(OfOneProcess):
         for that branch.
 
         Args:
-            question: one of `mastra_workflows.hitl._questions.questions`.
+            question: the pending request, from `mastra_workflows.hitl.questions`.
             resume_data: the response, as returned by `Form.answer`.
             answered_by: who responded, a name or an object; stored in the run's request context as
                 ``answeredBy.<step>``.

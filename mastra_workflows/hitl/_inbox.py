@@ -193,7 +193,7 @@ class InboxOptions:
 
     @classmethod
     def of(cls, **arguments: Any) -> Self:
-        """Make the options of a caller's arguments, whose durations may be `timedelta`."""
+        """Create the options from arguments whose durations may be `timedelta`."""
         return cls(**arguments)
 
     def __post_init__(self) -> None:
