@@ -1,4 +1,4 @@
-"""Runs one DAG run in the deployment that AIRFLOW_HOME names: ``deployed.py WORKFLOW KEY``.
+"""Execute one DAG run in the deployment of AIRFLOW_HOME: ``deployed.py WORKFLOW KEY``.
 
 The DAG run has the same id and the same logical date in every deployment.
 """

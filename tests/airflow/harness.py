@@ -1,4 +1,4 @@
-"""The Airflow of these tests: a home folder and an SQLite database of its own, and `dag.test()`."""
+"""Run Airflow for the tests: a temporary home folder, an SQLite database, and `dag.test()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one task in a process of its own, which a test then kills: ``killed_task.py <run id>``."""
+"""Execute one task in a separate process that a test kills: ``killed_task.py <run id>``."""
 
 from __future__ import annotations
 

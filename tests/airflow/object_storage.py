@@ -1,6 +1,6 @@
-"""Runs a DAG whose XComs are in an object store, in a process of its own.
+"""Execute a DAG with its XComs in an object store: ``object_storage.py WORKFLOW INPUT``.
 
-Airflow chooses the XCom backend when it is imported: ``object_storage.py WORKFLOW INPUT``.
+It needs a separate process, since Airflow selects the XCom backend on import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A person who answers on Airflow's page of required actions, by the REST API that is behind it."""
+"""Simulate a person on Airflow's page of required actions, through the page's REST API."""
 
 from __future__ import annotations
 

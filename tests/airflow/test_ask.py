@@ -1,4 +1,4 @@
-"""`on_suspend="ask"`: a person answers on Airflow's page of required actions."""
+"""Test `on_suspend="ask"`: a person responds on Airflow's page of required actions."""
 
 from __future__ import annotations
 

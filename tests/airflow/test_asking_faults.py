@@ -1,4 +1,4 @@
-"""A person answers while something changes: a redeploy, an outage."""
+"""Test pending requests during a redeploy and an outage."""
 
 from __future__ import annotations
 

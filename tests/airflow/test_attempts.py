@@ -1,4 +1,4 @@
-"""What Airflow's facts about an attempt mean: the first one, a retry, or one after a clear."""
+"""Test the classification of attempts: the first one, a retry, or one after a clear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of an Airflow connection reaches the client."""
+"""Test how the fields of an Airflow connection configure the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`@task.mastra`, by `dag.test()` against real servers."""
+"""Test `@task.mastra` with `dag.test()` against real servers."""
 
 from __future__ import annotations
 

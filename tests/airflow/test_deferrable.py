@@ -1,4 +1,4 @@
-"""Waiting in the triggerer: `dag.test()` runs triggers, on both generations."""
+"""Test waiting in the triggerer with `dag.test()`, on both generations."""
 
 from __future__ import annotations
 

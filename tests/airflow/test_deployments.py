@@ -1,4 +1,4 @@
-"""Two Airflow deployments on one Mastra server, and one whose database is reset, share no run."""
+"""Test that two Airflow deployments, or one before and after a database reset, share no run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of README and docs imports what Airflow and this project have."""
+"""Test that the imports of the Python code in README and docs exist, in the Airflow environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task raises: errors of Airflow and of the client at once, with the run's record."""
+"""Test the exceptions of tasks: errors of both Airflow and the client, with the run's record."""
 
 from __future__ import annotations
 

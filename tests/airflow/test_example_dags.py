@@ -1,4 +1,4 @@
-"""The example DAGs, as users copy them, against both generations."""
+"""Test the example DAGs, unmodified, against both generations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates: `MastraHITLOperator`, `ask_in_turn` and `ask_each`."""
+"""Test the gates: `MastraHITLOperator`, `ask_in_turn` and `ask_each`."""
 
 from __future__ import annotations
 

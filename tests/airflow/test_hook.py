@@ -1,4 +1,4 @@
-"""MastraHook against real servers."""
+"""Test MastraHook against real servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity of a piece of work: what a run's derived id depends on, and on what it does not."""
+"""Test which facts the derived run id of a task depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing the provider costs: counted in modules, which a busy machine does not change."""
+"""Test the import cost of the provider, counted in modules, independent of the machine's load."""
 
 from __future__ import annotations
 

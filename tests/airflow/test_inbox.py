@@ -1,4 +1,4 @@
-"""The inbox's DAG: each question has one DAG run, however often it is handed out."""
+"""Test the inbox's DAG: each request gets one DAG run, however often it is handed out."""
 
 from __future__ import annotations
 

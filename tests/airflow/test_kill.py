@@ -1,4 +1,4 @@
-"""What becomes of a run when its task is stopped."""
+"""Test the effect of stopping a task on its run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a wrong type or value: an error of ours, before anything is sent."""
+"""Test options of wrong types or values: an error of this project, before any request is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The people of these tests: whom they answer, and what happens when nobody does."""
+"""Test the simulated people: which forms they respond to, and the result if nobody responds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow itself makes of the provider."""
+"""Test how Airflow reads and displays the provider's metadata."""
 
 from __future__ import annotations
 

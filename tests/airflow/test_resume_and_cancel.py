@@ -1,4 +1,4 @@
-"""MastraResumeWorkflowOperator and MastraCancelWorkflowRunOperator, by `dag.test()`."""
+"""Test MastraResumeWorkflowOperator and MastraCancelWorkflowRunOperator with `dag.test()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MastraRunWorkflowOperator, by `dag.test()` against real servers."""
+"""Test MastraRunWorkflowOperator with `dag.test()` against real servers."""
 
 from __future__ import annotations
 

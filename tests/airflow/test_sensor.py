@@ -1,4 +1,4 @@
-"""MastraWorkflowRunSensor, by `dag.test()` against real servers."""
+"""Test MastraWorkflowRunSensor with `dag.test()` against real servers."""
 
 from __future__ import annotations
 

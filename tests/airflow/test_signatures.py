@@ -1,4 +1,4 @@
-"""Signatures of the operators and the sensor: explicit, alike, and strict."""
+"""Test the signatures of the operators and the sensor: explicit, consistent and strict."""
 
 from __future__ import annotations
 

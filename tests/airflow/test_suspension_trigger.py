@@ -1,4 +1,4 @@
-"""Watching for questions in the triggerer, on both generations."""
+"""Test the trigger that watches for pending requests, on both generations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triggers when things go wrong around them: cancelled while they cancel, odd text, outages."""
+"""Test triggers under faults: cancelled while they cancel a run, odd text, outages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of the Mastra server that looks like a template: Airflow renders none of it."""
+"""Test that Airflow never renders text of the Mastra server that contains template syntax."""
 
 from __future__ import annotations
 

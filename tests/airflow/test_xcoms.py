@@ -1,4 +1,4 @@
-"""Whatever a successful run holds: its task succeeds, and the next task gets it."""
+"""Test that a task succeeds with any result of its run and passes it to the next task."""
 
 from __future__ import annotations
 

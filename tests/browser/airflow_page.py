@@ -1,6 +1,6 @@
-"""What a person does on Airflow's pages: log in, read a question, fill in its form, press a button.
+"""Drive Airflow's pages in a browser: log in, read a request, fill in its form, press a button.
 
-Written against the pages of Airflow 3.1 to 3.3. Fields go by the names that a person sees.
+Written for the pages of Airflow 3.1 to 3.3. Fields are found by their visible labels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a person does on Prefect's pages: read what a paused flow run asks, and fill in its form.
+"""Drive Prefect's pages in a browser: read the request of a paused flow run and fill in its form.
 
-Written against the pages (V1) of Prefect 3.8. Fields go by the names that a person sees.
+Written for the pages (V1) of Prefect 3.8. Fields are found by their visible labels.
 """
 
 from __future__ import annotations

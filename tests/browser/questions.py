@@ -1,4 +1,4 @@
-"""What both orchestrators ask and are told, in the words of each one's page."""
+"""Define the requests and responses that both orchestrators' browser tests share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People answer on Airflow's pages what workflows of a Mastra server ask."""
+"""Test responses on Airflow's pages to the requests of a Mastra server's workflows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People answer on Prefect's pages what workflows of a Mastra server ask."""
+"""Test responses on Prefect's pages to the requests of a Mastra server's workflows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One try of a piece of work in a process of its own; see `test_ten_processes_execute_once`.
+"""Make one attempt at a piece of work in a separate process.
 
-``python -m tests.core.one_try URL RUN_ID INPUT``: says that it is ready, waits for a line on its
-standard input, starts the run or attaches to it, and prints the id of the run that does the work.
+`test_ten_processes_at_once_execute_once` uses it. ``python -m tests.core.one_try URL RUN_ID INPUT``
+reports that it is ready, waits for a line on its standard input, starts the run or attaches to it,
+and prints the id of the run that does the work.
 """
 
 from __future__ import annotations

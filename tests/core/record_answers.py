@@ -1,7 +1,7 @@
-"""Records answers of real servers for the tests that need no server.
+"""Record responses of real servers, for tests without a server.
 
-``python -m tests.core.record_answers`` writes ``answers/<generation>/<name>.json`` anew. Run it
-after a change of the sample workflows or of the Mastra versions, and look at the difference.
+``python -m tests.core.record_answers`` rewrites ``answers/<generation>/<name>.json``. Run it after
+changing the sample workflows or the Mastra versions, and review the diff.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers of real servers, as `record_answers` has kept them."""
+"""Load the responses of real servers that `record_answers` has stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample workflows' input, and small helpers about their runs."""
+"""Provide input for the sample workflows, and helpers for their runs."""
 
 from __future__ import annotations
 

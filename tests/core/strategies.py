@@ -1,4 +1,4 @@
-"""What hypothesis makes up."""
+"""Define Hypothesis strategies for text, JSON, JSON Schemas and chunked bytes."""
 
 from __future__ import annotations
 

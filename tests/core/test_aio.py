@@ -1,4 +1,4 @@
-"""The asyncio client: the same names, the same procedures, the same answers."""
+"""Test the asyncio client: the same names, procedures and results as the synchronous one."""
 
 from __future__ import annotations
 

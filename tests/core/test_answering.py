@@ -1,4 +1,4 @@
-"""Answers to questions while servers are away, and after a deploy has changed what is asked."""
+"""Test responses to requests during an outage, and after a deploy has changed the resume schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of real servers as models, and whatever else may answer as an error of ours."""
+"""Test parsing of responses: those of real servers become models, any other raises our errors."""
 
 from __future__ import annotations
 

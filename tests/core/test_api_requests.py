@@ -1,4 +1,4 @@
-"""Requests as values: paths, queries and bodies as both generations take them."""
+"""Test requests as values: the paths, queries and bodies that both generations accept."""
 
 from __future__ import annotations
 

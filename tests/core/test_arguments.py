@@ -1,4 +1,4 @@
-"""Arguments of wrong types: an error of ours that names the argument, and nothing is sent."""
+"""Test arguments of wrong types: an error names the argument, and no request is sent."""
 
 from __future__ import annotations
 

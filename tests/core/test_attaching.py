@@ -1,4 +1,4 @@
-"""One execution for one piece of work: what a try does about what the tries before have left."""
+"""Test that repeated attempts at a piece of work execute it once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that asks for a token (Mastra's own SimpleAuth)."""
+"""Test a server that requires a token (Mastra's SimpleAuth)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input: an error that says what to do, nothing started and nothing lost."""
+"""Test invalid input: a helpful error, nothing started and nothing lost."""
 
 from __future__ import annotations
 

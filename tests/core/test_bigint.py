@@ -1,4 +1,4 @@
-"""Steps that return a BigInt, for which JSON has no form: 1.x stores its digits, 0.x nothing."""
+"""Test steps that return a BigInt, which JSON cannot represent: 1.x stores digits, 0.x nothing."""
 
 from __future__ import annotations
 

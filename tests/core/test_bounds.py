@@ -1,4 +1,4 @@
-"""What a small answer of a server can cost here: time that grows with its size, and no more."""
+"""Test that the time and memory spent on a server's response are bounded by its size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy that buffers streams, as nginx does by default, and a server that is slow to answer."""
+"""Test a proxy that buffers streams, as nginx does by default, and a slow server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cancelled run: final when somebody cancelled it, not when it was cancelled for a retry."""
+"""Test which cancelled runs are final: those cancelled by a user, not those cancelled to retry."""
 
 from __future__ import annotations
 

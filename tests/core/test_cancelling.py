@@ -1,4 +1,4 @@
-"""`cancel` on real servers: what became of the run, in a value and in words."""
+"""Test `cancel` on real servers: the returned state of the run, and its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is refused here that the server takes, converted by its Zod schema; on real servers."""
+"""Test that validation accepts all data that a real server accepts after Zod's coercion."""
 
 from __future__ import annotations
 

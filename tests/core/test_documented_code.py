@@ -1,4 +1,4 @@
-"""The Python of README and docs can be compiled, and imports what there is."""
+"""Test that the Python code in README and docs compiles, and that its imports exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step ids with dots in them, and a step that is called ``input``, on real servers."""
+"""Test step ids that contain dots, and a step with the id ``input``, on real servers."""
 
 from __future__ import annotations
 

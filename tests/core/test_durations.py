@@ -1,4 +1,4 @@
-"""Durations that users give: seconds or a timedelta, and an error that names the option."""
+"""Test duration options: seconds or a timedelta, and errors that name the option."""
 
 from __future__ import annotations
 

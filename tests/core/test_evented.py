@@ -1,6 +1,7 @@
-"""Workflows of the event-driven engine on a real server, beside what its own answers say.
+"""Test workflows of the event-driven engine, compared with the server's own responses.
 
-The official JavaScript client gives back what ``start-async`` and ``resume-async`` answer.
+The expected results are the responses of ``start-async`` and ``resume-async``, which the official
+JavaScript client returns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`execute`: start once, wait, return the result; on real servers."""
+"""Test `execute` on real servers: it starts once, waits and returns the result."""
 
 from __future__ import annotations
 

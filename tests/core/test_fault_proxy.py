@@ -1,4 +1,4 @@
-"""The proxy itself: what it lets through it leaves as it is, and its faults are what they say."""
+"""Test the fault proxy: it forwards requests unchanged, and its faults do what they specify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server of unknown version can do."""
+"""Test feature detection for a server of unknown version."""
 
 from __future__ import annotations
 

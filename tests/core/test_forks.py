@@ -1,4 +1,4 @@
-"""A client that a fork inherits reads its own answers, and leaves its parent's sockets alone."""
+"""Test clients after a fork: a child reads its own responses and leaves its parent's sockets open."""
 
 from __future__ import annotations
 

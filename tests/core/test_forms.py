@@ -1,4 +1,4 @@
-"""A resume schema as fields, and what a page sends back as resume data."""
+"""Test the conversion of a resume schema to form fields, and of a submitted form to resume data."""
 
 from __future__ import annotations
 

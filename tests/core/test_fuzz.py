@@ -1,4 +1,4 @@
-"""Nothing that a server sends, and nothing stored, brings another error out than this project's."""
+"""Test that no response and no stored data raises an exception other than this project's."""
 
 from __future__ import annotations
 

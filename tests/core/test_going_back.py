@@ -1,4 +1,4 @@
-"""`restart` of a run that its server lost, and `time_travel`."""
+"""Test `restart` of a run that its server has lost, and `time_travel`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that never come to an end, or send what is no HTTP: bounded in time and memory."""
+"""Test servers that never end a response or do not send HTTP: time and memory stay bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No log line and no error of ours passes on what a hostile or careless server wrote."""
+"""Test that logs and errors contain no unsafe text of a hostile or careless server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run ids that are derived: the same for the same work, different for different work."""
+"""Test derived run ids: equal for the same work, different for different work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shared part knows no orchestrator."""
+"""Test that the client package imports no orchestrator."""
 
 from __future__ import annotations
 

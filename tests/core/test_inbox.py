@@ -1,4 +1,4 @@
-"""What an inbox remembers: which questions are new, and that it does not grow for ever."""
+"""Test the inbox's state: it recognises new requests, and its size stays bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which inputs count as the same: what a server made of one is not another one."""
+"""Test the comparison of inputs: a server's defaults and coercions are no difference."""
 
 from __future__ import annotations
 

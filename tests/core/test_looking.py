@@ -1,4 +1,4 @@
-"""`new_questions`: what suspended runs ask, whoever started them, once each: real servers."""
+"""Test `new_questions` on real servers: each pending request is returned once, for any run."""
 
 from __future__ import annotations
 

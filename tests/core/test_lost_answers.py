@@ -1,4 +1,4 @@
-"""A bad network before a real server: what was lost is looked up, and nothing runs twice."""
+"""Test an unreliable network: lost responses are looked up, and nothing is executed twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What error messages say."""
+"""Test the error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values and their JSON: what goes into an XCom comes out of it."""
+"""Test that models survive a round trip through JSON, as in an XCom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Basic auth and client certificates, asked for by a real nginx, in both clients."""
+"""Test basic auth and client certificates with a real nginx, in both clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting on the events of real servers: which requests it takes, and what holds without them."""
+"""Test waiting on the events of real servers: the number of requests, and the polling fallback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run id that belongs to the run of other work: with other input, or from before this work."""
+"""Test a run id that belongs to other work: with other input, or started before this work."""
 
 from __future__ import annotations
 

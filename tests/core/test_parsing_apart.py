@@ -1,4 +1,4 @@
-"""Large answers of a server keep no event loop from its other work."""
+"""Test that parsing large responses does not block the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regular expressions of a server: read as JavaScript does, in linear time, and on no page."""
+"""Test a server's regular expressions: JavaScript semantics, linear time, and none in a form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waits: exponential, jittered, capped, and never past the end of the allowed time."""
+"""Test the intervals between attempts: exponential, jittered, capped, within the allowed time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection pool for the clients of one server, from the first to the last of them."""
+"""Test that the clients of a server share a connection pool, which lives as long as they do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines for a log: each step's start and end, as the waiting sees them."""
+"""Test the log lines of a wait: the start and end of each step."""
 
 from __future__ import annotations
 

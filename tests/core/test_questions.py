@@ -1,4 +1,4 @@
-"""What a suspended run asks, as values and as safe Markdown; answers by code."""
+"""Test the requests of suspended runs as values and as safe Markdown, and responses by code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of what was broken on purpose: a part of a suite leaves the other rows as they are."""
+"""Test the reliability table: a partial run of a suite keeps the other rows."""
 
 from __future__ import annotations
 

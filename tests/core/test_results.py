@@ -1,4 +1,4 @@
-"""What runs give back: results, errors, steps, times; bail, megabytes, any script, any id."""
+"""Test the contents of a run's record: results, errors, steps, times, bail, large data, any id."""
 
 from __future__ import annotations
 

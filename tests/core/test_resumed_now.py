@@ -1,6 +1,6 @@
-"""A resume that is tried again while what it began still executes, on real servers.
+"""Test a retried resume while the resumed step is still running, on real servers.
 
-Mastra 1.71 shows a resume in the run's record only when the resumed part is over.
+Mastra 1.71 shows a resume in the run's record only after the resumed part has finished.
 """
 
 from __future__ import annotations

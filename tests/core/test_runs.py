@@ -1,4 +1,4 @@
-"""`runs` pages lazily; `delete`."""
+"""Test `runs`, which requests pages lazily, and `delete`."""
 
 from __future__ import annotations
 

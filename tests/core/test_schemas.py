@@ -1,4 +1,4 @@
-"""Data against a workflow's own schema: as lenient as the server, places named, data not shown."""
+"""Test validation against a workflow's schema: as lenient as the server, no data in messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that repeats what it was sent: the client's own secrets are in no log and no error."""
+"""Test that no log and no error contains the client's secrets, even if a server echoes them."""
 
 from __future__ import annotations
 

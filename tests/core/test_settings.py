@@ -1,4 +1,4 @@
-"""Base URLs, secrets and limits: what cannot work is refused before anything is sent."""
+"""Test base URLs, secrets and limits: invalid settings are rejected before any request is sent."""
 
 from __future__ import annotations
 

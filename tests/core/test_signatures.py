@@ -1,4 +1,4 @@
-"""The signatures of the public classes: explicit, with the defaults of the options behind them."""
+"""Test the signatures of the public classes: explicit, with the defaults of the option classes."""
 
 from __future__ import annotations
 

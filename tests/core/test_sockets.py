@@ -1,4 +1,4 @@
-"""Nothing is left open: connections, streams that are left early, threads on one client."""
+"""Test that no connection stays open, with streams left early and with threads on one client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that their server has lost: noticed, told from slow ones, restarted once."""
+"""Test runs that their server has lost: detected, distinguished from slow runs, restarted once."""
 
 from __future__ import annotations
 

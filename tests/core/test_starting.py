@@ -1,4 +1,4 @@
-"""`create_run`, `start`, `start_async` and `ensure_started` on real servers."""
+"""Test `create_run`, `start`, `start_async` and `ensure_started` on real servers."""
 
 from __future__ import annotations
 

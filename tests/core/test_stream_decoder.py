@@ -1,4 +1,4 @@
-"""Bytes to events: at any chunk boundary, and whatever the bytes are."""
+"""Test decoding of bytes to events, for any chunk boundaries and any bytes."""
 
 from __future__ import annotations
 

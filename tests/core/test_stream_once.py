@@ -1,4 +1,4 @@
-"""`/observe` replays what has happened twice; each of it is given once."""
+"""Test the deduplication of events: `/observe` replays past events twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links to Mastra Studio: which addresses are taken, and what Markdown makes of them."""
+"""Test links to Mastra Studio: which URLs are accepted, and how Markdown renders them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suspensions of every kind as values, and `resume`, `resume_async`, on real servers."""
+"""Test all kinds of suspensions as values, and `resume` and `resume_async`, on real servers."""
 
 from __future__ import annotations
 

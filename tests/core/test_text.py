@@ -1,4 +1,4 @@
-"""Remote text as data that every store takes, and as one safe line."""
+"""Test the conversion of remote text to data that every store accepts, and to one safe line."""
 
 from __future__ import annotations
 

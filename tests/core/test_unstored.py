@@ -1,4 +1,4 @@
-"""Runs of a workflow that stores no snapshots: executed once, and said so."""
+"""Test runs of a workflow without snapshots: executed once, and reported as not stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cancelling, deleting, restarting and time travel, in virtual time: look, act, look again."""
+"""Test cancel, delete, restart and time travel in virtual time: read, act, read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a server does, a wait ends in time: in virtual time, with any order of answers."""
+"""Test in virtual time that a wait always ends in time, for any sequence of responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting on events, in virtual time: when to listen, when to look, when to give it up."""
+"""Test waiting on events in virtual time: when to subscribe, when to poll, when to fall back."""
 
 from __future__ import annotations
 

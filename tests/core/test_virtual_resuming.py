@@ -1,4 +1,4 @@
-"""Resuming, in virtual time: look, resume once, look again."""
+"""Test resuming in virtual time: read, resume once, read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run whose record stands still, in virtual time: when it is restarted, and when not."""
+"""Test in virtual time when a run with an unchanged record is restarted, and when not."""
 
 from __future__ import annotations
 

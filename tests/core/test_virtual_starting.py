@@ -1,4 +1,4 @@
-"""Starting, in virtual time: read, then start; after a lost answer, look."""
+"""Test starting in virtual time: read, then start; after a lost response, read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting, in virtual time: how often to look, for how long, and what ends it."""
+"""Test waiting in virtual time: poll intervals, timeouts, and the states that end a wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wait`, and calls that a server cuts, on real servers."""
+"""Test `wait`, and requests that a server cuts off, on real servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stream`, `watch` and `resume_stream` on real servers: events, each as it arrives."""
+"""Test `stream`, `watch` and `resume_stream` on real servers: events are yielded as they arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All workflows, one workflow, its details: `list_workflows`, `get_workflow`, `details`."""
+"""Test `list_workflows`, `get_workflow` and `details`."""
 
 from __future__ import annotations
 

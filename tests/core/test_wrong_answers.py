@@ -1,4 +1,4 @@
-"""Answers that are not Mastra's, in the middle of something: a rotated token, a page, a proxy."""
+"""Test invalid responses during an operation: a rotated token, an HTML page, a proxy's error."""
 
 from __future__ import annotations
 

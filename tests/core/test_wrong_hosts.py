@@ -1,4 +1,4 @@
-"""Hosts that are not Mastra, or fall over: an error of ours that says what to do, nothing sent."""
+"""Test hosts that are not Mastra or that crash: a helpful error of this project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A driver of procedures in virtual time: scripted answers, and a clock that sleeping moves."""
+"""Run procedures in virtual time: scripted responses, and a clock that sleeping advances."""
 
 from __future__ import annotations
 

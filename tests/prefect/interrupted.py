@@ -1,4 +1,4 @@
-"""A flow run in a process of its own, for a test that interrupts it.
+"""Execute a flow run in a separate process that a test interrupts.
 
 Usage: interrupted.py {flow|tasks} BASE_URL WORKFLOW_ID RUN_ID {cancel|leave}
 """

@@ -1,4 +1,4 @@
-"""A person at a page of Prefect: finds the flow run that asks, reads its form, fills it in."""
+"""Simulate a person on Prefect's page: find the paused flow run, read its form and fill it in."""
 
 from __future__ import annotations
 

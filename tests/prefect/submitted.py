@@ -1,7 +1,7 @@
-"""A flow whose tasks run in other processes, for the tests of task runners.
+"""Define a flow whose tasks run in other processes, for the tests of task runners.
 
-It is run as a program, so that Prefect pickles its flow and tasks by value, as it does for those of
-a notebook. Usage: submitted.py {process|dask|ray} BASE_URL KEY
+It runs as a program, so that Prefect pickles its flow and tasks by value, as it does in a notebook.
+Usage: submitted.py {process|dask|ray} BASE_URL KEY
 """
 
 from __future__ import annotations

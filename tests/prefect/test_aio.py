@@ -1,4 +1,4 @@
-"""The tasks and the flow for asyncio, and what retries do about runs that are not well."""
+"""Test the asyncio tasks and flow, and the reaction of retries to failed runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person answers on the page of a flow run; here by the API that the page calls."""
+"""Test responses to a paused flow run, through the API of its page."""
 
 from __future__ import annotations
 

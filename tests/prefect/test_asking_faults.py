@@ -1,4 +1,4 @@
-"""What a question outlives: an outage, a deploy, a retry; and what ends it: a cancel."""
+"""Test that a pending request survives an outage, a deploy and a retry, and ends with a cancel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blocks: Prefect's own standard suite, round trips, secrets, and bad settings."""
+"""Test the blocks: Prefect's standard suite, round trips, secrets and invalid settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of the packaged flows, as the form of a deployment shows them."""
+"""Test the parameters of the packaged flows, as shown in a deployment's form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of README and docs imports what Prefect and this project have."""
+"""Test that the imports of the Python code in README and docs exist, in the Prefect environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task that runs a workflow from start to end: one task run is one Mastra run."""
+"""Test the task that runs a workflow from start to end: each task run has one Mastra run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no further try changes: a run that somebody has cancelled elsewhere, such as in Studio."""
+"""Test that retries do not replace a run that was cancelled elsewhere, such as in Mastra Studio."""
 
 from __future__ import annotations
 

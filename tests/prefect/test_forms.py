@@ -1,4 +1,4 @@
-"""What Prefect's server lets pass of a form that is made of a resume schema."""
+"""Test which responses Prefect's server accepts for a form generated from a resume schema."""
 
 from __future__ import annotations
 

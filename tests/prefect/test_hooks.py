@@ -1,4 +1,4 @@
-"""What is left of a process that was killed, and the hook that finds it."""
+"""Test the hook that cancels the runs of a killed process."""
 
 from __future__ import annotations
 

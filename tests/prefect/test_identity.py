@@ -1,4 +1,4 @@
-"""One execution for one piece of work: in retries, subflows, mapped and concurrent calls."""
+"""Test that work is executed once in retries, subflows, and mapped and concurrent calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data that callers pass as models, dataclasses and dates, and the ways to name a run."""
+"""Test input as models, dataclasses and dates, and the references to a run."""
 
 from __future__ import annotations
 

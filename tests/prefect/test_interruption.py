@@ -1,4 +1,4 @@
-"""What becomes of a run when Prefect interrupts the flow or task that waits for it."""
+"""Test the effect on a run when Prefect interrupts the flow or task that waits for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shared part says, in the log of the flow run and nowhere else."""
+"""Test that the client's log records appear in the flow run's log and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Default names of flow and task runs: they hold the workflow id."""
+"""Test the default names of flow and task runs, which contain the workflow id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that real programs produce and that databases refuse: half an emoji, a NUL, forged lines."""
+"""Test text that databases reject: half an emoji, a NUL, forged log lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package as Prefect and its users find it."""
+"""Test the package as Prefect and its users import it."""
 
 from __future__ import annotations
 

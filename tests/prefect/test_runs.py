@@ -1,4 +1,4 @@
-"""Tasks and the flow: every way that a run can go, and what the log says about it."""
+"""Test the tasks and the flow: every end of a run, and the log lines about it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Tasks that a task runner pickles and runs in other processes: Prefect's own, Dask's and Ray's.
+"""Test tasks that a task runner pickles and executes in other processes: Prefect's, Dask's, Ray's.
 
-Those of Dask and Ray are packages of their own, which the environment of `make test-runners` has.
+The runners for Dask and Ray are separate packages, installed by `make test-runners` only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""No text from a Mastra server is evaluated or rendered by Prefect, and none forges a log line."""
+"""Test that Prefect evaluates no text of a Mastra server, and that none forges a log line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the conformance suite has seen, as tables in docs/servers.md.
+"""Write the results of the conformance suite to tables in docs/servers.md.
 
-A cell is written by the test that ran, and by nothing else; the cells of tests that did not run
-stay as they are. A footnote says why a cell fails, or what is not supported.
+Only the test of a cell writes it. The cells of tests that did not run stay unchanged. A footnote
+explains each failed or unsupported cell.
 """
 
 from __future__ import annotations

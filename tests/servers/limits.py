@@ -1,4 +1,4 @@
-"""What is known not to work: a cell that fails or is not supported has its reason here."""
+"""List the known limitations, with the reason for each failed or unsupported cell."""
 
 from __future__ import annotations
 

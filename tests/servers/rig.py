@@ -1,4 +1,4 @@
-"""The servers of the conformance suite: each build, and what users put in front of it."""
+"""Start the servers of the conformance suite: each build, and the proxies in front of them."""
 
 from __future__ import annotations
 

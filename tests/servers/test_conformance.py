@@ -1,4 +1,4 @@
-"""Every row of the client table of docs/reference/client-methods.md, on each server of the rig."""
+"""Test each row of the table in docs/reference/client-methods.md on each server of the rig."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official JavaScript client beside ours: the same work comes to the same."""
+"""Test that our client and the official JavaScript client get equal results for the same work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two servers on one database behind a load balancer: what a client can do about them."""
+"""Test the client with two servers on one database behind a load balancer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's page of required actions by its REST API, and a person who answers there."""
+"""Access Airflow's required actions by REST, and simulate a person who responds to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fault tests of Airflow have in common: one piece of work, and what became of it."""
+"""Share the code of Airflow's fault tests: one piece of work, and its result."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A DAG file whose `retries` a test edits while its tasks wait for approvals.
+"""Define a DAG whose `retries` a test edits while its tasks wait for approvals.
 
-The test copies it into a DAG folder of its own, and replaces it with a copy in which `IS_EDITED` is
-True. Some tasks have `retries` as an argument, others by their DAG's `default_args`. Each run's
-input tells which task started it.
+The test copies this file to a separate DAG folder, and replaces it with a copy in which `IS_EDITED`
+is True. Some tasks set `retries` as an argument, others through their DAG's `default_args`. Each
+run's input identifies the task that started it.
 """
 
 from __future__ import annotations

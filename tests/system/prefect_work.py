@@ -1,7 +1,7 @@
-"""Pieces of work of Prefect's that tests break: flow runs that run one workflow each.
+"""Define pieces of work for Prefect's fault tests: flow runs with one workflow each.
 
-Each has a proxy of its own before its Mastra server, so that a fault meets it alone and several can
-be under way at once.
+Each has a separate proxy in front of its Mastra server, so that a fault affects only that one and
+several can run concurrently.
 """
 
 from __future__ import annotations

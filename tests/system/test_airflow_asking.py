@@ -1,4 +1,4 @@
-"""A person answers in Airflow, and what happens to a task that waits for one: a whole Airflow."""
+"""Test responses in a complete Airflow, and faults while a task waits for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Editing `retries` between two tries of a task, or while it waits, repeats nothing."""
+"""Test that editing `retries` between attempts, or during a wait, executes nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow leaves out when a trigger ends its task: why the operators are ended by a worker."""
+"""Test what Airflow omits when a trigger ends its task, which is why workers end the operators."""
 
 from __future__ import annotations
 

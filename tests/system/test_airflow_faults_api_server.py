@@ -1,4 +1,4 @@
-"""Airflow's API server is away for longer than its tasks outlast: a whole Airflow."""
+"""Test outages of a complete Airflow's API server that are longer than its tasks tolerate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No exit leaks a run: whichever way Airflow ends the waiting, the run is cancelled."""
+"""Test that a run is cancelled in whichever way a complete Airflow ends the wait for it."""
 
 from __future__ import annotations
 

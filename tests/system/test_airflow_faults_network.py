@@ -1,4 +1,4 @@
-"""The network fails at each request of a run, one after the other: a whole Airflow."""
+"""Test network failures at each request of a run, one after the other, in a complete Airflow."""
 
 from __future__ import annotations
 

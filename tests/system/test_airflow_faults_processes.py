@@ -1,4 +1,4 @@
-"""One execution for one piece of work, whichever process dies and when: a whole Airflow."""
+"""Test that work is executed once whichever process of a complete Airflow dies, and whenever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inbox: whoever starts a run, a person is asked what it asks, once: a whole Airflow."""
+"""Test the inbox in a complete Airflow: each pending request of any run is shown once."""
 
 from __future__ import annotations
 

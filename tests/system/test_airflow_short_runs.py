@@ -1,7 +1,7 @@
-"""Runs that are over at about the moment at which their tasks defer.
+"""Test runs that finish at about the time when their tasks defer.
 
-A task that is woken before the scheduler has heard from the executor that its process has ended is
-failed by Airflow, through no fault of its own. So every one of them must succeed at its first try.
+Airflow fails a task that is woken before the executor has reported the end of its process to the
+scheduler, although the task has done nothing wrong. Every task must succeed in its first attempt.
 """
 
 from __future__ import annotations

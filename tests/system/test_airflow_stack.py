@@ -1,4 +1,4 @@
-"""The launcher of Airflow: what a system test leans on."""
+"""Test the launcher of Airflow that the system tests use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triggers of a whole Airflow: killed together before a slow server, and woken by odd text."""
+"""Test triggers in a complete Airflow: killed together at a slow server, and woken by odd text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The playground: it boots, what it says is true, and Ctrl-C leaves nothing of it."""
+"""Test the playground: it starts, its output is correct, and Ctrl-C leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person answers while nothing runs: the flow run is suspended, and its process is gone."""
+"""Test responses while a flow run is suspended and its process has ended."""
 
 from __future__ import annotations
 

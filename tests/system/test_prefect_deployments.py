@@ -1,4 +1,4 @@
-"""Every way of deploying a flow that calls this package, on a whole Prefect."""
+"""Test every way to deploy a flow that calls this package, on a complete Prefect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One execution for one piece of work, whatever dies: a whole Prefect, broken on purpose."""
+"""Test that work is executed once under injected faults, on a complete Prefect."""
 
 from __future__ import annotations
 

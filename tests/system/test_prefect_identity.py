@@ -1,4 +1,4 @@
-"""Prefect servers that share one Mastra server share no runs."""
+"""Test that Prefect servers with a common Mastra server share no runs."""
 
 from __future__ import annotations
 

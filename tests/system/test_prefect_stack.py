@@ -1,4 +1,4 @@
-"""The launcher of Prefect: what a system test leans on."""
+"""Test the launcher of Prefect that the system tests use."""
 
 from __future__ import annotations
 

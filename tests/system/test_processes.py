@@ -1,4 +1,4 @@
-"""What is started is surely ended: by `stop`, and by the death of whoever started it."""
+"""Test that started processes always end: by `stop`, or when the process that started them dies."""
 
 from __future__ import annotations
 

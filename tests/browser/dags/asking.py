@@ -1,6 +1,6 @@
-"""DAGs whose tasks ask; the conf of a DAG run says what is run where.
+"""Define DAGs whose tasks wait for a response. The DAG run's conf selects the run.
 
-``server`` is a connection id, ``workflow`` a registry key, ``input`` its input.
+Its keys are ``server``, a connection id; ``workflow``, a registry key; and ``input``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The package's own flow, deployed to ask."""
+"""Serve deployments of the packaged flow that wait for a response."""
 
 from __future__ import annotations
 

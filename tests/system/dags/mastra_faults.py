@@ -1,10 +1,9 @@
-"""DAGs that the fault tests trigger: one piece of work each, in every way of waiting for it.
+"""Define the DAGs of the fault tests: one piece of work each, for every mode of waiting.
 
-The DAG run's conf says what to do: ``server`` (a connection id), ``key``, ``seconds``, and maybe
-``workflow`` (slowExport heeds its abort signal; heldCharge ends when the file ``until`` is there).
-With ``linger`` a task makes one more request
-between its end and its XCom, to a path that ends with ``/end-of/`` and its id: where a test can
-hold it.
+The DAG run's conf sets ``server`` (a connection id), ``key``, ``seconds`` and optionally
+``workflow``. slowExport reacts to its abort signal; heldCharge ends when the file ``until`` exists.
+With ``linger``, a task sends one more request between its end and its XCom, to a path that ends
+with ``/end-of/`` and its id. A test can hold the task at that request.
 """
 
 from __future__ import annotations

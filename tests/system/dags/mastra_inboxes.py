@@ -1,4 +1,4 @@
-"""Inboxes that the tests unpause: one for each workflow, on a server of each generation."""
+"""Define inboxes that the tests unpause: one per workflow, on a server of each generation."""
 
 from __future__ import annotations
 

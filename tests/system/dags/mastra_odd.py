@@ -1,6 +1,6 @@
-"""DAGs of deferrable tasks: many that are killed together, and some whose runs end with odd text.
+"""Define DAGs of deferrable tasks: many that are killed together, and some with odd text.
 
-The DAG run's conf says where: ``server`` (a connection id); and ``key``.
+The DAG run's conf sets ``server`` (a connection id) and ``key``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A DAG of many deferrable tasks whose runs are over as soon as they have been deferred, or sooner.
+"""Define a DAG of many deferrable tasks whose runs finish at about the time of deferral, or before.
 
-The DAG run's conf says where: ``server`` (a connection id); and ``key``, which each task counts its
-executions under, followed by its map index.
+The DAG run's conf sets ``server`` (a connection id) and ``key``. Each task counts its executions
+under the key, followed by its map index.
 """
 
 from __future__ import annotations

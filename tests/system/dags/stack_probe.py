@@ -1,4 +1,4 @@
-"""DAGs that show that an Airflow works; they know nothing of Mastra."""
+"""Define DAGs that verify an Airflow installation, without Mastra."""
 
 from __future__ import annotations
 

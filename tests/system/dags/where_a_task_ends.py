@@ -1,6 +1,6 @@
-"""The same deferred task, ended by a worker and by its trigger; each thing that is done is noted.
+"""Define the same deferred task, ended by a worker and by its trigger, and record the effects.
 
-A note is an empty file in the folder ``noted`` of AIRFLOW_HOME, named after the DAG run.
+A record is an empty file in the folder ``noted`` of AIRFLOW_HOME, named after the DAG run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Deployments that the fault tests run: one workflow each, in every way of running it.
+"""Serve the deployments of the fault tests: one workflow each, for every way of running it.
 
-Each takes a ``server``, a ``workflow_id`` and its ``input_data``, and returns the run's outcome. Of
-each there is one whose flow has the hook ``cancel_mastra_runs``.
+Each takes a ``server``, a ``workflow_id`` and its ``input_data``, and returns the run's outcome.
+Each also exists in a variant whose flow has the hook ``cancel_mastra_runs``.
 """
 
 from __future__ import annotations

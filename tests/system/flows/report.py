@@ -1,4 +1,4 @@
-"""The README's flow, and one that hands its tasks to other processes."""
+"""Define the README's flow, and a flow that submits its tasks to other processes."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Deployments for the tests of a whole Prefect that break nothing."""
+"""Serve deployments for the system tests that inject no faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deployment of a Prefect that shares its Mastra server with another Prefect."""
+"""Serve a deployment of a Prefect server that shares its Mastra server with another one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What goes wrong with each run of a soak, and when: drawn from a seed, and so drawn again by it.
+"""Plan the faults of each run of a soak, and their times, reproducibly from a seed.
 
-A run's plan depends on the seed, the mode and the run's number alone, not on how many runs there
-are. What the machine makes of it in time does differ from one soak to the next.
+A run's plan depends only on the seed, the mode and the run's number, not on the number of runs. The
+actual timing still differs from one soak to the next.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What came of a soak, as a table in docs/reliability.md."""
+"""Write the results of a soak to a table in docs/reliability.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many runs at once, and everything that was planned for them going wrong."""
+"""Execute many runs concurrently and inject their planned faults."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Many runs on a whole Airflow while everything breaks at random: done once, none lost, none left.
+"""Soak a complete Airflow: many runs under random faults are executed once, none lost, none left.
 
-Mastra itself is not restarted here: it loses the step that it was at, and to repeat that one is
-what ``on_stall="restart"`` is for.
+Mastra is not restarted here: it would lose the current step, and repeating that step is the purpose
+of ``on_stall="restart"``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Many runs on a Prefect server and its runner while everything breaks at random.
+"""Soak a Prefect server and its runner: many runs under random faults.
 
-A flow run whose process died is set to Scheduled again, as a person does by the button Retry of
-Prefect's UI. A runner is only killed, never told to end: then its flows are told too, and cancel
-their runs, as they should.
+A flow run whose process died is set to Scheduled again, as the button Retry of Prefect's UI does. A
+runner is killed, never terminated: a terminated runner also terminates its flows, and these cancel
+their runs as intended.
 
-Mastra itself is not restarted here: it loses the step that it was at, and to repeat that one is
-what ``on_stall="restart"`` is for.
+Mastra is not restarted here: it would lose the current step, and repeating that step is the purpose
+of ``on_stall="restart"``.
 """
 
 from __future__ import annotations

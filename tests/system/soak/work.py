@@ -1,4 +1,4 @@
-"""One run of a soak: what was planned for it, what it met, and what came of it."""
+"""Track one run of a soak: its plan, the injected faults and its result."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""DAGs that a soak triggers: one charge each, in every way of waiting for it.
+"""Define the DAGs of a soak: one charge each, for every mode of waiting.
 
-The DAG run's conf says what to charge: ``server`` (a connection id), ``key``, ``amount`` and
+The DAG run's conf describes the charge: ``server`` (a connection id), ``key``, ``amount`` and
 ``seconds``.
 """
 

@@ -1,7 +1,7 @@
-"""Deployments that a soak runs: one charge each, by tasks or by the package's own flow.
+"""Serve the deployments of a soak: one charge each, by tasks or by the packaged flow.
 
-None has the hook ``cancel_mastra_runs``: it would cancel the run of a process that was killed, and
-here the flow run is to be tried again and find it.
+None has the hook ``cancel_mastra_runs``. It would cancel the run of a killed process, but in a soak
+the flow run is retried and has to attach to that run.
 """
 
 from __future__ import annotations
