@@ -1,4 +1,4 @@
-"""Test clients after a fork: a child reads its own responses and leaves its parent's sockets open."""
+"""Test clients after a fork: a child reads its own responses and keeps its parent's sockets open."""
 
 from __future__ import annotations
 
