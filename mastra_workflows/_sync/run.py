@@ -88,6 +88,7 @@ class Run(OfOneProcess):
         Raises:
             RunMismatchError: the run was started with other input; this call started nothing.
             InvalidInputError: the input is invalid; nothing was executed.
+            UnsupportedError: the server is older than 0.17, and may execute the run twice.
             RunNotStartedError: the server refused the run, or did not show within ``start_timeout``
                 that it executes.
         """
@@ -158,6 +159,8 @@ class Run(OfOneProcess):
             RunSuspendedError: see ``on_suspend``.
             RunStalledError: see ``on_stall``.
             RunNotStartedError: the run is ``pending`` and nobody starts it.
+            RunNotStoredError: this client started the run, but the server keeps no record of it.
+            UnknownRunError: there is no such run, or the server has lost its record.
             ServerLostError: the server was unavailable for longer than ``outage_timeout``.
         """
         options = WaitOptions.of(
@@ -342,6 +345,7 @@ class Run(OfOneProcess):
             RunAlreadyStartedError: the run was started before; another start would execute it
                 again.
             RunNotStartedError: the run is still ``pending`` after ``start_timeout``.
+            UnsupportedError: the server is older than 0.17, and may execute the run twice.
         """
         options = StartOptions(
             input_data=input_data,
@@ -567,6 +571,7 @@ class Run(OfOneProcess):
 
         Raises:
             NotActiveError: the run has any other status.
+            UnsupportedError: the server is older than 0.24.8.
         """
         return self._transport.run(procedures.restart(self._server, self.workflow_id, self.run_id))
 
@@ -583,6 +588,7 @@ class Run(OfOneProcess):
             NotActiveError: the run is still active.
             UnknownStepError: the workflow has no such step, or a deploy has renamed it.
             RunNotStartedError: the server refused; the run is unchanged.
+            UnsupportedError: the server is older than 0.24.8.
         """
         return self._transport.run(
             procedures.time_travel(self._server, self.workflow_id, self.run_id, step, input_data)

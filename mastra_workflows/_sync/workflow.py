@@ -175,6 +175,7 @@ class Workflow(OfOneProcess):
             RunFailedError: the run failed, with ``on_failed_run="fail"``.
             RunMismatchError: the id belongs to the run of other work. Nothing was started.
             InvalidInputError: the input is invalid; nothing was executed.
+            UnsupportedError: the server is older than 0.17, and may execute the run twice.
             RunNotStartedError: the server refused the run, or did not show within ``start_timeout``
                 that it executes.
         """
