@@ -1,8 +1,8 @@
-"""Collect responses to a run's pending requests, one after the other, until it has finished.
+"""Collect responses to a run's pending requests, one after the other, until none is pending.
 
-Each request pauses the flow run. The step's resume schema becomes the form, and the request becomes
-its text. Each request has a unique key, so that a later attempt of the flow finds a response that
-an earlier one received.
+A request that code does not answer pauses the flow run. The step's resume schema becomes the form,
+and the request becomes the text above it. Each request has a unique key, so that a later attempt of
+the flow finds a response that an earlier one received.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Test clients after a fork: a child reads its own responses and keeps its parent's sockets open."""
+"""Test forked clients: a child reads its own responses and keeps the parent's sockets open."""
 
 from __future__ import annotations
 
