@@ -78,17 +78,17 @@ CONNECTION_TYPE: dict[str, Any] = {
     "conn-fields": {
         "secret_headers": {
             "label": "Secret headers",
-            "description": "Sent with every request: a JSON object of texts. Shown to nobody.",
+            "description": "Headers of every request, as a JSON object of strings; never shown.",
             "schema": {"type": ["string", "null"], "format": "password"},
         },
         "headers": {
             "label": "Headers",
-            "description": "Sent with every request: a JSON object of texts.",
+            "description": "Headers of every request, as a JSON object of strings.",
             "schema": {"type": ["string", "null"]},
         },
         "api_prefix": {
             "label": "API prefix",
-            "description": "The path of the server's API; /api if this is empty.",
+            "description": "The path of the server's API; /api by default.",
             "schema": {"type": ["string", "null"]},
         },
         "verify": {
@@ -98,7 +98,7 @@ CONNECTION_TYPE: dict[str, Any] = {
         },
         "client_cert": {
             "label": "Client certificate",
-            "description": "Path of a PEM file on the workers, for servers that ask for one.",
+            "description": "Path of a client certificate (PEM) on the workers.",
             "schema": {"type": ["string", "null"]},
         },
         "client_key": {
@@ -108,12 +108,12 @@ CONNECTION_TYPE: dict[str, Any] = {
         },
         "timeout": {
             "label": "Timeout",
-            "description": "Seconds until an answer of the server begins; 30 by default.",
+            "description": "Seconds to wait for the response to begin; 30 by default.",
             "schema": {"type": ["integer", "null"]},
         },
         "connect_timeout": {
             "label": "Connection timeout",
-            "description": "Seconds that a connection may take; 10 by default.",
+            "description": "Seconds to wait for a connection; 10 by default.",
             "schema": {"type": ["integer", "null"]},
         },
         "studio_url": {

@@ -130,15 +130,15 @@ class MastraServer(_MappedAsOneValue):
     )
     verify: bool = Field(
         default=True,
-        description="Whether to check the server's TLS certificate.",
+        description="Whether to verify the server's TLS certificate.",
     )
     ca_bundle: str | None = Field(
         default=None,
-        description="Path of a CA bundle to check it with, where the flow runs.",
+        description="Path of a CA bundle to verify it with, on the machine that runs the flow.",
     )
     client_cert: str | None = Field(
         default=None,
-        description="Path of a client certificate (PEM), where the flow runs.",
+        description="Path of a client certificate (PEM), on the machine that runs the flow.",
     )
     client_key: str | None = Field(
         default=None,
@@ -146,15 +146,15 @@ class MastraServer(_MappedAsOneValue):
     )
     timeout: Seconds = Field(
         default=30.0,
-        description="Seconds until an answer begins.",
+        description="Seconds to wait for the response to begin.",
     )
     connect_timeout: Seconds = Field(
         default=10.0,
-        description="Seconds that a connection may take.",
+        description="Seconds to wait for a connection.",
     )
     start_timeout: Seconds = Field(
         default=30.0,
-        description="Seconds that the server may take to show that a started run executes.",
+        description="Seconds to wait until the server shows that a started run executes.",
     )
     check_data: bool = Field(
         default=True,
@@ -276,56 +276,54 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
     )
     resource_id: str | None = Field(
         default=None,
-        description="Whom the runs belong to.",
+        description="The resource that the runs belong to (Mastra 1.x).",
     )
     timeout: Seconds | None = Field(
         default=None,
-        description="Seconds to wait for a run; none for as long as it takes.",
+        description="Seconds to wait for a run; empty for no limit.",
     )
     on_suspend: OnSuspend = Field(
         default="fail",
         description=(
-            "What a suspended run is to the one who waits: an error (fail), an answer (return), or "
-            "nothing yet (wait)."
+            "What to do when the run is suspended: raise an error (fail), return the outcome "
+            "(return), or wait until it is resumed (wait)."
         ),
     )
     poll_interval: Seconds = Field(
         default=0.5,
-        description="Seconds between the first looks at a run.",
+        description="Initial seconds between two polls of a run.",
     )
     max_poll_interval: Seconds = Field(
         default=30.0,
-        description="Seconds that the interval grows to.",
+        description="Maximum seconds between two polls.",
     )
     outage_timeout: Seconds = Field(
         default=300.0,
-        description="For how many seconds the server may be out of reach meanwhile.",
+        description="Seconds that the server may be unreachable during the wait.",
     )
     stall_timeout: Seconds | None = Field(
         default=3600.0,
         description=(
-            "After how many seconds without any change in a run's record its server is asked "
-            "whether it still executes the run; none for never."
+            "Seconds without a change in the run's record after which the server is asked whether "
+            "it still executes the run; empty for never."
         ),
     )
     on_stall: OnStall = Field(
         default="fail",
-        description=(
-            "What to do when it does not: fail, restart the run, or wait on for what comes."
-        ),
+        description="What to do if it does not: fail, restart the run, or continue to wait.",
     )
     observe: bool = Field(
         default=True,
         description=(
-            "Whether to listen to the server's events as well, and so to know of a run's end "
+            "Whether to subscribe to the server's event stream, which shows the end of a run "
             "within milliseconds."
         ),
     )
     on_failed_run: OnFailedRun = Field(
         default="new_run",
         description=(
-            "What a retry does about a run that was left failed: start a new run (new_run), send "
-            "it back to the step that failed (from_failed_step), or fail."
+            "What a retry does after a failed run: start a new run (new_run), repeat the run from "
+            "the failed step on (from_failed_step), or fail."
         ),
     )
     cancel_on_kill: bool = Field(
@@ -334,7 +332,7 @@ class MastraWorkflow(_MappedAsOneValue, JobBlock[JSON]):
     )
     cancel_on_timeout: bool = Field(
         default=True,
-        description="Whether to cancel the run when the time to wait is over.",
+        description="Whether to cancel the run when the timeout is reached.",
     )
 
     def block_initialization(self) -> None:
