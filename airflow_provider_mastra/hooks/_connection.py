@@ -184,7 +184,9 @@ def _verify(value: Any) -> bool | str:
     if isinstance(value, bool):
         return value
     if not isinstance(value, str):
-        raise ConfigurationError("Extra 'verify' is neither true or false nor a path.")
+        raise ConfigurationError(
+            "Connection extra 'verify' must be true, false or the path of a CA bundle."
+        )
     return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
 
 

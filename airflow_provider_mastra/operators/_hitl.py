@@ -135,7 +135,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 self.send_answer(self.current_handle(run), *found, state, by="code")
             elif (kept := self._undelivered_response(mine, state)) is not None:
                 question, response = kept
-                self.log.info("Delivering an answer that an earlier try could not deliver.")
+                self.log.info("Delivering a response that an earlier try could not deliver.")
                 self._handle_response(
                     run, AwaitedResponse.of(question, self.response_timeout), response, context
                 )
@@ -243,9 +243,9 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         what = {
             "fail": "this task fails",
             "cancel": "the run is cancelled",
-            "answer": "a default answer is given",
+            "answer": "the default answer is used",
         }[self.on_response_timeout]
-        yield f"Without an answer within {format_duration(time_left)}, {what}."
+        yield f"Without a response within {format_duration(time_left)}, {what}."
 
     def _check_default_answer(self, question: Question) -> None:
         """Reject an invalid default answer before the form is shown, not when it is needed."""
@@ -364,7 +364,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         elif waiting.is_expired and has_polled_form:
             self._on_response_timeout(run, record, waiting.question, context)
         elif waiting.is_expired:
-            self.log.info("The time for an answer is over; looking at the form for the last time.")
+            self.log.info("The response timeout has passed; polling the form for the last time.")
             self._wait_for_response(waiting, context, may_be_answered=True)
         elif _has_other_schema(record, waiting.question):
             self.log.warning("What the step takes has changed since it was asked for. %s.", record)

@@ -164,12 +164,12 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         except (MastraError, AirflowException, AirflowRuntimeError) as error:
             if str(error) != self._failure:
                 self._failure = str(error)
-                what = "What runs of workflow %r ask is not seen now; looking again. %s"
+                what = "Pending requests of workflow %r cannot be read; retrying. %s"
                 self.log.warning(what, self.workflow_id, error)
             return None
         if self._failure:
             self._failure = ""
-            self.log.info("What runs of workflow %r ask is seen again.", self.workflow_id)
+            self.log.info("Pending requests of workflow %r can be read again.", self.workflow_id)
         return look
 
     @property
@@ -183,7 +183,10 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         try:
             return InboxState.from_dict(await self._store.aget(MEMORY))
         except STORE_FAILURES as error:
-            self.log.warning("What was told before is not known (%s): all is told again.", error)
+            self.log.warning(
+                "The state of the inbox cannot be read (%s): reporting all pending requests again.",
+                error,
+            )
             return InboxState()
 
     async def _save_memory(self, memory: InboxState) -> InboxState | None:
@@ -191,6 +194,6 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         try:
             await self._store.aset(MEMORY, memory.to_dict())
         except STORE_FAILURES as error:
-            self.log.warning("What was told cannot be stored: %s", error)
+            self.log.warning("The state of the inbox cannot be stored: %s", error)
             return None
         return memory

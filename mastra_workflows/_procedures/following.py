@@ -134,8 +134,8 @@ class Follower:
 
 def _tells_no_more(run: WorkflowRun) -> ConnectionFailedError:
     return ConnectionFailedError(
-        f"{run} and continues, but its stream was cut and the server tells no more of it, as of a "
-        "run that another replica executes or that was lost by a restart. Waiting for it (`wait`) "
-        "still works: that looks at its record.",
+        f"{run} and continues, but its event stream was cut and the server sends no more events: "
+        "another replica executes the run, or a restart has lost it. `wait` still works, since it "
+        "polls the record.",
         request_sent=True,
     )

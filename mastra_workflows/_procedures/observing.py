@@ -165,7 +165,7 @@ class Observer:
             self._overdue = 0.0
             return True
         if self._is_too_dear:
-            self._say("Run %r says more than waiting for it is worth; looking at it now and then.")
+            self._say("Run %r: event stream too large, falling back to polling.")
             return False
         lasted = self._server.clock() - began >= min(seconds, within) * NEARLY
         # A stream of 1.x begins with past events. One of 0.x begins with new events, so its silence
@@ -177,7 +177,7 @@ class Observer:
         self._fruitless += 1
         self._pause = min(2 ** (self._fruitless - 1) - 1, LONGEST_PAUSE)
         if self._fruitless > 1:
-            self._say("The server tells nothing of run %r as it happens; looking now and then.")
+            self._say("Run %r: no events from the server, falling back to polling.")
         # The run, or the server's process, may have ended since the last poll.
         return (ended or broke) and self._fruitless == 1
 

@@ -310,7 +310,7 @@ class PausableFlowRun:
 
     def _abandon(self) -> Procedure:
         """Raise in a flow run that was cancelled while it was paused."""
-        message = "The flow run was cancelled while it waited for an answer."
+        message = "The flow run was cancelled while it waited for a response."
         if self.flow_run.parent_task_run_id:
             error = CancelledRun(message)
             yield RunCall("abandon", (error,))

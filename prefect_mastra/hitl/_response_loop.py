@@ -120,7 +120,7 @@ class ResponseLoop:
                         self.run.record,
                     )
                     return
-                wrong = ("The flow run was resumed without an answer.",)
+                wrong = ("The flow run was resumed without a response.",)
                 self.run.logger.warning("%s; %s Asking again.", question, wrong[0])
             else:
                 return

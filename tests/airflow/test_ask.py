@@ -75,7 +75,7 @@ def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: Peo
     assert "arrived broken" not in form.body
     assert "broken" in form.body
     assert f"{STUDIO}/workflows/refundApproval/graph/{run_id}" in form.body
-    assert "Without an answer within 2 days, this task fails." in form.body
+    assert "Without a response within 2 days, this task fails." in form.body
     assert form.params["approved"]["schema"]["type"] == "boolean"
     assert form.params["note"]["schema"]["type"] == ["string", "null"]
     assert result.xcom("refund") == {"order": "A-1", "refunded": 100, "note": "ok"}

@@ -84,7 +84,7 @@ def test_a_connection_given_as_a_uri(uri: str, base_url: str) -> None:
         ({"host": URL, "extra": {"timeout": True}}, "Extra 'timeout' is no number of seconds"),
         ({"host": URL, "extra": {"connect_timeout": 0}}, "connect_timeout is 0"),
         ({"host": URL, "extra": {"api_prefix": 1}}, "Extra 'api_prefix' is no text"),
-        ({"host": URL, "extra": {"verify": 1}}, "Extra 'verify' is neither"),
+        ({"host": URL, "extra": {"verify": 1}}, "Connection extra 'verify' must be"),
         ({"host": URL, "extra": {"verify": "/no/bundle.pem"}}, "a CA bundle that is not there"),
     ],
 )

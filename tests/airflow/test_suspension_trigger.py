@@ -201,8 +201,8 @@ async def test_a_wrong_connection_is_told_once_and_can_be_mended(
     assert [one["run_id"] for one in await first] == [key]
     await silence(events, inbox)
     log = "".join(capfd.readouterr())
-    assert log.count("is not seen now; looking again. The server answered 401") == 1
-    assert log.count("'refundApproval' ask is seen again") == 1
+    assert log.count("cannot be read; retrying. The server answered 401") == 1
+    assert log.count("'refundApproval' can be read again") == 1
     assert "wrong-token" not in log
 
 

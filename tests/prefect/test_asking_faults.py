@@ -138,7 +138,7 @@ def test_a_flow_run_that_is_set_going_without_an_answer_asks_again(
     running = person.watch(lambda: ask(mastra_1, "refundApproval", REFUND, on_suspend="ask"))
     person.read()
     api.set_flow_run_state(person.flow_run().id, Running())
-    assert "resumed without an answer" in person.read()
+    assert "resumed without a response" in person.read()
     person.enter(approved=True)
     assert running.result()["result"]["refunded"] == 100
 
