@@ -60,6 +60,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 
 .PHONY: help setup demo playground playground-prefect server test test-all coverage test-core test-airflow \
 	test-prefect test-faults test-faults-airflow test-faults-prefect test-system test-system-airflow test-system-prefect test-compat \
+	test-compat-airflow test-compat-forms test-compat-prefect \
 	test-browser test-browser-all screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-pythons test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
 	bench-import docs generate release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
@@ -144,12 +145,20 @@ test-system-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
 	@echo "==> Tests of a whole Prefect"
 	@.build/prefect/bin/python -m pytest tests/system/test_prefect_*.py -m "not matrix and not soak" $(ARGS)
 
-test-compat: $(AIRFLOW_OLDEST) $(PREFECT_OLDEST) $(SERVER) $(SERVER_0) ## Test on the oldest supported Airflow and Prefect
+test-compat: ## Test on the oldest supported Airflow and Prefect
+	@$(call each,test-compat,test-compat-airflow test-compat-forms test-compat-prefect)
+
+test-compat-airflow: $(AIRFLOW_OLDEST) $(SERVER) $(SERVER_0)
 	@echo "==> Tests on the oldest Airflow"
-	@.build/airflow-oldest/bin/python -m pytest tests/airflow tests/system/test_airflow_asking.py \
-		$(ARGS)
+	@.build/airflow-oldest/bin/python -m pytest $(PARALLEL) tests/airflow $(ARGS)
+
+test-compat-forms: $(AIRFLOW_OLDEST) $(SERVER) $(SERVER_0)
+	@echo "==> Forms of a whole Airflow, the oldest one"
+	@.build/airflow-oldest/bin/python -m pytest tests/system/test_airflow_asking.py $(ARGS)
+
+test-compat-prefect: $(PREFECT_OLDEST) $(SERVER) $(SERVER_0)
 	@echo "==> Tests on the oldest Prefect"
-	@.build/prefect-oldest/bin/python -m pytest tests/prefect $(ARGS)
+	@.build/prefect-oldest/bin/python -m pytest $(PARALLEL) tests/prefect $(ARGS)
 
 test-runners: $(PREFECT_RUNNERS) $(SERVER) $(SERVER_0) ## Test Prefect tasks on the task runners of Dask and Ray
 	@echo "==> Tests of Prefect's task runners"
