@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -40,14 +42,14 @@ def some_json(random: Random, depth: int = 0) -> Any:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_escaping_can_be_undone(seed: int) -> None:
-    from airflow.sdk.serde import deserialize, serialize
-
+    is_new = find_spec("airflow.sdk.serde") is not None  # from Airflow 3.2 on
+    serde = import_module("airflow.sdk.serde" if is_new else "airflow.serialization.serde")
     random = Random(seed)
     for _ in range(200):
         value: Any = some_json(random)
         escaped = escape_keys(value)
         assert unescape_keys(escaped) == value
-        assert deserialize(serialize(escaped)) == escaped
+        assert serde.deserialize(serde.serialize(escaped)) == escaped
 
 
 def test_what_an_escaped_key_looks_like() -> None:
