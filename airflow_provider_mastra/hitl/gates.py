@@ -93,7 +93,9 @@ def ask_each(
     which: Any = task(task_id="list_questions")(list_questions)
     with TaskGroup(group_id=group_id or _group_of(run)):
         listed = which(
-            **{key: arguments[key] for key in ("workflow_id", "run_id", "mastra_conn_id")}
+            workflow_id=arguments["workflow_id"],
+            workflow_run_id=arguments["run_id"],
+            mastra_conn_id=arguments["mastra_conn_id"],
         )
         each = MastraHITLOperator.partial(
             task_id="question", map_index_template="{{ task.place }}", **arguments
@@ -103,7 +105,9 @@ def ask_each(
     return last
 
 
-def list_questions(workflow_id: str, run_id: str, mastra_conn_id: str) -> list[dict[str, str]]:
+def list_questions(
+    workflow_id: str, workflow_run_id: str, mastra_conn_id: str
+) -> list[dict[str, str]]:
     """List a run's pending requests, each as arguments of a `MastraHITLOperator`.
 
     Airflow renders the values that ``expand_kwargs`` takes from an XCom as templates. A request is
@@ -115,12 +119,12 @@ def list_questions(workflow_id: str, run_id: str, mastra_conn_id: str) -> list[d
 
     Args:
         workflow_id: the workflow's registry key.
-        run_id: the id of the run.
+        workflow_run_id: the id of the run. Airflow reserves the name ``run_id`` in task functions.
         mastra_conn_id: the id of the Airflow connection to the server.
     """
     with MastraHook(mastra_conn_id) as hook:
         client = hook.get_conn()
-        asked = questions(client.get_workflow(workflow_id).get_run(run_id).read())
+        asked = questions(client.get_workflow(workflow_id).get_run(workflow_run_id).read())
         if not client.supports_for_each_index():
             asked = tuple(first_of_each_step(asked))
     return [{"question_key": question.key} for question in asked]

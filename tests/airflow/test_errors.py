@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -57,10 +58,12 @@ def fail(connected: SampleServer, run_dag: RunDag) -> Failing:
             operator(
                 task_id="task",
                 retry_delay=timedelta(0),
-                on_failure_callback=lambda context: seen.append(context["exception"]),
+                on_failure_callback=lambda context: seen.append(context.get("exception")),
                 **arguments,
             )
         result = run_dag(dag)
+        if seen[-1] is None and airflow.__version__.startswith("3.1."):
+            pytest.skip("the dag.test() of Airflow 3.1 passes no exception to callbacks")
         return seen[-1], result
 
     return fail
