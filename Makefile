@@ -88,7 +88,7 @@ playground = PYTHONPYCACHEPREFIX=$(CURDIR)/.build/cache/bytecode \
 server: $(TOOLS) $(SERVER) ## Run the sample Mastra server until Ctrl-C
 	@.build/tools/bin/python -m testkit.sample_server $(ARGS)
 
-test: setup ## Test each behaviour once; at most 10 minutes on 2 cores
+test: setup ## Test each behaviour once; about 13 minutes on 2 cores
 	@$(call each,test,test-core test-airflow test-prefect)
 
 test-all: export EVERYTHING := 1
