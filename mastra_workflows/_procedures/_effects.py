@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; the result is its `Response`, whatever the status.
+    """Send a request; the result is its `Response`, with any status.
 
     Attributes:
         request: the request.

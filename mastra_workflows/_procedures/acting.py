@@ -193,7 +193,7 @@ def restart(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
     run = yield from read_run(server, workflow_id, run_id)
     if run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
         raise NotActiveError(
-            f"{run}. Only a run that was under way when its server stopped can be restarted; "
+            f"{run}. Only a run that was running when its server stopped can be restarted; "
             "nothing was sent.",
             run,
         )

@@ -176,7 +176,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
                 return (
                     yield from confirm(server, workflow_id, run_id, meant, error.server_message)
                 )
-            return error  # Mastra's own refusal: not retried, whatever the record shows
+            return error  # Mastra refused the resume: not retried
         was_sent = True
         run = yield from confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         _warn_of_other_data(run, meant, options.resume_data)

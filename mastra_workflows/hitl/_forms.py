@@ -47,7 +47,7 @@ MAX_FIELDS = 200
 """A response with more fields than this is entered as one JSON value."""
 
 MAX_DEPTH = 2
-"""The maximum nesting depth of a value with a field of its own."""
+"""The maximum nesting depth of a value that has a separate field."""
 
 
 class _Nothing(Enum):

@@ -66,7 +66,7 @@ class Question:
 
     @property
     def body(self) -> str:
-        """The content of the request as safe Markdown, whatever the payload holds."""
+        """The content of the request as safe Markdown, for any payload."""
         parts = [
             inline((self.suspension.description or "")[:MAX_DESCRIPTION]),
             shown(self.suspension.payload),
