@@ -59,9 +59,9 @@ def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -
         assert server.executions(key) == 2
 
 
-def test_only_a_run_that_is_under_way_is_restarted(client: MastraClient, key: str) -> None:
+def test_only_a_running_run_is_restarted(client: MastraClient, key: str) -> None:
     run = client.get_workflow("orderReport").create_run(key)
-    with pytest.raises(NotActiveError, match=r"is pending. Only a run that was under way"):
+    with pytest.raises(NotActiveError, match=r"is pending. Only a run that was running"):
         run.restart()
     run.start(input_data=REPORT)
     run.wait(timeout=30)
