@@ -346,11 +346,13 @@ async def alist_pending_requests(
     Args:
         server: the server.
         workflow_id: the workflow's registry key, such as ``refundApproval``.
-        lookback: maximum age, in seconds, of the runs to read from a 0.x server.
+        lookback: maximum age, in seconds, of the runs to read from a 0.x server. The default is a
+            week. A request of an older run is not listed there.
 
     Returns:
         The ``key, workflow_id, run_id, step, for_each_index, suspended_at`` of each request, oldest
-        first. The server sends the whole record of each suspended run (0.x: of every run).
+        first. The server sends the whole record of each suspended run. A 0.x server cannot select
+        suspended runs: it sends every run that was created within ``lookback``, finished or not.
 
     Raises:
         UnknownWorkflowError: the server has no such workflow; the message names those that exist.

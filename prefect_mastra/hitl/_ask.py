@@ -116,7 +116,8 @@ def ask_and_resume(
         ConfigurationError: there is no flow run to pause, or the options contradict each other.
         InvalidResumeDataError: a response by code or the default answer is invalid.
         WaitTimeoutError: no response arrived in time, or ``timeout`` expired.
-        prefect.exceptions.CancelledRun: this subflow run was cancelled while it was paused.
+        prefect.exceptions.Abort: the flow run was cancelled while it was paused.
+        prefect.exceptions.CancelledRun: the same, if the flow run is a subflow run.
         As `wait_for_workflow_run`.
     """
     handle = MastraWorkflowRun.of(
