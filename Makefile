@@ -210,15 +210,15 @@ test-latest-prefect: latest-server $(SERVER_0)
 	@.build/tools/bin/python scripts/environments.py latest prefect
 	@$(call latest,prefect) tests/prefect -m smoke $(ARGS)
 
-reliability: ## Test every fault; writes the tables of docs/reliability.md
-	@$(call each,reliability,reliability-airflow reliability-prefect)
+reliability: $(TOOLS) ## Test every fault; writes docs/data/fault-matrix.csv and its page
+	@$(call each,reliability,reliability-airflow reliability-prefect generate)
 
 reliability-airflow: $(AIRFLOW) $(SERVER) $(SERVER_0)
-	@RELIABILITY=docs/reliability.md .build/airflow/bin/python -m pytest tests/system/test_airflow_faults_*.py \
+	@MEASUREMENTS=docs/data .build/airflow/bin/python -m pytest tests/system/test_airflow_faults_*.py \
 		tests/system/test_airflow_short_runs.py
 
 reliability-prefect: $(PREFECT) $(SERVER) $(SERVER_0)
-	@RELIABILITY=docs/reliability.md .build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py
+	@MEASUREMENTS=docs/data .build/prefect/bin/python -m pytest tests/system/test_prefect_faults.py
 
 soak: $(AIRFLOW) $(PREFECT) $(SERVER) $(SERVER_0) ## Execute 200 runs in each mode under random faults (ARGS="--runs 20 --seed 7 --mode airflow-sync")
 	@echo "==> Soak of Airflow"
@@ -269,6 +269,7 @@ lint-ruff: $(TOOLS)
 	@.build/tools/bin/ruff format --check .
 	@.build/tools/bin/python scripts/generate_sync.py --check
 	@.build/tools/bin/python scripts/public_names.py --check
+	@.build/tools/bin/python -m scripts.fault_matrix --check
 	@.build/tools/bin/lint-imports --no-logo --cache-dir .build/cache/import-linter
 
 # $(call mypy,environment,what to check)
@@ -295,9 +296,10 @@ lint-browser: $(BROWSER)
 	@echo "==> mypy of the tests in a browser"
 	@$(call mypy,browser,tests/browser/*.py)
 
-generate: $(TOOLS) ## Write the synchronous client from the asyncio one, and the list of public names
+generate: $(TOOLS) ## Write the synchronous client, the list of public names and the page of measured faults
 	@.build/tools/bin/python scripts/generate_sync.py
 	@.build/tools/bin/python scripts/public_names.py
+	@.build/tools/bin/python -m scripts.fault_matrix
 
 format: $(TOOLS) ## Format the code and apply ruff's fixes
 	@.build/tools/bin/ruff check --fix .

@@ -13,8 +13,8 @@ from mastra_workflows import MastraClient, WorkflowRun
 from mastra_workflows.errors import UnknownRunError
 from testkit.airflow_stack import AirflowStack
 from testkit.sample_server import SampleServer
+from tests.support.fault_matrix import FaultMatrix
 from tests.support.fault_proxy import FaultProxy
-from tests.support.reliability import ReliabilityTable
 
 MODES = ("sync", "deferrable", "sensor")
 CHARGED = {"charged": 7}
@@ -30,9 +30,9 @@ class Work:
     Args:
         airflow: where it runs.
         server: the Mastra server that does the work.
-        table: where what becomes of it is noted.
+        matrix: collects the outcome.
         mode: how the run is waited for, one of `MODES`.
-        fault: what is broken, for the table.
+        fault: what is broken, for the matrix.
         variant: which of the DAGs of this mode; see tests/system/dags/mastra_faults.py.
         held: whether the workflow executes until `let_go` or `check`; see
             tests/support/held_workflows.mjs.
@@ -43,7 +43,7 @@ class Work:
         self,
         airflow: AirflowStack,
         server: SampleServer,
-        table: ReliabilityTable,
+        matrix: FaultMatrix,
         mode: str,
         fault: str,
         *,
@@ -52,7 +52,7 @@ class Work:
         **conf: Any,
     ) -> None:
         self.airflow, self.server, self.mode = airflow, server, mode
-        self._table, self._fault = table, fault
+        self._matrix, self._fault = matrix, fault
         self.dag_id = "_".join(filter(None, ["faults", variant, mode]))
         self.key = uuid.uuid4().hex
         self.run_id = f"run-{self.key}"
@@ -256,8 +256,8 @@ class Work:
         return self.airflow.api.task_log(self.dag_id, self.run_id, task, try_number=try_number)
 
     def tell(self, executions: int | str, outcome: str) -> None:
-        """Note in the table what became of the work."""
-        self._table.add(self._fault, self.mode, self.server.version, str(executions), outcome)
+        """Add the outcome of the work to the matrix."""
+        self._matrix.add(self._fault, self.mode, self.server.version, str(executions), outcome)
 
 
 Plan = Callable[..., Work]

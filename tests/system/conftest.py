@@ -19,7 +19,7 @@ from testkit.postgres import PostgresServer
 from testkit.prefect_stack import PrefectStack
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, SERVERS, new_servers
-from tests.support.reliability import ReliabilityTable
+from tests.support.fault_matrix import FaultMatrix
 from tests.system.airflow_work import Plan, PlanBoth, Work
 
 HERE = Path(__file__).parent
@@ -78,25 +78,25 @@ def prefect_stack() -> Iterator[PrefectStack]:
 
 
 @pytest.fixture(scope="session")
-def airflow_table() -> Iterator[ReliabilityTable]:
-    """The reliability table that the Airflow fault tests fill."""
-    table = ReliabilityTable("airflow")
-    yield table
-    table.write()
+def airflow_matrix() -> Iterator[FaultMatrix]:
+    """The results of the Airflow fault tests."""
+    matrix = FaultMatrix("airflow")
+    yield matrix
+    matrix.write()
 
 
 @pytest.fixture
 def plan_on(
     airflow_stack: AirflowStack,
     servers: Callable[[Generation], SampleServer],
-    airflow_table: ReliabilityTable,
+    airflow_matrix: FaultMatrix,
 ) -> Iterator[Callable[..., Work]]:
     """Create pieces of work for Airflow on a server of a generation, and clean up after them."""
     planned: list[Work] = []
 
     def plan(generation: Generation, mode: str, fault: str, **options: Any) -> Work:
         server = servers(generation)
-        planned.append(Work(airflow_stack, server, airflow_table, mode, fault, **options))
+        planned.append(Work(airflow_stack, server, airflow_matrix, mode, fault, **options))
         return planned[-1]
 
     yield plan

@@ -22,14 +22,14 @@ from mastra_workflows.errors import UnknownRunError
 from testkit.prefect_stack import PrefectStack
 from testkit.processes import ServiceError
 from testkit.sample_server import SampleServer
+from tests.support.fault_matrix import FaultMatrix
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Hold
-from tests.support.reliability import ReliabilityTable
 
 RUN_ID = re.compile(r"/runs/([^/]+)|runId=([^&]+)")
 SECONDS = 120
 
-TABLE = ReliabilityTable("prefect")
+MATRIX = FaultMatrix("prefect")
 """What becomes of the work that the tests of Prefect break."""
 
 
@@ -213,7 +213,7 @@ class Work:
         assert left == [], self
 
     def tell(self, fault: str, executions: str, outcome: str) -> None:
-        TABLE.add(fault, self.flow, self.server.version, executions, outcome)
+        MATRIX.add(fault, self.flow, self.server.version, executions, outcome)
 
 
 class Begin:

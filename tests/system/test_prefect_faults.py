@@ -14,7 +14,7 @@ from testkit.prefect_stack import PrefectStack
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
-from tests.system.prefect_work import TABLE, Begin, Work, at_once
+from tests.system.prefect_work import MATRIX, Begin, Work, at_once
 
 pytest.importorskip("prefect", reason="Prefect is not in this environment")
 
@@ -52,9 +52,9 @@ def prefect(postgres: PostgresServer) -> Iterator[PrefectStack]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _table() -> Iterator[None]:
+def _matrix() -> Iterator[None]:
     yield
-    TABLE.write()
+    MATRIX.write()
 
 
 @pytest.fixture(params=EVERY_SERVER)

@@ -1,35 +1,15 @@
-"""Write the results of a soak to a table in docs/reliability.md."""
+"""Record the result of a soak for docs/data/soak.csv."""
 
 from __future__ import annotations
 
-from tests.support.reliability import Rows, rewrite_table
+from testkit.measurements import SoakRow, record
 from tests.system.soak.soaking import Soaked
-
-HEAD = (
-    "mode",
-    "runs",
-    "processes ended",
-    "requests broken",
-    "duplicates",
-    "lost",
-    "leaked",
-    "seed",
-)
 
 
 def write_row(soaked: Soaked) -> None:
-    """Put the row of a mode in the place of its former one, in the file that $RELIABILITY names."""
-
-    def replace(former: Rows) -> Rows:
-        return [*(row for row in former if row[0] != soaked.mode), _row(soaked)]
-
-    rewrite_table("soak", HEAD, replace)
-
-
-def _row(soaked: Soaked) -> list[str]:
+    """Replace the row of the soak's mode, if the variable of `record` is set."""
     ended = sum(number for kind, number in soaked.dealt.items() if kind.startswith("SIG"))
-    cells = (
-        soaked.mode,
+    numbers = (
         len(soaked.works),
         ended,
         soaked.dealt.total() - ended,
@@ -38,4 +18,4 @@ def _row(soaked: Soaked) -> list[str]:
         soaked.leaked,
         soaked.seed,
     )
-    return [str(cell) for cell in cells]
+    record(SoakRow, [SoakRow(soaked.mode, *map(str, numbers))])
