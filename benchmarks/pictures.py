@@ -69,7 +69,7 @@ def draw_bars(name: str, columns: list[str], group: str, label: str) -> None:
     names = [f"{row['contender']}, {label.format(row[group])}" for row in rows]
     colours = [COLOURS.get(row["contender"], COLOURS["bare aiohttp"]) for row in rows]
     for row, place in zip(rows, range(len(rows)), strict=True):
-        if row["contender"] == "ours, ensure_started":
+        if row["contender"] == "ours, start":
             colours[place] = COLOURS["ours, events"]
     for axes, column in zip(all_axes, columns, strict=True):
         bars = axes.barh(names, [row[column] for row in rows], color=colours)

@@ -25,7 +25,7 @@ def row(contender: str, at_once: int, outcomes: list[Outcome], runs: int) -> dic
         return statistics.median(values)
 
     return {
-        "contender": "ours, ensure_started" if contender == OURS else contender,
+        "contender": "ours, start" if contender == OURS else contender,
         "at once": at_once,
         "runs/s": middle([runs / o.start_seconds for o in outcomes]),
         "requests/run": middle([o.start_requests / runs for o in outcomes]),

@@ -331,14 +331,14 @@ class MastraWorkflowRun(JobRun[JSON]):
         """
         arguments["resume_data"] = as_json(arguments.get("resume_data"))
         with self._remote() as run:
-            record = run.attach_or_resume(is_retry=is_retry(), **arguments)
+            record = run.resume(is_retry=is_retry(), **arguments)
         return self._log_resume(record)
 
     async def aresume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
         """Resume a suspended step; the asyncio version of `resume`."""
         arguments["resume_data"] = as_json(arguments.get("resume_data"))
         async with self._aremote() as run:
-            record = await run.attach_or_resume(is_retry=is_retry(), **arguments)
+            record = await run.resume(is_retry=is_retry(), **arguments)
         return self._log_resume(record)
 
     def _log_resume(self, record: WorkflowRun) -> Outcome:

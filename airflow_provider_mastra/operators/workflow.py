@@ -475,7 +475,7 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         if state.is_kept:
             suspended_at = suspended_at or self._asked_at(run)
             state.note(suspended_at, is_resumed=False)
-        record = run.attach_or_resume(
+        record = run.resume(
             is_retry=self.identity.kind == "retry",
             step=self.step,
             resume_data=self.resume_data,

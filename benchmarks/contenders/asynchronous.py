@@ -38,7 +38,7 @@ class Ours:
 
     async def start(self, work: Work) -> None:
         run = self._client.get_workflow(work.workflow).get_run(work.run_id)
-        await run.ensure_started(input_data=work.input)
+        await run.start(input_data=work.input)
 
     async def wait(self, work: Work) -> float:
         run = self._client.get_workflow(work.workflow).get_run(work.run_id)

@@ -222,11 +222,6 @@ class StartOptions:
         return {"inputData": self.input_data, **body}
 
 
-def start(workflow_id: str, run_id: str, options: StartOptions) -> Request:
-    """``POST .../start``: responds at once. Each request executes the run."""
-    return _act(workflow_id, "start", run_id, options.body())
-
-
 def start_async(workflow_id: str, run_id: str, options: StartOptions) -> Request:
     """``POST .../start-async``: responds when the run has finished, or 504 after three minutes."""
     return _act(workflow_id, "start-async", run_id, options.body(), waits=True)

@@ -23,11 +23,11 @@ from mastra_workflows._procedures.acting import cancel, delete, restart
 from mastra_workflows._procedures.answering import answer
 from mastra_workflows._procedures.attaching import (
     Attachment,
-    attach_or_resume,
     attach_or_start,
     cancel_work,
     execute,
     find_work,
+    resume,
 )
 from mastra_workflows._procedures.following import Follower
 from mastra_workflows._procedures.looking import new_questions
@@ -42,7 +42,6 @@ from mastra_workflows._procedures.reading import (
     watchable,
 )
 from mastra_workflows._procedures.resuming import (
-    resume,
     resume_async,
     resume_request,
     supports_for_each_index,
@@ -50,7 +49,6 @@ from mastra_workflows._procedures.resuming import (
 from mastra_workflows._procedures.starting import (
     Receipt,
     create_run,
-    ensure_started,
     start,
     start_async,
     stream_request,
@@ -79,14 +77,12 @@ __all__ = [
     "StreamResult",
     "WaitOptions",
     "answer",
-    "attach_or_resume",
     "attach_or_start",
     "cancel",
     "cancel_work",
     "create_run",
     "delete",
     "details",
-    "ensure_started",
     "execute",
     "find_run",
     "find_work",

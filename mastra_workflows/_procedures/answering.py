@@ -10,7 +10,7 @@ from mastra_workflows._models import JSON, WorkflowRun
 from mastra_workflows._options import WaitOptions
 from mastra_workflows._policy import require_flags
 from mastra_workflows._procedures._effects import Procedure, Server
-from mastra_workflows._procedures.attaching import attach_or_resume
+from mastra_workflows._procedures.attaching import resume
 from mastra_workflows._procedures.reading import details, read_run
 from mastra_workflows._procedures.resuming import Answer, supports_for_each_index
 from mastra_workflows._procedures.waiting import wait
@@ -82,7 +82,7 @@ def answer(
         while True:
             try:
                 return (
-                    yield from attach_or_resume(
+                    yield from resume(
                         server,
                         question.workflow_id,
                         question.run_id,

@@ -37,9 +37,9 @@ from mastra_workflows._procedures.comparing import (
     different_places,
 )
 from mastra_workflows._procedures.reading import created_at, find_run, generation, read_run
-from mastra_workflows._procedures.resuming import Answer, confirm, resume
+from mastra_workflows._procedures.resuming import Answer, confirm, resume_suspended
 from mastra_workflows._procedures.resumptions import Resumption, find_resumption, shown_at_once
-from mastra_workflows._procedures.starting import ensure_started
+from mastra_workflows._procedures.starting import start
 from mastra_workflows._procedures.travelling import send_back
 from mastra_workflows._procedures.waiting import wait
 from mastra_workflows.errors import (
@@ -104,7 +104,7 @@ def attach_or_start(
         RunCanceledError: the run was cancelled for good, or with ``on_failed_run="fail"``.
         RunFailedError: the run failed, with ``on_failed_run="fail"``.
         RunMismatchError: the id belongs to the run of other work; see `Workflow.attach_or_start`.
-        InvalidInputError, RunNotStartedError: see `ensure_started`.
+        InvalidInputError, RunNotStartedError: see `start`.
     """
     require_choice("on_failed_run", on_failed_run, get_args(OnFailedRun))
     check_choices(on_other_input, started_after)
@@ -113,9 +113,7 @@ def attach_or_start(
         found = yield from find_run(server, workflow_id, candidate)
         if found is None or found.is_pending:
             log.info("Starting run %r of workflow %r.", candidate, workflow_id)
-            receipt = yield from ensure_started(
-                server, workflow_id, candidate, options, on_other_input
-            )
+            receipt = yield from start(server, workflow_id, candidate, options, on_other_input)
             return Attachment(candidate, receipt.found)
         check_started_after(found, started_after)
         if on_failed_run != "fail" and (yield from _is_given_up(server, found, following)):
@@ -309,7 +307,7 @@ def cancel_work(
     return last
 
 
-def attach_or_resume(
+def resume(
     server: Server,
     workflow_id: str,
     run_id: str,
@@ -328,7 +326,7 @@ def attach_or_resume(
             resumed.
 
     Returns:
-        The record, as returned by `resume`.
+        The record, as returned by `resume_suspended`.
 
     Raises:
         NotSuspendedError: the step is not suspended, and was not resumed with this data either.
@@ -339,7 +337,7 @@ def attach_or_resume(
     if attached is not None:
         return attached
     try:
-        return (yield from resume(server, workflow_id, run_id, answer))
+        return (yield from resume_suspended(server, workflow_id, run_id, answer))
     except NotSuspendedError as error:  # another attempt may have resumed it just now
         attached = yield from _attached(server, error.run, answer, is_retry, waiting)
         if attached is None:

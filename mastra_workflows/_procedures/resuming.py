@@ -127,7 +127,9 @@ class Answer:
         )
 
 
-def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Procedure[WorkflowRun]:
+def resume_suspended(
+    server: Server, workflow_id: str, run_id: str, answer: Answer
+) -> Procedure[WorkflowRun]:
     """Resume a step and confirm that the run continues, without waiting for its end.
 
     Returns:
@@ -139,7 +141,7 @@ def resume(server: Server, workflow_id: str, run_id: str, answer: Answer) -> Pro
         InvalidResumeDataError: the data does not match the step's resume schema.
         ResumeRefusedError: the server refused the resume.
     """
-    before = yield from read_run(server, workflow_id, run_id)
+    before = yield from read_run(server.lasting(), workflow_id, run_id)
     meant, options = yield from _prepare(server, before, answer)
     is_one_of_several = sum(item.step == meant.step for item in before.suspensions) > 1
     by_item = is_one_of_several and options.for_each_index is not None

@@ -61,7 +61,7 @@ instead."""
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The effect of `ensure_started`.
+    """The effect of `start`.
 
     Attributes:
         run_id: the run.
@@ -80,7 +80,7 @@ def create_run(
     yield from about_workflow(server, workflow_id, request, api.parse_object)
 
 
-def ensure_started(
+def start(
     server: Server,
     workflow_id: str,
     run_id: str,
@@ -99,7 +99,7 @@ def ensure_started(
     found = yield from _find_started(server, workflow_id, run_id)
     if found is None:
         yield from check_starts_once(server)
-        options, _ = yield from check_input(server, workflow_id, options)
+        options = yield from _check_input(server, workflow_id, options)
         receipt = yield from _start(server, workflow_id, run_id, options)
         found = receipt.found
     if found is not None:
@@ -245,26 +245,25 @@ def reasons(said: str) -> list[str]:
     return [f"${line}" if line.startswith(":") else line for line in lines if line][:MAX_REASONS]
 
 
-def check_input(
+def _check_input(
     server: Server, workflow_id: str, options: StartOptions
-) -> Procedure[tuple[StartOptions, list[str]]]:
+) -> Procedure[StartOptions]:
     """Validate the input against the workflow's schema, which also checks that the workflow exists.
 
     Returns:
-        The options, with the representation of None that the workflow accepts; and the mismatches
-        that the server refuses unless it converts the value, one line each, already logged.
+        The options, with the representation of None that the workflow accepts.
 
     Raises:
         InvalidInputError: the input is invalid; the error names each place.
         UnknownWorkflowError: there is no such workflow.
     """
     if not server.check_data:
-        return options, []
+        return options
     known = yield from details(server, workflow_id, max_age=DETAILS_AGE)
     if known.input_schema is None:
-        return options, []
+        return options
     if options.input_data is None and _wants_null(known.input_schema):
-        return replace(options, none_is_null=True), []
+        return replace(options, none_is_null=True)
     data = {} if options.input_data is None else options.input_data
     found = check(known.input_schema, data)
     if found.refused:  # the workflow may have changed since the details were cached
@@ -285,7 +284,7 @@ def check_input(
         )
     for line in unknown_fields(known.input_schema or {}, data):
         log.warning("Input of workflow %r: %s; the server may drop it.", workflow_id, line)
-    return options, found.doubtful
+    return options
 
 
 def _wants_null(schema: Mapping[str, Any]) -> bool:
@@ -293,38 +292,11 @@ def _wants_null(schema: Mapping[str, Any]) -> bool:
     return not validation_errors(schema, None) and bool(validation_errors(schema, {}))
 
 
-def start(
-    server: Server, workflow_id: str, run_id: str, options: StartOptions
-) -> Procedure[WorkflowRun]:
-    """Start a run by `POST .../start`, sent at most once, and confirm that it executes.
-
-    Raises:
-        RunAlreadyStartedError: the run was started before.
-        RunNotStartedError: the run is still pending after ``server.start_timeout`` seconds.
-    """
-    options, doubtful = yield from _prepare(server, workflow_id, run_id, options, create=True)
-    lost = ""
-    try:
-        yield from send(server, api.start(workflow_id, run_id, options))
-    except (ConnectionFailedError, UnavailableError) as error:
-        if not is_lost(error):
-            raise
-        lost = f" The answer was lost: {error}"
-    run = yield from until(server, workflow_id, run_id, _left_pending)
-    if run is None or run.is_pending:
-        # A server silently leaves a run pending if it does not accept its input.
-        why = f" Perhaps for its input: {'; '.join(doubtful)}." if doubtful else ""
-        raise RunNotStartedError(
-            f"{_not_started(workflow_id, run_id, options, None, server.start_timeout)}{why}{lost}"
-        )
-    return run
-
-
 def start_async(
     server: Server, workflow_id: str, run_id: str, options: StartOptions
 ) -> Procedure[WorkflowRun]:
     """Start a run by `POST .../start-async`; fall back to polling if the response is lost."""
-    options, _ = yield from _prepare(server, workflow_id, run_id, options, create=False)
+    options = yield from _prepare(server, workflow_id, run_id, options)
     try:
         yield from send(server, api.start_async(workflow_id, run_id, options))
     except (ConnectionFailedError, UnavailableError) as error:
@@ -354,22 +326,19 @@ def stream_request(
     Raises:
         RunAlreadyStartedError: the run was started before; `/stream` could execute it again.
     """
-    options, _ = yield from _prepare(server, workflow_id, run_id, options, create=False)
+    options = yield from _prepare(server, workflow_id, run_id, options)
     return api.stream(workflow_id, run_id, options)
 
 
 def _prepare(
-    server: Server, workflow_id: str, run_id: str, options: StartOptions, *, create: bool
-) -> Procedure[tuple[StartOptions, list[str]]]:
+    server: Server, workflow_id: str, run_id: str, options: StartOptions
+) -> Procedure[StartOptions]:
     found = yield from find_run(server, workflow_id, run_id)
     if found is not None and not found.is_pending:
         raise RunAlreadyStartedError(
             f"{found}. It was started before, and starting it again would execute it again. "
-            "ensure_started() attaches to it; another run id starts another run.",
+            "start() attaches to it; another run id starts another run.",
             found,
         )
     yield from check_starts_once(server)
-    options, doubtful = yield from check_input(server, workflow_id, options)
-    if create and found is None:
-        yield from create_run(server, workflow_id, run_id, options.resource_id)
-    return options, doubtful
+    return (yield from _check_input(server, workflow_id, options))

@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 class AsyncRun(OfOneProcess):
     """A handle of one run, returned by `AsyncWorkflow.get_run` and `AsyncWorkflow.create_run`.
 
-    Most programs need only the idempotent methods: `ensure_started`, `wait`, `attach_or_resume`,
-    `answer` and `cancel`. The others correspond to the methods of Mastra's client and send one
-    request each: `start`, `start_async`, `stream`, `watch`, `resume`, `resume_async`,
-    `resume_stream`, `restart`, `time_travel`. As in Mastra, ``_async`` in a name means that the
-    server responds when the run has finished.
+    Most programs need only the idempotent methods: `start`, `wait`, `resume`, `answer` and
+    `cancel`. The others correspond to the methods of Mastra's client and are not repeatable:
+    `start_async`, `stream`, `watch`, `resume_async`, `resume_stream`, `restart`, `time_travel`. As
+    in Mastra, ``_async`` in a name means that the server responds when the run has finished.
 
     Attributes:
         workflow: the handle of the workflow.
@@ -65,7 +64,7 @@ class AsyncRun(OfOneProcess):
 
     # -- idempotent -----------------------------------------------------------------------------
 
-    async def ensure_started(
+    async def start(
         self,
         *,
         input_data: JSON = None,
@@ -101,9 +100,7 @@ class AsyncRun(OfOneProcess):
             resource_id=resource_id,
         )
         return await self._transport.run(
-            procedures.ensure_started(
-                self._server, self.workflow_id, self.run_id, options, on_other_input
-            )
+            procedures.start(self._server, self.workflow_id, self.run_id, options, on_other_input)
         )
 
     async def wait(
@@ -181,7 +178,7 @@ class AsyncRun(OfOneProcess):
             procedures.wait(self._server, self.workflow_id, self.run_id, options)
         )
 
-    async def attach_or_resume(
+    async def resume(
         self,
         *,
         step: str | Sequence[str] | None = None,
@@ -189,12 +186,22 @@ class AsyncRun(OfOneProcess):
         for_each_index: int | None = None,
         suspended_at: datetime | str | None = None,
         request_context: Mapping[str, JSON] | None = None,
-        is_retry: bool = True,
+        is_retry: bool = False,
     ) -> WorkflowRun:
         """Resume a step unless it was resumed with the same data before; does not wait for the run.
 
+        It reads the run, then sends ``POST .../resume-stream`` and drops the stream as soon as it
+        shows that the step executes; the run continues.
+
         Args:
-            step, resume_data, for_each_index, suspended_at, request_context: see `resume`.
+            step: a step's path, its name (``inner.approve``), or None for the only suspended step.
+            resume_data: the data to resume with, validated against the step's resume schema first.
+            for_each_index: the item of a ``foreach``, counted from 0; None for the only suspended
+                item.
+            suspended_at: the time of the suspension to resume, from its `Suspension` (or its JSON);
+                None for any. In a loop, it distinguishes the suspension of one round from the next.
+            request_context: values for the request context of the steps, in addition to those from
+                the start of the run.
             is_retry: whether an earlier attempt may have resumed the step. Then a step that was
                 suspended again after this very data is not resumed, since the new suspension is
                 another request; pass ``suspended_at`` to distinguish suspensions reliably.
@@ -203,7 +210,10 @@ class AsyncRun(OfOneProcess):
             The record of the run, once the suspension is gone from it.
 
         Raises:
-            NotSuspendedError, InvalidResumeDataError, ResumeRefusedError: see `resume`.
+            NotSuspendedError: no such step is suspended, and none was resumed with this data; or
+                several are suspended, and the message names them.
+            InvalidResumeDataError: the data is invalid.
+            ResumeRefusedError: the server refused the resume.
         """
         answer = Answer(
             step=step,
@@ -213,7 +223,7 @@ class AsyncRun(OfOneProcess):
             request_context=request_context,
         )
         return await self._transport.run(
-            procedures.attach_or_resume(
+            procedures.resume(
                 self._server, self.workflow_id, self.run_id, answer, is_retry=is_retry
             )
         )
@@ -323,44 +333,6 @@ class AsyncRun(OfOneProcess):
 
     # -- as in Mastra's client ------------------------------------------------------------------
 
-    async def start(
-        self,
-        *,
-        input_data: JSON = None,
-        initial_state: JSON = None,
-        request_context: Mapping[str, JSON] | None = None,
-        tracing_options: Mapping[str, JSON] | None = None,
-        resource_id: str | None = None,
-    ) -> WorkflowRun:
-        """Start the run without waiting for it (``POST .../start``).
-
-        `ensure_started` is the idempotent alternative.
-
-        Args:
-            input_data, initial_state, request_context: see `start_async`.
-            tracing_options, resource_id: see `start_async`.
-
-        Returns:
-            The record of the run, once it shows that the run executes.
-
-        Raises:
-            InvalidInputError: the input is invalid; nothing was started.
-            RunAlreadyStartedError: the run was started before; another start would execute it
-                again.
-            RunNotStartedError: the run is still ``pending`` after ``start_timeout``.
-            UnsupportedError: the server is older than 0.17, and may execute the run twice.
-        """
-        options = StartOptions(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            tracing_options=tracing_options,
-            resource_id=resource_id,
-        )
-        return await self._transport.run(
-            procedures.start(self._server, self.workflow_id, self.run_id, options)
-        )
-
     async def start_async(
         self,
         *,
@@ -386,7 +358,9 @@ class AsyncRun(OfOneProcess):
             The record of the run: finished with any status, or suspended.
 
         Raises:
-            InvalidInputError, RunAlreadyStartedError, RunNotStartedError: see `start`.
+            RunAlreadyStartedError: the run was started before; another start would execute it
+                again.
+            InvalidInputError, RunNotStartedError, UnsupportedError: see `start`.
         """
         options = StartOptions(
             input_data=input_data,
@@ -420,7 +394,8 @@ class AsyncRun(OfOneProcess):
             tracing_options, resource_id: see `start_async`.
 
         Raises:
-            InvalidInputError, RunAlreadyStartedError, RunNotStartedError: see `start`.
+            RunAlreadyStartedError: see `start_async`.
+            InvalidInputError, RunNotStartedError, UnsupportedError: see `start`.
             ConnectionFailedError: raised by the iteration if the stream is cut repeatedly, or if
                 the server sends no more events of the run, which continues. `wait` still works
                 then.
@@ -443,7 +418,7 @@ class AsyncRun(OfOneProcess):
         It sends ``POST .../observe`` on 1.x and ``GET .../watch`` on 0.x.
 
         A server sends only events of runs that it currently executes itself. 1.x sends only those
-        of runs that were started or resumed by a stream (`stream`, `ensure_started`, `resume`).
+        of runs that were started or resumed by a stream (`stream`, `start`, `resume`).
 
         0.x sends only new events. Events between a cut of the stream and its reopening are lost,
         including the end: the iteration then ends without it once the run is no longer active. 0.x
@@ -459,48 +434,6 @@ class AsyncRun(OfOneProcess):
             procedures.watchable(self._server, self.workflow_id, self.run_id)
         )
         return await self._follow(request)
-
-    async def resume(
-        self,
-        *,
-        step: str | Sequence[str] | None = None,
-        resume_data: JSON = None,
-        for_each_index: int | None = None,
-        suspended_at: datetime | str | None = None,
-        request_context: Mapping[str, JSON] | None = None,
-    ) -> WorkflowRun:
-        """Resume a suspended step without waiting for the run (``POST .../resume-stream``).
-
-        `attach_or_resume` is the idempotent alternative.
-
-        Args:
-            step: a step's path, its name (``inner.approve``), or None for the only suspended step.
-            resume_data: the data to resume with, validated against the step's resume schema first.
-            for_each_index: the item of a ``foreach``, counted from 0; None for the only suspended
-                item.
-            suspended_at: the time of the suspension to resume, from its `Suspension` (or its JSON);
-                None for any. In a loop, it distinguishes the suspension of one round from the next.
-            request_context: values for the request context of the steps, in addition to those from
-                the start of the run.
-
-        Returns:
-            The record of the run, once the suspension is gone from it.
-
-        Raises:
-            NotSuspendedError: no such step is suspended, or several are; the message names those.
-            InvalidResumeDataError: the data is invalid.
-            ResumeRefusedError: the server refused the resume.
-        """
-        answer = Answer(
-            step=step,
-            resume_data=resume_data,
-            for_each_index=for_each_index,
-            suspended_at=suspended_at,
-            request_context=request_context,
-        )
-        return await self._transport.run(
-            procedures.resume(self._server, self.workflow_id, self.run_id, answer)
-        )
 
     async def resume_async(
         self,
@@ -522,7 +455,8 @@ class AsyncRun(OfOneProcess):
             The record of the run: finished, or suspended again.
 
         Raises:
-            NotSuspendedError, InvalidResumeDataError, ResumeRefusedError: see `resume`.
+            NotSuspendedError: no such step is suspended, also if it was resumed with this data.
+            InvalidResumeDataError, ResumeRefusedError: see `resume`.
         """
         answer = Answer(
             step=step,
@@ -550,7 +484,8 @@ class AsyncRun(OfOneProcess):
             step, resume_data, for_each_index, suspended_at, request_context: see `resume`.
 
         Raises:
-            NotSuspendedError, InvalidResumeDataError, ResumeRefusedError: see `resume`.
+            NotSuspendedError: see `resume_async`.
+            InvalidResumeDataError, ResumeRefusedError: see `resume`.
             ConnectionFailedError: raised by the iteration; see `stream`.
         """
         answer = Answer(

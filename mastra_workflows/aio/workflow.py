@@ -151,7 +151,7 @@ class AsyncWorkflow(OfOneProcess):
 
         The work is executed once, however many attempts are made. Every attempt calls this with the
         same run id. A run that is active, suspended or successful is reused; one that was never
-        started is started (as `Run.ensure_started` does).
+        started is started (as `Run.start` does).
 
         Args:
             run_id: an id derived from the work, so that every attempt has the same one.

@@ -141,7 +141,7 @@ def start_run(client: MastraClient, key: str) -> Iterator[StartRun]:
     def start(workflow_id: str, **input_data: Any) -> str:
         run = client.get_workflow(workflow_id).get_run(f"{key}-{len(runs)}")
         runs.append(run)
-        run.ensure_started(input_data=input_data)
+        run.start(input_data=input_data)
         return run.run_id
 
     yield start

@@ -264,7 +264,7 @@ def test_a_trigger_that_is_started_again_waits_again(
     connected: SampleServer, client: MastraClient, key: str
 ) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
-    run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 1})
+    run.start(input_data={"key": key, "amount": 1, "seconds": 1})
     waiting = trigger(key, "countedCharge")
 
     async def leave() -> None:
@@ -282,7 +282,7 @@ def test_a_trigger_that_is_started_again_waits_again(
 
 def test_the_triggers_own_deadline(connected: SampleServer, client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 60})
+    run.start(input_data={"seconds": 60})
     event = first_event(trigger(key, deadline=time.time() + 0.5))
     assert event["reason"] == "timeout"
     assert run.read().is_active  # what becomes of the run, the task decides
@@ -312,7 +312,7 @@ def test_a_trigger_waits_for_a_run_that_does_not_exist_yet(
             assert not first.done(), log
             await asyncio.sleep(0.05)
             log += "".join(capfd.readouterr())
-        start = client.get_workflow("orderReport").get_run(key).ensure_started
+        start = client.get_workflow("orderReport").get_run(key).start
         await asyncio.to_thread(start, input_data={"city": "Oslo"})
         return await first
 
@@ -395,7 +395,7 @@ def test_a_sensor_whose_time_is_over(
     state: str,
 ) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 60})
+    run.start(input_data={"seconds": 60})
     with DAG("late_sensor", schedule=None) as dag:
         MastraWorkflowRunSensor(
             task_id="wait",

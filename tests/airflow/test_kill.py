@@ -206,7 +206,7 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
             return run
 
     workflow = client.get_workflow("slowExport")
-    workflow.get_run(key).ensure_started(input_data={"seconds": 60})
+    workflow.get_run(key).start(input_data={"seconds": 60})
     workflow.get_run(key).cancel(allow_retry=True)
     with DAG("killed_in_line", schedule=None) as dag:
         StoppedInside(

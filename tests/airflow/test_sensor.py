@@ -146,7 +146,7 @@ def test_it_can_wait_for_a_run_that_does_not_exist_yet(
             timeout=120,
             **way,
         )
-    sensor.start = functools.partial(run.ensure_started, input_data={"city": "Oslo"})
+    sensor.start = functools.partial(run.start, input_data={"city": "Oslo"})
     result = run_dag(dag)
     assert result.xcom("wait")["city"] == "Oslo"
     assert "does not exist yet" in result.log
@@ -274,7 +274,7 @@ def test_it_survives_an_outage_of_the_server(
     connect(own_server.url)
     with MastraClient(own_server.url) as client:
         run = client.get_workflow("orderReport").get_run(key)
-        run.ensure_started(input_data={"city": "Oslo"})
+        run.start(input_data={"city": "Oslo"})
         run.wait(timeout=120)
     own_server.stop()
     with DAG("outage", schedule=None) as dag:
@@ -308,7 +308,7 @@ def test_a_run_that_its_server_has_lost_fails_it(
 ) -> None:
     connect(own_server.url)
     with MastraClient(own_server.url) as client:
-        client.get_workflow("slowExport").get_run(key).ensure_started(input_data={"seconds": 60})
+        client.get_workflow("slowExport").get_run(key).start(input_data={"seconds": 60})
     own_server.kill()
     own_server.start()
     with DAG("stalled", schedule=None) as dag:

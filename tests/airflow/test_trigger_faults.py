@@ -143,7 +143,7 @@ def test_text_of_the_server_is_in_no_event(
     connect(odd_server.url)
     with MastraClient(odd_server.url) as client:
         run = client.get_workflow("oddEnd").get_run(key)
-        run.ensure_started(input_data={"kind": kind, "how": how})
+        run.start(input_data={"kind": kind, "how": how})
         event = asyncio.run(first_event(trigger(key, "oddEnd")))
     stored(event)
     assert event == {
@@ -203,7 +203,7 @@ def test_an_edited_token_is_picked_up(
 ) -> None:
     with MastraClient(guarded.url, token=TOKEN) as client, FaultProxy(guarded.url) as proxy:
         run = client.get_workflow("countedCharge").get_run(key)
-        run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 2})
+        run.start(input_data={"key": key, "amount": 5, "seconds": 2})
         connect(proxy.url, password="an-older-token")
 
         async def rotate() -> Any:
@@ -219,7 +219,7 @@ def test_an_edited_address_is_picked_up(
     server: SampleServer, client: MastraClient, connect: Connect, key: str, quick: None
 ) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
-    run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 1})
+    run.start(input_data={"key": key, "amount": 5, "seconds": 1})
     with FaultProxy(server.url) as proxy:
         proxy.on("", "", DropRequest())
         connect(proxy.url)
@@ -276,7 +276,7 @@ def test_a_worker_picks_up_an_edited_connection(
         waits: Any = {"on_suspend": "wait", "observe": False}
         with DAG("edited", schedule=None) as dag:
             if is_sensor:
-                run.ensure_started(input_data=refund)
+                run.start(input_data=refund)
                 MastraWorkflowRunSensor(
                     task_id="refund", workflow_id="refundApproval", run_id=key, **waits
                 )

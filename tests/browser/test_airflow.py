@@ -247,7 +247,7 @@ def test_the_inbox(asking: Asking, picture: Picture) -> None:
     dag_id = f"inbox_of_mastra_{asking.server.generation}"
     asking.airflow.wait_for_dag(dag_id)
     run = asking.client.get_workflow("refundApproval").get_run(f"app-{uuid.uuid4().hex}")
-    run.ensure_started(input_data=REFUND)
+    run.start(input_data=REFUND)
 
     run_id = asking.airflow.wait_until(
         "a DAG run for the question", lambda: asking.asked_about(dag_id, run.run_id), timeout=90

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import requests
+
 from mastra_workflows import Event, MastraClient, Run, WorkflowRun
+from testkit.sample_server import SampleServer
 
 REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
 REPORT = {"city": "Köln", "limit": 2}
@@ -19,6 +24,17 @@ def suspended_refund(client: MastraClient, key: str) -> Run:
     run = client.get_workflow("refundApproval").get_run(key)
     assert run.start_async(input_data=REFUND).is_suspended
     return run
+
+
+def start_without_stream(server: SampleServer, run: Run, data: dict[str, Any]) -> None:
+    """Start a run as another program may: 1.x sends no events of it to anybody."""
+    run.workflow.create_run(run.run_id)
+    requests.post(
+        f"{server.url}/api/workflows/{run.workflow_id}/start",
+        params={"runId": run.run_id},
+        json={"inputData": data},
+        timeout=30,
+    ).raise_for_status()
 
 
 def names(run: WorkflowRun) -> list[str]:

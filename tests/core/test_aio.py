@@ -86,7 +86,7 @@ async def test_ten_starts_at_once_execute_once(
 ) -> None:
     workflow = mastra.get_workflow("countedCharge")
     arguments: dict[str, Any] = {"input_data": {"key": key, "amount": 1, "seconds": 1}}
-    await asyncio.gather(*(workflow.get_run(key).ensure_started(**arguments) for _ in range(10)))
+    await asyncio.gather(*(workflow.get_run(key).start(**arguments) for _ in range(10)))
     assert (await workflow.get_run(key).wait()).is_success
     assert (await workflow.attach_or_start(key, **arguments)).found is not None
     assert server.executions(key) == 1
@@ -104,7 +104,7 @@ async def test_events_arrive_while_the_run_goes_on(mastra: AsyncMastraClient, ke
 
 async def test_watching_a_run_under_way(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("countedCharge").get_run(key)
-    await run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 1})
+    await run.start(input_data={"key": key, "amount": 1, "seconds": 1})
     async with await run.watch() as events:
         seen = [event async for event in events]
     assert seen[-1].is_end
@@ -119,18 +119,18 @@ def _place(event: Event) -> object:
 
 async def test_resuming(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("refundApproval").get_run(key)
-    await run.ensure_started(input_data=ORDER)
+    await run.start(input_data=ORDER)
     (suspension,) = (await run.wait()).suspensions
     with pytest.raises(NotSuspendedError, match="approve"):
         await run.resume(step="nobody", resume_data={"approved": True})
     await run.resume(step=suspension.step, resume_data={"approved": True})
     assert (await run.wait()).is_success
-    assert (await run.attach_or_resume(resume_data={"approved": True})).is_success
+    assert (await run.resume(resume_data={"approved": True}, is_retry=True)).is_success
 
 
 async def test_resuming_and_waiting_in_one_call(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("twoQuestions").get_run(key)
-    await run.ensure_started(input_data={"campaign": "spring"})
+    await run.start(input_data={"campaign": "spring"})
     await run.wait()
     assert (await run.resume_async(resume_data={"budget": 5})).is_suspended
     async with await run.resume_stream(resume_data={"deadline": "2026-12-01"}) as events:
@@ -142,7 +142,7 @@ async def test_resuming_and_waiting_in_one_call(mastra: AsyncMastraClient, key: 
 async def test_the_rest(mastra: AsyncMastraClient, server: SampleServer, key: str) -> None:
     workflow = mastra.get_workflow("flakyImport")
     run = workflow.get_run(key)
-    await run.ensure_started(input_data={"key": key})
+    await run.start(input_data={"key": key})
     assert (await run.wait()).status == "failed"
     await run.time_travel(step="store-rows")
     assert (await run.wait()).is_success
@@ -160,7 +160,7 @@ async def test_a_lost_run_is_restarted(key: str) -> None:
     with SampleServer("1") as server:
         async with AsyncMastraClient(server.url) as mastra:
             run = mastra.get_workflow("countedCharge").get_run(key)
-            await run.ensure_started(input_data={"key": key, "amount": 1, "seconds": 1})
+            await run.start(input_data={"key": key, "amount": 1, "seconds": 1})
             server.kill()
             server.start()
             await run.restart()
@@ -169,7 +169,7 @@ async def test_a_lost_run_is_restarted(key: str) -> None:
 
 async def test_bad_input(mastra: AsyncMastraClient, key: str) -> None:
     with pytest.raises(InvalidInputError, match=r"\$\.city: required"):
-        await mastra.get_workflow("orderReport").get_run(key).ensure_started(input_data={})
+        await mastra.get_workflow("orderReport").get_run(key).start(input_data={})
     with pytest.raises(UnknownRunError):
         await mastra.get_workflow("orderReport").get_run(key).read()
     with pytest.raises(UnknownWorkflowError, match=r"'nope'\. It has"):
@@ -178,13 +178,13 @@ async def test_bad_input(mastra: AsyncMastraClient, key: str) -> None:
 
 async def test_awkward_names(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow('odd key/50% + "quotes" é').get_run(f'{key}/ü + 50% "x"')
-    await run.ensure_started(input_data={"text": "hé"})
+    await run.start(input_data={"text": "hé"})
     assert (await run.wait()).is_success
 
 
 async def test_a_timeout_says_that_the_run_goes_on(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("slowExport").get_run(key)
-    await run.ensure_started(input_data={"seconds": 60})
+    await run.start(input_data={"seconds": 60})
     with pytest.raises(WaitTimeoutError, match="continues by itself"):
         await run.wait(timeout=0.2)
     await run.cancel()
@@ -194,7 +194,7 @@ async def test_cancelling_the_waiting_task_is_not_swallowed(
     mastra: AsyncMastraClient, key: str
 ) -> None:
     run = mastra.get_workflow("slowExport").get_run(key)
-    await run.ensure_started(input_data={"seconds": 60})
+    await run.start(input_data={"seconds": 60})
     looked = asyncio.Event()
     waiting = asyncio.create_task(run.wait(observe=False, on_record=lambda _: looked.set()))
     await looked.wait()
@@ -226,7 +226,7 @@ async def test_the_limit_for_bodies(server: SampleServer, key: str) -> None:
     async with AsyncMastraClient(server.url, max_body_bytes=2_000, check_data=False) as client:
         run = client.get_workflow("translation").get_run(key)
         with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
-            await run.ensure_started(input_data={"words": {"x": "y" * 3_000}})
+            await run.start(input_data={"words": {"x": "y" * 3_000}})
         with pytest.raises(BodyTooLargeError, match="The answer"):
             await client.list_workflows()
 

@@ -47,7 +47,7 @@ def test_an_answer_that_a_deploy_has_made_invalid(
 ) -> None:
     with MastraClient(own_server.url) as client:
         run = client.get_workflow("released").get_run(key)
-        run.ensure_started(input_data={})
+        run.start(input_data={})
         question = asked(run)
         with pytest.raises(InvalidResumeDataError) as plain:
             run.answer(question, {"note": "no verdict"})
@@ -76,7 +76,7 @@ def test_a_step_that_a_deploy_has_renamed(
     ):
         workflow = client.get_workflow("renamed")
         run = workflow.get_run(key)
-        run.ensure_started(input_data={})
+        run.start(input_data={})
         assert run.wait(timeout=60).is_suspended
         monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
         server.restart()

@@ -25,7 +25,6 @@ ODD_IDS = [
 IDS = TEXT.filter(lambda text: text not in ("", ".", "..") and "\0" not in text)
 ByRun = Callable[[str, str], Request]
 BY_RUN: dict[str, ByRun] = {
-    "start": lambda workflow, run: api.start(workflow, run, StartOptions()),
     "start_async": lambda workflow, run: api.start_async(workflow, run, StartOptions()),
     "stream": lambda workflow, run: api.stream(workflow, run, StartOptions()),
     "watch_0": lambda workflow, run: api.watch(workflow, run, ServerGeneration.V0),
@@ -127,7 +126,7 @@ def test_what_a_resume_sends(path: tuple[str, ...], sent: Any) -> None:
 
 @given(JSON_OBJECTS)
 def test_the_body_is_the_data_as_utf_8(data: dict[str, Any]) -> None:
-    body = api.start("w", "r", StartOptions(input_data=data)).encode(max_bytes=10_000_000)
+    body = api.stream("w", "r", StartOptions(input_data=data)).encode(max_bytes=10_000_000)
     assert body is not None
     assert json.loads(body.decode()) == {"inputData": data}
 
@@ -136,7 +135,7 @@ def test_the_body_is_the_data_as_utf_8(data: dict[str, Any]) -> None:
     "value", [math.nan, math.inf, {1, 2}, object(), b"bytes", datetime.now(UTC), "\ud800", {(): 1}]
 )
 def test_data_that_is_no_json(value: Any) -> None:
-    request = api.start("w", "r", StartOptions(input_data={"secret": ["s3cret", value]}))
+    request = api.stream("w", "r", StartOptions(input_data={"secret": ["s3cret", value]}))
     with pytest.raises(InvalidDataError, match="Nothing was sent") as caught:
         request.encode(max_bytes=1000)
     assert "s3cret" not in str(caught.value)
@@ -146,11 +145,11 @@ def test_data_that_holds_itself() -> None:
     data: dict[str, Any] = {}
     data["self"] = data
     with pytest.raises(InvalidDataError):
-        api.start("w", "r", StartOptions(input_data=data)).encode(max_bytes=1000)
+        api.stream("w", "r", StartOptions(input_data=data)).encode(max_bytes=1000)
 
 
 def test_a_body_over_the_limit() -> None:
-    request = api.start("w", "r", StartOptions(input_data="ö" * 100))
+    request = api.stream("w", "r", StartOptions(input_data="ö" * 100))
     with pytest.raises(BodyTooLargeError, match=r"217 bytes, over the limit of 216.*Nothing was"):
         request.encode(max_bytes=216)
     assert len(request.encode(max_bytes=217) or b"") == 217

@@ -161,26 +161,26 @@ def test_an_answer_is_given_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     run = client.get_workflow("refundApproval").get_run(key)
-    run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
+    run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait()
     answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True}}
-    run.attach_or_resume(**answer)
+    run.resume(**answer, is_retry=True)
     run.wait()
-    assert run.attach_or_resume(**answer).is_success
+    assert run.resume(**answer, is_retry=True).is_success
     assert "was given this answer before" in caplog.text
     with pytest.raises(NotSuspendedError):
-        run.attach_or_resume(step="approve", resume_data={"approved": False})
+        run.resume(step="approve", resume_data={"approved": False}, is_retry=True)
 
 
 def test_an_answer_that_no_database_can_hold_is_given_once(client: MastraClient, key: str) -> None:
     """A record shows NUL as U+FFFD."""
     run = client.get_workflow("refundApproval").get_run(key)
-    run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
+    run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait()
     answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True, "note": "a\0b"}}
-    run.attach_or_resume(**answer)
+    run.resume(**answer, is_retry=True)
     assert run.wait().result["note"] == "a\ufffdb"
-    assert run.attach_or_resume(**answer).is_success
+    assert run.resume(**answer, is_retry=True).is_success
 
 
 def test_tries_at_once_that_give_the_same_answer_resume_once(
@@ -188,15 +188,13 @@ def test_tries_at_once_that_give_the_same_answer_resume_once(
 ) -> None:
     """A task that was taken for dead and its retry: neither fails."""
     run = client.get_workflow("refundApproval").get_run(key)
-    run.ensure_started(input_data={"order": key, "amount": 1, "reason": "broken"})
+    run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait(on_suspend="return")
     barrier = threading.Barrier(5)
 
     def attempt(number: int) -> WorkflowRun:
         barrier.wait()
-        return run.attach_or_resume(
-            step="approve", resume_data={"approved": True}, is_retry=number > 0
-        )
+        return run.resume(step="approve", resume_data={"approved": True}, is_retry=number > 0)
 
     with ThreadPoolExecutor(5) as pool:
         records = list(pool.map(attempt, range(5)))
@@ -207,12 +205,12 @@ def test_tries_at_once_that_give_the_same_answer_resume_once(
 def test_the_next_question_is_not_answered_by_a_retry(client: MastraClient, key: str) -> None:
     """A try that died after its resume is tried again while the next item of a foreach waits."""
     run = client.get_workflow("photoReview").get_run(key)
-    run.ensure_started(input_data={"photos": ["a.png", "b.png"]})
+    run.start(input_data={"photos": ["a.png", "b.png"]})
     first = run.wait().suspensions[0]
     answer: dict[str, Any] = {"step": first.step, "resume_data": {"approved": True}}
-    run.attach_or_resume(**answer)
-    again = run.attach_or_resume(**answer)
+    run.resume(**answer, is_retry=True)
+    again = run.resume(**answer, is_retry=True)
     assert again.suspensions[0].payload == {"photo": "b.png"}
-    pinned = run.attach_or_resume(**answer, suspended_at=first.suspended_at)
+    pinned = run.resume(**answer, suspended_at=first.suspended_at, is_retry=True)
     assert pinned.suspensions == again.suspensions
-    assert not run.attach_or_resume(**answer, is_retry=False).is_suspended
+    assert not run.resume(**answer, is_retry=False).is_suspended

@@ -30,7 +30,7 @@ def test_the_right_token(guarded: SampleServer, key: str) -> None:
     with MastraClient(guarded.url, token=TOKEN) as client:
         assert len(client.list_workflows()) == 24
         run = client.get_workflow("orderReport").get_run(key)
-        run.ensure_started(input_data=REPORT)
+        run.start(input_data=REPORT)
         assert run.wait(timeout=30).is_success
         with (
             client.get_workflow("orderReport")
@@ -62,7 +62,6 @@ def test_no_token_or_a_wrong_one(guarded: SampleServer, key: str, token: str | N
             lambda: run.start(input_data=REPORT),
             lambda: run.start_async(input_data=REPORT),
             lambda: run.stream(input_data=REPORT),
-            lambda: run.ensure_started(input_data=REPORT),
             lambda: run.resume(resume_data={}),
         ):
             with pytest.raises(AuthenticationError, match=r"401: .*Set the token") as caught:
@@ -74,7 +73,7 @@ def test_no_token_or_a_wrong_one(guarded: SampleServer, key: str, token: str | N
 
 def test_nothing_was_started_without_a_token(guarded: SampleServer, key: str) -> None:
     with MastraClient(guarded.url, token=WRONG) as client, pytest.raises(AuthenticationError):
-        client.get_workflow("countedCharge").get_run(key).ensure_started(input_data={"key": key})
+        client.get_workflow("countedCharge").get_run(key).start(input_data={"key": key})
     assert guarded.executions(key) == 0
 
 
@@ -95,7 +94,7 @@ def test_the_token_is_in_no_log_text_or_error(
     client = MastraClient(guarded.url, token=TOKEN, headers=headers)
     with caplog.at_level(logging.DEBUG), client:
         run = client.get_workflow("failingImport").get_run(key)
-        run.ensure_started(input_data={})
+        run.start(input_data={})
         record = run.wait(timeout=30)
         with pytest.raises(RunFailedError, match="disk full") as caught:
             record.raise_for_status()

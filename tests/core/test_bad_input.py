@@ -36,10 +36,9 @@ BY_RUN: dict[str, Callable[[Workflow, str], object]] = {
 }
 STARTS: dict[str, Callable[[Workflow, str], object]] = {
     "create_run": lambda workflow, run: workflow.create_run(run),
-    "start": lambda workflow, run: workflow.get_run(run).start(input_data={}),
     "start_async": lambda workflow, run: workflow.get_run(run).start_async(input_data={}),
     "stream": lambda workflow, run: workflow.get_run(run).stream(input_data={}),
-    "ensure_started": lambda workflow, run: workflow.get_run(run).ensure_started(input_data={}),
+    "start": lambda workflow, run: workflow.get_run(run).start(input_data={}),
 }
 ALONE: dict[str, Callable[[Workflow, str], object]] = {
     "details": lambda workflow, _: workflow.details(),
@@ -101,7 +100,7 @@ def test_data_that_is_no_json(
     for check_data in (True, False):
         with MastraClient(proxy.url, check_data=check_data) as client:
             run = client.get_workflow("translation").get_run(key)
-            for start in (run.start, run.start_async, run.stream, run.ensure_started):
+            for start in (run.start, run.start_async, run.stream):
                 with pytest.raises(InvalidDataError, match=r"Nothing was (sent|started)"):
                     start(input_data={"words": {"a": value}})
     assert proxy.count("POST") == proxy.count("POST", "/create-run$")
@@ -110,7 +109,7 @@ def test_data_that_is_no_json(
 def test_tuples_are_lists(client: MastraClient, key: str) -> None:
     # JSON knows no other kind of list, and the server gets one.
     run = client.get_workflow("photoReview").get_run(key)
-    assert run.ensure_started(input_data={"photos": ("a.jpg", "b.jpg")}).found is None
+    assert run.start(input_data={"photos": ("a.jpg", "b.jpg")}).found is None
 
 
 def test_resume_data_that_is_no_json(client: MastraClient, key: str) -> None:
@@ -125,7 +124,7 @@ def test_input_over_our_own_limit(proxy: FaultProxy, key: str) -> None:
     with MastraClient(proxy.url, max_body_bytes=200_000) as client:
         run = client.get_workflow("translation").get_run(key)
         with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
-            run.ensure_started(input_data={"words": {"a": "x" * 300_000}})
+            run.start(input_data={"words": {"a": "x" * 300_000}})
     assert proxy.count("POST") == 0
 
 
@@ -134,7 +133,7 @@ def test_input_over_the_servers_limit(client: MastraClient, server: SampleServer
     run = client.get_workflow("translation").get_run(key)
     data = {"words": {"a": "x" * 5_000_000}}
     # 0.x has no limit on /stream.
-    start = run.start_async if server.generation == "0" else run.ensure_started
+    start = run.start_async if server.generation == "0" else run.start
     with pytest.raises(BodyTooLargeError, match=r"request's size \(413\)"):
         start(input_data=data)
     with pytest.raises(UnknownRunError):

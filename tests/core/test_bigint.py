@@ -73,7 +73,7 @@ def test_a_restart_executes_a_step_with_a_bigint_again(
     if bigint_server.generation == "1":
         pytest.skip("1.x stores the digits of a BigInt")
     run = bigint_client.get_workflow(workflow_id).get_run(key)
-    run.ensure_started(input_data={"key": key})
+    run.start(input_data={"key": key})
     with pytest.raises((RunStalledError, ServerLostError)):
         run.wait(timeout=60, stall_timeout=2, on_stall="restart", outage_timeout=3)
     assert bigint_server.executions(key) == 2

@@ -47,7 +47,7 @@ def test_a_start_does_not_wait_for_a_stream_that_is_buffered(
     with MastraClient(buffered) as client:
         run = client.get_workflow("countedCharge").get_run(key)
         began = time.monotonic()
-        run.ensure_started(input_data={"key": key, "amount": 5, "seconds": SECONDS})
+        run.start(input_data={"key": key, "amount": 5, "seconds": SECONDS})
         assert time.monotonic() - began < SECONDS
         assert run.read().is_active
         run.cancel()
@@ -60,7 +60,7 @@ async def test_nor_does_that_of_the_other_client(
     async with AsyncMastraClient(buffered) as client:
         run = client.get_workflow("countedCharge").get_run(key)
         began = time.monotonic()
-        await run.ensure_started(input_data={"key": key, "amount": 5, "seconds": SECONDS})
+        await run.start(input_data={"key": key, "amount": 5, "seconds": SECONDS})
         assert time.monotonic() - began < SECONDS
         assert (await run.read()).is_active
         await run.cancel()
@@ -70,7 +70,7 @@ async def test_nor_does_that_of_the_other_client(
 def test_a_resume_does_not_wait_for_a_stream_that_is_buffered(buffered: str, key: str) -> None:
     with MastraClient(buffered) as client:
         run = client.get_workflow("approvedExport").get_run(key)
-        run.ensure_started(input_data={"seconds": SECONDS})
+        run.start(input_data={"seconds": SECONDS})
         assert run.wait(timeout=60).is_suspended
         began = time.monotonic()
         run.resume(resume_data={"approved": True})
@@ -81,7 +81,7 @@ def test_a_resume_does_not_wait_for_a_stream_that_is_buffered(buffered: str, key
 def test_the_end_of_a_run_whose_stream_is_buffered(buffered: str, key: str) -> None:
     with MastraClient(buffered) as client:
         run = client.get_workflow("slowExport").get_run(key)
-        run.ensure_started(input_data={"seconds": 4})
+        run.start(input_data={"seconds": 4})
         assert run.wait(timeout=60, max_poll_interval=1).is_success
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_is_slow_to_answer_a_start(server: SampleServer, key: str)
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("POST", "/stream$", Delay(0), when=freeze)
         run = client.get_workflow("countedCharge").get_run(key)
-        run.ensure_started(input_data={"key": key, "amount": 5, "seconds": 0})
+        run.start(input_data={"key": key, "amount": 5, "seconds": 0})
         wakes.join()
         assert run.wait(timeout=60).is_success
         assert proxy.count("POST", "/stream$") == 1

@@ -15,7 +15,7 @@ from tests.support.fault_proxy import FaultProxy
 @pytest.mark.version_specific
 def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     cancellation = run.cancel()
     assert cancellation.requested
     assert cancellation.is_confirmed
@@ -26,7 +26,7 @@ def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) ->
 @pytest.mark.version_specific
 def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("stubbornExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 2})
+    run.start(input_data={"seconds": 2})
     cancellation = run.cancel(confirm_timeout=0.2)
     assert cancellation.requested
     assert not cancellation.is_confirmed
@@ -41,7 +41,7 @@ def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: s
 @pytest.mark.version_specific
 def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     cancellation = run.cancel(confirm_timeout=0.2)
     assert cancellation.is_confirmed == (server.generation == "1")  # it sleeps to the end first
     record = run.wait(timeout=30, poll_interval=0.2)
@@ -63,7 +63,7 @@ def test_a_run_that_is_over(proxied: MastraClient, proxy: FaultProxy, key: str) 
 
 def test_cancelling_twice(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     assert run.cancel().requested
     assert not run.cancel().requested
 
@@ -117,7 +117,7 @@ def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) ->
     workflow = client.get_workflow("slowExport")
     workflow.get_run(key).start_async(input_data={"seconds": 0})
     other = workflow.get_run(f"{key}-2")
-    other.ensure_started(input_data={"seconds": 3600})
+    other.start(input_data={"seconds": 3600})
     assert not workflow.cancel_work(key).requested
     assert other.read().is_active
     other.cancel()
@@ -130,8 +130,8 @@ def test_other_work_whose_id_looks_like_the_next_in_line_is_left_alone(
     """On 0.x a started run ``<id>-2`` is otherwise the sign that run ``<id>`` was cancelled."""
     workflow = client.get_workflow("slowExport")
     run, other = workflow.get_run(key), workflow.get_run(f"{key}-2")
-    run.ensure_started(input_data={"seconds": 3600})
-    other.ensure_started(input_data={"seconds": 3599})
+    run.start(input_data={"seconds": 3600})
+    other.start(input_data={"seconds": 3599})
     assert workflow.attach_or_start(key, input_data={"seconds": 3600}).run_id == key
     assert workflow.cancel_work(key).run.run_id == key
     assert other.read().is_active

@@ -15,7 +15,6 @@ from mastra_workflows.errors import (
     InvalidInputError,
     InvalidResumeDataError,
     RunMismatchError,
-    RunNotStartedError,
     UnknownRunError,
 )
 from testkit.sample_server import Generation, SampleServer
@@ -61,7 +60,7 @@ def test_input(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         run = coercing.get_workflow("coercedInput").get_run(key)
-        run.ensure_started(input_data=GIVEN)
+        run.start(input_data=GIVEN)
         result = run.wait(timeout=60).result
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
     assert "$.amount: expected number, got string; the server refuses it unless" in caplog.text
@@ -108,7 +107,7 @@ def test_a_run_id_whose_input_was_refused_can_be_used_again(
     workflow = coercing.get_workflow("coercedInput")
     for run_id in (key, f"{key}-async"):
         run = workflow.get_run(run_id)
-        start = run.start_async if run_id != key else run.ensure_started
+        start = run.start_async if run_id != key else run.start
         with pytest.raises(InvalidInputError, match="amount: Invalid input"):
             start(input_data={**GIVEN, "amount": "many"})
         with pytest.raises(UnknownRunError):
@@ -134,13 +133,9 @@ def test_what_the_server_refuses_after_all(
     data = {**GIVEN, "amount": "many"}
     workflow = coercing.get_workflow("coercedInput")
     with pytest.raises(InvalidInputError, match=r"amount: Invalid input.*Nothing was executed"):
-        workflow.get_run(key).ensure_started(input_data=data)
+        workflow.get_run(key).start(input_data=data)
     with pytest.raises(InvalidInputError, match="amount: Invalid input"):
         workflow.get_run(f"{key}-async").start_async(input_data=data)
-    with pytest.raises(
-        RunNotStartedError, match=r"its input: .*\$\.amount: expected number, got string"
-    ):
-        workflow.get_run(f"{key}-start").start(input_data=data)
     run = coercing.get_workflow("coercedAnswer").get_run(f"{key}-answer")
     assert run.start_async(input_data={}).is_suspended
     for verb in (run.resume, run.resume_async):
@@ -153,7 +148,7 @@ def test_a_missing_field_is_refused_before_anything_is_sent(
 ) -> None:
     data = {name: value for name, value in GIVEN.items() if name != "amount"}
     with pytest.raises(InvalidInputError, match=r"\$\.amount: required.*Nothing was started"):
-        coercing.get_workflow("coercedInput").get_run(key).ensure_started(input_data=data)
+        coercing.get_workflow("coercedInput").get_run(key).start(input_data=data)
 
 
 SCALAR = {"type": "object", "required": ["a"], "properties": {"a": {"type": "number"}}}

@@ -30,7 +30,7 @@ def dotted(request: pytest.FixtureRequest) -> Iterator[MastraClient]:
 
 def suspended(client: MastraClient, workflow: str, key: str, data: Any) -> Run:
     run = client.get_workflow(workflow).get_run(key)
-    run.ensure_started(input_data=data)
+    run.start(input_data=data)
     assert run.wait(on_suspend="return", timeout=60).is_suspended
     return run
 
@@ -82,7 +82,7 @@ def test_inside_nested_workflows(dotted: MastraClient, key: str) -> None:
 @pytest.mark.smoke
 def test_time_travel(dotted: MastraClient, key: str) -> None:
     run = dotted.get_workflow("dottedTravel").get_run(key)
-    run.ensure_started(input_data={"x": 1})
+    run.start(input_data={"x": 1})
     assert run.wait(timeout=60).result == {"x": 1, "load": "passed", "load.v2": "passed"}
     run.time_travel(step="load.v2", input_data={"x": 5})
     assert run.wait(timeout=60).result == {"x": 5, "load.v2": "passed"}

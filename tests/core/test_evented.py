@@ -45,7 +45,7 @@ def post(server: SampleServer, run: Run, verb: str, **body: Any) -> Any:
 
 def started(client: MastraClient, workflow: str, key: str, data: Any) -> tuple[Run, WorkflowRun]:
     run = client.get_workflow(workflow).get_run(key)
-    run.ensure_started(input_data=data)
+    run.start(input_data=data)
     return run, run.wait(on_suspend="return", timeout=60)
 
 

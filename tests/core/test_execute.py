@@ -84,7 +84,7 @@ def test_execute_raises_for_a_suspended_run(client: MastraClient, key: str) -> N
 def test_execute_can_wait_through_a_suspension(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("refundApproval")
     run = workflow.get_run(key)
-    run.ensure_started(input_data=REFUND)
+    run.start(input_data=REFUND)
     run.wait()
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(workflow.execute, REFUND, run_id=key, on_suspend="wait", timeout=60)
@@ -94,7 +94,7 @@ def test_execute_can_wait_through_a_suspension(client: MastraClient, key: str) -
 
 def test_execute_raises_for_a_cancelled_run(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("slowExport")
-    workflow.get_run(key).ensure_started(input_data={"seconds": 60})
+    workflow.get_run(key).start(input_data={"seconds": 60})
     workflow.get_run(key).cancel()
     with pytest.raises(RunCanceledError):
         workflow.execute({"seconds": 60}, run_id=key)

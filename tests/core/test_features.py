@@ -78,7 +78,7 @@ def test_every_json_is_read(data: object) -> None:
 def test_a_legacy_server_that_executes_twice_starts_nothing() -> None:
     world = World("v0", features=lambda _: NOT_FOUND)
     world.on_run(Response(404, {}, b'{"error": "Workflow run not found"}'))
-    starting = procedures.ensure_started(world.server, "w", "r", StartOptions())
+    starting = procedures.start(world.server, "w", "r", StartOptions())
     with pytest.raises(UnsupportedError, match=r"older than Mastra 0\.17"):
         world.run(starting)
     assert not world.sent("POST")
@@ -89,7 +89,7 @@ def test_real_servers_are_asked_once(server: SampleServer, key: str) -> None:
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
         for number in range(2):
             run = client.get_workflow("orderReport").get_run(f"{key}-{number}")
-            run.ensure_started(input_data={"city": "Oslo"})
+            run.start(input_data={"city": "Oslo"})
             run.wait(timeout=60)
         assert client.supports_for_each_index() is (server.generation == "1")
         asked = [seen.path.rpartition("/")[2] for seen in proxy.detections]

@@ -107,7 +107,7 @@ def test_an_answer_of_every_type(form: Form) -> None:
 
 def test_the_server_takes_the_answer(client: MastraClient, form: Form, key: str) -> None:
     run = client.get_workflow("everyType").get_run(key)
-    run.ensure_started(input_data={"topic": "forms"})
+    run.start(input_data={"topic": "forms"})
     run.wait(timeout=30)
     run.resume(resume_data=form.answer(FILLED_IN))
     result = run.wait(timeout=30).raise_for_status().result

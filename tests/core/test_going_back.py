@@ -33,7 +33,7 @@ def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -
             "waiting": client.get_workflow("coolDown").get_run(key),
         }
         for run in runs.values():
-            run.ensure_started(input_data={"seconds": 4})
+            run.start(input_data={"seconds": 4})
         server.kill()
         server.start()
         for status, run in runs.items():
@@ -48,13 +48,13 @@ def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -
 def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
-        run.ensure_started(input_data=charge(key, seconds=1))
+        run.start(input_data=charge(key, seconds=1))
         server.kill()
         server.start()
         run.restart()
         assert run.wait(timeout=30).result == {"charged": 5}
         assert server.executions(key) == 2  # the step was in the middle, and runs again
-        found = run.ensure_started(input_data=charge(key, seconds=1)).found
+        found = run.start(input_data=charge(key, seconds=1)).found
         assert found is not None
         assert server.executions(key) == 2
 
@@ -156,7 +156,7 @@ async def test_the_other_client_tells_it_too(
     async with AsyncMastraClient(renaming_server.url) as client:
         workflow = client.get_workflow("renamed")
         run = workflow.get_run(key)
-        await run.ensure_started(input_data={"fails": True})
+        await run.start(input_data={"fails": True})
         assert (await run.wait(timeout=60)).status == "failed"
         await workflow.details()
         monkeypatch.setenv("WAITING_WORKFLOWS_RELEASE", "2")
@@ -191,7 +191,7 @@ def test_what_the_server_refuses_does_not_end_it(
 def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
-        run.ensure_started(input_data=charge(key, seconds=4))
+        run.start(input_data=charge(key, seconds=4))
         server.kill()
         server.start()
         assert run.restart().is_active
@@ -200,7 +200,7 @@ def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -
 
 def test_no_time_travel_beside_a_run_that_executes(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     with pytest.raises(NotActiveError, match="execute it a second time beside itself"):
         run.time_travel(step="export")
     run.cancel()

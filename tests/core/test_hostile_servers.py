@@ -339,13 +339,13 @@ IMPATIENT: SettingsArguments = {
 
 def start_sync(url: str) -> None:
     with MastraClient(url, **IMPATIENT) as client:
-        client.get_workflow("w").get_run("r").ensure_started(input_data={})
+        client.get_workflow("w").get_run("r").start(input_data={})
 
 
 def start_async(url: str) -> None:
     async def start() -> None:
         async with AsyncMastraClient(url, **IMPATIENT) as client:
-            await client.get_workflow("w").get_run("r").ensure_started(input_data={})
+            await client.get_workflow("w").get_run("r").start(input_data={})
 
     asyncio.run(start())
 

@@ -19,7 +19,7 @@ from mastra_workflows._options import WaitArguments
 from mastra_workflows._progress import StepProgress
 from mastra_workflows.errors import ServerLostError
 from testkit.sample_server import Generation, SampleServer
-from tests.core.samples import charge, marks
+from tests.core.samples import charge, marks, start_without_stream
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import CutAnswer, Fault, Hold, Respond
 
@@ -40,7 +40,7 @@ async def test_four_requests_for_a_run_of_any_length(
 ) -> None:
     async with AsyncMastraClient(proxy.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
-        await run.ensure_started(input_data=charge(key, seconds=3))
+        await run.start(input_data=charge(key, seconds=3))
         assert (await run.wait(poll_interval=0.5)).is_success
     if server.generation == "1":
         assert requests_of(proxy, key) == ["GET run", "POST stream", "POST observe", "GET run"]
@@ -53,7 +53,7 @@ def test_the_same_with_the_other_client(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     run = proxied.get_workflow("countedCharge").get_run(key)
-    run.ensure_started(input_data=charge(key, seconds=3))
+    run.start(input_data=charge(key, seconds=3))
     assert run.wait(poll_interval=0.5).is_success
     if server.generation == "1":
         assert requests_of(proxy, key) == ["GET run", "POST stream", "POST observe", "GET run"]
@@ -78,7 +78,7 @@ async def test_four_requests_for_each_run_of_a_burst(
 
     async with AsyncMastraClient(proxy.url) as client:
         runs = [client.get_workflow("slowExport").get_run(f"{key}-{n}") for n in range(number)]
-        await asyncio.gather(*(run.ensure_started(input_data={"seconds": 3}) for run in runs))
+        await asyncio.gather(*(run.start(input_data={"seconds": 3}) for run in runs))
         proxy.clear()
         streams, looks = Hold(), Hold()
         proxy.on("POST", "/observe$", streams)
@@ -99,7 +99,7 @@ def test_each_step_is_told_of_when_it_happens(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     events: list[Event] = []
     run.wait(on_event=events.append)
     told = [mark for mark in marks(events) if "sleep" not in mark]
@@ -115,7 +115,7 @@ def test_each_step_is_told_of_when_it_happens(
 def test_who_comes_later_is_told_of_each_step_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    client.get_workflow("coolDown").get_run(key).ensure_started(input_data={"seconds": 2})
+    client.get_workflow("coolDown").get_run(key).start(input_data={"seconds": 2})
     lines: list[str] = []
     progress = StepProgress(lines.append)
     # A client that shares nothing with the first one, like that of another process.
@@ -163,7 +163,7 @@ def test_without_a_stream_the_run_is_polled(
 ) -> None:
     proxy.on("", "/(observe|watch)$", fault)
     run = proxied.get_workflow("countedCharge").get_run(key)
-    run.ensure_started(input_data=charge(key, seconds=2))
+    run.start(input_data=charge(key, seconds=2))
     with caplog.at_level(logging.INFO):
         assert run.wait(poll_interval=0.1, max_poll_interval=0.2).is_success
     assert proxy.count("GET", "/(execution-result|runs/[^/]+)$") > 4
@@ -173,9 +173,11 @@ def test_without_a_stream_the_run_is_polled(
         assert "no events from the server" in caplog.text
 
 
-def test_a_run_that_was_begun_without_a_stream(client: MastraClient, key: str) -> None:
+def test_a_run_that_was_started_without_a_stream(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
-    run.start(input_data=charge(key, seconds=1))
+    start_without_stream(server, run, charge(key, seconds=1))
     assert run.wait(poll_interval=0.1).result == {"charged": 5}
 
 
@@ -186,7 +188,7 @@ def test_a_run_that_somebody_else_cancels(
     client: MastraClient, key: str, workflow_id: str, seconds: int
 ) -> None:
     run = client.get_workflow(workflow_id).get_run(key)
-    run.ensure_started(input_data={"seconds": seconds})
+    run.start(input_data={"seconds": seconds})
     canceller = threading.Timer(0.5, run.cancel)
     canceller.start()
     assert run.wait(timeout=30, max_poll_interval=1).status == "canceled"
@@ -209,7 +211,7 @@ def test_a_server_that_hangs(servers: Callable[[Generation], SampleServer], key:
     server = servers("1")
     with MastraClient(server.url, timeout=0.5) as client:
         run = client.get_workflow("coolDown").get_run(key)
-        run.ensure_started(input_data={"seconds": 1})
+        run.start(input_data={"seconds": 1})
         with hangs_when(server) as hang:
             run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
         assert run.wait(timeout=30).is_success
@@ -221,7 +223,7 @@ async def test_a_server_that_hangs_under_the_other_client(
     server = servers("1")
     async with AsyncMastraClient(server.url, timeout=0.5) as client:
         run = client.get_workflow("coolDown").get_run(key)
-        await run.ensure_started(input_data={"seconds": 1})
+        await run.start(input_data={"seconds": 1})
         with hangs_when(server) as hang:
             await run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
         assert (await run.wait(timeout=30)).is_success
@@ -236,7 +238,7 @@ def test_a_stream_that_speaks_is_listened_to_for_longer(
 ) -> None:
     with FaultProxy(servers("1").url) as proxy, MastraClient(proxy.url) as client:
         run = client.get_workflow("chattyAgent").get_run(key)
-        run.ensure_started(input_data=SPEAKS)
+        run.start(input_data=SPEAKS)
         assert run.wait(**LOOKS_OFTEN).is_success
         assert proxy.count("POST", "/observe$") == 1
 
@@ -247,14 +249,14 @@ async def test_a_stream_that_speaks_to_the_other_client(
     with FaultProxy(servers("1").url) as proxy:
         async with AsyncMastraClient(proxy.url) as client:
             run = client.get_workflow("chattyAgent").get_run(key)
-            await run.ensure_started(input_data=SPEAKS)
+            await run.start(input_data=SPEAKS)
             assert (await run.wait(**LOOKS_OFTEN)).is_success
         assert proxy.count("POST", "/observe$") == 1
 
 
 def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> None:
     run = client.get_workflow("refundApproval").get_run(key)
-    run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+    run.start(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
     assert run.wait().is_suspended
     run.resume(resume_data={"approved": True})
     assert run.wait().is_success
@@ -266,7 +268,7 @@ async def test_clients_of_one_server_share_what_they_know_and_their_connections(
     async def one(number: int) -> None:
         async with AsyncMastraClient(proxy.url) as client:
             run = client.get_workflow("slowExport").get_run(f"{key}-{number}")
-            await run.ensure_started(input_data={"seconds": 0.5})
+            await run.start(input_data={"seconds": 0.5})
             assert (await run.wait()).is_success
 
     async with AsyncMastraClient(proxy.url) as first:

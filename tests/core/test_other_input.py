@@ -41,7 +41,7 @@ def test_other_input_under_the_same_id_is_an_error(
     assert "Oslo" not in text + caplog.text
     assert isinstance(caught.value, FINAL)
     with pytest.raises(RunMismatchError, match=r"\$\.city"):
-        workflow.get_run(key).ensure_started(input_data=other)
+        workflow.get_run(key).start(input_data=other)
 
 
 def test_other_input_can_be_attached_to(
@@ -52,7 +52,7 @@ def test_other_input_can_be_attached_to(
     workflow.get_run(key).wait()
     other: dict[str, Any] = {"input_data": {"city": SECRET, "limit": 2}, "on_other_input": "attach"}
     assert workflow.attach_or_start(key, **other).run_id == key
-    assert workflow.get_run(key).ensure_started(**other).found is not None
+    assert workflow.get_run(key).start(**other).found is not None
     assert caplog.text.count("The inputs differ at $.city") == 2
     assert SECRET not in caplog.text
     assert "Oslo" not in caplog.text
@@ -66,7 +66,7 @@ async def test_the_async_client_compares_as_well(server: SampleServer, key: str)
         with pytest.raises(RunMismatchError, match=r"differ at \$\.amount"):
             await workflow.attach_or_start(key, input_data=other)
         with pytest.raises(RunMismatchError, match=r"differ at \$\.amount"):
-            await workflow.get_run(key).ensure_started(input_data=other)
+            await workflow.get_run(key).start(input_data=other)
         later = datetime.now(UTC) + timedelta(seconds=90)
         with pytest.raises(RunMismatchError, match="the run of other work"):
             await workflow.attach_or_start(key, input_data=charge(key), started_after=later)

@@ -62,7 +62,7 @@ def test_a_server_that_was_upgraded_beneath_its_clients(key: str) -> None:
             before.stop()
             with SampleServer("1", port=port) as after, MastraClient(after.url) as second:
                 run = second.get_workflow("orderReport").get_run(key)
-                run.ensure_started(input_data={"city": "Oslo"})
+                run.start(input_data={"city": "Oslo"})
                 assert run.wait().is_success
                 generations.append(first.server_generation())
     assert generations == [ServerGeneration.V0, ServerGeneration.V1]

@@ -74,7 +74,7 @@ def test_a_run_that_goes_on_asks_nothing(client: MastraClient, key: str) -> None
 
 def test_each_round_is_a_question_of_its_own(client: MastraClient, key: str) -> None:
     run = client.get_workflow("reviseLoop").get_run(key)
-    run.ensure_started(input_data={"topic": "forms"})
+    run.start(input_data={"topic": "forms"})
     asked = []
     for _ in range(2):
         [question] = questions(run.wait(timeout=30))
@@ -86,7 +86,7 @@ def test_each_round_is_a_question_of_its_own(client: MastraClient, key: str) -> 
 
 def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
     run = client.get_workflow("hostileQuestion").get_run(key)
-    run.ensure_started(input_data={"kilobytes": 1000})
+    run.start(input_data={"kilobytes": 1000})
     [question] = questions(run.wait(timeout=30))
     assert kinds(question.body) <= OURS
     assert "<script>window.hostile = 1</script>" in text_of(question.body).replace("\n", "")
@@ -221,7 +221,7 @@ def test_options_that_cannot_work(options: dict[str, Any]) -> None:
 
 def parallel(client: MastraClient, key: str, seconds: float) -> tuple[WorkflowRun, list[Question]]:
     run = client.get_workflow("slowReview").get_run(key)
-    run.ensure_started(input_data={"seconds": seconds})
+    run.start(input_data={"seconds": seconds})
     record = run.wait(timeout=30)
     return record, list(questions(record))
 
@@ -239,7 +239,7 @@ def test_who_answered_is_kept_with_the_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = client.get_workflow("twoQuestions").get_run(key)
-    run.ensure_started(input_data={"campaign": "x"}, request_context={"tenant": "acme"})
+    run.start(input_data={"campaign": "x"}, request_context={"tenant": "acme"})
     for answer, who in (({"budget": 5}, "ada"), ({"deadline": "2026-01-31"}, "bo")):
         [question] = questions(run.wait(timeout=30))
         run.answer(question, answer, answered_by=who)

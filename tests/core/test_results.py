@@ -92,9 +92,9 @@ def test_any_script(client: MastraClient, key: str) -> None:
 def test_awkward_ids(client: MastraClient, key: str, name: str) -> None:
     workflow = client.get_workflow(ODD_WORKFLOW)
     run = workflow.get_run(f"{name} {key}")
-    assert run.ensure_started(input_data={"text": name}).found is None
+    assert run.start(input_data={"text": name}).found is None
     assert run.wait(timeout=30).result == {"text": name}
-    assert run.ensure_started(input_data={"text": name}).found is not None
+    assert run.start(input_data={"text": name}).found is not None
     assert run.run_id in {found.run_id for found in workflow.runs()}
 
 

@@ -40,7 +40,7 @@ def slow(slow_server: SampleServer) -> Iterator[MastraClient]:
 def suspended(client: MastraClient, workflow: str, key: str, **data: Any) -> Iterator[Run]:
     """A run that waits for an answer; cancelled at the end."""
     run = client.get_workflow(workflow).get_run(key)
-    run.ensure_started(input_data={"key": key, "seconds": LONG, **data})
+    run.start(input_data={"key": key, "seconds": LONG, **data})
     assert run.wait(on_suspend="return", timeout=60).is_suspended
     yield run
     run.cancel(confirm_timeout=0.1)
@@ -61,10 +61,10 @@ def test_a_try_attaches_while_the_resumed_part_executes(
 ) -> None:
     with suspended(slow, workflow, key, **data) as run:
         for is_retry in (False, True, False):
-            record = run.attach_or_resume(step=step, resume_data=YES, is_retry=is_retry)
+            record = run.resume(step=step, resume_data=YES, is_retry=is_retry)
             assert record.is_active
         with pytest.raises(NotSuspendedError):
-            run.attach_or_resume(step=step, resume_data={"ok": False})
+            run.resume(step=step, resume_data={"ok": False}, is_retry=True)
     assert slow_server.executions(key) == 1
 
 
@@ -75,9 +75,9 @@ async def test_the_async_client_attaches(
         async with AsyncMastraClient(slow_server.url) as client:
             run = client.get_workflow("slowStep").get_run(key)
             for _ in range(3):
-                assert (await run.attach_or_resume(step="ask", resume_data=YES)).is_active
+                assert (await run.resume(step="ask", resume_data=YES, is_retry=True)).is_active
             with pytest.raises(NotSuspendedError):
-                await run.attach_or_resume(step="ask", resume_data={"ok": False})
+                await run.resume(step="ask", resume_data={"ok": False}, is_retry=True)
     assert slow_server.executions(key) == 1
 
 
@@ -89,10 +89,10 @@ def test_a_retry_attaches_on_the_event_driven_engine(
 ) -> None:
     """Neither record nor stream show the answer there; the stream shows that the step began."""
     with suspended(slow, workflow, key) as run:
-        run.attach_or_resume(step=step, resume_data=YES)
-        assert run.attach_or_resume(step=step, resume_data=YES).is_active
+        run.resume(step=step, resume_data=YES, is_retry=True)
+        assert run.resume(step=step, resume_data=YES, is_retry=True).is_active
         with pytest.raises(NotSuspendedError):
-            run.attach_or_resume(step=step, resume_data=YES, is_retry=False)
+            run.resume(step=step, resume_data=YES, is_retry=False)
     assert slow_server.executions(key) == 1
 
 
@@ -105,11 +105,11 @@ def test_a_retry_attaches_where_nothing_shows_the_answer(
         pytest.skip("a nested event-driven workflow does not suspend there")
     with suspended(slow, "eventedSlowNested", key) as run:
         answer: dict[str, Any] = {"step": ("eventedInner", "ask"), "resume_data": YES}
-        run.attach_or_resume(**answer)
-        assert run.attach_or_resume(**answer).is_active
+        run.resume(**answer, is_retry=True)
+        assert run.resume(**answer, is_retry=True).is_active
         assert "does not show with which answer" in caplog.text
         with pytest.raises(NotSuspendedError):
-            run.attach_or_resume(**answer, is_retry=False)
+            run.resume(**answer, is_retry=False)
     assert slow_server.executions(key) == 1
 
 
@@ -119,8 +119,8 @@ def test_a_retry_for_the_other_branch_waits_and_resumes(
     """While one branch works the record does not tell whether the other was resumed, too."""
     caplog.set_level(logging.INFO)
     with suspended(slow, "slowBoth", key, seconds=2) as run:
-        run.attach_or_resume(step="a", resume_data=YES)
-        run.attach_or_resume(step="b", resume_data={"ok": False})
+        run.resume(step="a", resume_data=YES, is_retry=True)
+        run.resume(step="b", resume_data={"ok": False}, is_retry=True)
         assert "waiting until it rests" in caplog.text
         result = run.wait(timeout=60).raise_for_status().result
     assert [result[name]["answer"]["ok"] for name in "ab"] == [True, False]
@@ -137,8 +137,8 @@ def test_each_item_gets_its_own_answer(
     with suspended(slow, "slowItemsAtOnce", key, count=2, seconds=2) as run:
         for index in (1, 0):
             answer: dict[str, Any] = {"step": "ask", "for_each_index": index, "resume_data": YES}
-            run.attach_or_resume(**answer)
-            run.attach_or_resume(**answer)
+            run.resume(**answer, is_retry=True)
+            run.resume(**answer, is_retry=True)
         assert run.wait(timeout=60, on_suspend="fail").is_success
     assert slow_server.executions(key) == 2
 
@@ -159,9 +159,9 @@ def test_an_answer_that_the_schema_rewrote_is_ones_own(
     """While the run executes and after it has ended."""
     with suspended(slow, "slowNext", key, seconds=1) as run:
         for _ in range(2):
-            run.attach_or_resume(step="ask", resume_data=answer)
+            run.resume(step="ask", resume_data=answer, is_retry=True)
         run.wait(timeout=60)
-        assert run.attach_or_resume(step="ask", resume_data=answer).is_success
+        assert run.resume(step="ask", resume_data=answer, is_retry=True).is_success
         with pytest.raises(NotSuspendedError):
-            run.attach_or_resume(step="ask", resume_data={**answer, "ok": False})
+            run.resume(step="ask", resume_data={**answer, "ok": False}, is_retry=True)
     assert slow_server.executions(key) == 1

@@ -62,7 +62,7 @@ def close_by_hand(run: Run) -> None:
 
 
 def watch_and_leave(run: Run) -> None:
-    run.ensure_started(input_data=REPORT)
+    run.start(input_data=REPORT)
     if not run.read().is_finished:
         with run.watch() as stream:
             next(stream, None)
@@ -79,7 +79,7 @@ USES: dict[str, Callable[[Run], object]] = {
     "read_to_the_end": read_to_the_end,
     "close_by_hand": close_by_hand,
     "watch_and_leave": watch_and_leave,
-    "ensure_started": lambda run: run.ensure_started(input_data=REPORT),
+    "start": lambda run: run.start(input_data=REPORT),
     "start_async": lambda run: run.start_async(input_data=REPORT),
     "read": read_nothing,
 }
@@ -182,7 +182,7 @@ def test_many_threads_on_one_client(server: SampleServer, key: str) -> None:
             barrier.wait()
             city = f"Ort {number}"
             report = client.get_workflow("orderReport").get_run(f"{key}-{number}")
-            report.ensure_started(input_data={"city": city, "limit": number + 1})
+            report.start(input_data={"city": city, "limit": number + 1})
             refund = client.get_workflow("refundApproval").get_run(f"{key}-{number}")
             refund.start_async(input_data={**REFUND, "order": city})
             refund.resume(resume_data={"approved": True})

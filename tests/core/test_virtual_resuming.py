@@ -12,8 +12,8 @@ import pytest
 
 from mastra_workflows._api import Response
 from mastra_workflows._models import Event, Suspension, WorkflowRun, from_millis
-from mastra_workflows._procedures import attach_or_resume, resume, resume_async
-from mastra_workflows._procedures.resuming import Answer, pick
+from mastra_workflows._procedures import resume, resume_async
+from mastra_workflows._procedures.resuming import Answer, pick, resume_suspended
 from mastra_workflows._procedures.resumptions import is_resumption
 from mastra_workflows.errors import (
     AuthenticationError,
@@ -28,7 +28,7 @@ from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
 
 YES = Answer(resume_data={"approved": True})
 BOTH = pytest.mark.parametrize(
-    ("procedure", "verb"), [(resume, "resume-stream"), (resume_async, "resume-async")]
+    ("procedure", "verb"), [(resume_suspended, "resume-stream"), (resume_async, "resume-async")]
 )
 
 
@@ -40,7 +40,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return world
 
 
-def resumed(world: World, procedure: Any = resume, answer: Answer = YES) -> WorkflowRun:
+def resumed(world: World, procedure: Any = resume_suspended, answer: Answer = YES) -> WorkflowRun:
     run: WorkflowRun = world.run(procedure(world.server, "w", "r", answer))
     return run
 
@@ -137,7 +137,7 @@ def test_somebody_else_was_faster(world: World, procedure: Any, verb: str) -> No
 
 def test_the_server_does_not_take_it(world: World) -> None:
     world.on_run("suspended")
-    for verb, procedure in (("resume-async", resume_async), ("resume-stream", resume)):
+    for verb, procedure in (("resume-async", resume_async), ("resume-stream", resume_suspended)):
         world.on("POST", f"/{verb}$", f"{verb}-refused")
         began = world.now
         with pytest.raises(ResumeRefusedError, match="This workflow run was not suspended"):
@@ -250,8 +250,8 @@ def test_a_step_that_executes_unnoticed_by_the_record_is_not_resumed_again() -> 
         resumed(world)
     other = Answer(resume_data={"approved": False})
     with pytest.raises(NotSuspendedError):
-        world.run(attach_or_resume(world.server, "w", "r", other, is_retry=True))
-    assert world.run(attach_or_resume(world.server, "w", "r", YES, is_retry=False)).is_success
+        world.run(resume(world.server, "w", "r", other, is_retry=True))
+    assert world.run(resume(world.server, "w", "r", YES, is_retry=False)).is_success
     assert world.sent("POST", "/resume") == []
 
 

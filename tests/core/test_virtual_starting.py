@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows._api import Response, StartOptions
-from mastra_workflows._procedures import Receipt, ensure_started, start, start_async
+from mastra_workflows._procedures import Receipt, start, start_async
 from mastra_workflows.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -35,7 +35,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def ensure(world: World, options: StartOptions = OSLO) -> Receipt:
-    return world.run(ensure_started(world.server, "w", "r", options))
+    return world.run(start(world.server, "w", "r", options))
 
 
 def test_a_new_run(world: World) -> None:
@@ -204,47 +204,37 @@ def test_what_stops_a_task_goes_through(world: World, error: BaseException) -> N
     assert len(world.sent("POST")) == 1
 
 
-@pytest.mark.parametrize("procedure", [start, start_async])
-def test_a_run_that_was_started_is_not_started_again(world: World, procedure: Any) -> None:
+def test_a_run_that_was_started_is_not_started_again(world: World) -> None:
     world.on_run("success")
     with pytest.raises(RunAlreadyStartedError, match="would execute it again") as caught:
-        world.run(procedure(world.server, "w", "r", OSLO))
+        world.run(start_async(world.server, "w", "r", OSLO))
     assert caught.value.run.is_success
     assert world.sent("POST") == []
 
 
 @pytest.mark.parametrize("failure", [LOST, *GATEWAY])
-@pytest.mark.parametrize(("procedure", "verb"), [(start, "start"), (start_async, "start-async")])
-def test_a_lost_answer_is_looked_up(world: World, failure: Any, procedure: Any, verb: str) -> None:
+def test_a_lost_answer_is_looked_up(world: World, failure: Any) -> None:
     world.on_run("unknown-run", "unknown-run", "running", "success")
-    world.on("POST", f"/{verb}$", failure)
-    assert world.run(procedure(world.server, "w", "r", OSLO)).status in ("running", "success")
-    assert len(world.sent("POST", f"/{verb}$")) == 1
+    world.on("POST", "/start-async$", failure)
+    assert world.run(start_async(world.server, "w", "r", OSLO)).status in ("running", "success")
+    assert len(world.sent("POST", "/start-async$")) == 1
 
 
-@pytest.mark.parametrize(("procedure", "verb"), [(start, "start"), (start_async, "start-async")])
-def test_an_answer_that_was_lost_with_the_start(world: World, procedure: Any, verb: str) -> None:
+def test_an_answer_that_was_lost_with_the_start(world: World) -> None:
     world.on_run("unknown-run", "pending")
-    world.on("POST", f"/{verb}$", LOST)
+    world.on("POST", "/start-async$", LOST)
     with pytest.raises((RunNotStartedError, ConnectionFailedError)):
-        world.run(procedure(world.server, "w", "r", OSLO))
-    assert len(world.sent("POST", f"/{verb}$")) == 1  # it may still arrive, and would run twice
+        world.run(start_async(world.server, "w", "r", OSLO))
+    # It may still arrive, and would execute the run twice.
+    assert len(world.sent("POST", "/start-async$")) == 1
 
 
-@pytest.mark.parametrize(("procedure", "verb"), [(start, "start"), (start_async, "start-async")])
-def test_a_start_that_never_left(world: World, procedure: Any, verb: str) -> None:
+def test_a_start_that_never_left(world: World) -> None:
     world.on_run("unknown-run")
-    world.on("POST", f"/{verb}$", REFUSED)
+    world.on("POST", "/start-async$", REFUSED)
     with pytest.raises(ConnectionFailedError):
-        world.run(procedure(world.server, "w", "r", OSLO))
-    assert len(world.sent("POST", f"/{verb}$")) == 1
-
-
-def test_a_start_that_leaves_the_run_pending(world: World) -> None:
-    world.on_run("unknown-run", "pending")
-    world.on("POST", "/start$", "create-run")
-    with pytest.raises(RunNotStartedError, match="still pending after 30 s"):
-        world.run(start(world.server, "w", "r", OSLO))
+        world.run(start_async(world.server, "w", "r", OSLO))
+    assert len(world.sent("POST", "/start-async$")) == 1
 
 
 def test_the_servers_cut_after_three_minutes(world: World) -> None:
@@ -256,7 +246,7 @@ def test_the_servers_cut_after_three_minutes(world: World) -> None:
 
 def test_too_many_requests_is_no_lost_answer(world: World) -> None:
     world.on_run("unknown-run")
-    world.on("POST", "/start$", Response(429, {}, b""))
+    world.on("POST", "/start-async$", Response(429, {}, b""))
     with pytest.raises(UnavailableError):
-        world.run(start(world.server, "w", "r", OSLO))
+        world.run(start_async(world.server, "w", "r", OSLO))
     assert world.sleeps == []

@@ -28,7 +28,7 @@ from tests.core.samples import REFUND, charge, suspended_refund
 @pytest.mark.version_specific
 def test_to_the_end(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     seen: list[WorkflowRun] = []
     record = run.wait(timeout=30, poll_interval=0.2, observe=False, on_record=seen.append)
     assert record.result == {"called": 2}
@@ -38,7 +38,7 @@ def test_to_the_end(client: MastraClient, key: str) -> None:
 
 def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     with pytest.raises(
         WaitTimeoutError, match=r"is running after 0\.3 s .* It continues"
     ) as caught:
@@ -74,7 +74,7 @@ def test_until_somebody_resumes_it(client: MastraClient, key: str) -> None:
 
 def test_a_run_that_failed(client: MastraClient, key: str) -> None:
     run = client.get_workflow("failingImport").get_run(key)
-    run.ensure_started(input_data={})
+    run.start(input_data={})
     record = run.wait(timeout=30)
     assert record.error is not None
     assert record.error.message == "disk full on import-7"
@@ -91,7 +91,7 @@ def test_an_exception_that_is_thrown_into_a_thread_ends_it_soon(
 ) -> None:
     """So orchestrators stop a task that is not in the main thread."""
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     listening = threading.Event()
     ended: list[BaseException] = []
 
@@ -121,7 +121,7 @@ def test_a_signal_ends_it_at_once(client: MastraClient, key: str, verb: str) -> 
 
     run = client.get_workflow("slowExport").get_run(key)
     if verb != "start_async":
-        run.ensure_started(input_data={"seconds": 3600})
+        run.start(input_data={"seconds": 3600})
     calls: dict[str, Callable[[], object]] = {
         "wait": lambda: run.wait(poll_interval=30),
         "start_async": lambda: run.start_async(input_data={"seconds": 3600}),
@@ -148,7 +148,7 @@ def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
 
 def test_the_steps_as_lines_of_a_log(client: MastraClient, key: str) -> None:
     run = client.get_workflow("failingImport").get_run(key)
-    run.ensure_started(input_data={})
+    run.start(input_data={})
     lines: list[str] = []
     record = run.wait(timeout=30, on_record=StepProgress(lines.append).look)
     text = "\n".join(lines)

@@ -86,7 +86,7 @@ def test_large_and_foreign_records(client: MastraClient, key: str) -> None:
 
 def test_watching_a_run_that_is_under_way(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     with run.watch() as stream:
         events = list(stream)
     seen = {(event.current_step or {}).get("id") for event in events}
@@ -103,7 +103,7 @@ def test_watching_gives_each_event_once(
     if server.generation == "0":
         pytest.skip("0.x does not replay")
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     with run.watch() as stream:
         kinds = marks(list(stream))
     assert [kind for kind in kinds if "sleep" not in kind] == [
@@ -114,7 +114,7 @@ def test_watching_gives_each_event_once(
 
 def test_several_can_watch(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     with run.watch() as one, run.watch() as other:
         assert list(one)[-1].is_end
         assert list(other)[-1].is_end
@@ -125,7 +125,7 @@ def test_watching_a_run_that_was_suspended_and_resumed(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = client.get_workflow("twoQuestions").get_run(key)
-    run.ensure_started(input_data={"campaign": "spring"})
+    run.start(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     run.resume(resume_data={"budget": 5})
     run.wait(timeout=30)
@@ -143,7 +143,7 @@ def test_watching_a_run_that_was_suspended_and_resumed(
 @pytest.mark.version_specific
 def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("twoQuestions").get_run(key)
-    run.ensure_started(input_data={"campaign": "spring"})
+    run.start(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     with run.watch() as stream:
         if server.generation == "0":  # tells what happens from now on, for as long as it takes

@@ -37,7 +37,7 @@ def answers_wrongly(proxy: FaultProxy) -> None:
 
 def test_a_wait_outlives_wrong_answers(proxy: FaultProxy, proxied: MastraClient, key: str) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 6})
+    run.start(input_data={"seconds": 6})
     proxy.clear()
     answers_wrongly(proxy)
     assert run.wait(**POLLS).is_success
@@ -49,7 +49,7 @@ async def test_a_wait_of_the_other_client_outlives_wrong_answers(
 ) -> None:
     async with AsyncMastraClient(proxy.url, retry=SOON) as client:
         run = client.get_workflow("slowExport").get_run(key)
-        await run.ensure_started(input_data={"seconds": 6})
+        await run.start(input_data={"seconds": 6})
         proxy.clear()
         answers_wrongly(proxy)
         assert (await run.wait(**POLLS)).is_success
@@ -62,7 +62,7 @@ def test_what_ends_a_wait_names_the_run_and_leaves_it_to_a_retry(
 ) -> None:
     with MastraClient(proxy.url) as client:
         run = client.get_workflow("slowExport").get_run(key)
-        run.ensure_started(input_data={"seconds": 60})
+        run.start(input_data={"seconds": 60})
         broken = [False]
         proxy.on("", "/", fault, when=lambda: broken[0])
 
@@ -79,7 +79,7 @@ def test_what_ends_a_wait_names_the_run_and_leaves_it_to_a_retry(
 def test_a_wait_that_begins_with_a_wrong_answer(proxy: FaultProxy, key: str) -> None:
     """As that of a triggerer which takes the run over."""
     with MastraClient(proxy.url) as client:
-        client.get_workflow("slowExport").get_run(key).ensure_started(input_data={"seconds": 0})
+        client.get_workflow("slowExport").get_run(key).start(input_data={"seconds": 0})
     proxy.on("GET", "/packages$", EACH[0], nth=1)
     answers_wrongly(proxy)
     with MastraClient(proxy.url) as client:
@@ -94,7 +94,7 @@ def test_cancelling_outlives_wrong_answers(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 60})
+    run.start(input_data={"seconds": 60})
     proxy.clear()
     for number, fault in enumerate(EACH):
         proxy.on("GET", RECORD, fault, nth=1 + 2 * number)
@@ -109,16 +109,16 @@ def test_starting_outlives_wrong_answers(
     for number, fault in enumerate(EACH):
         proxy.on("GET", RECORD, fault, nth=2 + 2 * number)
     run = proxied.get_workflow("countedCharge").get_run(key)
-    assert run.start(input_data={"key": key, "amount": 5, "seconds": 0}).status != "pending"
+    assert run.start(input_data={"key": key, "amount": 5, "seconds": 0}).found is None
     assert run.wait(timeout=60).is_success
-    assert proxy.count("POST", "/start$") == 1
+    assert proxy.count("POST", "/stream$") == 1
 
 
 def test_resuming_outlives_wrong_answers(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("refundApproval").get_run(key)
-    run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+    run.start(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
     assert run.wait(timeout=60).is_suspended
     proxy.clear()
     for number, fault in enumerate(EACH):
@@ -133,7 +133,7 @@ def test_looking_for_questions_outlives_wrong_answers(
 ) -> None:
     workflow = proxied.get_workflow("refundApproval")
     run = workflow.get_run(key)
-    run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+    run.start(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
     assert run.wait(timeout=60).is_suspended
     for fault in EACH:
         proxy.clear()
@@ -151,7 +151,7 @@ async def test_looking_with_the_other_client_outlives_wrong_answers(
     async with AsyncMastraClient(proxy.url, retry=SOON) as client:
         workflow = client.get_workflow("refundApproval")
         run = workflow.get_run(key)
-        await run.ensure_started(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
+        await run.start(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
         assert (await run.wait(timeout=60)).is_suspended
         proxy.clear()
         proxy.on("GET", "/runs$", REFUSED, nth=1)

@@ -33,7 +33,6 @@ READS: dict[str, Callable[[MastraClient], object]] = {
 ACTS: dict[str, Callable[[MastraClient], object]] = {
     "start": lambda client: client.get_workflow("report").get_run("r").start(),
     "start_async": lambda client: client.get_workflow("report").get_run("r").start_async(),
-    "ensure_started": lambda client: client.get_workflow("report").get_run("r").ensure_started(),
     "stream": lambda client: client.get_workflow("report").get_run("r").stream(),
     "resume": lambda client: client.get_workflow("report").get_run("r").resume(),
     "resume_async": lambda client: client.get_workflow("report").get_run("r").resume_async(),

@@ -45,7 +45,7 @@ def test_a_client_in_a_flow_of_ones_own(mastra_1: MastraServer, logs_of: Any, ke
     def export() -> None:
         with mastra_1.get_client() as client:
             run = client.get_workflow(WORK[0]).get_run(key)
-            run.ensure_started(input_data=WORK[1])
+            run.start(input_data=WORK[1])
             run.wait()
 
     assert WAITING in logs_of(export(return_state=True))

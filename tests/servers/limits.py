@@ -52,7 +52,7 @@ LIMITS: dict[tuple[str, str], str] = {
     **{
         (feature, _REPLICAS): "replicas"
         for feature in (
-            "ensure_started: 20 at once execute once",
+            "start: 20 at once execute once",
             "default engine: 20 starts at once execute once",
             "evented engine: 20 starts at once execute once",
         )

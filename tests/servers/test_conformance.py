@@ -73,7 +73,7 @@ def test_stream(client: MastraClient, key: str) -> None:
 @feature("watch")
 def test_watch(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 3})
+    run.start(input_data={"seconds": 3})
     with run.watch() as stream:
         events = list(stream)
     assert "second-call" in {(event.current_step or {}).get("id") for event in events}
@@ -125,7 +125,7 @@ def test_runs(client: MastraClient, key: str) -> None:
 @feature("a failed run and its error")
 def test_failed(client: MastraClient, key: str) -> None:
     run = client.get_workflow("failingImport").get_run(key)
-    run.ensure_started(input_data={"file": "orders.csv"})
+    run.start(input_data={"file": "orders.csv"})
     with pytest.raises(RunFailedError, match=r"'store-rows'.*disk full on import-7"):
         run.wait(timeout=60).raise_for_status()
 
@@ -133,7 +133,7 @@ def test_failed(client: MastraClient, key: str) -> None:
 @feature("cancel a run at work")
 def test_cancel(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     assert run.cancel().is_confirmed
     assert run.read().status == "canceled"
 
@@ -176,7 +176,7 @@ def test_time_travel(endpoint: Endpoint, client: MastraClient, key: str, version
 @feature("restart, after a crash")
 def test_restart(endpoint: Endpoint, client: MastraClient, key: str, version: str) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
-    run.ensure_started(input_data=charge(key, seconds=5))
+    run.start(input_data=charge(key, seconds=5))
     endpoint.lose_runs()
     assert run.read().status == "running"  # for ever, if nobody does something
     try:
@@ -193,7 +193,7 @@ def _only_before_0_24_8(version: str) -> None:
         unsupported("restart")
 
 
-@feature("ensure_started: {count} at once execute once")
+@feature("start: {count} at once execute once")
 @pytest.mark.parametrize("count", [AT_ONCE])
 def test_starts_at_once(endpoint: Endpoint, key: str, count: int) -> None:
     barrier = threading.Barrier(count)
@@ -202,7 +202,7 @@ def test_starts_at_once(endpoint: Endpoint, key: str, count: int) -> None:
         with endpoint.client() as client:
             run = client.get_workflow("countedCharge").get_run(key)
             barrier.wait()
-            run.ensure_started(input_data=charge(key, seconds=LONG))
+            run.start(input_data=charge(key, seconds=LONG))
             return run.wait(timeout=120).status
 
     with ThreadPoolExecutor(count) as pool:
@@ -210,12 +210,12 @@ def test_starts_at_once(endpoint: Endpoint, key: str, count: int) -> None:
     assert endpoint.executions(key) == 1
 
 
-@feature("ensure_started: {count} one after the other execute once")
+@feature("start: {count} one after the other execute once")
 @pytest.mark.parametrize("count", [3])
 def test_starts_in_a_row(endpoint: Endpoint, key: str, count: int) -> None:
     for _ in range(count):
         with endpoint.client() as client:
-            client.get_workflow("countedCharge").get_run(key).ensure_started(
+            client.get_workflow("countedCharge").get_run(key).start(
                 input_data=charge(key, seconds=1)
             )
     with endpoint.client() as client:
@@ -223,7 +223,7 @@ def test_starts_in_a_row(endpoint: Endpoint, key: str, count: int) -> None:
         found = (
             client.get_workflow("countedCharge")
             .get_run(key)
-            .ensure_started(input_data=charge(key, seconds=1))
+            .start(input_data=charge(key, seconds=1))
         )
         assert found.found is not None
     assert endpoint.executions(key) == 1
@@ -241,22 +241,22 @@ def test_attach_or_start(endpoint: Endpoint, client: MastraClient, key: str) -> 
     assert endpoint.executions(key) == 2
 
 
-@feature("attach_or_resume: one resume, however often")
-def test_attach_or_resume(client: MastraClient, key: str) -> None:
+@feature("resume: one resume, however often")
+def test_resume_is_idempotent(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     for _ in range(3):
-        run.attach_or_resume(step="approve", resume_data={"approved": True})
+        run.resume(step="approve", resume_data={"approved": True}, is_retry=True)
     assert run.wait(timeout=60).is_success
 
 
-@feature("attach_or_resume, while the resumed step works")
-def test_attach_or_resume_at_work(client: MastraClient, key: str) -> None:
+@feature("resume, while the resumed step works")
+def test_resume_while_the_step_works(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowReview").get_run(key)
     run.start_async(input_data={"seconds": LONG})
     for _ in range(3):
-        run.attach_or_resume(step="first", resume_data={"approved": True})
+        run.resume(step="first", resume_data={"approved": True}, is_retry=True)
     with pytest.raises(NotSuspendedError):
-        run.attach_or_resume(step="first", resume_data={"approved": False})
+        run.resume(step="first", resume_data={"approved": False}, is_retry=True)
     record = run.wait(timeout=60, on_suspend="return")
     [first] = [step for step in record.steps if step.path == ("first",)]
     assert first.output == {"approved": True}
@@ -287,7 +287,7 @@ def test_new_questions(client: MastraClient, key: str) -> None:
 def test_wait(endpoint: Endpoint, client: MastraClient, key: str) -> None:
     told: list[str] = []
     run = client.get_workflow("coolDown").get_run(key)
-    run.ensure_started(input_data={"seconds": 3})
+    run.start(input_data={"seconds": 3})
     record = run.wait(timeout=60, poll_interval=20, on_event=lambda event: told.append(event.type))
     assert record.result == {"called": 2}
     if len(endpoint.servers) > 1:
@@ -298,7 +298,7 @@ def test_wait(endpoint: Endpoint, client: MastraClient, key: str) -> None:
 @feature("wait, by polling")
 def test_wait_polling(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
-    run.ensure_started(input_data={"seconds": 1})
+    run.start(input_data={"seconds": 1})
     assert run.wait(timeout=60, observe=False).result == {"exported": True}
 
 
@@ -309,8 +309,8 @@ async def test_asyncio(endpoint: Endpoint, key: str) -> None:
             client.get_workflow(workflow).get_run(f"{key}-{workflow}")
             for workflow in ("refundApproval", "slowExport")
         )
-        await asking.ensure_started(input_data=REFUND)
-        await slow.ensure_started(input_data={"seconds": 3600})
+        await asking.start(input_data=REFUND)
+        await slow.start(input_data={"seconds": 3600})
         [question] = questions(await asking.wait(timeout=60))
         await asking.answer(question, {"approved": True})
         ended, cancellation = await asyncio.gather(asking.wait(timeout=60), slow.cancel())
@@ -331,7 +331,7 @@ def test_dotted(client: MastraClient, key: str) -> None:
 def _question(client: MastraClient, workflow: str, key: str, data: object) -> list[Question]:
     """A started run's questions, each with a form."""
     run = client.get_workflow(workflow).get_run(key)
-    run.ensure_started(input_data=data)
+    run.start(input_data=data)
     found = list(questions(run.wait(timeout=PATIENCE)))
     assert found
     assert all(question.suspension.resume_schema for question in found)
@@ -349,7 +349,7 @@ def _key(engine: str, workflow: str) -> str:
 @feature("{engine} engine: a run and its result")
 def test_engine_run(client: MastraClient, key: str, engine: str) -> None:
     run = client.get_workflow(_key(engine, "orderReport")).get_run(key)
-    run.ensure_started(input_data=REPORT)
+    run.start(input_data=REPORT)
     record = run.wait(timeout=PATIENCE).raise_for_status()
     assert record.result["orders"] == 2
     assert [step.name for step in record.steps] == ["fetch-orders", "summarise", "render"]
@@ -365,7 +365,7 @@ def test_engine_starts_at_once(endpoint: Endpoint, key: str, engine: str, count:
         with endpoint.client() as client:
             run = client.get_workflow(_key(engine, "countedCharge")).get_run(key)
             barrier.wait()
-            run.ensure_started(input_data=charge(key, seconds=LONG))
+            run.start(input_data=charge(key, seconds=LONG))
             return run.wait(timeout=120).status
 
     with ThreadPoolExecutor(count) as pool:
@@ -377,7 +377,7 @@ def test_engine_starts_at_once(endpoint: Endpoint, key: str, engine: str, count:
 @feature("{engine} engine: cancel")
 def test_engine_cancel(client: MastraClient, key: str, engine: str) -> None:
     run = client.get_workflow(_key(engine, "slowExport")).get_run(key)
-    run.ensure_started(input_data={"seconds": 3600})
+    run.start(input_data={"seconds": 3600})
     assert run.cancel().run.status == "canceled"
 
 
@@ -422,7 +422,7 @@ def test_engine_parallel(client: MastraClient, key: str, engine: str) -> None:
 def test_engine_items(client: MastraClient, key: str, engine: str, version: str) -> None:
     workflow = _key(engine, "photoReview")
     run = client.get_workflow(workflow).get_run(key)
-    run.ensure_started(input_data={"photos": ["a", "b"]})
+    run.start(input_data={"photos": ["a", "b"]})
     for number, photo in enumerate("ab"):
         found = questions(run.wait(timeout=PATIENCE))
         if found[0].suspension.name == "review" and version.startswith("0.18."):
@@ -443,7 +443,7 @@ def test_engine_items(client: MastraClient, key: str, engine: str, version: str)
 def test_engine_items_at_once(client: MastraClient, key: str, engine: str, version: str) -> None:
     workflow = _key(engine, "photoReviewAtOnce")
     run = client.get_workflow(workflow).get_run(key)
-    run.ensure_started(input_data={"photos": ["a", "b", "c"]})
+    run.start(input_data={"photos": ["a", "b", "c"]})
     found = names(run.wait(timeout=PATIENCE))
     if found == ["review"] and version.startswith("0.18."):
         unsupported("item-index")
@@ -463,7 +463,7 @@ def test_engine_items_at_once(client: MastraClient, key: str, engine: str, versi
 @feature("{engine} engine: suspended in a loop, again and again")
 def test_engine_loop(client: MastraClient, key: str, engine: str) -> None:
     run = client.get_workflow(_key(engine, "reviseLoop")).get_run(key)
-    run.ensure_started(input_data={"topic": key})
+    run.start(input_data={"topic": key})
     for number, verdict in enumerate(("revise", "revise", "approve"), start=1):
         [question] = questions(run.wait(timeout=PATIENCE))
         assert question.suspension.name == "review"

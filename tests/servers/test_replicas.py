@@ -28,7 +28,7 @@ def test_a_cancel_reaches_the_replica_that_executes_the_run(replicas: Endpoint, 
     with replicas.client() as client:
         runs = [client.get_workflow("slowExport").get_run(f"{key}-{number}") for number in range(8)]
         for run in runs:
-            run.ensure_started(input_data={"seconds": 10})
+            run.start(input_data={"seconds": 10})
             assert run.cancel(confirm_timeout=30).is_confirmed
         time.sleep(11)  # after which none of them can still be executed
         assert {run.read().status for run in runs} == {"canceled"}
