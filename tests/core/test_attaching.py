@@ -118,7 +118,7 @@ def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
     def attempt(_: int) -> str:
         with MastraClient(server.url) as client:
             workflow = client.get_workflow("countedCharge")
-            return workflow.attach_or_start(key, input_data=charge(key, seconds=1)).run_id
+            return workflow.attach_or_start(key, input_data=charge(key, seconds=3)).run_id
 
     with ThreadPoolExecutor(10) as pool:
         assert set(pool.map(attempt, range(10))) == {key}
@@ -129,7 +129,8 @@ def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
 
 def test_ten_processes_at_once_execute_once(server: SampleServer, key: str) -> None:
     command = [sys.executable, "-m", "tests.core.one_try", server.url, key]
-    command.append(json.dumps(charge(key, seconds=1)))
+    # Longer than all of them take to send their start: 0.x takes one that comes after the end.
+    command.append(json.dumps(charge(key, seconds=5)))
     with ExitStack() as stack:
         tries = [
             stack.enter_context(
