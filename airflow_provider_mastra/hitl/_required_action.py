@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
-from mastra_workflows.errors import ConfigurationError
+from mastra_workflows.errors import ConfigurationError, InvalidDataError
 from mastra_workflows.hitl import NO_DEFAULT, Question
 from mastra_workflows.integration import quoted
 
@@ -205,9 +205,19 @@ class AwaitedResponse:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Deserialise the result of `to_text`."""
-        data = json.loads(text)
-        return cls(Question.from_dict(data["question"]), data["deadline"])
+        """Deserialise the result of `to_text`.
+
+        Raises:
+            InvalidDataError: the text is anything else.
+        """
+        try:
+            data = json.loads(text)
+            deadline = data["deadline"]
+            return cls(
+                Question.from_dict(data["question"]), None if deadline is None else float(deadline)
+            )
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise InvalidDataError(f"The stored request is damaged: {error!r}.") from None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mastra.hitl._required_action import HumanResponse
 from airflow_provider_mastra.utils._identity import generation
+from airflow_provider_mastra.utils._stored_values import StoredValue
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
+from mastra_workflows.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -15,6 +18,22 @@ if TYPE_CHECKING:
     from airflow_provider_mastra.hitl._required_action import RequiredAction
     from mastra_workflows import JSON
     from mastra_workflows.hitl import Question
+
+log = logging.getLogger(__name__)
+
+ASKED = "mastra_asked"
+ANSWERS = "mastra_answers"
+UNDELIVERED = "mastra_undelivered"
+
+ASKED_DAMAGED = (
+    "it is unknown which form the page shows. Delete the key from the task's state to show the "
+    "form again; a response that it has is discarded."
+)
+ANSWERS_DAMAGED = "the earlier responses are missing in the XCom 'answers'."
+UNDELIVERED_DAMAGED = (
+    "a response may not have been delivered. Delete the key from the task's state to use the "
+    "response that the page has."
+)
 
 
 class HITLState:
@@ -36,15 +55,15 @@ class HITLState:
 
     def has_asked(self, question: Question) -> bool:
         """Whether the form for this request is on the page and may already have a response."""
-        return bool(self._asked.get("key") == self._name(question))
+        return self._asked("key") == self._name(question)
 
     def may_ask(self, action: RequiredAction) -> bool:
         """Whether the task instance has shown no form yet, or one that looks the same."""
-        return self._asked.get("look") in (None, action.look(self._run_id))
+        return self._asked("look") in (None, action.look(self._run_id))
 
     def has_other_form(self, action: RequiredAction) -> bool:
         """Whether the form on the page has other fields than this one."""
-        return self._asked.get("fields") not in (None, action.fields)
+        return self._asked("fields") not in (None, action.fields)
 
     def is_shown(self, action: RequiredAction, shown: RequiredAction) -> bool:
         """Whether the shown form looks the same, apart from the run that it names."""
@@ -58,54 +77,75 @@ class HITLState:
             "fields": action.fields,
             "run_id": self._shown_run_id,
         }
-        self._set("mastra_asked", asked)
+        self._set(ASKED, asked)
 
     @property
     def answers(self) -> list[dict[str, JSON]]:
-        """The responses of this task, the oldest first."""
-        kept = self._get("mastra_answers") or {}
-        return list(kept["answers"]) if kept.get("run_id") == self._run_id else []
+        """The responses of this task, the oldest first.
+
+        They are only reported, so a damaged state is logged: an error would fail a task whose run
+        may have succeeded.
+        """
+        try:
+            kept = self._read(ANSWERS, ANSWERS_DAMAGED)
+            if kept is None or kept.text("run_id") != self._run_id:
+                return []
+            return kept.objects("answers")
+        except ConfigurationError as error:
+            log.warning("%s", error)
+            return []
 
     def save_answer(self, answer: dict[str, JSON]) -> None:
         """Store a delivered response."""
         answers = [*self.answers, answer]
-        self._set("mastra_answers", {"run_id": self._run_id, "answers": answers})
+        self._set(ANSWERS, {"run_id": self._run_id, "answers": answers})
 
     def save_undelivered(self, question: Question, response: HumanResponse) -> None:
         """Store a response until it is delivered to the server."""
         kept = {"run_id": self._run_id, "key": self._name(question), "response": asdict(response)}
-        self._set("mastra_undelivered", kept)
+        self._set(UNDELIVERED, kept)
 
     def clear_undelivered(self) -> None:
         """Remove the stored undelivered response."""
-        if self._get("mastra_undelivered"):
-            self._set("mastra_undelivered", {})
+        if self._get(UNDELIVERED):
+            self._set(UNDELIVERED, {})
 
     def undelivered_to(self, question: Question) -> HumanResponse | None:
         """Return the undelivered response to a request; None if there is none."""
-        kept = self._get("mastra_undelivered") or {}
-        return (
-            HumanResponse(**kept["response"]) if kept.get("key") == self._name(question) else None
-        )
+        kept = self._read(UNDELIVERED, UNDELIVERED_DAMAGED)
+        if kept is None or kept.text("key") != self._name(question):
+            return None
+        return self._response(kept)
 
     @property
     def undelivered_before(self) -> HumanResponse | None:
         """The undelivered response for the run from before a clear; None if there is none."""
-        kept = self._get("mastra_undelivered") or {}
-        return (
-            None
-            if kept.get("run_id") in (None, self._run_id)
-            else HumanResponse(**kept["response"])
+        kept = self._read(UNDELIVERED, UNDELIVERED_DAMAGED)
+        if kept is None or kept.text("run_id") == self._run_id:
+            return None
+        return self._response(kept)
+
+    def _response(self, kept: StoredValue) -> HumanResponse:
+        response = StoredValue(UNDELIVERED, kept.object("response"), UNDELIVERED_DAMAGED)
+        return HumanResponse(
+            option=response.text("option"),
+            values=response.object("values"),
+            user=response.object_or_none("user"),
+            at=response.text("at"),
         )
 
     @property
     def _shown_run_id(self) -> str:
         """The run that the page names: a form keeps the run that it was first shown for."""
-        return self._asked.get("run_id", self._run_id)
+        return self._asked("run_id") or self._run_id
 
-    @property
-    def _asked(self) -> dict[str, str]:
-        return self._get("mastra_asked") or {}
+    def _asked(self, name: str) -> str | None:
+        kept = self._read(ASKED, ASKED_DAMAGED)
+        return None if kept is None else kept.text(name)
+
+    def _read(self, key: str, damaged: str) -> StoredValue | None:
+        kept = self._get(key)
+        return None if kept in (None, {}) else StoredValue(key, kept, damaged)
 
     def _name(self, question: Question) -> str:
         # Clearing a task has to show its form again.

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from mastra_workflows import JSON, Run, WorkflowRun
     from mastra_workflows.hitl import Answers, Question
 
+MAX_POLL_SECONDS = 365 * 86_400.0
+"""The maximum of ``response_poll_interval``; a larger value has no other effect."""
+
 
 class MastraHITLBaseOperator(MastraRespondingOperator):
     """The base class of the operators that can request human input for a suspended step.
@@ -90,6 +93,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 "response_poll_interval", options.response_poll_interval
             )
             require_positive(response_poll_interval=self.response_poll_interval)
+            # Airflow stores the time of the next poll as a date.
+            self.response_poll_interval = min(self.response_poll_interval, MAX_POLL_SECONDS)
         self.asks = options.on_suspend == "ask"
         # Airflow calls a callable that it finds in a templated field.
         self.answers: Any = None if callable(options.answers) else options.answers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.utils._attempts import Attempt, classify
 from airflow_provider_mastra.utils._deployment import deployment
-from mastra_workflows.errors import ConfigurationError
+from airflow_provider_mastra.utils._stored_values import StoredValue
 from mastra_workflows.integration import derive_run_id
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ log = logging.getLogger(__name__)
 
 KEY = "mastra_run"
 """The key of the identity in the task state (Airflow 3.3 and later)."""
+
+DAMAGED = (
+    "it is unknown which run is this task's. Nothing was sent. Delete the key from the task's "
+    "state to start a new run."
+)
 
 MOST_EARLIER = 20
 
@@ -74,28 +79,22 @@ class _Record:
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        try:
-            attempt = Attempt(
-                int(data["try_number"]),
-                int(data["max_tries"]),
-                int(data["clear_number"]),
-                str(data["ti_id"]),
-            )
-            identity = Identity(
-                run_id=str(data["run_id"]),
-                given=None if data["given"] is None else str(data["given"]),
-                kind="retry",
-                generation=int(data["generation"]),
-                earlier=tuple(map(str, data["earlier"])),
-                is_attached=bool(data["is_attached"]),
-            )
-            return cls(identity, attempt, has_ended=bool(data["has_ended"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"The task state {KEY!r} is not what this provider wrote ({error!r}), so it is "
-                "unknown which run is this task's. Nothing was sent. Delete the key from the "
-                "task's state to start a new run."
-            ) from None
+        stored = StoredValue(KEY, data, DAMAGED)
+        attempt = Attempt(
+            stored.integer("try_number"),
+            stored.integer("max_tries"),
+            stored.integer("clear_number"),
+            stored.text("ti_id"),
+        )
+        identity = Identity(
+            run_id=stored.text("run_id"),
+            given=stored.text_or_none("given"),
+            kind="retry",
+            generation=stored.integer("generation"),
+            earlier=stored.texts("earlier"),
+            is_attached=stored.flag("is_attached"),
+        )
+        return cls(identity, attempt, has_ended=stored.flag("has_ended"))
 
 
 def identify(context: Context, given: str | None, *, owns_run: bool = True) -> Identity:

@@ -7,7 +7,9 @@ whether an earlier try has resumed the step, and a retry would resume the next r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_mastra.utils._stored_values import StoredValue
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -16,6 +18,18 @@ if TYPE_CHECKING:
 
 KEY = "mastra_resumed"
 """The key in the task state (Airflow 3.3 and later)."""
+
+DAMAGED = (
+    "it is unknown whether a try of this task has resumed the step. Nothing was sent. If none has, "
+    "delete the key from the task's state."
+)
+
+
+class _Resumed(NamedTuple):
+    """What earlier tries have stored."""
+
+    suspended_at: str | None = None
+    is_resumed: bool = False
 
 
 class ResumeState:
@@ -39,13 +53,17 @@ class ResumeState:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether an earlier try has confirmed that the step was resumed."""
-        return bool(self._kept.get("is_resumed"))
+        """Whether an earlier try has confirmed that the step was resumed.
+
+        Raises:
+            ConfigurationError: the task state is damaged.
+        """
+        return self._kept.is_resumed
 
     @property
     def suspended_at(self) -> str | None:
         """When the suspension began that an earlier try was about to resume."""
-        return self._kept.get("suspended_at")
+        return self._kept.suspended_at
 
     def note(self, suspended_at: str | None, *, is_resumed: bool) -> None:
         """Store the suspension before the request, and later that it was resumed."""
@@ -57,6 +75,12 @@ class ResumeState:
         self._store.set(KEY, kept, retention=NEVER_EXPIRE)
 
     @property
-    def _kept(self) -> dict[str, Any]:
-        kept = {} if self._store is None else self._store.get(KEY) or {}
-        return kept if self._of.items() <= kept.items() else {}
+    def _kept(self) -> _Resumed:
+        kept = None if self._store is None else self._store.get(KEY)
+        if kept is None:
+            return _Resumed()
+        stored = StoredValue(KEY, kept, DAMAGED)
+        of = {"run_id": stored.text("run_id"), "generation": stored.integer("generation")}
+        if of != self._of:
+            return _Resumed()
+        return _Resumed(stored.text_or_none("suspended_at"), stored.flag("is_resumed"))
