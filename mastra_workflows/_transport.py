@@ -252,7 +252,10 @@ class Transport(OfOneProcess):
                 self.settings.api_url + request.target,
                 data=body,
                 headers={**(headers or {}), **({} if body is None else JSON_BODY)},
-                timeout=(self.settings.connect_timeout, read_timeout),
+                timeout=(
+                    _patience(self.settings.connect_timeout),
+                    None if read_timeout is None else _patience(read_timeout),
+                ),
                 stream=True,
                 allow_redirects=False,
                 # Set again, since REQUESTS_CA_BUNDLE would override the session's value.

@@ -61,7 +61,11 @@ async def arecord_run(run: MastraWorkflowRun) -> None:
 
 
 def recorded_runs(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
-    """Iterate the recorded runs of a flow run: the latest record of each run."""
+    """Iterate the recorded runs of a flow run: the latest record of each run.
+
+    Anybody may edit an artifact. One that is no record is skipped with a warning, so that it does
+    not keep the hook from the other runs.
+    """
     wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": [ARTIFACT_TYPE]}}
     seen: set[tuple[str, str]] = set()
     offset = 0
@@ -71,11 +75,27 @@ def recorded_runs(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
             for artifact in page:
                 if artifact.metadata_ != METADATA:
                     continue
-                (note,) = json.loads(str(artifact.data))
+                note = _parse(artifact)
+                if note is None:
+                    log.warning("Artifact %s is no record of a Mastra run; skipped.", artifact.id)
+                    continue
                 which = (note["workflow_id"], note["run_id"])
                 if which not in seen:
                     seen.add(which)
                     yield note
+
+
+def _parse(artifact: Artifact) -> dict[str, Any] | None:
+    """Return the record in an artifact; None if the artifact was edited."""
+    try:
+        (note,) = json.loads(str(artifact.data))
+        texts = (note["workflow_id"], note["run_id"], note["base_url"])
+        is_record = all(isinstance(text, str) for text in texts) and (
+            isinstance(note["server"], str | None) and isinstance(note["cancel"], bool)
+        )
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return None
+    return note if is_record else None
 
 
 def _read_artifacts(

@@ -8,7 +8,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 
-from mastra_workflows.errors import MastraError, UnknownRunError
+from mastra_workflows.errors import UnknownRunError
+from mastra_workflows.integration import safe_text
 from prefect_mastra import _started_runs
 from prefect_mastra.blocks import MastraServer
 
@@ -44,8 +45,9 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
                 log.warning("%s", workflow.cancel_work(note["run_id"], allow_retry=True))
         except UnknownRunError:
             continue  # the process was killed before it started the run
-        except (MastraError, ValueError) as error:
-            log.error("%s could not be cancelled and may go on: %s", which, error)
+        except Exception as error:  # such as an outage of Prefect; the other runs are left
+            text = safe_text(f"{type(error).__name__}: {error}")
+            log.error("%s could not be cancelled and may go on: %s", which, text)
 
 
 def _server(note: dict[str, Any]) -> MastraServer:

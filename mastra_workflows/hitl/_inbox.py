@@ -6,7 +6,6 @@ requests that are pending or were until recently, so its size is bounded by that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,7 @@ SEEN_EVERY = FORGET_AFTER / 8
 nothing has to be stored."""
 
 LOOKBACK_SECONDS = 7 * 24 * 3600.0
+MAX_LOOKBACK_SECONDS = 100 * 365 * 86_400.0
 
 LATE = timedelta(minutes=1)
 """The tolerance for times of a server's rows that are out of order."""
@@ -87,8 +87,8 @@ class InboxState:
 
     def look_back(self, now: datetime, lookback: timedelta) -> datetime:
         """Return the time from which runs have to be read on servers without a status filter."""
-        oldest = now - lookback
-        return oldest if self.since is None else max(oldest, self.since - LATE)
+        oldest = _before(now, lookback)
+        return oldest if self.since is None else max(oldest, _before(self.since, LATE))
 
     def advance(self, runs: Iterable[WorkflowRun]) -> InboxState:
         """Return the state after every run since `look_back` was read.
@@ -124,7 +124,7 @@ class InboxState:
                 for key, (asked, seen) in data["noted"].items()
             }
             return cls(noted, from_iso(data["since"]))
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
             return cls()
 
 
@@ -202,5 +202,16 @@ class InboxOptions:
             require_count("most", self.most)
         for name in ("lookback", "repeat_after"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigurationError(f"{name} is {value}; it must be a finite number over 0.")
+            if value is not None and not 0 < value <= MAX_LOOKBACK_SECONDS:
+                raise ConfigurationError(
+                    f"{name} is {value}; it must be over 0 and at most {MAX_LOOKBACK_SECONDS:.0f} "
+                    "(100 years)."
+                )
+
+
+def _before(moment: datetime, time: timedelta) -> datetime:
+    """Subtract a duration; a server's clock may show a time that has nothing before it."""
+    try:
+        return moment - time
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)

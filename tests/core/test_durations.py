@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mastra_workflows import MastraClient
 from mastra_workflows._options import WaitOptions
 from mastra_workflows._policy import PollPolicy, RetryPolicy, as_seconds
 from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl._inbox import InboxOptions
 from mastra_workflows.hitl._questions import AskOptions
+from testkit.sample_server import SampleServer
 
 OPTIONS: list[tuple[Callable[..., Any], str]] = [
     (WaitOptions, "timeout"),
@@ -78,3 +80,10 @@ def test_every_value_is_seconds_or_refused(value: object) -> None:
         return
     assert isinstance(seconds, float)
     assert not math.isnan(seconds)
+
+
+@pytest.mark.parametrize("name", ["timeout", "connect_timeout"])
+def test_a_timeout_longer_than_a_socket_supports(server: SampleServer, name: str) -> None:
+    settings: Any = {name: timedelta(days=400 * 365)}
+    with MastraClient(server.url, **settings) as client:
+        assert client.get_workflow("orderReport").runs() is not None

@@ -315,6 +315,8 @@ def test_what_was_stored(read: Callable[[Any], Any], data: Any) -> None:
     | ANYTHING
 )  # fmt: skip
 @example({"since": "2026-01-01", "noted": {}})
+@example({"since": "0001-01-01T00:00:00+00:00", "noted": {}})
+@example({"since": None, "noted": {"a": [1e18, 1]}})
 def test_an_inbox_memory(data: Any) -> None:
     memory = InboxState.from_dict(data)
     now = datetime(2026, 1, 1, tzinfo=UTC)

@@ -116,7 +116,7 @@ def test_what_is_no_memory_is_an_empty_one(stored: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["lookback", "repeat_after", "most"])
-@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 1e18])
 def test_options_out_of_range(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         InboxOptions(**{name: value})

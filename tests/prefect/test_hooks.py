@@ -14,6 +14,7 @@ import pytest
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.futures import wait
 
 from mastra_workflows import MastraClient
@@ -132,6 +133,45 @@ def test_every_run_is_noted_once_among_a_users_own_artifacts(
     assert state.state_details.flow_run_id is not None
     notes = _started_runs.recorded_runs(state.state_details.flow_run_id)
     assert sorted(note["run_id"] for note in notes) == run_ids
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "",
+        '[["x"]]',
+        '[{"workflow_id": "w", "run_id": "r", "base_url": "x", "cancel": "no", "server": null}]',
+        '[{"workflow_id": "w", "run_id": "r", "base_url": "http://127.0.0.1:1", "cancel": true,'
+        ' "server": "01a2284f-864c-74db-8056-6fad9983cc0a"}]',
+    ],
+)
+def test_an_edited_record_does_not_keep_the_hook_from_other_runs(
+    mastra_1: MastraServer, api: SyncPrefectClient, key: str, edited: str
+) -> None:
+    @flow(on_crashed=[cancel_mastra_runs])
+    def starting() -> None:
+        for number in (1, 2):
+            start_workflow(mastra_1, "slowExport", {"seconds": 60}, run_id=f"{key}-{number}")
+
+    state = starting(return_state=True)
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+    newest = next(
+        artifact
+        for artifact in _started_runs._read_artifacts(
+            api, {"flow_run_id": {"any_": [str(flow_run_id)]}}, 0
+        )
+        if artifact.metadata_ == _started_runs.METADATA
+    )
+    api.update_artifact(newest.id, ArtifactUpdate(data=edited))
+    flow_run: Any = api.read_flow_run(flow_run_id)
+    cancel_mastra_runs(anything, flow_run, flow_run.state)
+    with mastra_1.get_client() as client:
+        runs = [client.get_workflow("slowExport").get_run(f"{key}-{n}") for n in (1, 2)]
+        statuses = [run.read().status for run in runs]
+        for run in runs:
+            run.cancel(confirm_timeout=0)
+    assert "canceled" in statuses
 
 
 def test_a_note_that_cannot_be_taken_is_no_reason_not_to_start(
