@@ -58,6 +58,16 @@ FINISHED = SUCCEEDED | {
     RunStatus.SKIPPED,
 }
 HELD = frozenset({RunStatus.SUSPENDED, RunStatus.PAUSED})
+
+_STATES = {
+    RunStatus.SUCCESS: "succeeded",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELED: "was cancelled",
+    RunStatus.SKIPPED: "was skipped",
+}
+"""Statuses that do not read well after "is" in a message."""
+
+_FINAL = "It has finished; start a new run to do the work again."
 """Statuses that only a resume or a cancellation ends."""
 
 
@@ -324,8 +334,8 @@ class WorkflowRun:
         if not self.is_finished or self.is_success:
             return self
         if self.status == RunStatus.CANCELED:
-            raise RunCanceledError(f"{self}. It is over; only a new run can do the work.", self)
-        raise RunFailedError(f"{self}. It is over; only a new run can do the work.", self)
+            raise RunCanceledError(f"{self}. {_FINAL}", self)
+        raise RunFailedError(f"{self}. {_FINAL}", self)
 
     def to_dict(self) -> dict[str, Any]:
         """Serialise to plain JSON."""
@@ -387,7 +397,8 @@ class WorkflowRun:
 
     def __str__(self) -> str:
         run, workflow = (safe_text(name, MAX_NAME) for name in (self.run_id, self.workflow_id))
-        text = f"Run {run!r} of workflow {workflow!r} is {safe_text(self.status, MAX_NAME)}"
+        state = _STATES.get(self.status, f"is {safe_text(self.status, MAX_NAME)}")
+        text = f"Run {run!r} of workflow {workflow!r} {state}"
         if self.error:
             failed = [step.name for step in self.steps if step.status == "failed"]
             where = f" in step {failed[-1]!r}" if failed else ""

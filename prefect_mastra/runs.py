@@ -483,11 +483,11 @@ def _on_failed_run(chosen: OnFailedRun) -> OnFailedRun:
 
 def _result(record: WorkflowRun) -> JSON:
     if not record.is_finished:
-        raise RunError(f"{record}, so there is no result yet.", record)
+        raise RunError(f"{record}. There is no result yet.", record)
     return record.raise_for_status().result
 
 
 def _timed_out(cancellation: Cancellation) -> WaitTimeoutError:
     return WaitTimeoutError(
-        f"The time to wait was over and cancel_on_timeout is on: {cancellation}", cancellation.run
+        f"The wait timed out, and cancel_on_timeout is on. {cancellation}", cancellation.run
     )

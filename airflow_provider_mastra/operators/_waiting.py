@@ -294,7 +294,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             raise error
         cancellation = self.current_handle(run).cancel(allow_retry=True)
         raise WaitTimeoutError(
-            f"The time to wait was over and cancel_on_timeout is on: {cancellation}",
+            f"The wait timed out, and cancel_on_timeout is on. {cancellation}",
             cancellation.run,
         ) from error
 
@@ -368,7 +368,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             except Exception as error:  # no error may disturb the end of the task
                 text = f"{which} was not cancelled ({error}) and may go on{where}"
             else:
-                text = f"The run is cancelled with the task. {cancellation}"
+                text = f"Cancelling the run of the ended task. {cancellation}"
                 level = logging.INFO if cancellation.is_confirmed else logging.WARNING
         request.decided.set()
         request.done.set()

@@ -285,11 +285,13 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         found = None if before is None else workflow.find_work(before)
         if before is None or found is None:
             self.log.info(
-                "The task was cleared. on_clear is 'reuse_run', but the run from before failed, was"
-                " cancelled or is gone; starting a new run."
+                "The task was cleared with on_clear='reuse_run', but its earlier run failed, was "
+                "cancelled or no longer exists; starting a new run."
             )
             return None
-        self.log.warning("The task was cleared. on_clear is 'reuse_run': using %s.", found)
+        self.log.warning(
+            "The task was cleared with on_clear='reuse_run'; reusing its run. %s.", found
+        )
         self.identity = adopt(context, identity, before)
         return self.identity
 
@@ -319,13 +321,13 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
                 cancellation = workflow.cancel_work(run_id)
                 if cancellation.requested:
                     self.log.warning(
-                        "The task was cleared, but its run was not over. %s", cancellation
+                        "The task was cleared; cancelling its unfinished run. %s", cancellation
                     )
                 elif cancellation.run.is_success and identity.kind == "cleared":
                     self.log.info(
-                        "The task was cleared: starting a new run, although %s. To take such a "
-                        "run's result instead, set on_clear='reuse_run', or the Airflow Variable "
-                        "%r to 'reuse_run', before clearing.",
+                        "The task was cleared; starting a new run. %s. To reuse such a run "
+                        "instead, set on_clear='reuse_run', or the Airflow Variable %r to "
+                        "'reuse_run', before clearing.",
                         cancellation.run,
                         ON_CLEAR_VARIABLE,
                     )

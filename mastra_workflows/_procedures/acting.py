@@ -61,26 +61,26 @@ class Cancellation:
 
     def __str__(self) -> str:
         if not self.requested:
-            return f"{self.run}: it was over already, nothing was cancelled."
+            return f"{self.run}. It had already finished; nothing was cancelled."
         if self.run.is_pending:
-            return f"{self.run}: it was never started, so nothing executes."
+            return f"{self.run}. It was never started; nothing executes."
         if self.run.is_suspended:
             return (
-                f"{self.run}. The server took the cancel, but servers before 1.0 leave a suspended "
-                "run as it is: it executes nothing unless somebody resumes it. Then it ends as "
-                "cancelled after that step, or continues if its server was restarted meanwhile."
+                f"{self.run}. The server accepted the cancel, but servers before 1.0 do not end a "
+                "suspended run. It executes nothing unless it is resumed. Then it is cancelled "
+                "after the resumed step or, if its server was restarted meanwhile, continues."
             )
         if not self.run.is_finished:
             return (
-                f"{self.run}. The server took the cancel, but the run continues: a step that "
-                "does not heed its abort signal runs to its end."
+                f"{self.run}. The server accepted the cancel, but the run continues: a step that "
+                "ignores its abort signal runs to its end."
             )
         if self.run.running_steps:
             return (
-                f"{self.run}, but its record shows no end of step "
-                f"{named(self.run.running_steps)}. If the step does not "
-                "heed its abort signal, or another replica of the server executes it, it runs to "
-                "its end; another replica may then record the run as if it had not been cancelled."
+                f"{self.run}, but its record still shows step {named(self.run.running_steps)} as "
+                "running. A step that ignores its abort signal, or that another replica of the "
+                "server executes, runs to its end; the other replica may then overwrite the "
+                "status 'canceled'."
             )
         return f"{self.run}."
 

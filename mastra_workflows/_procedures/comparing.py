@@ -48,14 +48,14 @@ def check_input_matches(
     )
     if not places:
         return
-    text = f"{found}, and was started with other input. The inputs differ at {named(places)}."
+    text = f"{found}. It was started with other input; the inputs differ at {named(places)}."
     if on_other_input == "fail":
         raise RunMismatchError(
             f"{text} Nothing was started. Use another run id for other work, or set "
-            "on_other_input='attach' to use this run with the input that it has.",
+            "on_other_input='attach' to attach to this run with its own input.",
             found,
         )
-    log.warning("%s The run keeps the input that it has.", text)
+    log.warning("%s The run keeps its own input.", text)
 
 
 def different_places(
@@ -108,10 +108,9 @@ def check_started_after(found: WorkflowRun, started_after: datetime | None) -> N
     if started_after is None or began is None or began >= started_after - CLOCK_SKEW:
         return
     raise RunMismatchError(
-        f"{found}. It began at {began.isoformat(timespec='seconds')}, but the work that asks for "
-        f"it began at {started_after.isoformat(timespec='seconds')}: it is the run of other work, "
-        "such as that of another deployment. Nothing was started, and the run was left as it is. "
-        "Use another run id.",
+        f"{found}. It began at {began.isoformat(timespec='seconds')}, before this work "
+        f"({started_after.isoformat(timespec='seconds')}). It belongs to other work, for example "
+        "of another deployment. Nothing was started, and the run is unchanged. Use another run id.",
         found,
     )
 

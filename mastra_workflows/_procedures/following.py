@@ -118,7 +118,7 @@ class Follower:
             return None
         if self._cuts >= MOST_CUTS:
             raise _tells_no_more(run)
-        log.info("The stream of %s was cut (%s); opening it again.", run, cut or "ended early")
+        log.info("%s; reopening its event stream (%s).", run, cut or "ended early")
         if not self._is_watch:
             self._once.expect_replay()
             return (yield from through_outage(self._server, self._observe))
@@ -134,8 +134,8 @@ class Follower:
 
 def _tells_no_more(run: WorkflowRun) -> ConnectionFailedError:
     return ConnectionFailedError(
-        f"{run} and continues, but its event stream was cut and the server sends no more events: "
-        "another replica executes the run, or a restart has lost it. `wait` still works, since it "
-        "polls the record.",
+        f"{run}, but its event stream was cut and the server sends no more events: another replica "
+        "executes the run, or the server lost it by restarting. Call `wait`, which polls the "
+        "record.",
         request_sent=True,
     )

@@ -294,7 +294,9 @@ def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> 
         UnsupportedError: a single item was selected, which the server does not support.
     """
     if not run.is_suspended:
-        raise NotSuspendedError(f"{run}, so there is nothing to resume. Nothing was sent.", run)
+        raise NotSuspendedError(
+            f"{run}. Only a suspended run can be resumed. Nothing was sent.", run
+        )
     any_item = dataclasses.replace(answer, for_each_index=None, suspended_at=None)
     at_step = tuple(item for item in run.suspensions if any_item.fits(item))
     meant = tuple(item for item in at_step if answer.fits(item))

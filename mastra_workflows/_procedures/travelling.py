@@ -44,7 +44,7 @@ def time_travel(
     run = yield from read_run(server, workflow_id, run_id)
     if run.is_active:
         raise NotActiveError(
-            f"{run}. Time travel would execute it a second time beside itself; wait for its end or "
+            f"{run}. Time travel would execute it twice at the same time: wait for its end, or "
             "cancel it. Nothing was sent.",
             run,
         )
@@ -75,7 +75,9 @@ def send_back(
     except (ConnectionFailedError, UnavailableError) as error:
         if not is_lost(error):
             raise
-        log.warning("The answer to the time travel of %s was lost: %s", run, error)
+        log.warning(
+            "Time travel of run %r: no response, polling its record instead. %s", run.run_id, error
+        )
 
     def has_moved(now: WorkflowRun | None) -> bool:
         return now is not None and (
@@ -93,9 +95,9 @@ def send_back(
         known = yield from details(server, run.workflow_id)
         if known.steps and _find(tuple(known.steps), step) is None:
             raise _unknown(run, step, known)
-    reason = safe_text(said) if said else f"it did not move within {server.start_timeout:g} s"
+    reason = safe_text(said) if said else f"no effect within {server.start_timeout:g} s"
     raise RunNotStartedError(
-        f"{run}, and was not sent back to step {_name(path)!r}: {reason}. The run is as it was."
+        f"{run}. Time travel to step {_name(path)!r} failed: {reason}. The run is unchanged."
     )
 
 
@@ -124,8 +126,8 @@ def _unknown(run: WorkflowRun, step: str | Sequence[str], known: WorkflowDetails
     shown = safe_text(step if isinstance(step, str) else _name(tuple(step)))
     names = safe_text(", ".join(repr(_name(path)) for path in known.steps))
     return UnknownStepError(
-        f"Workflow {run.workflow_id!r} has no step {shown!r}; it has: {names}. {run}. Was the step "
-        "renamed after the run? The run is unchanged.",
+        f"Workflow {run.workflow_id!r} has no step {shown!r}; it has: {names}. {run}. A deploy may "
+        "have renamed the step. The run is unchanged.",
         run,
     )
 

@@ -142,8 +142,7 @@ def wait(
         raise
     if not _is_over(run, options):
         raise WaitTimeoutError(
-            f"{run} after {options.timeout:g} s of waiting. {_what_now(run)} Waiting again "
-            "takes up where this left off.",
+            f"{run}; the wait timed out after {options.timeout:g} s. {_what_now(run)}",
             run,
         )
     if run.is_suspended and options.on_suspend == "fail":
@@ -214,10 +213,10 @@ def _last_known(workflow_id: str, run_id: str, last: WorkflowRun | None) -> str:
 
 def _what_now(run: WorkflowRun) -> str:
     if run.is_pending:
-        return "Nobody has started it, so nothing executes."
+        return "It was not started; nothing executes."
     if run.is_suspended:
-        return "It executes nothing until somebody resumes it."
-    return "It continues by itself."
+        return "It executes nothing until it is resumed."
+    return "It continues; wait again for its result."
 
 
 def _is_over(run: WorkflowRun, options: WaitOptions) -> bool:

@@ -222,7 +222,7 @@ def test_the_run_is_cancelled_meanwhile(
     with people(cancels), Clock():
         result = run_dag(asking(response_poll_interval=1, on_failed_run="fail"))
     assert result.task_state("refund") == "failed"
-    assert "is canceled" in result.log
+    assert "was cancelled" in result.log
 
 
 def test_only_who_is_assigned_may_answer(

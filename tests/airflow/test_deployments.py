@@ -137,7 +137,7 @@ def test_a_task_marked_in_one_deployment_leaves_the_run_of_the_other(
             theirs, mine = (exports.get_run(read_until_started(one)) for one in (productive, own))
             staging.mark_failed()
             own.send_signal(signal.SIGTERM)
-            assert "is canceled" in own.communicate()[0]
+            assert "was cancelled" in own.communicate()[0]
             assert mine.read().status == RunStatus.CANCELED
             assert theirs.read().status == RunStatus.RUNNING
             theirs.cancel()

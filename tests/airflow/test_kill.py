@@ -47,7 +47,8 @@ class Stopped(MastraRunWorkflowOperator):
         pytest.param(
             "failed",
             RunStatus.CANCELED,
-            "The run is cancelled with the task. Run '{key}' of workflow 'slowExport' is canceled.",
+            "Cancelling the run of the ended task. Run '{key}' of workflow 'slowExport' was "
+            "cancelled.",
             id="marked",
         ),
         pytest.param(
@@ -105,8 +106,8 @@ def until(lines: Iterable[str], text: str) -> str:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ("success", "The run is cancelled with the task."),
-        ("restarting", "The run is cancelled with the task."),
+        ("success", "Cancelling the run of the ended task."),
+        ("restarting", "Cancelling the run of the ended task."),
         (None, "continues, since the task is to be scheduled again; a retry finds the run"),
         ("up_for_retry", "continues, since the task is up_for_retry; a retry finds the run"),
         ("queued", "continues, since the task is queued; a retry finds the run"),
@@ -161,9 +162,9 @@ class KilledInTriggerer(MastraRunWorkflowOperator):
 @pytest.mark.parametrize(
     ("state", "cancel_on_kill", "said"),
     [
-        ("failed", True, "is canceled."),
-        ("success", True, "is canceled."),
-        (None, True, "is canceled."),  # cleared
+        ("failed", True, "was cancelled."),
+        ("success", True, "was cancelled."),
+        (None, True, "was cancelled."),  # cleared
         ("failed", False, "continues, since cancel_on_kill is off."),
         ("deferred", True, "continues: the task is deferred."),  # another triggerer has it now
     ],
@@ -214,7 +215,7 @@ def test_a_run_in_line_is_cancelled_while_it_is_being_started(
         )
     result = run_dag(dag)
 
-    assert f"The run is cancelled with the task. Run '{key}-2' of workflow" in result.log
+    assert f"Cancelling the run of the ended task. Run '{key}-2' of workflow" in result.log
     assert workflow.get_run(f"{key}-2").read().status == RunStatus.CANCELED
 
 
@@ -236,7 +237,7 @@ def test_execution_timeout_cancels_the_run(
 
     assert result.task_state("export") == "failed"
     assert "AirflowTaskTimeout" in result.log
-    assert result.log.count("The run is cancelled with the task.") == cancels
+    assert result.log.count("Cancelling the run of the ended task.") == cancels
     assert result.log.count("continues, since cancel_on_timeout is off") == (not cancels)
     run = client.get_workflow("slowExport").get_run(key)
     assert run.read().status == (RunStatus.CANCELED if cancels else RunStatus.RUNNING)
@@ -276,7 +277,9 @@ def test_it_is_said_when_a_step_does_not_heed_the_cancel(
     result = run_dag(dag)
 
     assert result.task_state("export") == "failed"
-    assert re.search(f"Run '{key}' of workflow 'stubbornExport' is .* abort signal", result.log)
+    assert re.search(
+        f"Run '{key}' of workflow 'stubbornExport' (is|was) .* abort signal", result.log
+    )
 
 
 def test_a_server_that_is_gone_does_not_disturb_the_tasks_end(
@@ -321,7 +324,7 @@ def test_a_resumed_run_is_cancelled_too(
     result = run_dag(dag)
 
     assert result.task_state("resume") == "failed"
-    assert f"The run is cancelled with the task. Run '{run.run_id}'" in result.log
+    assert f"Cancelling the run of the ended task. Run '{run.run_id}'" in result.log
     if connected.generation == "1":
         assert run.read().status == RunStatus.CANCELED
     else:

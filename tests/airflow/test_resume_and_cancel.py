@@ -225,7 +225,7 @@ def test_a_run_that_is_not_suspended(
         )
     result = run_dag(dag)
     assert result.task_state("resume") == "failed"
-    assert "is success, so there is nothing to resume. Nothing was sent." in result.log
+    assert "succeeded. Only a suspended run can be resumed. Nothing was sent." in result.log
 
 
 def test_cancelling_a_run_that_is_under_way(
@@ -278,7 +278,7 @@ def test_cancelling_leaves_a_finished_run_alone(
 
     assert result.xcom("cancel", "status") == "success"
     assert result.xcom("cancel")["city"] == "Oslo"
-    assert "it was over already, nothing was cancelled." in result.log
+    assert "It had already finished; nothing was cancelled." in result.log
 
 
 def test_cancelling_an_unknown_run(connected: SampleServer, run_dag: RunDag, key: str) -> None:

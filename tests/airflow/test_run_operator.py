@@ -48,7 +48,7 @@ def test_returns_the_result_and_logs_each_step(connected: SampleServer, run_dag:
         "Step 'fetch-orders' succeeded after ",
         "Step 'summarise' succeeded after ",
         "Step 'render' succeeded after ",
-        f"Run '{run_id}' of workflow 'orderReport' is success. Steps: fetch-orders ",
+        f"Run '{run_id}' of workflow 'orderReport' succeeded. Steps: fetch-orders ",
     ]
     places = [result.log.index(line) for line in lines]
     assert places == sorted(places)
@@ -267,7 +267,7 @@ def test_a_failed_run_fails_the_task_which_may_be_retried(
 
     assert (result.state, result.tries("import")) == ("failed", 2)
     assert "RunFailedError" in result.log
-    assert "is failed in step 'store-rows': Error: disk full on import-7" in result.log
+    assert "failed in step 'store-rows': Error: disk full on import-7" in result.log
     assert "Steps: read-file" in result.log
     assert "the next run in line does the work" in result.log
     assert "-2' of workflow 'failingImport'" in result.log
@@ -433,7 +433,7 @@ def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) 
 
     assert result.task_state("charge") == "failed"
     assert "WaitTimeoutError" in result.log
-    assert "s of waiting. It continues by itself." in result.log
+    assert " s. It continues; wait again for its result." in result.log
 
 
 @pytest.mark.parametrize(("cancels", "status"), [(True, "canceled"), (False, "running")])

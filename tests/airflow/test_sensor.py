@@ -57,7 +57,7 @@ def test_waits_for_the_end_and_returns_the_result(sense: Any, start_run: StartRu
     }
     started = result.log.index("Step 'export' started")
     assert started < result.log.index("Step 'export' succeeded after")
-    assert f"Run '{run_id}' of workflow 'slowExport' is success. Steps: export" in result.log
+    assert f"Run '{run_id}' of workflow 'slowExport' succeeded. Steps: export" in result.log
 
 
 def test_rescheduled_it_holds_no_worker_between_two_looks(
@@ -92,7 +92,7 @@ def test_a_failed_run_fails_it_at_once_and_without_retries(
         "failingImport", start_run("failingImport"), mode=mode, retries=3, retry_delay=timedelta(0)
     )
     assert (result.task_state("wait"), result.tries("wait")) == ("failed", 1)
-    assert "is failed in step 'store-rows': Error: disk full on import-7" in result.log
+    assert "failed in step 'store-rows': Error: disk full on import-7" in result.log
     assert result.xcoms("wait").keys() == {"run_id", "status", "error", "mastra_run_url"}
     assert result.xcom("wait", "status") == "failed"
 
@@ -102,7 +102,7 @@ def test_a_cancelled_run_fails_it(sense: Any, client: MastraClient, start_run: S
     client.get_workflow("slowExport").get_run(run_id).cancel()
     result = sense("slowExport", run_id)
     assert result.task_state("wait") == "failed"
-    assert "is canceled. It is over; only a new run can do the work." in result.log
+    assert "was cancelled. It has finished; start a new run to do the work again." in result.log
 
 
 def test_an_unknown_run_fails_it_at_once(sense: Any, key: str) -> None:

@@ -41,7 +41,7 @@ def test_a_run_cancelled_for_a_retry_is_followed_by_the_next_in_line(
     assert not reserved.steps
     assert workflow.attach_or_start(key, input_data=EXPORT).run_id == f"{key}-2"
     assert workflow.cancel_work(key).run.run_id == f"{key}-2"
-    with pytest.raises(RunCanceledError, match=f"Run '{key}-2' .* is canceled"):
+    with pytest.raises(RunCanceledError, match=f"Run '{key}-2' .* was cancelled"):
         workflow.attach_or_start(key, input_data=EXPORT)
 
 

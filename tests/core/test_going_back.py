@@ -65,7 +65,7 @@ def test_only_a_running_run_is_restarted(client: MastraClient, key: str) -> None
         run.restart()
     run.start(input_data=REPORT)
     run.wait(timeout=30)
-    with pytest.raises(NotActiveError, match="is success"):
+    with pytest.raises(NotActiveError, match="succeeded"):
         run.restart()
     with pytest.raises(NotActiveError, match="is suspended"):
         suspended_refund(client, key).restart()
@@ -201,6 +201,7 @@ def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -
 def test_no_time_travel_beside_a_run_that_executes(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
-    with pytest.raises(NotActiveError, match="execute it a second time beside itself"):
+    with pytest.raises(NotActiveError) as caught:
         run.time_travel(step="export")
+    assert caught.value.run.status == "running"
     run.cancel()

@@ -116,7 +116,7 @@ def test_the_text_of_a_run_says_where_and_why() -> None:
     failed = Step(("store", "rows"), "failed")
     error = RunFailure("disk full", "OSError")
     assert str(run_with("failed", steps=(failed,), error=error)) == (
-        "Run 'run-1' of workflow 'report' is failed in step 'store.rows': OSError: disk full"
+        "Run 'run-1' of workflow 'report' failed in step 'store.rows': OSError: disk full"
     )
     waits = (Suspension(("inner", "approve")), Suspension(("review",), for_each_index=2))
     assert str(run_with("suspended", suspensions=waits)) == (

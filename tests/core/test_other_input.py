@@ -33,7 +33,7 @@ def test_other_input_under_the_same_id_is_an_error(
     with pytest.raises(RunMismatchError) as caught:
         workflow.attach_or_start(key, input_data=other)
     text = str(caught.value)
-    assert f"Run '{key}' of workflow 'orderReport' is success" in text
+    assert f"Run '{key}' of workflow 'orderReport' succeeded" in text
     assert "$.city, $.limit" in text
     assert "Nothing was started" in text
     assert "on_other_input='attach'" in text
@@ -53,7 +53,7 @@ def test_other_input_can_be_attached_to(
     other: dict[str, Any] = {"input_data": {"city": SECRET, "limit": 2}, "on_other_input": "attach"}
     assert workflow.attach_or_start(key, **other).run_id == key
     assert workflow.get_run(key).start(**other).found is not None
-    assert caplog.text.count("The inputs differ at $.city") == 2
+    assert caplog.text.count("the inputs differ at $.city") == 2
     assert SECRET not in caplog.text
     assert "Oslo" not in caplog.text
 
@@ -68,7 +68,7 @@ async def test_the_async_client_compares_as_well(server: SampleServer, key: str)
         with pytest.raises(RunMismatchError, match=r"differ at \$\.amount"):
             await workflow.get_run(key).start(input_data=other)
         later = datetime.now(UTC) + timedelta(seconds=90)
-        with pytest.raises(RunMismatchError, match="the run of other work"):
+        with pytest.raises(RunMismatchError, match="It belongs to other work"):
             await workflow.attach_or_start(key, input_data=charge(key), started_after=later)
         found = await workflow.attach_or_start(key, input_data=other, on_other_input="attach")
         assert found.found is not None

@@ -157,7 +157,7 @@ def test_what_a_step_was_given_and_returned_is_not_repeated() -> None:
 def test_the_last_line_sums_up_a_real_run() -> None:
     for generation in recorded.GENERATIONS:
         text = summary(recorded.run(generation, "failed", "failingImport", "run-1"))
-        assert text.startswith("Run 'run-1' of workflow 'failingImport' is failed in step")
+        assert text.startswith("Run 'run-1' of workflow 'failingImport' failed in step")
         assert "disk full on import-7. Steps: read-file 0" in text
         text = summary(recorded.run(generation, "suspended"))
         assert text.endswith(" is suspended at 'approve'. Steps: approve suspended.")

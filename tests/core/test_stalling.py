@@ -42,7 +42,7 @@ def test_a_sleeping_run_is_no_stall(client: MastraClient, key: str) -> None:
 def test_a_suspended_run_is_no_stall(client: MastraClient, key: str) -> None:
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
-    with pytest.raises(WaitTimeoutError, match="until somebody resumes it"):
+    with pytest.raises(WaitTimeoutError, match="until it is resumed"):
         run.wait(stall_timeout=STALL, on_suspend="wait", timeout=2 * STALL, max_poll_interval=0.5)
 
 

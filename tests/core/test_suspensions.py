@@ -148,8 +148,9 @@ def test_a_run_that_is_over(client: MastraClient, key: str) -> None:
     run.resume_async(resume_data={"approved": True})
     assert run.resume(resume_data={"approved": True}).is_success  # resumed once, by this data
     for verb in (run.resume, run.resume_async, run.resume_stream):
-        with pytest.raises(NotSuspendedError, match=f"Run '{key}' .* is success, so there is"):
+        with pytest.raises(NotSuspendedError) as caught:
             verb(resume_data={"approved": verb != run.resume})
+        assert caught.value.run.is_success
 
 
 @pytest.mark.parametrize("verb", ["resume", "resume_async"])

@@ -45,7 +45,7 @@ def test_a_run_is_cancelled(world: World) -> None:
     assert found.requested
     assert found.is_confirmed
     assert found.run.status == "canceled"
-    assert str(found) == "Run 'r' of workflow 'w' is canceled."
+    assert str(found) == "Run 'r' of workflow 'w' was cancelled."
 
 
 @pytest.mark.parametrize("name", ["success", "failed", "canceled"])
@@ -100,7 +100,7 @@ def test_a_suspended_run_on_an_old_server() -> None:
     world.on("POST", "/cancel$", "cancel")
     found = canceled(world)
     assert not found.is_confirmed
-    assert "it executes nothing unless somebody resumes it" in str(found)
+    assert "It executes nothing unless it is resumed" in str(found)
 
 
 def test_deleting() -> None:

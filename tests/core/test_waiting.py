@@ -40,7 +40,7 @@ def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
     with pytest.raises(
-        WaitTimeoutError, match=r"is running after 0\.3 s .* It continues"
+        WaitTimeoutError, match=r"is running; the wait timed out after 0\.3 s. It continues"
     ) as caught:
         run.wait(timeout=0.3, poll_interval=0.1)
     assert caught.value.run.is_active

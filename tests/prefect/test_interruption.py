@@ -77,7 +77,7 @@ def test_an_interruption_cancels_the_run(
     (flow_run_id,) = re.findall(r"/flow-run/([0-9a-f-]{36})", output)
     for log in (output, logs_of(UUID(flow_run_id))):
         assert log.count(f"cancelling run '{key}' of workflow 'slowExport'") == 1
-        assert f"Run '{key}' of workflow 'slowExport' is canceled" in log
+        assert f"Run '{key}' of workflow 'slowExport' was cancelled" in log
 
 
 def test_a_run_that_goes_on_is_told_of(mastra_1: MastraServer, key: str) -> None:

@@ -64,7 +64,7 @@ def test_run_workflow_gives_the_outcome(mastra: MastraServer, logs_of: Any) -> N
     for step in ("fetch-orders", "summarise", "render"):
         assert f"Step '{step}' succeeded after" in log
     summary = next(line for line in log.splitlines() if "Steps: fetch-orders" in line)
-    assert f"Run '{run_id}' of workflow 'orderReport' is success" in summary
+    assert f"Run '{run_id}' of workflow 'orderReport' succeeded" in summary
 
 
 def test_a_run_that_fails_fails_the_flow(mastra: MastraServer, logs_of: Any) -> None:
@@ -173,7 +173,7 @@ def test_a_run_is_cancelled(mastra: MastraServer, logs_of: Any) -> None:
 
     state = short_lived(return_state=True)
     assert state.result()["status"] == "canceled"
-    assert "is canceled" in logs_of(state)
+    assert "was cancelled" in logs_of(state)
 
 
 def test_what_is_wrong_starts_nothing(mastra: MastraServer, key: str, has_run: Any) -> None:

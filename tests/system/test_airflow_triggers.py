@@ -67,7 +67,7 @@ def test_tasks_that_are_killed_together_leak_no_run(
                 run.cancel(confirm_timeout=0)
 
     def is_said(index: int) -> bool:
-        said = f"Run '{ids[index]}' of workflow 'slowExport' is canceled"
+        said = f"Run '{ids[index]}' of workflow 'slowExport' was cancelled"
         log = airflow_stack.api.task_log("killed_together", run_id, "export", map_index=index)
         return said in log or said in airflow_stack.service("triggerer").log_tail(100_000)
 
