@@ -19,7 +19,7 @@ def require_instance(name: str, value: object, kind: type, expected: str) -> Non
 def require_count(name: str, value: object, least: int = 1) -> None:
     """Refuse a value that is not an integer from ``least`` to `MAX_COUNT`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_COUNT:
-        raise _unexpected(name, value, f"a whole number from {least} to {MAX_COUNT}")
+        raise _unexpected(name, value, f"an integer from {least} to {MAX_COUNT}")
 
 
 def require_text(**settings: object) -> None:
@@ -27,10 +27,10 @@ def require_text(**settings: object) -> None:
     for name, value in settings.items():
         if value is None:
             continue
-        require_instance(name, value, str, "a text")
+        require_instance(name, value, str, "a string")
         if not is_sendable(str(value)):
             raise ConfigurationError(
-                f"{name} is {quoted(value)}; it must not hold a NUL or half a character."
+                f"{name} is {quoted(value)}; it must not contain a NUL or a lone surrogate."
             )
 
 
@@ -39,7 +39,8 @@ def require_aware(**settings: object) -> None:
     for name, value in settings.items():
         if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
             raise ConfigurationError(
-                f"{name} is {quoted(value)}; it must be an aware datetime. Nothing was sent."
+                f"{name}: expected a timezone-aware datetime, got {quoted(value)}. Nothing was "
+                "sent."
             )
 
 
@@ -47,14 +48,14 @@ def require_callable(**settings: object) -> None:
     """Refuse a value that is neither None nor callable."""
     for name, value in settings.items():
         if value is not None and not callable(value):
-            raise _unexpected(name, value, "a function")
+            raise _unexpected(name, value, "a callable")
 
 
 def require_step(step: object) -> None:
     """Refuse a value that is neither a step's name nor its path."""
     names = step if isinstance(step, list | tuple) else [step]
     if step == "" or not names or not all(isinstance(name, str) for name in names):
-        raise _unexpected("step", step, "a step's name, or its path as a list of names")
+        raise _unexpected("step", step, "the name of a step, or its path as a list of names")
 
 
 def is_sendable(text: str) -> bool:

@@ -80,7 +80,7 @@ def parse_schema(text: object) -> dict[str, Any] | None:
         try:
             text = decode(text)
         except ValueError:
-            _warn("it is no JSON, or nested too deep")
+            _warn("it is not valid JSON, or nested too deep")
             return None
     if isinstance(text, dict) and isinstance(text.get("json"), dict):
         text = text["json"]
@@ -190,9 +190,11 @@ def _errors(schema: Mapping[str, Any], data: JSON, *, keep_closed: bool) -> list
     try:
         return list(islice(validator.iter_errors(_as_sent(data)), MAX_ERRORS))
     except _TooMuchWorkError:
-        log.debug("Data was not checked: its JSON Schema takes too long.")
+        log.debug("Data was not validated: its JSON Schema takes too long.")
     except Exception as error:  # a reference can lead to an invalid rule, with any exception
-        log.debug("Data was not checked: its JSON Schema is no good (%s).", type(error).__name__)
+        log.debug(
+            "Data was not validated: its JSON Schema is not usable (%s).", type(error).__name__
+        )
     return []
 
 
@@ -314,7 +316,7 @@ def _pattern(
     if not readable.fits(value):
         from jsonschema import ValidationError
 
-        yield ValidationError(f"does not fit {pattern}")
+        yield ValidationError(f"does not match {pattern}")
 
 
 def _unique_items(
@@ -325,7 +327,7 @@ def _unique_items(
         if len(different) < len(value):
             from jsonschema import ValidationError
 
-            yield ValidationError("has something twice")
+            yield ValidationError("items are not unique")
 
 
 def _multiple_of(

@@ -141,7 +141,7 @@ class Settings(OfOneProcess):
         for name, value in changed.items():
             object.__setattr__(self, name, value)
         if isinstance(self.max_body_bytes, bool) or not isinstance(self.max_body_bytes, int):
-            raise _wrong_type("max_body_bytes", "a number of bytes", self.max_body_bytes)
+            raise _wrong_type("max_body_bytes", "an integer (bytes)", self.max_body_bytes)
         require_positive(
             timeout=self.timeout,
             connect_timeout=self.connect_timeout,
@@ -149,14 +149,14 @@ class Settings(OfOneProcess):
             start_timeout=self.start_timeout,
         )
         if not isinstance(self.check_data, bool):
-            raise _wrong_type("check_data", "true or false", self.check_data)
+            raise _wrong_type("check_data", "True or False", self.check_data)
         if not isinstance(self.retry, RetryPolicy | None):
             raise _wrong_type("retry", "a RetryPolicy", self.retry)
         if not isinstance(self.token, str | None):
-            raise _wrong_type("token", "a text", self.token)
+            raise _wrong_type("token", "a string", self.token)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ConfigurationError(
-                "The token is empty or has spaces, line ends or non-ASCII characters in it."
+                "The token is empty or contains spaces, line breaks or non-ASCII characters."
             )
         logins = {
             "token": self.token is not None,
@@ -166,7 +166,7 @@ class Settings(OfOneProcess):
         if sum(logins.values()) > 1:
             raise ConfigurationError(
                 f"Both {' and '.join(name for name, given in logins.items() if given)} are given, "
-                "and a request has one Authorization header. Leave all but one out."
+                "but a request has one Authorization header. Leave all but one out."
             )
         _secrets.register(self._secrets())
 
@@ -215,7 +215,7 @@ class Settings(OfOneProcess):
             _warned_of.add(self.base_url)
             log.warning(
                 "The token or secret headers for %s are sent unencrypted, over plain http. Use "
-                "https, or a network that nobody else can listen to.",
+                "https, or a private network.",
                 self.base_url,
             )
 
@@ -229,26 +229,26 @@ def _headers(headers: object) -> dict[str, str] | None:
     if headers is None:
         return None
     if not isinstance(headers, Mapping):
-        raise _wrong_type("headers", "a mapping of header names and texts", headers)
+        raise _wrong_type("headers", "a mapping of header names to strings", headers)
     seen: set[str] = set()
     for name, value in headers.items():
         if not isinstance(name, str):
-            raise _wrong_type("headers", "names that are texts", name)
+            raise _wrong_type("headers", "strings as names", name)
         if not _HEADER_NAME.fullmatch(name):
             # Show only the beginning: the rest may be a secret, as in "Authorization: Bearer ...".
             begin = _HEADER_NAME.match(name)
-            shown = repr(begin[0][:_MOST_SHOWN] + "…") if begin else "a text"
-            raise ConfigurationError(f"headers: {shown} is no header name.")
+            shown = repr(begin[0][:_MOST_SHOWN] + "…") if begin else "a name"
+            raise ConfigurationError(f"headers: {shown} is not a valid header name.")
         if not isinstance(value, str):
-            raise _wrong_type(f"Header {name!r}", "a text", value)
+            raise _wrong_type(f"Header {name!r}", "a string", value)
         if not _HEADER_VALUE.fullmatch(value):
             raise ConfigurationError(
-                f"The value of header {name!r} has a line end, a space at its edge or a "
-                "non-ASCII character in it."
+                f"The value of header {name!r} contains a line break, a leading or trailing "
+                "space, or a non-ASCII character."
             )
         if name.lower() in RESERVED_HEADERS:
             raise ConfigurationError(
-                f"Header {name!r} is set by the client itself, for each request; leave it out."
+                f"Header {name!r} is set by the client for each request; leave it out."
             )
         if name.lower() in seen:
             raise ConfigurationError(f"Header {name!r} is given twice.")
@@ -261,7 +261,7 @@ def _verify(verify: object) -> bool | str:
         return verify
     path = _path("verify", verify, "true, false or the path of a CA bundle")
     if not _exists(path):
-        raise ConfigurationError(f"verify names a CA bundle that is not there: {path!r}")
+        raise ConfigurationError(f"verify: the CA bundle {path!r} does not exist.")
     return path
 
 
@@ -274,13 +274,13 @@ def _client_cert(certificate: object) -> ClientCertificate | None:
         raise _wrong_type("client_cert", expected, certificate)
     paths = [_path("client_cert", part, expected) for part in parts[:2]]
     if missing := [path for path in paths if not _exists(path)]:
-        raise ConfigurationError(f"client_cert names a file that is not there: {missing[0]!r}")
+        raise ConfigurationError(f"client_cert: the file {missing[0]!r} does not exist.")
     if len(parts) == 1:
         return paths[0]
     if len(parts) == 2:
         return paths[0], paths[1]
     if not isinstance(parts[2], str):
-        raise _wrong_type("client_cert's password", "a text", parts[2])
+        raise _wrong_type("client_cert's password", "a string", parts[2])
     return paths[0], paths[1], parts[2]
 
 
@@ -306,11 +306,11 @@ def _basic_auth(login: object) -> tuple[str, str] | None:
         raise _wrong_type("basic_auth", "(user, password)", login)
     user, password = login
     if not isinstance(user, str) or not isinstance(password, str):
-        raise ConfigurationError("basic_auth: user and password must be texts.")
+        raise ConfigurationError("basic_auth: user and password must be strings.")
     if not user or ":" in user:
-        raise ConfigurationError("basic_auth: the user is empty or has a colon in it.")
+        raise ConfigurationError("basic_auth: the user is empty or contains a colon.")
     if _CONTROL.search(user + password) or not _is_utf8(user + password):
-        raise ConfigurationError("basic_auth: the user or password has control characters in it.")
+        raise ConfigurationError("basic_auth: the user or password contains control characters.")
     return user, password
 
 
@@ -327,41 +327,43 @@ def _api_prefix(prefix: object) -> str:
         raise _wrong_type("api_prefix", "a path such as /api", prefix)
     path = prefix.strip().strip("/")
     if _CONTROL.search(path) or "?" in path or "#" in path or not _is_utf8(path):
-        raise ConfigurationError("api_prefix is no path: give one such as /api.")
+        raise ConfigurationError("api_prefix: expected a path such as /api.")
     return "/" + quote(path, safe=_PATH_CHARACTERS) if path else ""
 
 
 def _base_url(text: object, prefix: str) -> str:
     # No message quotes the text or a parser's error: it may contain a password.
     if not isinstance(text, str):
-        raise _wrong_type("base_url", f"a text {_EXAMPLE}", text)
+        raise _wrong_type("base_url", f"a URL {_EXAMPLE}", text)
     try:
         parts = urlsplit(text.strip())
         hostname = parts.hostname
     except ValueError:
         raise ConfigurationError(
-            f"The base URL's host is malformed; give one {_EXAMPLE}."
+            f"The base URL's host is malformed; give a URL {_EXAMPLE}."
         ) from None
     if parts.scheme not in ("http", "https") or not hostname:
         raise ConfigurationError(
-            f"The base URL has no http:// or https:// scheme and host; give one {_EXAMPLE}."
+            f"The base URL has no http:// or https:// scheme and host; give a URL {_EXAMPLE}."
         )
     if "@" in parts.netloc:
         raise ConfigurationError(
-            "The base URL holds a user or password; give a token or basic_auth instead."
+            "The base URL contains a user or password; use token or basic_auth instead."
         )
     if parts.query or parts.fragment:
-        raise ConfigurationError(f"The base URL has a query or fragment; give one {_EXAMPLE}.")
+        raise ConfigurationError(f"The base URL has a query or fragment; give a URL {_EXAMPLE}.")
     try:
         port = parts.port
     except ValueError:
         raise ConfigurationError(
-            f"The base URL's port is no port number; give one {_EXAMPLE}."
+            f"The base URL's port is not valid; give a URL {_EXAMPLE}."
         ) from None
     if port == 0:
-        raise ConfigurationError("The base URL's port is 0, where no server can be reached.")
+        raise ConfigurationError("The base URL's port is 0, which is not valid.")
     if not _is_utf8(parts.path):
-        raise ConfigurationError(f"The base URL's path is no text; give one {_EXAMPLE}.")
+        raise ConfigurationError(
+            f"The base URL's path is not valid Unicode; give a URL {_EXAMPLE}."
+        )
     path = quote(parts.path, safe=_PATH_CHARACTERS).rstrip("/")
     if prefix and path.endswith(prefix):
         path = path[: -len(prefix)].rstrip("/")  # the URL of the API itself was given
@@ -373,7 +375,7 @@ def _host(hostname: str) -> str:
         return f"[{hostname}]"  # an IPv6 address, already parsed
     labels = hostname.removesuffix(".").split(".")
     if not all(map(_HOST_LABEL.fullmatch, labels)):
-        raise ConfigurationError(f"The base URL's host is no host name; give one {_EXAMPLE}.")
+        raise ConfigurationError(f"The base URL's host name is not valid; give a URL {_EXAMPLE}.")
     if hostname.isascii():
         return hostname
     import idna
@@ -382,7 +384,7 @@ def _host(hostname: str) -> str:
         return idna.encode(hostname, uts46=True).decode()
     except UnicodeError:
         raise ConfigurationError(
-            f"The base URL's host is no host name; give one {_EXAMPLE}."
+            f"The base URL's host name is not valid; give a URL {_EXAMPLE}."
         ) from None
 
 

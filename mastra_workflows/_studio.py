@@ -34,7 +34,7 @@ def check_studio_url(value: object) -> str:
         raise ConfigurationError(f"studio_url: no http:// or https:// address; {example}.")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
-            "studio_url holds a user or password, which every link would show; leave it out."
+            "studio_url contains a user or password, which every link would show; leave it out."
         )
     return quote(text, safe=URL_CHARACTERS, errors="replace")
 

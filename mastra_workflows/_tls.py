@@ -48,8 +48,8 @@ def _load(context: ssl.SSLContext, certificate: str | tuple[str, ...]) -> None:
         context.load_cert_chain(paths[0], paths[1] if paths[1:] else None, password)
     except (OSError, ValueError):
         raise ConfigurationError(
-            f"client_cert: {' and '.join(map(repr, paths))} cannot be used: no certificate with "
-            "its key, or the key needs another password."
+            f"client_cert: {' and '.join(map(repr, paths))} cannot be loaded. The files must "
+            "contain a certificate and its key, and the password must match."
         ) from None
 
 

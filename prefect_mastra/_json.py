@@ -58,7 +58,7 @@ def as_json(value: Any) -> JSON:
     try:
         return _convert(value)
     except RecursionError as error:
-        raise InvalidDataError("The data is no JSON: it is nested too deeply.") from error
+        raise InvalidDataError("The data is not valid JSON: it is nested too deeply.") from error
 
 
 def _convert(value: Any) -> Any:

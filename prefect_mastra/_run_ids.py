@@ -144,7 +144,7 @@ def _digest(workflow_id: str, arguments: StartArguments) -> str:
             [workflow_id, StartOptions(**arguments).body()], sort_keys=True, allow_nan=False
         )
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
+        raise InvalidDataError(f"The data is not valid JSON: {error}. Nothing was sent.") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 

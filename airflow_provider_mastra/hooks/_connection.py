@@ -71,7 +71,7 @@ def client_arguments(connection: ConnectionLike) -> ClientArguments:
     extra = _extra(connection)
     if unknown := sorted(set(extra) - set(EXTRAS)):
         log.warning(
-            "The extra of connection %r has fields that mean nothing here: %s. Known are: %s.",
+            "The extra of connection %r has unknown fields: %s. Known fields: %s.",
             connection.conn_id,
             ", ".join(unknown),
             ", ".join(EXTRAS),
@@ -138,8 +138,8 @@ def _base_url(connection: ConnectionLike) -> str:
         return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
     if port != connection.port:
         raise ConfigurationError(
-            f"Connection {connection.conn_id!r} has port {connection.port}, and port {port} in "
-            "its host: leave one out."
+            f"Connection {connection.conn_id!r} has port {connection.port}, but port {port} in "
+            "its host. Leave one out."
         )
     return host
 
@@ -158,25 +158,25 @@ def _json(text: str, what: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         # Without the cause, which contains the text.
-        raise ConfigurationError(f"{what} is no JSON: {error}.") from None
+        raise ConfigurationError(f"{what} is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{what} is JSON, but no object of names and values.")
+        raise ConfigurationError(f"{what} must be a JSON object.")
     return value
 
 
 def _headers(extra: Mapping[str, Any], name: str) -> dict[str, str]:
     value = extra.get(name, {})
     if isinstance(value, str):
-        value = _json(value, f"Extra {name!r}")
+        value = _json(value, f"Connection extra {name!r}")
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ConfigurationError(f"Extra {name!r} is no JSON object of header names and texts.")
+        raise ConfigurationError(f"Connection extra {name!r} must be a JSON object of strings.")
     return value
 
 
 def _text(extra: Mapping[str, Any], name: str) -> str:
     value = extra[name]
     if not isinstance(value, str):
-        raise ConfigurationError(f"Extra {name!r} is no text.")
+        raise ConfigurationError(f"Connection extra {name!r} must be a string.")
     return value.strip()
 
 
@@ -192,7 +192,7 @@ def _verify(value: Any) -> bool | str:
 
 def _client_cert(extra: Mapping[str, Any]) -> ClientCertificate:
     if "client_cert" not in extra:
-        raise ConfigurationError("Extra 'client_key' is set, but not 'client_cert'.")
+        raise ConfigurationError("Connection extra 'client_key' needs 'client_cert'.")
     certificate = _text(extra, "client_cert")
     return (certificate, _text(extra, "client_key")) if "client_key" in extra else certificate
 
@@ -204,4 +204,6 @@ def _seconds(extra: Mapping[str, Any], name: str) -> float:
             raise ValueError
         return float(value)
     except (TypeError, ValueError):
-        raise ConfigurationError(f"Extra {name!r} is no number of seconds.") from None
+        raise ConfigurationError(
+            f"Connection extra {name!r} must be a number of seconds."
+        ) from None

@@ -257,5 +257,5 @@ class MastraBaseOperator(BaseOperator):
 def _given(name: str, value: object) -> str:
     # A template renders a missing upstream result as "None".
     if not isinstance(value, str) or value in ("", "None"):
-        raise ConfigurationError(f"{name} is {value!r}; it must be a text. Nothing was sent.")
+        raise ConfigurationError(f"{name}: expected a string, got {value!r}. Nothing was sent.")
     return value

@@ -545,5 +545,5 @@ def as_index(value: int | str | None) -> int | None:
         return int(value)
     except ValueError:
         raise ConfigurationError(
-            f"for_each_index is {value!r}; it must be a number. Nothing was sent."
+            f"for_each_index: expected an integer, got {value!r}. Nothing was sent."
         ) from None

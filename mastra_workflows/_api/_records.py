@@ -110,7 +110,7 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
         try:
             snapshot = decode(snapshot)
         except ValueError as error:
-            raise NotMastraError(f"The snapshot of run {run_id!r} is no JSON.") from error
+            raise NotMastraError(f"The snapshot of run {run_id!r} is not valid JSON.") from error
     if isinstance(snapshot, dict):  # a raw row: `context` holds the steps and the input
         context = dict(mapping(snapshot.get("context")))
         state: Mapping[str, Any] = {"payload": context.pop(INPUT, None), **snapshot}

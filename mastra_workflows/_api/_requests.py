@@ -72,7 +72,7 @@ class Request:
         body = encode_json(self.body)
         if len(body) > max_bytes:
             raise BodyTooLargeError(
-                f"The request's body has {len(body)} bytes, over the limit of {max_bytes} "
+                f"The request body has {len(body)} bytes, over the limit of {max_bytes} "
                 "(max_body_bytes). Nothing was sent."
             )
         return body
@@ -88,11 +88,11 @@ def encode_json(data: JSON) -> bytes:
         return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
         raise InvalidDataError(
-            f"The data is no JSON: the text at {_half_character(data)} holds half a character, "
-            "such as an emoji that was cut. Nothing was sent."
+            f"The data is not valid JSON: the string at {_half_character(data)} contains a lone "
+            "surrogate, such as half of an emoji. Nothing was sent."
         ) from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidDataError(f"The data is no JSON: {error}. Nothing was sent.") from error
+        raise InvalidDataError(f"The data is not valid JSON: {error}. Nothing was sent.") from error
 
 
 def _half_character(data: JSON) -> str:
@@ -136,8 +136,8 @@ def require_id(name: object) -> str:
     """
     if not isinstance(name, str) or name in ("", ".", "..") or not is_sendable(name):
         raise ConfigurationError(
-            f"{quoted(name)} cannot be the id of a workflow or run: it must be a text other than "
-            "'.' and '..', without a NUL or half a character. Nothing was sent."
+            f"Invalid id of a workflow or run: {quoted(name)}. It must be a string other than '', "
+            "'.' and '..', without NUL characters and lone surrogates. Nothing was sent."
         )
     return name
 

@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_is_said_at_once(connect: Connect) -> None:
 
 @pytest.mark.parametrize(
     ("host", "extra", "message"),
-    [("", {}, "has no host"), ("localhost", {"timeout": "soon"}, "'timeout' is no number")],
+    [("", {}, "has no host"), ("localhost", {"timeout": "soon"}, "'timeout' must be a number")],
 )
 def test_a_connection_that_cannot_work_is_told(
     connect: Connect, host: str, extra: dict[str, Any], message: str

@@ -120,11 +120,13 @@ async def _first_of(call: Callable[[], Any]) -> None:
 def test_an_error_names_the_argument_and_its_value(host: StandIn) -> None:
     with MastraClient(host.url) as client:
         run = client.get_workflow("w").get_run("r")
-        with pytest.raises(ConfigurationError, match=r"^on_record: expected a function, got 5\.$"):
+        with pytest.raises(ConfigurationError, match=r"^on_record: expected a callable, got 5\.$"):
             run.wait(on_record=5)  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match=r"^step: expected a step's name.*got None\.$"):
+        with pytest.raises(
+            ConfigurationError, match=r"^step: expected the name of a step.*got None\.$"
+        ):
             run.time_travel(step=None)  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match=r"^most: expected a whole number.*got 0\.$"):
+        with pytest.raises(ConfigurationError, match=r"^most: expected an integer.*got 0\.$"):
             InboxOptions(most=0)
 
 

@@ -86,9 +86,9 @@ def test_ids_that_no_address_can_hold(
     if (call, name) == ("create_run", ""):
         pytest.skip("an id is made up then")
     calls = {**BY_RUN, **STARTS}
-    with pytest.raises(ConfigurationError, match="cannot be the id"):
+    with pytest.raises(ConfigurationError, match="Invalid id of a workflow or run"):
         calls[call](proxied.get_workflow("orderReport"), name)
-    with pytest.raises(ConfigurationError, match="cannot be the id"):
+    with pytest.raises(ConfigurationError, match="Invalid id of a workflow or run"):
         calls[call](proxied.get_workflow(name), key)
     assert {seen.path for seen in proxy.seen} <= {"/api/system/packages"}
 

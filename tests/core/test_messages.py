@@ -53,7 +53,7 @@ def test_a_problem_of_the_data_as_a_whole_has_a_place() -> None:
     ],
 )
 def test_half_a_character_says_where_it_is(data: Any, place: str) -> None:
-    with pytest.raises(InvalidDataError, match=f"the text at {place} holds half a character"):
+    with pytest.raises(InvalidDataError, match=f"the string at {place} contains a lone surrogate"):
         encode_json(data)
 
 

@@ -121,7 +121,10 @@ def test_options_are_checked_before_anything_is_sent() -> None:
     world = World()
     for options, text in (
         ({"on_other_input": "retry"}, "on_other_input is 'retry'"),
-        ({"started_after": datetime.now(UTC).replace(tzinfo=None)}, "must be an aware datetime"),
+        (
+            {"started_after": datetime.now(UTC).replace(tzinfo=None)},
+            "expected a timezone-aware datetime",
+        ),
     ):
         arguments: dict[str, Any] = dict(options)
         with pytest.raises(ConfigurationError, match=text):

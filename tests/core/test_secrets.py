@@ -229,7 +229,7 @@ def test_a_record_of_a_stream_is_masked() -> None:
     [
         ("X hdrSECRET", "'X…'"),
         ("Authorization: Bearer hdrSECRET", "'Authorization…'"),
-        (" hdrSECRET", "a text"),
+        (" hdrSECRET", "a name"),
         ("x" * 500 + " hdrSECRET", "x" * 40 + "…"),
     ],
 )

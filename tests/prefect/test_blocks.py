@@ -119,7 +119,7 @@ def test_secrets_are_in_no_text(
         ({"base_url": "http://localhost:99999"}, "port"),
         ({"base_url": "http://localhost/?a=b"}, "query"),
         ({"timeout": 0}, "timeout is 0"),
-        ({"headers": {"no name": "x"}}, "no header name"),
+        ({"headers": {"no name": "x"}}, "not a valid header name"),
         ({"token": "two words"}, "token"),
     ],
 )
