@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from mastra_workflows.integration import WaitArguments
 
 STALLED = (
-    "{}, but nothing has moved for long and its server does not execute it: was the server "
-    "restarted? A lost run stays like this for ever. on_stall='restart' continues it (Mastra "
-    "0.24.8 and later), a new run repeats it."
+    "{}, but has made no progress for long, and the server does not execute it. Most likely the "
+    "server lost the run by restarting. A lost run stays in this state: set on_stall='restart' to "
+    "continue it (Mastra 0.24.8 and later), or start a new run."
 )
 """Formatted with the run's record."""
 
@@ -169,10 +169,10 @@ class MastraBaseOperator(BaseOperator):
                 pause = outage.pause_after(error)
                 if pause is None or time.monotonic() + pause >= deadline:
                     if isinstance(error, ServerLostError) and outage.seconds > RECONNECT_SECONDS:
-                        whole = f"{error} In all it was unavailable for {outage.seconds:.0f} s."
+                        whole = f"{error} The whole outage lasted {outage.seconds:.0f} s."
                         raise ServerLostError(whole) from error
                     raise
-                self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
+                self.log.warning("%s Reloading the connection %r.", error, self.mastra_conn_id)
             time.sleep(pause)
             self.reload_connection()
             run = self.current_handle(run)
@@ -181,9 +181,13 @@ class MastraBaseOperator(BaseOperator):
         """Reload the connection for the next client; log a failure instead of raising it."""
         try:
             if self.hook.reload():
-                self.log.info("The connection %r was edited: using it.", self.mastra_conn_id)
+                self.log.info(
+                    "The connection %r has changed; using its new values.", self.mastra_conn_id
+                )
         except Exception as error:  # Airflow may be unreachable, or the new connection invalid
-            self.log.warning("The connection was not read (%s).", safe_text(error))
+            self.log.warning(
+                "The connection %r was not reloaded: %s", self.mastra_conn_id, safe_text(error)
+            )
 
     def announce_run(self, run: Run, context: Context) -> None:
         """Log the run, and push its id and link."""
@@ -207,7 +211,7 @@ class MastraBaseOperator(BaseOperator):
             The run's handle, and the run's record if its server no longer executes it, else None.
         """
         why = event["error"] or event["reason"]
-        self.log.info("The triggerer's waiting is over (%s)", why)
+        self.log.info("The trigger has fired (%s).", why)
         run = self.hook.get_conn().get_workflow(event["workflow_id"]).get_run(event["run_id"])
         self.link = self.url(run) or ""
         record = run.read() if event["reason"] == "stalled" else None

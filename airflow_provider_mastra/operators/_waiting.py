@@ -245,7 +245,7 @@ class MastraWaitingOperator(MastraBaseOperator):
         from airflow_provider_mastra.triggers.workflow import MastraWorkflowRunTrigger
 
         self._active_run = None
-        self.log.info("Waiting for it in the triggerer.")
+        self.log.info("Deferring: the triggerer waits for the run.")
         trigger = MastraWorkflowRunTrigger(
             mastra_conn_id=self.mastra_conn_id,
             workflow_id=run.workflow_id,
@@ -306,14 +306,14 @@ class MastraWaitingOperator(MastraBaseOperator):
         if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
             raise RunStalledError(STALLED.format(lost), lost)
         record = self.current_handle(run).restart()
-        self.log.warning("Restarted it. %s", record)
+        self.log.warning("Restarted the run. %s", record)
         return fingerprint(record)
 
     def _on_deferral_error(self, context: Context, *, cancel: bool) -> None:
         run_id = self.deferred_run_id(context)
         which = f"Run {run_id!r} of workflow {self.workflow_id!r}"
         if not cancel:
-            self.log.warning("%s continues; a retry finds it.", which)
+            self.log.warning("%s continues; a retry attaches to it.", which)
             return
         from mastra_workflows.integration import CONFIRM_SECONDS
 
@@ -322,7 +322,7 @@ class MastraWaitingOperator(MastraBaseOperator):
                 workflow = self.hook.get_conn().get_workflow(self.workflow_id)
                 self.log.warning("%s", self.stop(workflow, run_id, confirm_timeout=CONFIRM_SECONDS))
         except MastraError as error:
-            self.log.error("%s was not cancelled (%s) and may go on.", which, error)
+            self.log.error("%s was not cancelled (%s) and may still be running.", which, error)
 
     def deferred_run_id(self, context: Context) -> str:
         """Return the id of the run that the task waited for when it was deferred."""
@@ -366,7 +366,7 @@ class MastraWaitingOperator(MastraBaseOperator):
             except UnknownRunError:
                 text = f"{which} had not been started; nothing was cancelled."
             except Exception as error:  # no error may disturb the end of the task
-                text = f"{which} was not cancelled ({error}) and may go on{where}"
+                text = f"{which} was not cancelled ({error}) and may still be running{where}"
             else:
                 text = f"Cancelling the run of the ended task. {cancellation}"
                 level = logging.INFO if cancellation.is_confirmed else logging.WARNING
@@ -383,10 +383,10 @@ class MastraWaitingOperator(MastraBaseOperator):
         try:
             state = task_state(self._context["ti"])
         except Exception as error:  # Airflow is unreachable, so nobody can have marked the task
-            return f"Airflow does not say how the task stands ({error}); a retry finds the run"
+            return f"the task's state is unknown ({error}); a retry attaches to the run"
         if state in PROCESS_IS_UNWANTED:
             return None
-        return f"the task is {state or 'to be scheduled again'}; a retry finds the run"
+        return f"the task is {state or 'being rescheduled'}; a retry attaches to the run"
 
     def _cancel(self, run: Run) -> Cancellation:
         """Cancel a run with a separate client, within the time that a killed task has left."""

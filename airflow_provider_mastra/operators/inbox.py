@@ -104,7 +104,7 @@ class MastraInboxOperator(BaseOperator):
             run_id = safe_text(question["run_id"])
             self.log.info(what, safe_text(step), run_id, question["key"])
         else:
-            self.log.debug("DAG run %r is there already.", question["key"])
+            self.log.debug("DAG run %r exists already.", question["key"])
 
 
 def _since(triggering_asset_events: Any) -> datetime | None:

@@ -132,7 +132,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             reason, error = await self._wait()
         except Exception as failure:
             text = safe_text(f"{type(failure).__name__}: {failure}")
-            raise RuntimeError(f"{self._which} cannot be waited for: {text}") from None
+            raise RuntimeError(f"{self._which}: the wait failed: {text}") from None
         ended = WaitEvent(
             workflow_id=self.workflow_id,
             run_id=self.run_id,
@@ -200,7 +200,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                     self.log.warning("%s", error)
                     return "error", type(error).__name__
                 pause = retry_after
-                self.log.warning("%s Reading the connection %r again.", error, self.mastra_conn_id)
+                self.log.warning("%s Reloading the connection %r.", error, self.mastra_conn_id)
             await asyncio.sleep(pause)
 
     @property
@@ -221,18 +221,18 @@ class MastraWorkflowRunTrigger(BaseTrigger):
         try:
             state = await sync_to_async(task_state)(self.task_instance)
             if state not in TRIGGER_IS_UNWANTED:
-                self.log.info("%s continues: the task is %s.", self._which, state)
+                self.log.info("%s continues, since the task is %s.", self._which, state)
                 return
             if not self.cancel_on_kill:
                 self.log.warning("%s continues, since cancel_on_kill is off.", self._which)
                 return
-            self.log.info("The task was ended: cancelling run %r", self.run_id)
+            self.log.info("Cancelling run %r of the ended task.", self.run_id)
             retry = RetryPolicy(seconds=KILL_SECONDS)
             async with await async_client(self.mastra_conn_id, retry=retry) as client:
                 handle = client.get_workflow(self.workflow_id).get_run(self.run_id)
                 cancellation = await handle.cancel(confirm_timeout=KILL_SECONDS, allow_retry=True)
         except asyncio.CancelledError:
-            self.log.error("%s: the triggerer stops.", may_continue)
+            self.log.error("%s: the triggerer is shutting down.", may_continue)
             raise
         except Exception as error:  # logged, because nothing handles the error
             self.log.error("%s: %s: %s", may_continue, type(error).__name__, safe_text(error))

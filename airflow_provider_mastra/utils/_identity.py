@@ -172,7 +172,7 @@ def mark_finished(context: Context) -> None:
     try:
         _update(context, has_ended=True)
     except Exception as error:  # the task's outcome must not depend on it
-        log.warning("The end of this attempt could not be noted in the task's state: %s", error)
+        log.warning("Could not record the end of this attempt in the task's state: %s", error)
 
 
 def _load(store: Any) -> _Record | None:
@@ -211,8 +211,8 @@ def _retried(before: Identity, given: str | None) -> Identity:
     if given in (None, before.given) or before.given is None:  # or the DAG file was edited
         return before
     log.warning(
-        "The run id of this attempt is %r; the one before had %r. A run id that changes between "
-        "retries executes the work again.",
+        "The run id of this attempt is %r, that of the previous attempt was %r. A run id that "
+        "changes between retries executes the work again.",
         given,
         before.given,
     )

@@ -123,7 +123,7 @@ class Observer:
         def enough(event: Event) -> bool:
             nonlocal stops
             for new in self._once.feed(event):
-                self._say("Waiting on the server's events of run %r.")
+                self._say("Run %r: receiving events.")
                 if self._on_event is not None:
                     self._on_event(new)
                 stops = stops or new.is_end or new.type in ("workflow-canceled", "workflow-paused")
@@ -154,7 +154,7 @@ class Observer:
                 heard.response.status_code, heard.response.headers
             )
         except (ConnectionFailedError, NotMastraError, BodyTooLargeError) as error:
-            log.debug("The stream of run %r broke: %s", self._run_id, error)
+            log.debug("Run %r: event stream failed: %s", self._run_id, error)
             broke = True
             self._server.heed(error)
         has_begun = self._heard_bytes > spent

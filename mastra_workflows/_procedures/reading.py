@@ -103,11 +103,11 @@ def _which_instead(server: Server, workflow_id: str) -> Procedure[str]:
     for workflow in known:
         if workflow.name == workflow_id:
             return (
-                f"{text} This server knows workflows by their registry key only, and the one "
-                f"with the id {workflow_id!r} has the key {workflow.key!r}: use that."
+                f"{text} This server identifies workflows by registry key only. The workflow with "
+                f"the id {workflow_id!r} has the key {workflow.key!r}: use the key."
             )
     if not known:
-        return f"{text} It has none at all."
+        return f"{text} It has no workflows."
     keys = [safe_text(workflow.key, MAX_NAME) for workflow in known[:MAX_COMPARED]]
     if len(known) <= MAX_WORKFLOWS:
         return f"{text} It has: {', '.join(map(repr, keys))}."
@@ -166,8 +166,8 @@ def read_run(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflo
     except UnknownRunError as error:
         raise UnknownRunError(
             f"The server has no run {run_id!r} of workflow {workflow_id!r}. A server without "
-            "storage forgets runs when they end, and a workflow with shouldPersistSnapshot may "
-            "store none; a run id is only known within its workflow.",
+            "storage forgets a run when it finishes, and a workflow with shouldPersistSnapshot may "
+            "store none. A run id is only valid within its workflow.",
             status_code=error.status_code,
             server_message=error.server_message,
         ) from error
@@ -342,7 +342,6 @@ def check_watchable(run: WorkflowRun) -> None:
     """Refuse to watch a finished run on a 0.x server; see `watchable`."""
     if run.is_finished:
         raise NotActiveError(
-            f"{run}. Servers before 1.0 tell only what happens from now on: there is nothing to "
-            "watch.",
+            f"{run}. Servers before 1.0 send no past events: there is nothing to watch.",
             run,
         )

@@ -99,7 +99,7 @@ def find_resumption(
             passes_over=OUTPUT,
         )
     except (ConnectionFailedError, NotMastraError, BodyTooLargeError) as error:
-        log.debug("The stream of run %r broke: %s", run_id, error)
+        log.debug("Run %r: event stream failed: %s", run_id, error)
         return None
     if found is None or (must_live and heard.ended):
         return None

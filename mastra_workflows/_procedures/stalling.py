@@ -114,7 +114,7 @@ class StallWatch:
             # The stream also ends when the run has finished.
             newer = yield from read_run(self._server, run.workflow_id, run.run_id)
             if newer.is_active and trace(newer) == self._trace:
-                yield from self._act(newer, f"nothing has moved for {self._timeout:g} s")
+                yield from self._act(newer, f"has made no progress for {self._timeout:g} s")
         if run.is_active and self._is_live is None and self._asks(now):
             is_live = yield from _is_executing(self._server, run)
             if is_live is not None:
@@ -144,8 +144,8 @@ class StallWatch:
             if refusals == LOST_CHECKS:
                 yield from self._act(
                     run,
-                    "since its server was unreachable nothing has moved, and the server has said "
-                    f"{LOST_CHECKS} times that it does not execute it",
+                    "has made no progress since an outage of its server, which does not execute it "
+                    f"({LOST_CHECKS} probes)",
                 )
                 self._is_live = False
                 return run
@@ -167,15 +167,15 @@ class StallWatch:
     def _act(self, run: WorkflowRun, why: str) -> Procedure[None]:
         stalled = f"{run}, but {why}"
         if self._on_stall == "wait":
-            log.warning("%s. Waiting on, since on_stall is 'wait'.", stalled)
+            log.warning("%s. Continuing to wait, since on_stall is 'wait'.", stalled)
             self._note(run)
             return
         if self._on_stall == "fail" or self._restarted:
-            tried = " It was restarted before, without effect." if self._restarted else ""
+            tried = " A restart had no effect." if self._restarted else ""
             raise RunStalledError(
-                f"{stalled}: was the server restarted? Or can it not store what a step returned, "
-                f"such as a BigInt?{tried} A lost run stays like this for ever. "
-                "on_stall='restart' continues it (Mastra 0.24.8 and later), a new run repeats it.",
+                f"{stalled}. The server lost the run by restarting, or cannot store the output of "
+                f"a step, such as a BigInt.{tried} A lost run stays in this state: set "
+                "on_stall='restart' to continue it (Mastra 0.24.8 and later), or start a new run.",
                 run,
             )
         log.warning("%s. Restarting it from its last finished step.", stalled)

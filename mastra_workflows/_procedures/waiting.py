@@ -115,8 +115,8 @@ def wait(
                 raise _not_stored(workflow_id, run_id)
             raise RunNotStartedError(
                 f"{run} and was not started within {server.start_timeout:g} s. Nothing executes; "
-                "starting it with the same run id is safe. A 1.x server leaves a run like this "
-                "when /start is given input that it does not accept."
+                "starting it with the same run id is safe. A 1.x server leaves a run pending if "
+                "/start receives invalid input."
             )
         newer = yield from stall.check(run)
         if newer is not run and options.on_record is not None:
@@ -147,9 +147,9 @@ def wait(
         )
     if run.is_suspended and options.on_suspend == "fail":
         raise RunSuspendedError(
-            f"{run}. It executes nothing until it is resumed or cancelled. To take a suspension as "
-            'the result, set on_suspend="return"; to wait until somebody has resumed it, "wait"; '
-            'to ask a person in Airflow or Prefect, "ask".',
+            f"{run}. It executes nothing until it is resumed or cancelled. Resume it, or set "
+            'on_suspend: "return" returns the suspended run, "wait" waits until it is resumed, '
+            '"ask" shows a form to a person (Airflow and Prefect).',
             run,
         )
     return run
@@ -172,24 +172,25 @@ def _read(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRu
             now = server.clock()
             if now - began >= within or now >= server.deadline:
                 raise UnknownRunError(
-                    f"The server does not have run {run_id!r} of workflow {workflow_id!r} any more,"
-                    f" for {now - began:.0f} s now. Whether it has finished is not known. Was the "
-                    "server's database wiped or replaced, or has the server no storage? Then it "
-                    "forgets a run when it ends. Starting the run again executes it again.",
+                    f"The server has lost the record of run {run_id!r} of workflow {workflow_id!r} "
+                    f"(missing for {now - began:.0f} s). It is unknown whether the run has "
+                    "finished. Either the server's database was wiped or replaced, or the server "
+                    "has no storage and forgets a run when it finishes. Starting the run again "
+                    "executes it again.",
                     status_code=error.status_code,
                     server_message=error.server_message,
                 ) from error
             if now == began:
-                log.warning("Run %r is not on the server any more; asking again.", run_id)
+                log.warning("Run %r: record missing on the server; retrying.", run_id)
         yield Sleep(min(1.0, within))
 
 
 def _not_stored(workflow_id: str, run_id: str) -> RunNotStoredError:
     return RunNotStoredError(
-        f"Run {run_id!r} of workflow {workflow_id!r} was started and executes, or has ended, but "
-        "the server keeps no record of it, so its result cannot be known. Does the workflow set "
-        "shouldPersistSnapshot, or has the server no storage? Let it store its runs. Starting the "
-        "run again would execute it again."
+        f"Run {run_id!r} of workflow {workflow_id!r} was started and is running or has finished, "
+        "but the server stores no record of it, so its result is unknown. Check the workflow's "
+        "shouldPersistSnapshot and the server's storage. Starting the run again would execute it "
+        "again."
     )
 
 

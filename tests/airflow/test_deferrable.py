@@ -27,7 +27,7 @@ from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import DropRequest
 
-IN_TRIGGERER = "Waiting for it in the triggerer."
+IN_TRIGGERER = "Deferring: the triggerer waits for the run."
 
 
 def trigger(key: str, workflow_id: str = "slowExport", **options: Any) -> MastraWorkflowRunTrigger:
@@ -72,7 +72,7 @@ def test_a_run_is_waited_for_in_the_triggerer(
 
     assert result.xcom("charge") == {"charged": 5}
     assert IN_TRIGGERER in result.log
-    assert "The triggerer's waiting is over (over)" in result.log
+    assert "The trigger has fired (over)." in result.log
     # In the triggerer, whose log may be lost, and again on the worker.
     assert result.log.count("Step 'charge' succeeded after") == 2
     assert connected.executions(key) == 1
@@ -209,7 +209,7 @@ def test_the_deadline_comes_back_to_the_task_which_cancels(
     result = run_dag(dag)
 
     assert result.task_state("export") == "failed"
-    assert "The triggerer's waiting is over (timeout)" in result.log
+    assert "The trigger has fired (timeout)." in result.log
     assert result.xcom("export", key="status") == "canceled"
     record = client.get_workflow("slowExport").run_execution_result(key)
     assert record.status == RunStatus.CANCELED
@@ -358,8 +358,8 @@ def test_a_lost_run_is_restarted_by_the_task(
     result = run_dag(dag)
 
     assert result.xcom("charge") == {"charged": 5}
-    assert "The triggerer's waiting is over (stalled)" in result.log
-    assert result.log.count("Restarted it.") == 1
+    assert "The trigger has fired (stalled)." in result.log
+    assert result.log.count("Restarted the run.") == 1
     assert mortal.executions(key) == 2
 
 

@@ -55,7 +55,7 @@ class Stopped(MastraRunWorkflowOperator):
             "running",
             RunStatus.RUNNING,
             "Run '{key}' of workflow 'slowExport' continues, since the task is running; "
-            "a retry finds the run",
+            "a retry attaches to the run",
             id="its-worker-ends",
         ),
     ],
@@ -108,9 +108,9 @@ def until(lines: Iterable[str], text: str) -> str:
     [
         ("success", "Cancelling the run of the ended task."),
         ("restarting", "Cancelling the run of the ended task."),
-        (None, "continues, since the task is to be scheduled again; a retry finds the run"),
-        ("up_for_retry", "continues, since the task is up_for_retry; a retry finds the run"),
-        ("queued", "continues, since the task is queued; a retry finds the run"),
+        (None, "continues, since the task is being rescheduled; a retry attaches to the run"),
+        ("up_for_retry", "continues, since the task is up_for_retry; a retry attaches to the run"),
+        ("queued", "continues, since the task is queued; a retry attaches to the run"),
     ],
 )
 def test_what_the_tasks_state_means_to_its_run(
@@ -166,7 +166,11 @@ class KilledInTriggerer(MastraRunWorkflowOperator):
         ("success", True, "was cancelled."),
         (None, True, "was cancelled."),  # cleared
         ("failed", False, "continues, since cancel_on_kill is off."),
-        ("deferred", True, "continues: the task is deferred."),  # another triggerer has it now
+        (
+            "deferred",
+            True,
+            "continues, since the task is deferred.",
+        ),  # another triggerer has it now
     ],
 )
 def test_what_the_tasks_state_means_to_the_run_of_its_trigger(
@@ -299,7 +303,7 @@ def test_a_server_that_is_gone_does_not_disturb_the_tasks_end(
 
     assert result.task_state("export") == "failed"
     assert f"Run '{key}' of workflow 'slowExport' was not cancelled (No connection" in result.log
-    assert "and may go on." in result.log
+    assert "and may still be running." in result.log
     assert "ServerLostError" in result.log
 
 

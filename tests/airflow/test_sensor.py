@@ -325,8 +325,8 @@ def test_a_run_that_its_server_has_lost_fails_it(
 
     assert result.task_state("wait") == "failed"
     assert "RunStalledError: Run" in result.log
-    assert "was the server restarted?" in result.log
-    assert ("The triggerer's waiting is over (stalled)" in result.log) is deferrable
+    assert "Most likely the server lost the run by restarting." in result.log
+    assert ("The trigger has fired (stalled)." in result.log) is deferrable
     assert "is running. Steps: export running." in result.log
 
 

@@ -301,7 +301,7 @@ def test_a_worker_picks_up_an_edited_connection(
         result = run_dag(dag)
         rotating.result()
     assert result.xcom("refund") == {"order": "A-1", "refunded": 5}
-    assert "The connection 'mastra_default' was edited: using it." in result.log
+    assert "The connection 'mastra_default' has changed; using its new values." in result.log
     assert result.tries("refund") == 1
 
 

@@ -53,7 +53,7 @@ def test_a_lost_run_fails_the_wait(own_server: SampleServer, workflow_id: str, k
         run.start(input_data={"key": key, "amount": 1, "seconds": 60})
         own_server.kill()
         own_server.start()
-        with pytest.raises(RunStalledError, match="was the server restarted") as caught:
+        with pytest.raises(RunStalledError) as caught:
             run.wait(stall_timeout=STALL, max_poll_interval=0.5)
         assert caught.value.run.is_active
 
@@ -82,7 +82,7 @@ def test_waiting_on_is_said(
         own_server.start()
         with pytest.raises(WaitTimeoutError):
             run.wait(stall_timeout=STALL, on_stall="wait", timeout=3 * STALL, max_poll_interval=0.5)
-    assert "Waiting on" in caplog.text
+    assert "Continuing to wait" in caplog.text
     assert own_server.executions(key) == 1
 
 
@@ -124,7 +124,7 @@ def test_a_lost_run_is_noticed_when_its_server_is_back(
         run.start(input_data={"key": key, "amount": 1, "seconds": 600})
         with (
             Absence(own_server, monkeypatch),
-            pytest.raises(RunStalledError, match="15 times that it does not execute it"),
+            pytest.raises(RunStalledError, match="15 probes"),
         ):
             run.wait(timeout=120, max_poll_interval=1)
     assert re.search("Connection (refused|reset)", caplog.text)

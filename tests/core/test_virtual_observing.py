@@ -316,4 +316,4 @@ def test_the_log_says_which_way_it_waits(world: World, caplog: pytest.LogCapture
         waiting(world)
     fallback, recovery = (record.getMessage() for record in caplog.records)
     assert "no events from the server, falling back to polling" in fallback
-    assert recovery.startswith("Waiting on the server's ")
+    assert recovery.endswith(": receiving events.")

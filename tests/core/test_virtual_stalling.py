@@ -166,7 +166,7 @@ def test_a_lost_run_is_noticed_within_minutes_of_its_servers_return(
     world: World, observe: bool, gone: Any
 ) -> None:
     began = world.now
-    with pytest.raises(RunStalledError, match="15 times that it does not execute it"):
+    with pytest.raises(RunStalledError, match="15 probes"):
         with_absence(
             world, before=BEGUN, after=NOTHING, gone=gone, observe=observe, on_stall="fail"
         )

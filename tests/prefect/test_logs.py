@@ -13,7 +13,7 @@ from prefect import flow
 from prefect_mastra import MastraServer, arun_workflow, run_workflow
 
 STARTING = "Starting run"
-WAITING = "Waiting on the server's events of run"
+WAITING = ": receiving events."
 WORK = ("slowExport", {"seconds": 1})
 
 

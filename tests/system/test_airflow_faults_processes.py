@@ -188,7 +188,8 @@ def until_taken_over(work: Work, first: set[int | None]) -> None:
 
 def until_let_go(work: Work) -> None:
     work.until(
-        "the first triggerer to let go", lambda: "continues: the task is deferred" in work.log()
+        "the first triggerer to let go",
+        lambda: "continues, since the task is deferred" in work.log(),
     )
 
 
@@ -221,7 +222,7 @@ def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(plan: Plan) -> 
     work.until_waited_for()
     pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
     os.kill(parent_pid(pid), signal.SIGTERM)
-    said = "continues, since the task is running; a retry finds the run"
+    said = "continues, since the task is running; a retry attaches to the run"
     work.airflow.wait_until("the task's word", lambda: said in work.log())
     work.check()
 

@@ -96,6 +96,6 @@ def test_odd_text_crashes_no_triggerer(
     )
     for index, (kind, how) in enumerate(ends):
         log = airflow_stack.api.task_log("odd_ends", run_id, "end", map_index=index)
-        assert "Waiting for it in the triggerer." in log
+        assert "Deferring: the triggerer waits for the run." in log
         if (kind, how) == ("half-emoji", "throw"):
             assert "Error: cut \N{REPLACEMENT CHARACTER}" in log
