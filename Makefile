@@ -1,4 +1,4 @@
-# What a developer runs; `make help` lists it. Every target sets up what it needs by itself.
+# Commands for developers; `make help` lists them. Each target installs its own prerequisites.
 #
 # The environments live in .build/, each made by scripts/environments.py from a lock file in
 # requirements/. A target of the form .build/NAME/.ready-N is the stamp of a finished environment;
@@ -233,7 +233,7 @@ bench: ## Run every benchmark (docs/performance.md describes them)
 # $(call end,runs at once,load,rounds,more options)
 end = .build/bench/bin/python -m benchmarks.end --runs $(1) --load $(2) --rounds $(3) $(4)
 
-bench-end: $(BENCH) $(SERVER) $(SERVER_0) $(JAVASCRIPT) ## Measure the latency of a run's end, with 1 to 3,000 concurrent runs
+bench-end: $(BENCH) $(SERVER) $(SERVER_0) $(JAVASCRIPT) ## Measure how late a wait notices the end of a run, with 1 to 3,000 concurrent runs
 	@$(call end,1,quiet,10)
 	@$(call end,100,quiet,2)
 	@$(call end,1000,quiet,2)
@@ -276,7 +276,7 @@ lint-ruff: $(TOOLS)
 mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildcard $(2))
 
 lint-core: $(CORE)
-	@echo "==> mypy of the shared part"
+	@echo "==> mypy of the client"
 	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core tests/servers/*.py \
 		$(filter-out benchmarks/airflow% benchmarks/prefect%,$(wildcard benchmarks/*.py)) \
 		benchmarks/contenders)
@@ -342,7 +342,7 @@ lock: $(TOOLS) ## Update the lock files
 	@$(compile) pyproject.toml --extra airflow requirements/airflow-benchmark.in \
 		-o requirements/airflow-benchmark.txt
 
-clean: ## Remove what these targets made
+clean: ## Remove environments, caches and build output
 	@rm -rf .build dist $(dir $(SERVER) $(SERVER_0) $(JAVASCRIPT) $(BUILDS))
 
 $(TOOLS): requirements/tools.txt

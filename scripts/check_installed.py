@@ -17,7 +17,9 @@ def check(package_name: str, without: list[str]) -> None:
     package = importlib.import_module(package_name)
     folder = Path(str(package.__file__)).parent
     if not folder.is_relative_to(sys.prefix):
-        sys.exit(f"{package_name} came from {folder}, not from the environment {sys.prefix}")
+        sys.exit(
+            f"{package_name} was imported from {folder}, not from the environment {sys.prefix}"
+        )
     if not (folder / "py.typed").is_file():
         sys.exit(f"{package_name} has no py.typed")
     for module in pkgutil.walk_packages(package.__path__, prefix=f"{package_name}."):
@@ -37,6 +39,8 @@ def check(package_name: str, without: list[str]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("package")
-    parser.add_argument("--without", nargs="+", default=[], help="modules that must not be loaded")
+    parser.add_argument(
+        "--without", nargs="+", default=[], help="modules that must not be imported"
+    )
     arguments = parser.parse_args()
     check(arguments.package, arguments.without)

@@ -30,19 +30,19 @@ START_OF_TASK = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 def main() -> int:
     began = time.monotonic()
     HOME.mkdir(parents=True, exist_ok=True)
-    say("A Mastra server of generation 1.x boots, with a database of its own")
+    say("Starting a Mastra 1.x server with a new database")
     with SampleServer() as server:
-        say(f"Mastra {server.version} answers at {server.url}")
+        say(f"Mastra {server.version} is running at {server.url}")
         environment = airflow_environment(server.url)
-        say("Airflow's database is made ready (SQLite, in .build/demo)")
+        say("Creating Airflow's database (SQLite, in .build/demo)")
         migrate(environment)
-        say(f"Airflow runs {DAG_FILE.relative_to(ROOT)} for {json.dumps(REQUEST)}")
+        say(f"Running {DAG_FILE.relative_to(ROOT)} in Airflow with {json.dumps(REQUEST)}")
         succeeded = run_dag(environment)
     if not succeeded:
-        say(f"The DAG failed. Everything that Airflow said is in {LOG.relative_to(ROOT)}")
+        say(f"The DAG run failed. Airflow's log: {LOG.relative_to(ROOT)}")
         return 1
-    say(f"Done after {time.monotonic() - began:.0f} s; nothing is left running.")
-    say("Airflow's whole log is in .build/demo/airflow.log, more DAGs are in example_dags/.")
+    say(f"Done in {time.monotonic() - began:.0f} s. All processes have stopped.")
+    say("Airflow's log: .build/demo/airflow.log. More DAGs: example_dags/.")
     return 0
 
 

@@ -22,7 +22,7 @@ def build() -> Path:
     shutil.rmtree(DIST, ignore_errors=True)
     command: Command = [TOOLS / "bin/uv", "build", "--python", TOOLS / "bin/python"]
     pins: Command = ["--build-constraints", "requirements/tools.txt"]
-    setup.run("sdist, and a wheel from it", [*command, *pins])
+    setup.run("build sdist and wheel", [*command, *pins])
     (wheel,) = DIST.glob("*.whl")
     for file in sorted(DIST.iterdir()):
         if file.suffix in {".whl", ".gz"}:
@@ -34,7 +34,7 @@ def try_wheel(wheel: Path, extra: str | None) -> None:
     """Install the wheel into an empty environment and import the packages that must work there."""
     name = extra or "core"
     folder = ENVIRONMENTS / name
-    setup = Setup(f"Wheel with [{extra}]" if extra else "Wheel with no extra", folder)
+    setup = Setup(f"Wheel with extra [{extra}]" if extra else "Wheel without extras", folder)
     shutil.rmtree(folder, ignore_errors=True)
     uv = TOOLS / "bin/uv"
     python = folder / "bin/python"
@@ -46,7 +46,7 @@ def try_wheel(wheel: Path, extra: str | None) -> None:
     setup.run("install", [*install, *fresh, *pins, f"{wheel}[{extra}]" if extra else wheel])
     # -I keeps the checkout off the path, so only the wheel is imported.
     check: Command = [python, "-I", "scripts/check_installed.py"]
-    setup.run(f"import {SHARED} without any host", [*check, SHARED, "--without", *HOSTS])
+    setup.run(f"import {SHARED} without Airflow and Prefect", [*check, SHARED, "--without", *HOSTS])
     if extra:
         others = [host for host in HOSTS if host != extra]
         setup.run(f"import {HOSTS[extra]}", [*check, HOSTS[extra], "--without", *others])

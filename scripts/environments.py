@@ -23,7 +23,7 @@ TITLES = {
     "docs": "Documentation",
     "airflow": "Airflow",
     "airflow-oldest": "Oldest Airflow",
-    "airflow-benchmark": "Benchmark of Airflow",
+    "airflow-benchmark": "Airflow benchmark",
     "prefect": "Prefect",
     "prefect-oldest": "Oldest Prefect",
     "prefect-runners": "Prefect with Dask and Ray",
@@ -72,8 +72,8 @@ class Setup:
                 raise
         if process.returncode:
             sys.exit(
-                f"{output.rstrip()}\n*** {self._title}: this step failed with exit status "
-                f"{process.returncode}, its output is above: {doing}"
+                f"{output.rstrip()}\n*** {self._title}: step failed with exit status "
+                f"{process.returncode} (output above): {doing}"
             )
 
     def done(self, stamp: Path) -> None:
@@ -176,7 +176,7 @@ def find_interpreter(version: str) -> Path | None:
 def make_latest_python(name: str) -> None:
     """Create an environment from the newest packages, without a lock file."""
     folder = Path(".build/latest") / name
-    setup = Setup(f"{TITLES[name]} environment of today", folder)
+    setup = Setup(f"{TITLES[name]} environment, newest packages", folder)
     uv = TOOLS / "bin/uv"
     shutil.rmtree(folder, ignore_errors=True)
     setup.run("virtual environment", [uv, "venv", "--python", sys.executable, folder])
@@ -193,13 +193,13 @@ def make_latest_python(name: str) -> None:
         check=True,
     )
     (folder / "resolved.txt").write_text(listed.stdout)
-    setup.say(f"what was resolved is in {folder / 'resolved.txt'}")
+    setup.say(f"resolved versions: {folder / 'resolved.txt'}")
 
 
 def make_latest_node(source: Path) -> None:
     """Create a sample server with the newest npm packages, without a lock file."""
     folder = Path(".build/latest/server")
-    setup = Setup("Sample server of today", folder)
+    setup = Setup("Sample server, newest packages", folder)
     shutil.rmtree(folder, ignore_errors=True)
     unwanted = shutil.ignore_patterns("node_modules", "v0", "package-lock.json")
     shutil.copytree(source, folder, ignore=unwanted)
@@ -225,7 +225,9 @@ def make_node(folder: Path, stamp: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stamp", type=Path, help="the file to write at the end")
+    parser.add_argument(
+        "--stamp", type=Path, help="the file to write when the environment is complete"
+    )
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("tools")
     python = kinds.add_parser("python")

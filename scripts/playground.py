@@ -68,14 +68,14 @@ class Teller:
 @contextlib.contextmanager
 def airflow(folder: Path, server: SampleServer, teller: Teller) -> Playground:
     """Start Airflow with the example DAGs and their connection, on SQLite."""
-    teller.say("Airflow boots: API server, scheduler, DAG processor, triggerer; for a minute or so")
+    teller.say("Starting Airflow: API server, scheduler, DAG processor, triggerer (about a minute)")
     with AirflowStack(
         EXAMPLES,
         connections={"mastra_default": {"conn_type": "mastra", "host": server.url}},
         folder=folder,
         say=teller.say,
     ) as stack:
-        teller.say(f"The DAG {FIRST_DAG} is run, for a question to look at")
+        teller.say(f"Triggering the DAG {FIRST_DAG}")
         run_id = stack.trigger_dag(FIRST_DAG)
         stack.wait_for_task(FIRST_DAG, run_id, FIRST_TASK, {"awaiting_input"})
         task = f"{stack.url}/dags/{FIRST_DAG}/runs/{quote(run_id)}/tasks/{FIRST_TASK}"
@@ -84,13 +84,13 @@ def airflow(folder: Path, server: SampleServer, teller: Teller) -> Playground:
             f"""
   Airflow   {stack.url}   user {stack.username}, password {stack.password}
 
-A workflow has suspended on the Mastra server, and a task of Airflow asks its question. Log in,
-fill in the form, press Resume, and see the DAG run end:
+A run on the Mastra server is suspended, and an Airflow task waits for a response. Log in, fill in
+the form and press Resume; the DAG run then finishes:
 
   {task}/required_actions
 
-More to trigger: {stack.url}/dags?tags=mastra
-Their files, in {EXAMPLES.relative_to(ROOT)}/, are read anew a few seconds after each change.
+More DAGs: {stack.url}/dags?tags=mastra
+Airflow reloads their files, in {EXAMPLES.relative_to(ROOT)}/, a few seconds after each change.
 """,
         )
 
@@ -98,24 +98,24 @@ Their files, in {EXAMPLES.relative_to(ROOT)}/, are read anew a few seconds after
 @contextlib.contextmanager
 def prefect(folder: Path, server: SampleServer, teller: Teller) -> Playground:
     """Start Prefect with the example flows, deployed and served, and their block."""
-    teller.say("Prefect boots: a server, and a runner of the example flows; for a minute or so")
+    teller.say("Starting Prefect: a server, and a runner of the example flows (about a minute)")
     with PrefectStack(
         FLOWS_FILE, environment={"MASTRA_URL": server.url}, folder=folder, say=teller.say
     ) as stack:
-        teller.say(f"The deployment {FIRST_DEPLOYMENT} is run, for a question to look at")
+        teller.say(f"Running the deployment {FIRST_DEPLOYMENT}")
         flow_run_id = stack.api.create_flow_run(FIRST_DEPLOYMENT)
         stack.wait_for_flow_run(flow_run_id, {"PAUSED"})
         yield (
             stack,
             f"""
-  Prefect   {stack.url}   (asks for no login)
+  Prefect   {stack.url}   (no login)
 
-A workflow has suspended on the Mastra server, and a flow run is paused with its question. Press
-Resume, fill in the form, submit it, and see the flow run end:
+A run on the Mastra server is suspended, and a flow run is paused and waits for a response. Press
+Resume, fill in the form and submit it; the flow run then finishes:
 
   {stack.url}/runs/flow-run/{flow_run_id}
 
-More to run: {stack.url}/deployments
+More deployments: {stack.url}/deployments
 """,
         )
 
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"*** {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        teller.say("Nothing is left.")
+        teller.say("All processes have stopped, and their files are removed.")
         return 0
 
 
@@ -155,23 +155,25 @@ def run(host: str, folder: Path, server: SampleServer, teller: Teller) -> NoRetu
     Raises:
         ServiceError: a process ended, or was not ready in time.
     """
-    teller.say("A Mastra server boots, with the sample workflows")
+    teller.say("Starting a Mastra server with the sample workflows")
     with server:
-        teller.say(f"Mastra {server.version} answers at {server.url}")
+        teller.say(f"Mastra {server.version} is running at {server.url}")
         with HOSTS[host](folder / host, server, teller) as (stack, introduction):
             teller.be_quiet()
             teller.say(f"Ready after {teller.seconds:.0f} s")
             print(f"  Mastra    {server.url}/api/workflows{introduction}")
-            print("Ctrl-C ends everything.", flush=True)
-            stack.wait_until("an end", lambda: not server.running, timeout=math.inf)
-            raise ServiceError(f"The Mastra server has ended by itself:\n{server.log_tail()}")
+            print("Press Ctrl-C to stop.", flush=True)
+            stack.wait_until(
+                "the end of the Mastra server", lambda: not server.running, timeout=math.inf
+            )
+            raise ServiceError(f"The Mastra server ended unexpectedly:\n{server.log_tail()}")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     # Ignore further signals, so that a second Ctrl-C does not interrupt the cleanup.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
-    print("\n==> Everything is stopped", flush=True)
+    print("\n==> Stopping all processes", flush=True)
     raise KeyboardInterrupt
 
 

@@ -37,7 +37,7 @@ def changelog_problems(version: str, changelog: str) -> list[str]:
         problems.append(f"CHANGELOG.md: expected '## [{version}] - YYYY-MM-DD'")
     released = [name for name, _ in sections if name != "Unreleased"]
     if released[0] != version:
-        problems.append(f"CHANGELOG.md: [{version}] stands below [{released[0]}]")
+        problems.append(f"CHANGELOG.md: [{version}] is listed below [{released[0]}]")
     body = changelog.split(f"## [{version}]", 1)[1].split("\n## ", 1)[0]
     if "\n- " not in body:
         problems.append(f"CHANGELOG.md: section [{version}] is empty")

@@ -36,7 +36,7 @@ def find_chromium() -> Path:
         if found := shutil.which(name):
             return Path(found)
     raise ServiceError(
-        f"A Chromium is needed and there is none: install the package {DEBIAN_PACKAGE!r} (as it is "
+        f"No Chromium found: install the package {DEBIAN_PACKAGE!r} (as it is "
         "called in Debian), or put it on PATH"
     )
 

@@ -76,7 +76,9 @@ class JsonApi:
         except urllib.error.HTTPError as error:
             with error:
                 told = error.read().decode(errors="replace")
-            raise ApiError(error.code, f"{method} {url} -> {error.code}: {told[:2000]}") from None
+            raise ApiError(
+                error.code, f"{method} {url}: HTTP {error.code}: {told[:2000]}"
+            ) from None
         return json.loads(answer) if answer else None
 
 

@@ -242,7 +242,7 @@ class PostgresServer:
 
     def _running_service(self) -> Service:
         if self._service is None or not self.running:
-            raise ServiceError(f"{self!r} does not run")
+            raise ServiceError(f"{self!r} is not running")
         return self._service
 
 
@@ -273,7 +273,7 @@ def find_programs() -> Path:
         if all((folder / name).is_file() for name in PROGRAMS):
             return folder
     raise ServiceError(
-        f"A PostgreSQL server is needed and there is none: install the package "
+        f"No PostgreSQL server found: install the package "
         f"{DEBIAN_PACKAGE!r} (as it is called in Debian), or put its programs on PATH"
     )
 
@@ -326,7 +326,7 @@ def main() -> int:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, _interrupt)
         with PostgresServer() as server:
-            print(f"PostgreSQL answers at {server.url}\nCtrl-C ends it.", flush=True)
+            print(f"PostgreSQL is running at {server.url}\nPress Ctrl-C to stop.", flush=True)
             while True:
                 signal.pause()
     except ServiceError as error:

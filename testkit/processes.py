@@ -157,7 +157,7 @@ class Service:
             ServiceError: the program is not running.
         """
         if self._process is None or not self.running:
-            raise ServiceError(f"{self.name} does not run")
+            raise ServiceError(f"{self.name} is not running")
         return self._process.pid
 
     @property
@@ -182,7 +182,7 @@ class Service:
     def start(self) -> None:
         """Start the program; it may not be ready yet when this returns."""
         if self.running:
-            raise ServiceError(f"{self.name} runs already")
+            raise ServiceError(f"{self.name} is already running")
         mark = uuid.uuid4().hex
         user = self._user
         self._started = datetime.now(UTC)
@@ -228,7 +228,7 @@ class Service:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise WaitTimeoutError(
-                f"{self.name} still runs {timeout:.0f} s after {self._stop_signal.name}. "
+                f"{self.name} is still running {timeout:.0f} s after {self._stop_signal.name}. "
                 f"{self.log_tail()}"
             ) from None
 
@@ -268,7 +268,7 @@ class Service:
         if self._process is None or self._asked_to_end or self.running:
             return
         raise ServiceError(
-            f"{self.name} ended by itself with exit code {self._process.returncode}. "
+            f"{self.name} ended unexpectedly with exit code {self._process.returncode}. "
             f"{self.log_tail()}"
         )
 
@@ -276,7 +276,7 @@ class Service:
         """Return the last lines of the log, with a heading."""
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         tail = "\n".join(text.splitlines()[-lines:])
-        return f"The end of {self.log_path.name}:\n{tail}"
+        return f"Last lines of {self.log_path.name}:\n{tail}"
 
 
 class ProcessStack(ABC):
@@ -395,7 +395,7 @@ class ProcessStack(ABC):
             for service in self._services.values():
                 service.check()
             if time.monotonic() > deadline:
-                self._give_up(f"Not within {timeout:.0f} s: {what}.", state)
+                self._give_up(f"Timed out after {timeout:.0f} s waiting for {what}.", state)
             time.sleep(POLL_SECONDS)
 
     def _give_up(self, what: str, state: Callable[[], object] | None) -> NoReturn:
@@ -404,8 +404,8 @@ class ProcessStack(ABC):
             try:
                 told = state()
             except (OSError, RuntimeError) as error:
-                told = f"cannot be told ({error})"
-            tails.insert(0, f"At the end: {told}")
+                told = f"unknown ({error})"
+            tails.insert(0, f"Last state: {told}")
         raise WaitTimeoutError("\n\n".join([what, *tails]))
 
 

@@ -144,7 +144,7 @@ class SampleServer:
                 missing or too old, or the server's packages are not installed.
         """
         if self.running:
-            raise SampleServerError(f"{self!r} runs already")
+            raise SampleServerError(f"{self!r} is already running")
         command = self._command(find_node())
         environment = dict(os.environ)
         environment.pop(TOKEN_VARIABLE, None)
@@ -256,12 +256,12 @@ class SampleServer:
     def _fail_to_start(self, what: str) -> NoReturn:
         raise SampleServerError(
             f"The sample server (generation {self.generation}) {what}. "
-            f"The end of its log:\n{self.log_tail()}"
+            f"Last lines of its log:\n{self.log_tail()}"
         )
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise SampleServerError(f"{self!r} does not run")
+            raise SampleServerError(f"{self!r} is not running")
         return self._process
 
     def _after_start(self, field: str) -> object:
@@ -289,18 +289,18 @@ def find_node() -> Path:
     """
     own = ROOT / ".build" / "tools" / "bin" / "node"
     found = os.environ.get("NODE") or (str(own) if own.exists() else shutil.which("node"))
-    needed = f"Node >= {OLDEST_NODE[0]}.{OLDEST_NODE[1]} is needed"
-    remedy = "run `make setup`, or set NODE to the path of one"
+    needed = f"Node >= {OLDEST_NODE[0]}.{OLDEST_NODE[1]} is required"
+    remedy = "run `make setup`, or set NODE to the path of Node"
     if not found:
-        raise SampleServerError(f"{needed}, and there is none: {remedy}")
+        raise SampleServerError(f"{needed}, but none was found: {remedy}")
     question = "JSON.stringify([process.execPath, process.versions.node])"
     try:
         asked = subprocess.run([found, "-p", question], capture_output=True, text=True, check=True)
         path, version = json.loads(asked.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise SampleServerError(f"{needed}, and {found} does not run: {remedy}") from error
+        raise SampleServerError(f"{needed}, but {found} does not start: {remedy}") from error
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_NODE:
-        raise SampleServerError(f"{needed}, and {found} is {version}: {remedy}")
+        raise SampleServerError(f"{needed}, but {found} is {version}: {remedy}")
     return Path(path)
 
 
@@ -351,7 +351,7 @@ def _introduce(server: SampleServer, token: str | None) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request) as response:
         workflows: dict[str, dict[str, Any]] = json.load(response)
-    print(f"Mastra {server.version} answers at {server.url}; its log is {server.log_path}\n")
+    print(f"Mastra {server.version} is running at {server.url}; log: {server.log_path}\n")
     width = max(len(key) for key in workflows)
     for key, workflow in workflows.items():
         print(f"  {key:{width}}  {workflow.get('description', '')}")
@@ -361,7 +361,7 @@ def _introduce(server: SampleServer, token: str | None) -> None:
         f"  curl -X POST{authorization} -H 'Content-Type: application/json' \\\n"
         """    -d '{"inputData": {"city": "Hamburg"}}' \\\n"""
         f"    {server.url}/api/workflows/orderReport/start-async\n\n"
-        "Ctrl-C ends it.",
+        "Press Ctrl-C to stop.",
         flush=True,
     )
 

@@ -14,7 +14,7 @@ from tests.airflow import harness
 TURNS, TURNS_ALONE = 100, 2
 """How often `dag.test()` may find nothing to do in a row; the latter while no visitor helps."""
 NOBODY_IS_ASKED = (
-    "dag.test() of Airflow 3.1 and 3.2 waits for no person; see tests/system/test_airflow_asking.py"
+    "dag.test() of Airflow 3.1 and 3.2 has no HITL; see tests/system/test_airflow_asking.py"
 )
 RESUME = "Resume"
 CANCEL = "Cancel run"

@@ -214,7 +214,7 @@ def test_the_run_is_cancelled_meanwhile(
     connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
 ) -> None:
     if connected.generation == "0":
-        pytest.skip("0.x leaves a suspended run as it is when it is cancelled")
+        pytest.skip("0.x does not end a suspended run on a cancel")
 
     def cancels(form: Form) -> None:
         run_asked(client, form).cancel()

@@ -63,7 +63,7 @@ def fail(connected: SampleServer, run_dag: RunDag) -> Failing:
             )
         result = run_dag(dag)
         if seen[-1] is None and airflow.__version__.startswith("3.1."):
-            pytest.skip("the dag.test() of Airflow 3.1 passes no exception to callbacks")
+            pytest.skip("dag.test() of Airflow 3.1 passes no exception to callbacks")
         return seen[-1], result
 
     return fail

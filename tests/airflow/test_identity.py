@@ -16,9 +16,7 @@ from tests.airflow.harness import RunDag, store, try_again
 
 HAS_STATE = SUPPORTS_AWAITING_INPUT
 """Whether this Airflow keeps a task's state over its tries; both came with Airflow 3.3."""
-needs_state = pytest.mark.skipif(
-    not HAS_STATE, reason="Airflow before 3.3 keeps nothing of a task over its tries"
-)
+needs_state = pytest.mark.skipif(not HAS_STATE, reason="Airflow before 3.3 has no task state")
 
 
 def charge_dag(

@@ -131,9 +131,7 @@ def test_a_bad_answer_is_refused_without_retries(
     assert run.read().is_suspended
 
 
-@pytest.mark.skipif(
-    not SUPPORTS_AWAITING_INPUT, reason="Airflow before 3.3 keeps nothing of a task over tries"
-)
+@pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason="Airflow before 3.3 has no task state")
 def test_a_retry_does_not_answer_the_next_round_of_a_loop(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:

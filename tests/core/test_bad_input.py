@@ -66,8 +66,8 @@ def test_an_id_where_a_key_belongs(
     client: MastraClient, server: SampleServer, key: str, call: str
 ) -> None:
     if server.generation == "1":
-        pytest.skip("1.x takes either")
-    with pytest.raises(UnknownWorkflowError, match="has the key 'refundApproval': use that"):
+        pytest.skip("1.x accepts the workflow's id as well as its key")
+    with pytest.raises(UnknownWorkflowError, match="has the key 'refundApproval'"):
         {**BY_RUN, **STARTS}[call](client.get_workflow("refund-approval"), key)
 
 
@@ -84,7 +84,7 @@ def test_ids_that_no_address_can_hold(
     proxied: MastraClient, proxy: FaultProxy, key: str, call: str, name: str
 ) -> None:
     if (call, name) == ("create_run", ""):
-        pytest.skip("an id is made up then")
+        pytest.skip("create_run generates an id if it is empty")
     calls = {**BY_RUN, **STARTS}
     with pytest.raises(ConfigurationError, match="Invalid id of a workflow or run"):
         calls[call](proxied.get_workflow("orderReport"), name)

@@ -71,7 +71,7 @@ def test_a_restart_executes_a_step_with_a_bigint_again(
 ) -> None:
     """A known limit of 0.x: see "Lost runs" in docs/reliability.md."""
     if bigint_server.generation == "1":
-        pytest.skip("1.x stores the digits of a BigInt")
+        pytest.skip("1.x can store a BigInt")
     run = bigint_client.get_workflow(workflow_id).get_run(key)
     run.start(input_data={"key": key})
     with pytest.raises((RunStalledError, ServerLostError)):

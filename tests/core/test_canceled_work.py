@@ -93,7 +93,7 @@ async def test_the_async_client_finds_work(server: SampleServer, key: str) -> No
 @pytest.mark.version_specific
 def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> None:
     if server.generation == "0":
-        pytest.skip("Servers before 1.0 leave a pending run as it is")
+        pytest.skip("0.x does not cancel a pending run")
     with MastraClient(server.url) as client:
         workflow = client.get_workflow("slowExport")
         workflow.attach_or_start(key, input_data=EXPORT)
@@ -108,7 +108,7 @@ def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
     server: SampleServer, key: str
 ) -> None:
     if server.generation == "0":
-        pytest.skip("Servers before 1.0 leave a suspended run as it is")
+        pytest.skip("0.x does not end a suspended run on a cancel")
     order = {"order": key, "amount": 1, "reason": "broken"}
     with MastraClient(server.url) as client:
         workflow = client.get_workflow("refundApproval")

@@ -17,7 +17,7 @@ from mastra_workflows.errors import ConfigurationError
 from testkit.sample_server import SampleServer
 from tests.core.samples import REPORT
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 CHILDREN = 4
 READS = 150

@@ -65,7 +65,7 @@ async def test_four_requests_for_each_run_of_a_burst(
 ) -> None:
     """A server that is busy with all the streams at once is asked once whether it is only busy."""
     if server.generation == "0":
-        pytest.skip("a stream of 0.x may be silent for as long as nothing happens")
+        pytest.skip("a stream of 0.x is silent until the next event")
     number = 20
     spoken = 0
     all_spoke = asyncio.Event()

@@ -102,7 +102,7 @@ def test_a_retry_attaches_where_nothing_shows_the_answer(
 ) -> None:
     """Such as a nested step of the event-driven engine, or another replica's run."""
     if slow_server.generation == "0":
-        pytest.skip("a nested event-driven workflow does not suspend there")
+        pytest.skip("a nested event-driven workflow of 0.x does not suspend")
     with suspended(slow, "eventedSlowNested", key) as run:
         answer: dict[str, Any] = {"step": ("eventedInner", "ask"), "resume_data": YES}
         run.resume(**answer, is_retry=True)
@@ -133,7 +133,7 @@ def test_each_item_gets_its_own_answer(
 ) -> None:
     """A retry does not take another item's equal answer for its own."""
     if slow_server.generation == "0":
-        pytest.skip("cannot resume one of several items")
+        pytest.skip("0.x cannot resume one of several items")
     with suspended(slow, "slowItemsAtOnce", key, count=2, seconds=2) as run:
         for index in (1, 0):
             answer: dict[str, Any] = {"step": "ask", "for_each_index": index, "resume_data": YES}

@@ -40,7 +40,7 @@ def test_a_long_run_without_a_record_is_not_taken_for_one_that_was_not_started(
 ) -> None:
     """1.x shows such a run as pending while it executes."""
     if odd_server.generation == "0":
-        pytest.skip("0.x shows nothing of it")
+        pytest.skip("0.x returns no record of such a run")
     with MastraClient(odd_server.url, start_timeout=1) as client:
         workflow = client.get_workflow("unstored")
         workflow.attach_or_start(key, input_data={"seconds": 30})

@@ -266,7 +266,7 @@ def test_a_wrong_first_answer_about_a_run_that_is_known_to_run(
 @each_wrong_answer
 def test_a_wrong_answer_about_the_generation(world: World, wrong: Response) -> None:
     if wrong.status_code == 404:
-        pytest.skip("which is what a 0.x server answers")
+        pytest.skip("a 404 is the valid response of 0.x")
     world.on("GET", "/system/packages$", wrong, world.recorded("packages"))
     world.on_run("success")
     assert waiting(world, is_known=True).is_success

@@ -101,7 +101,7 @@ def test_watching_gives_each_event_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     if server.generation == "0":
-        pytest.skip("0.x does not replay")
+        pytest.skip("0.x does not replay events")
     run = client.get_workflow("coolDown").get_run(key)
     run.start(input_data={"seconds": 1})
     with run.watch() as stream:

@@ -30,7 +30,7 @@ def test_tasks_in_other_processes_execute_once(
 ) -> None:
     """Over a retry of their flow too; and errors come back as what they are."""
     if runner != "process" and find_spec(f"prefect_{runner}") is None:
-        pytest.skip(f"prefect-{runner} is not in this environment")
+        pytest.skip(f"prefect-{runner} is not installed")
     results = _submit(runner, mastra.base_url, key)
     assert results["sync"] == results["async"] == results["subflow"] == {"charged": 7}
     assert results["refund"]["refunded"] == 100

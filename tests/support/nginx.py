@@ -141,7 +141,7 @@ def ensure_nginx() -> Path:
     places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
     if (found := shutil.which("nginx", path=places)) is None:
         if not debian.may_install():
-            raise ServiceError("nginx is needed and is not installed")
+            raise ServiceError("nginx is not installed")
         debian.install_without_service("nginx-light")
         found = shutil.which("nginx", path=places)
     if found is None:

@@ -54,7 +54,7 @@ def airflow_database(request: pytest.FixtureRequest) -> NewDatabase:
     not in the environment.
     """
     if find_spec("airflow") is None:
-        pytest.skip("Airflow is not in this environment")
+        pytest.skip("Airflow is not installed")
     if find_spec("psycopg") is None:
         return lambda name: None
     postgres: PostgresServer = request.getfixturevalue("postgres")
@@ -72,7 +72,7 @@ def airflow_stack(airflow_database: NewDatabase) -> Iterator[AirflowStack]:
 def prefect_stack() -> Iterator[PrefectStack]:
     """A Prefect server and a runner of the deployments in ``tests/system/flows/serve.py``."""
     if find_spec("prefect") is None:
-        pytest.skip("Prefect is not in this environment")
+        pytest.skip("Prefect is not installed")
     with PrefectStack(HERE / "flows" / "serve.py") as stack:
         yield stack
 

@@ -17,7 +17,7 @@ from tests.support.faults import Hold
 from tests.system.airflow_forms import Form, Forms
 from tests.system.airflow_work import Plan, Work
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 
@@ -26,7 +26,7 @@ ASKED = "a person is asked"
 WAITING = ("sync", "deferrable")
 remembers = pytest.mark.skipif(
     not SUPPORTS_AWAITING_INPUT,
-    reason="Airflow 3.1 and 3.2 keep nothing of a task over its tries",
+    reason="Airflow 3.1 and 3.2 have no task state",
 )
 AT_ONCE = 6
 ATTEMPT_SECONDS = 0.02

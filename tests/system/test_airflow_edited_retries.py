@@ -16,7 +16,7 @@ from testkit.airflow_stack import AirflowStack
 from testkit.sample_server import SampleServer
 from tests.system.airflow_forms import Forms
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 

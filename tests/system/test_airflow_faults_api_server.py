@@ -12,7 +12,7 @@ import pytest
 from testkit.airflow_stack import API_SERVER, AirflowStack
 from tests.system.airflow_work import MODES, PlanBoth, Work
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 AWAY_SECONDS = 100.0
 SECONDS = 300.0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.airflow_work import CHARGED, Plan, PlanBoth, Work
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 WAITING_MODES = ("sync", "deferrable")
 LONG: dict[str, Any] = {"workflow": "slowExport", "seconds": 120}

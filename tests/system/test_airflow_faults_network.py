@@ -11,7 +11,7 @@ import pytest
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
 from tests.system.airflow_work import MODES, PlanBoth, Work
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 pytestmark = pytest.mark.matrix
 
 FAULTS: dict[str, Fault] = {

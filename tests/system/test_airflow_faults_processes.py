@@ -15,7 +15,7 @@ from testkit.processes import parent_pid
 from tests.support.faults import Hold
 from tests.system.airflow_work import MODES, Plan, PlanBoth, Work
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 
 @dataclass(frozen=True)

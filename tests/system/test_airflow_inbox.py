@@ -15,7 +15,7 @@ from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
 from tests.system.airflow_forms import Forms
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 SECONDS = 120.0
 """How long something may take on a machine with much to do."""

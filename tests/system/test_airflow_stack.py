@@ -81,5 +81,5 @@ def test_a_running_task_is_marked(airflow_stack: AirflowStack) -> None:
 
 
 def test_what_does_not_come_about_is_told_of(airflow_stack: AirflowStack) -> None:
-    with pytest.raises(WaitTimeoutError, match=r"(?s)the DAG missing.*The end of scheduler.log"):
+    with pytest.raises(WaitTimeoutError, match=r"(?s)the DAG missing.*Last lines of scheduler.log"):
         airflow_stack.wait_for_dag("missing", timeout=0.5)

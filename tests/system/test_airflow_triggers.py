@@ -13,7 +13,7 @@ from testkit.sample_server import Generation, SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Delay
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 TASKS = 20
 KINDS = ("half-emoji", "nul", "forged", "reserved", "tuple", "deep", "numbers")

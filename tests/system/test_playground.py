@@ -17,14 +17,14 @@ from testkit.keeper import stat_fields
 from testkit.processes import parent_pid
 from testkit.sample_server import ROOT
 
-READY = "Ctrl-C ends everything."
+READY = "Press Ctrl-C to stop."
 
 
 @pytest.fixture(params=["airflow", "prefect"])
 def playground(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """A playground that boots."""
     if find_spec(request.param) is None:
-        pytest.skip(f"{request.param.title()} is not in this environment")
+        pytest.skip(f"{request.param.title()} is not installed")
     command = [sys.executable, "-m", "scripts.playground", "--with", request.param]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         yield process

@@ -14,7 +14,7 @@ import pytest
 from testkit.prefect_stack import PrefectStack
 from testkit.sample_server import Generation, SampleServer
 
-pytest.importorskip("prefect", reason="Prefect is not in this environment")
+pytest.importorskip("prefect", reason="Prefect is not installed")
 
 FLOWS = Path(__file__).parent / "flows"
 DEPLOY = """

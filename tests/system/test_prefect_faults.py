@@ -16,7 +16,7 @@ from tests.conftest import EVERY_SERVER
 from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
 from tests.system.prefect_work import MATRIX, Begin, Work, at_once
 
-pytest.importorskip("prefect", reason="Prefect is not in this environment")
+pytest.importorskip("prefect", reason="Prefect is not installed")
 
 GENERATIONS: tuple[Generation, ...] = ("1", "0")
 MODES = ("flow-sync", "flow-async", "tasks-sync", "tasks-async")

@@ -14,7 +14,7 @@ from testkit.processes import free_port
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import SERVERS
 
-pytest.importorskip("prefect", reason="Prefect is not in this environment")
+pytest.importorskip("prefect", reason="Prefect is not installed")
 
 DEPLOYMENT = "shared-charge/nightly"
 NAME = "nightly"

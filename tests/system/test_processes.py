@@ -110,7 +110,7 @@ def test_who_does_not_end_when_asked_is_told_of(tmp_path: Path) -> None:
     )
     service.start()
     wait_until_ready(service)
-    with pytest.raises(WaitTimeoutError, match="stubborn still runs"):
+    with pytest.raises(WaitTimeoutError, match="stubborn is still running"):
         service.terminate(timeout=0.2)
     service.kill()
     service.stop()

@@ -49,7 +49,7 @@ def mode(request: pytest.FixtureRequest) -> str:
     mode: str = request.param
     asked = request.config.getoption("--mode")
     if asked and mode not in asked:
-        pytest.skip("another mode is asked for")
+        pytest.skip("not selected by --mode")
     return mode
 
 

@@ -22,7 +22,7 @@ from tests.system.soak.conftest import Soaking
 from tests.system.soak.soaking import Orchestrator, Strike, kill_process
 from tests.system.soak.work import Slot, Work
 
-pytest.importorskip("airflow", reason="Airflow is not in this environment")
+pytest.importorskip("airflow", reason="Airflow is not installed")
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 

@@ -26,7 +26,7 @@ from tests.system.soak.conftest import Soaking
 from tests.system.soak.soaking import Orchestrator, Strike, kill_process
 from tests.system.soak.work import Work
 
-pytest.importorskip("prefect", reason="Prefect is not in this environment")
+pytest.importorskip("prefect", reason="Prefect is not installed")
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
