@@ -206,10 +206,16 @@ class NotFoundUntilOver:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="of one task of each way")
-    parser.add_argument("--tasks", type=int, default=200, help="at once, of all ways together")
-    parser.add_argument("--every", type=float, default=1.5, help="seconds between their ends")
-    parser.add_argument("--parallelism", type=int, default=8, help="tasks that may execute at once")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds with one task of each way")
+    parser.add_argument(
+        "--tasks", type=int, default=200, help="number of concurrent tasks, of all ways"
+    )
+    parser.add_argument(
+        "--every", type=float, default=1.5, help="seconds between two ends of workflows"
+    )
+    parser.add_argument(
+        "--parallelism", type=int, default=8, help="maximum number of executing tasks"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     draw = random.Random(options.seed)

@@ -40,7 +40,7 @@ def row(contender: str, seconds: int, outcomes: list[Outcome]) -> dict[str, obje
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=500, help="at the same time")
+    parser.add_argument("--runs", type=int, default=500, help="number of concurrent runs")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=int, nargs="+", default=[20, 60])
     options = parser.parse_args()
@@ -48,7 +48,7 @@ def main() -> None:
 
     rows = []
     for seconds in options.seconds:
-        print(f"What waiting costs: {number} runs of {seconds} s or little more at once")
+        print(f"Cost of waiting: {number} concurrent runs of {seconds} to {seconds + 5} s")
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         turns = alternate(
             CONTENDERS,
@@ -60,7 +60,7 @@ def main() -> None:
             outcomes[contender].append(outcome)
         rows += [row(contender, seconds, outcomes[contender]) for contender in CONTENDERS]
         figures.save("cost", runs_at_once=number, rows=rows)
-    figures.show(f"{number} runs at once: what waiting costs", rows)
+    figures.show(f"Cost of waiting for {number} concurrent runs", rows)
 
 
 if __name__ == "__main__":

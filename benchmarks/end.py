@@ -67,16 +67,18 @@ def row(contender: str, outcomes: list[Outcome], floor: float) -> dict[str, obje
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, required=True, help="at the same time")
+    parser.add_argument("--runs", type=int, required=True, help="number of concurrent runs")
     parser.add_argument("--load", choices=["quiet", "chatty"], default="quiet")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--generation", choices=["0", "1"], default="1", help="Mastra 0.x or 1.x")
-    parser.add_argument("--contenders", nargs="+", help="default: all that the machine can bear")
+    parser.add_argument(
+        "--contenders", nargs="+", help="default: all that this number of runs allows"
+    )
     options = parser.parse_args()
     number, load = options.runs, options.load
     who = options.contenders or contenders(number, load, options.generation)
 
-    print(f"How late the end is known: {number} {load} runs at once, {options.rounds} rounds")
+    print(f"Delay until a run's end is detected: {number} {load} runs, {options.rounds} rounds")
     outcomes: dict[str, list[Outcome]] = defaultdict(list)
     turns = alternate(
         who,
@@ -90,7 +92,7 @@ def main() -> None:
     best = outcomes[FLOOR if FLOOR in outcomes else who[0]]
     floor = figures.spread([ms for outcome in best for ms in outcome.late_ms])["median"]
     rows = [row(contender, outcomes[contender], floor) for contender in who]
-    figures.show(f"{number} {load} runs at once: late by", rows)
+    figures.show(f"Delay until a run's end is detected, {number} {load} concurrent runs", rows)
     late = {name: sorted(round(ms, 1) for o in outcomes[name] for ms in o.late_ms) for name in who}
     name = f"end-{number}-{load}{'-0.x' if options.generation == '0' else ''}"
     figures.save(

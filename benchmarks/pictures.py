@@ -47,7 +47,7 @@ def draw_end(file: Path) -> None:
         shares = [100 * (place + 1) / len(late) for place in range(len(late))]
         axes.step([max(ms, 0.5) for ms in late], shares, where="post", label=name,
                   color=COLOURS.get(name) or next(others))  # fmt: skip
-    axes.set(xscale="log", ylim=(0, 102), ylabel="% of the runs known")
+    axes.set(xscale="log", ylim=(0, 102), ylabel="% of the ends detected")
     axes.set_xlabel("milliseconds after the last step's end")
     number, generation = kept["runs_at_once"], kept.get("generation", "1")
     which = f"{kept['load']} run{'s' if number > 1 else ''} at once, Mastra {generation}.x"

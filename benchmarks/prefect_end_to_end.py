@@ -107,9 +107,11 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="of one flow at a time")
-    parser.add_argument("--flows", type=int, default=20, help="of each way at once")
-    parser.add_argument("--every", type=float, default=1.5, help="seconds between their ends")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds with one flow of each way")
+    parser.add_argument("--flows", type=int, default=20, help="number of concurrent flows per way")
+    parser.add_argument(
+        "--every", type=float, default=1.5, help="seconds between two ends of workflows"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -157,7 +159,7 @@ def at_once(bench: Bench, flows: int, every: float, draw: random.Random) -> list
             for number in range(flows)
         ]
         seen += [bench.finish(work) for work in works]
-        print(f"  {flows} at once: {WAYS[way]}", flush=True)
+        print(f"  {flows} concurrent flows: {WAYS[way]}", flush=True)
     return seen
 
 

@@ -36,13 +36,13 @@ def row(contender: str, at_once: int, outcomes: list[Outcome], runs: int) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=500, help="for each figure")
+    parser.add_argument("--runs", type=int, default=500, help="number of runs per measurement")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
     rows = []
     for at_once in (1, 10, 100):
-        print(f"Starting: {options.runs} runs, {at_once} at once")
+        print(f"Starting {options.runs} runs, {at_once} concurrently")
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         turns = alternate(
             [OURS, FLOOR],
