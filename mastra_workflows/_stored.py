@@ -27,7 +27,7 @@ class Stored:
 
     def _wrong(self, what: str, value: object) -> InvalidDataError:
         return InvalidDataError(
-            f"The stored {self._kind} is not what to_dict() makes: {what} is a "
+            f"The stored {self._kind} is not a result of to_dict(): {what} is a "
             f"{type(value).__name__}."
         )
 

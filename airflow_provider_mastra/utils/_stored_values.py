@@ -22,9 +22,7 @@ def damaged(key: str, problem: str, consequence: str) -> ConfigurationError:
         problem: what is wrong with the value.
         consequence: what is unknown now, and what deleting the key does.
     """
-    return ConfigurationError(
-        f"The task state {key!r} is not what this provider wrote ({problem}), so {consequence}"
-    )
+    return ConfigurationError(f"The task state {key!r} is invalid ({problem}), so {consequence}")
 
 
 class StoredValue:

@@ -57,7 +57,7 @@ def test_a_damaged_identity_starts_nothing(
         )
     result = run_dag(dag)
     assert (result.task_state("charge"), result.tries("charge")) == ("failed", 1)
-    assert "The task state 'mastra_run' is not what this provider wrote" in result.log
+    assert "The task state 'mastra_run' is invalid (" in result.log
     assert connected.executions(key) == 0
 
 
@@ -81,7 +81,7 @@ def test_a_damaged_resume_state_resumes_nothing(
         )
     result = run_dag(dag)
     assert (result.task_state("resume"), result.tries("resume")) == ("failed", 1)
-    assert "The task state 'mastra_resumed' is not what this provider wrote" in result.log
+    assert "The task state 'mastra_resumed' is invalid (" in result.log
     assert run.read().is_suspended
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_form_state_fails_with_the_key(
         )
     result = run_dag(dag)
     assert (result.task_state("ask"), result.tries("ask")) == ("failed", 1)
-    assert f"The task state '{key}' is not what this provider wrote" in result.log
+    assert f"The task state '{key}' is invalid (" in result.log
     assert "Delete the key from the task's state" in result.log
 
 
@@ -115,7 +115,7 @@ def test_damaged_responses_do_not_fail_a_run_that_succeeded(
     with people({"approved": True}):
         result = run_dag(dag)
     assert result.state == "success"
-    assert "The task state 'mastra_answers' is not what this provider wrote" in result.log
+    assert "The task state 'mastra_answers' is invalid (" in result.log
     assert [answer["step"] for answer in result.xcom("ask", "answers")] == ["approve"]
 
 

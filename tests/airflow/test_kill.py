@@ -332,7 +332,7 @@ def test_a_resumed_run_is_cancelled_too(
     if connected.generation == "1":
         assert run.read().status == RunStatus.CANCELED
     else:
-        assert "servers before 1.0 leave a suspended run as it is" in result.log
+        assert "servers before 1.0 do not end a suspended run" in result.log
 
 
 @pytest.mark.parametrize("arguments", [{}, {"wait_for_completion": False}])

@@ -77,7 +77,8 @@ def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -
         assert cancellation.is_confirmed
         return
     assert not cancellation.is_confirmed
-    assert "servers before 1.0 leave a suspended run as it is" in str(cancellation)
+    assert cancellation.run.is_suspended
+    assert "servers before 1.0 do not end a suspended run" in str(cancellation)
     record = run.resume_async(resume_data={"approved": True})
     assert record.status == "canceled"
     assert record.step(("pay-back",)) is None

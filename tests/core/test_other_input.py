@@ -110,7 +110,7 @@ def test_a_run_from_before_the_work_is_the_run_of_other_work(
     assert found is not None
     skewed = began + timedelta(seconds=45)  # clocks differ
     assert workflow.attach_or_start(key, input_data=charge(key), started_after=skewed).found
-    with pytest.raises(RunMismatchError, match="that of another deployment"):
+    with pytest.raises(RunMismatchError, match="of another deployment"):
         workflow.attach_or_start(
             key, input_data=charge(key), started_after=began + timedelta(seconds=90)
         )
@@ -136,5 +136,5 @@ def test_input_that_is_not_json_is_an_error_for_a_found_run_too() -> None:
     world = World()
     world.on_run("success")
     options = StartOptions(input_data={"city": float("nan")})
-    with pytest.raises(InvalidDataError, match="no JSON"):
+    with pytest.raises(InvalidDataError, match="not valid JSON"):
         world.run(attach_or_start(world.server, "w", "r", options))

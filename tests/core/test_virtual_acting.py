@@ -54,7 +54,7 @@ def test_a_run_that_is_over_is_left_alone(world: World, name: str) -> None:
     found = canceled(world)
     assert not found.requested
     assert found.is_confirmed
-    assert "over already, nothing was cancelled" in str(found)
+    assert "already finished; nothing was cancelled" in str(found)
     assert world.sent("POST") == []
 
 

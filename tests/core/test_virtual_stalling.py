@@ -72,7 +72,7 @@ def test_a_lost_run_is_restarted_once_it_has_stood_still_for_long_enough(
 
 def test_a_restart_without_effect_is_not_repeated(world: World) -> None:
     world.on_run("running")
-    with pytest.raises(RunStalledError, match="It was restarted before, without effect"):
+    with pytest.raises(RunStalledError, match="A restart had no effect"):
         waiting(world)
     assert restarts(world) == 1
 

@@ -86,5 +86,5 @@ def test_an_id_where_a_key_belongs(client: MastraClient, server: SampleServer) -
     if server.generation == "1":
         assert workflow.details().name == "order-report"
     else:
-        with pytest.raises(UnknownWorkflowError, match="has the key 'orderReport': use that"):
+        with pytest.raises(UnknownWorkflowError, match="has the key 'orderReport'"):
             workflow.details()

@@ -155,7 +155,7 @@ def test_basic_auth_and_client_certificates() -> None:
     arguments = server._client_arguments()
     assert arguments["basic_auth"] == ("ada", "s3cret")
     assert arguments["client_cert"] == ("/not/here.pem", "/not/here.key")
-    with pytest.raises(ConfigurationError, match="client_cert names a file"):
+    with pytest.raises(ConfigurationError, match="client_cert: the file"):
         server.get_client()
 
 

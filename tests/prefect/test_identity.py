@@ -285,5 +285,5 @@ def test_a_task_in_another_process_needs_a_key(
 
 def test_data_that_is_no_json(mastra_1: MastraServer) -> None:
     for data in ({"when": object()}, {"much": float("inf")}):
-        with pytest.raises(InvalidDataError, match="no JSON"):
+        with pytest.raises(InvalidDataError, match="not valid JSON"):
             run_workflow(mastra_1, "orderReport", data)

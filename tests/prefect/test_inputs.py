@@ -78,14 +78,14 @@ def test_models_dataclasses_and_dates_become_json() -> None:
 
 @pytest.mark.parametrize("data", [SecretStr("hidden"), {"a", "b"}, b"bytes", float("nan")])
 def test_data_without_one_json_text_starts_nothing(mastra_1: MastraServer, data: Any) -> None:
-    with pytest.raises(InvalidDataError, match="no JSON"):
+    with pytest.raises(InvalidDataError, match="not valid JSON"):
         start_workflow(mastra_1, "orderReport", {"city": data})
 
 
 def test_data_that_refers_to_itself(mastra_1: MastraServer) -> None:
     loop: dict[str, Any] = {}
     loop["again"] = loop
-    with pytest.raises(InvalidDataError, match="no JSON"):
+    with pytest.raises(InvalidDataError, match="not valid JSON"):
         start_workflow(mastra_1, "orderReport", loop)
 
 
