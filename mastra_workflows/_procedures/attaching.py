@@ -118,15 +118,15 @@ def attach_or_start(
         check_started_after(found, started_after)
         if on_failed_run != "fail" and (yield from _is_given_up(server, found, following)):
             log.warning(
-                "%s: an earlier try cancelled it, but it still executes. The next run in line does "
-                "the work.",
+                "%s. An earlier attempt cancelled it, but it still executes. Continuing with the "
+                "next run.",
                 found,
             )
             continue
         if found.is_success or not found.is_finished:
             yield from check_input_matches(server, found, options, on_other_input)
-            did = "did the work; using its result" if found.is_success else "started it; attaching"
-            log.info("%s: an earlier try %s.", found, did)
+            what = "Reusing its result" if found.is_success else "Attaching to it"
+            log.info("%s. An earlier attempt started it. %s.", found, what)
             return Attachment(candidate, found)
         if on_failed_run == "fail":
             found.raise_for_status()
@@ -137,12 +137,14 @@ def attach_or_start(
                 raise _canceled_for_good(found)
             if step is not None and (upcoming is None or upcoming.is_pending):
                 yield from check_input_matches(server, found, options, on_other_input)
-                log.info("%s: repeating it from step %r on.", found, step.name)
+                log.info("%s. Repeating it from step %r.", found, step.name)
                 yield from send_back(server, found, step.path)
                 yield from _unreserve(server, marks)
                 return Attachment(candidate, found, travelled=True)
-        log.info("%s: the next run in line does the work.", found)
-    raise RunNotStartedError(f"{MOST_RUNS} runs from {run_id!r} on have failed; giving up.")
+        log.info("%s. Continuing with the next run.", found)
+    raise RunNotStartedError(
+        f"{MOST_RUNS} runs from {run_id!r} on have failed. Nothing was started. Use another run id."
+    )
 
 
 def find_work(server: Server, workflow_id: str, run_id: str) -> Procedure[WorkflowRun | None]:
@@ -232,8 +234,8 @@ def execute(
 
 def _canceled_for_good(found: WorkflowRun) -> RunCanceledError:
     return RunCanceledError(
-        f"{found}. Somebody cancelled it, so no other run is started in its place. A new run id "
-        "does the work again.",
+        f"{found}. The cancellation is final: no other run is started in its place. Use another "
+        "run id to do the work again.",
         found,
     )
 

@@ -108,8 +108,8 @@ class Answer:
             return datetime.fromisoformat(self.suspended_at)
         except (TypeError, ValueError):
             raise ConfigurationError(
-                f"suspended_at is {quoted(self.suspended_at)}; it must be a datetime, or an ISO "
-                "8601 time as a text. Nothing was sent."
+                f"suspended_at: expected a datetime or an ISO 8601 string, got "
+                f"{quoted(self.suspended_at)}. Nothing was sent."
             ) from None
 
     def names(self, path: StepPath) -> bool:
@@ -228,7 +228,7 @@ def resume_async(
     except (ConnectionFailedError, UnavailableError) as error:
         if not is_lost(error):
             raise
-        log.info("Resuming run %r in one call was cut (%s); polling on.", run_id, error)
+        log.info("Run %r: /resume-async was cut (%s); polling instead.", run_id, error)
     except ApiError as error:
         run = yield from read_run(server, workflow_id, run_id)
         raise _refusal(run, meant, error.server_message) from error
@@ -262,8 +262,7 @@ def _prepare(
     if (yield from executing(server, run.workflow_id, run.run_id, meant)) is not None:
         raise NotSuspendedError(
             f"Step {meant.name!r} of run {run.run_id!r} of workflow {run.workflow_id!r} is being "
-            "resumed right now by somebody else, which its record does not show yet. Nothing was "
-            "sent.",
+            "resumed by another caller; the record does not show it yet. Nothing was sent.",
             run,
         )
     return meant, ResumeOptions(
@@ -305,11 +304,11 @@ def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> 
         return _all_items(at_step, answer)
     if len(meant) == 1:
         return meant[0]
-    names = named(run.suspensions) or "none that can be named"
+    names = named(run.suspensions) or "unknown"
     if meant:
         raise NotSuspendedError(
-            f"Run {run.run_id!r} of workflow {run.workflow_id!r} waits at several places: {names}. "
-            f"Say which one with {'for_each_index' if one_step else 'step'}. Nothing was sent.",
+            f"Run {run.run_id!r} of workflow {run.workflow_id!r} has several suspensions: {names}. "
+            f"Select one with {'for_each_index' if one_step else 'step'}. Nothing was sent.",
             run,
         )
     wanted = answer.step if isinstance(answer.step, str) else ".".join(answer.step or ())
@@ -317,7 +316,7 @@ def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> 
         wanted += f"[{answer.for_each_index}]"
     raise NotSuspendedError(
         f"Step {wanted!r} of run {run.run_id!r} of workflow {run.workflow_id!r} "
-        f"is not suspended; these are: {names}. Nothing was sent.",
+        f"is not suspended. Suspended steps: {names}. Nothing was sent.",
         run,
     )
 
@@ -358,7 +357,7 @@ def _check_data(server: Server, run: WorkflowRun, meant: Suspension, data: JSON)
         wrong = [*found.refused, *found.doubtful]
         raise InvalidResumeDataError(
             f"The resume data for step {meant.name!r} of run {run.run_id!r} is invalid: "
-            f"{'; '.join(wrong)}. Nothing was sent; the step still waits.",
+            f"{'; '.join(wrong)}. Nothing was sent; the step is still suspended.",
             validation_errors=wrong,
         )
 
@@ -393,16 +392,18 @@ def confirm(
             # It may have finished just now.
             run = yield from read_run(server.lasting(), workflow_id, run_id)
             break
-        log.info("Step %r of run %r executes, which its record does not show.", meant.name, run_id)
+        log.info(
+            "Step %r of run %r executes, although its record does not show it.", meant.name, run_id
+        )
         yield Sleep(resumptions.FOLLOW_SECONDS)
         run = yield from read_run(server.lasting(), workflow_id, run_id)
     if run is None:
         run = yield from read_run(server, workflow_id, run_id)  # raises if the run is unknown
     if waits_at(run, meant) and is_step_gone and not said:
         raise ResumeRefusedError(
-            f"Workflow {workflow_id!r} has no step {meant.name!r} any more: was it renamed by a "
-            f"deploy? The server cannot resume it, and may have executed the step in its place. "
-            f"{run}. Resume another step that is suspended, or cancel the run and start it again.",
+            f"Workflow {workflow_id!r} has no step {meant.name!r} any more; a deploy may have "
+            "renamed it. The server cannot resume the step, and may have executed the one in its "
+            f"place. {run}. Resume another suspended step, or cancel the run and start it again.",
             run,
         )
     if waits_at(run, meant) or _is_too_late(said):
@@ -421,8 +422,8 @@ def _warn_of_other_data(run: WorkflowRun, meant: Suspension, data: JSON) -> None
         return
     if places := differences(comparing.as_stored(data), step.resume_payload, meant.resume_schema):
         log.warning(
-            "Step %r of run %r was resumed with other data than this call's: they differ at %s. "
-            "Either another caller resumed it at the same moment, or its resume schema rewrote "
+            "Step %r of run %r was resumed with other data than that of this call; they differ at "
+            "%s. Either another caller resumed it at the same time, or its resume schema converted "
             "the data.",
             meant.name,
             run.run_id,
@@ -441,14 +442,16 @@ def _refusal(
         lines = reasons(said)
         return InvalidResumeDataError(
             f"The server refused the resume data for step {meant.name!r}: "
-            f"{'; '.join(lines) or safe_text(said)}. {run}; the step still waits.",
+            f"{'; '.join(lines) or safe_text(said)}. {run}; the step is still suspended.",
             validation_errors=lines,
         )
     if _is_too_late(said) and not waits_at(run, meant):
         return NotSuspendedError(
-            f"Step {meant.name!r} is not suspended any more; somebody else resumed it. {run}.", run
+            f"Step {meant.name!r} is no longer suspended; another caller resumed it. {run}.", run
         )
-    reason = f": {safe_text(said)}" if said else "; it has not moved since the resume was sent"
+    reason = (
+        f": {safe_text(said)}" if said else "; its record has not changed since the resume was sent"
+    )
     return ResumeRefusedError(
         f"The server did not resume step {meant.name!r}{reason}. {run}. It can be resumed again.",
         run,

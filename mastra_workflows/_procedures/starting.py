@@ -206,8 +206,8 @@ def _not_started(
     if text:
         return RunNotStartedError(f"The server did not start {who}: {safe_text(text)}")
     return RunNotStartedError(
-        f"The server took the start of {who}, but it is still pending after {seconds:g} s, so "
-        "nothing executes. Starting it again with the same run id is safe."
+        f"The server accepted the start of {who}, but the run is still pending after "
+        f"{seconds:g} s; nothing executes. Starting it again with the same run id is safe."
     )
 
 
@@ -217,7 +217,7 @@ def _invalid_input(
     lines = reasons(said)
     hint = ""
     if options.input_data is None and _TAKES_NONE.search(said):
-        hint = " It takes no input at all. Give the workflow inputSchema: z.object({}) or z.any()."
+        hint = " The workflow accepts no input. Set its inputSchema to z.object({}) or z.any()."
     return InvalidInputError(
         f"The server refused the input of run {run_id!r} of workflow {workflow_id!r}: "
         f"{'; '.join(lines) or safe_text(said)}. Nothing was executed.{hint}",
@@ -305,7 +305,7 @@ def start_async(
         run = yield from until(server, workflow_id, run_id, _left_pending)
         if run is None or run.is_pending:
             raise
-        log.info("Waiting for run %r in one call was cut (%s); polling on.", run_id, error)
+        log.info("Run %r: /start-async was cut (%s); polling instead.", run_id, error)
     except ApiError as error:
         if error.server_message.startswith("Invalid input data"):
             yield from _release(server, workflow_id, run_id)

@@ -73,7 +73,7 @@ def test_a_cancelled_run_that_still_executes_is_followed_by_the_next_in_line(
     assert found.run_id == f"{key}-2"
     assert server.executions(key) == 2
     if server.generation == "0":
-        assert "an earlier try cancelled it, but it still executes" in caplog.text
+        assert "An earlier attempt cancelled it, but it still executes" in caplog.text
     last = workflow.cancel_work(key, confirm_timeout=0.5)
     assert last.requested
     assert last.run.run_id == f"{key}-2"

@@ -89,13 +89,9 @@ def test_a_workflow_that_refuses_any_input(
     if coercing_server.generation == "0":
         pytest.skip("0.x does not validate input")
     workflow = coercing.get_workflow(workflow_id)
-    with pytest.raises(
-        InvalidInputError, match=r"Give the workflow inputSchema: z\.object\(\{\}\)"
-    ):
+    with pytest.raises(InvalidInputError, match=r"Set its inputSchema to z\.object\(\{\}\)"):
         workflow.attach_or_start(key)
-    with pytest.raises(
-        InvalidInputError, match=r"Give the workflow inputSchema: z\.object\(\{\}\)"
-    ):
+    with pytest.raises(InvalidInputError, match=r"Set its inputSchema to z\.object\(\{\}\)"):
         workflow.get_run(f"{key}-async").start_async()
 
 
@@ -139,7 +135,7 @@ def test_what_the_server_refuses_after_all(
     run = coercing.get_workflow("coercedAnswer").get_run(f"{key}-answer")
     assert run.start_async(input_data={}).is_suspended
     for verb in (run.resume, run.resume_async):
-        with pytest.raises(InvalidResumeDataError, match=r"amount: .*the step still waits"):
+        with pytest.raises(InvalidResumeDataError, match=r"amount: .*the step is still suspended"):
             verb(resume_data=data)
 
 

@@ -111,7 +111,7 @@ def test_two_different_ones_in_a_row(client: MastraClient, key: str) -> None:
     [second] = record.suspensions
     assert second.name == "ask-deadline"
     assert second.payload == {"campaign": "spring", "budget": 5000}
-    with pytest.raises(NotSuspendedError, match="these are: 'ask-deadline'"):
+    with pytest.raises(NotSuspendedError, match="Suspended steps: 'ask-deadline'"):
         run.resume(step="ask-budget", resume_data={"budget": 1})
     record = run.resume_async(step="ask-deadline", resume_data={"deadline": "2026-01-31"})
     assert record.result == {"campaign": "spring", "budget": 5000, "deadline": "2026-01-31"}
@@ -121,7 +121,7 @@ def test_invalid_resume_data(proxied: MastraClient, proxy: FaultProxy, key: str)
     run = suspended_refund(proxied, key)
     proxy.clear()
     for verb in (run.resume, run.resume_async, run.resume_stream):
-        with pytest.raises(InvalidResumeDataError, match="the step still waits") as caught:
+        with pytest.raises(InvalidResumeDataError, match="the step is still suspended") as caught:
             verb(resume_data={"note": "s3cret"})
         assert caught.value.validation_errors == ("$.approved: required",)
         assert "s3cret" not in str(caught.value)

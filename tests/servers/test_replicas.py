@@ -51,7 +51,7 @@ def test_a_response_that_loses_against_another_one_is_reported(
             winner = run.wait(timeout=60).raise_for_status().result["note"]
         assert winner in returned
         lost += len(returned) - 1
-    assert caplog.text.count("was resumed with other data than this call's") == lost
+    assert caplog.text.count("was resumed with other data than that of this call") == lost
 
 
 def _resume(
