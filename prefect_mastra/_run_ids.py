@@ -98,8 +98,8 @@ def run_id_for_call(workflow_id: str, arguments: StartArguments, key: str | None
     if isinstance(outermost, FlowRunContext) and outermost.detached:
         raise ConfigurationError(
             "This task runs in another process than its flow (as with a process pool, Dask or "
-            "Ray), where calls with equal input cannot be told apart. Give each call of the flow "
-            "run a key of its own: key=..., or a list of keys in .map()."
+            "Ray), where calls with equal input are indistinguishable. Pass a unique key to each "
+            "call of the flow run: key=..., or a list of keys in .map()."
         )
     identity = [_id(outermost), work, _place(contexts, work)]
     return derive_run_id(_name(outermost), workflow_id, identity=identity)
@@ -190,8 +190,8 @@ def _claim(contexts: list[Context], key: str, work: str) -> None:
             keys[key] = work
         elif keys[key] != work:
             raise ConfigurationError(
-                f"The key {key!r} stands for another workflow or another input in this flow run "
-                "already. Each call needs a key of its own."
+                f"The key {key!r} is already used for another workflow or input in this flow run. "
+                "Pass a unique key to each call."
             )
 
 

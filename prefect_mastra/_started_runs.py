@@ -136,7 +136,7 @@ def _artifact(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:
     }
     return ArtifactCreate(
         type=ARTIFACT_TYPE,
-        description="A Mastra run of this flow run, noted for its hook `cancel_mastra_runs`.",
+        description="A Mastra run of this flow run, recorded for its hook `cancel_mastra_runs`.",
         data=json.dumps([note], ensure_ascii=False),
         metadata_=METADATA,
         flow_run_id=flow_run_id,
@@ -145,8 +145,8 @@ def _artifact(run: MastraWorkflowRun, flow_run_id: UUID) -> ArtifactCreate:
 
 def _log_not_recorded(run: MastraWorkflowRun, error: Exception) -> None:
     log.warning(
-        "Run %r could not be noted with the flow run (%s): if this process is killed, no "
-        "hook will find it.",
+        "Run %r could not be recorded for the flow run (%s). If this process is killed, no hook "
+        "cancels the run.",
         run.run_id,
         type(error).__name__,
     )

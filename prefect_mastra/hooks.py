@@ -47,7 +47,7 @@ def cancel_mastra_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
             continue  # the process was killed before it started the run
         except Exception as error:  # such as an outage of Prefect; the other runs are left
             text = safe_text(f"{type(error).__name__}: {error}")
-            log.error("%s could not be cancelled and may go on: %s", which, text)
+            log.error("%s could not be cancelled and may still be running: %s", which, text)
 
 
 def _server(note: dict[str, Any]) -> MastraServer:

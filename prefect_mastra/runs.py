@@ -342,7 +342,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         return self._log_resume(record)
 
     def _log_resume(self, record: WorkflowRun) -> Outcome:
-        self.logger.info("The resume was taken. %s.", record)
+        self.logger.info("Step resumed. %s.", record)
         return record.outcome(self.url)
 
     def cancel(self) -> Outcome:
@@ -412,7 +412,10 @@ class MastraWorkflowRun(JobRun[JSON]):
         is_orphaned = isinstance(interruption.__context__, BrokenPipeError)
         who = f"run {self.run_id!r} of workflow {self.workflow_id!r}"
         if is_orphaned:
-            log.warning("The runner of this flow run is gone; %s continues, a retry finds it.", who)
+            log.warning(
+                "The runner of this flow run has ended; %s continues, and a retry attaches to it.",
+                who,
+            )
         elif self._cancel_on_kill:
             log.warning("Interrupted (%s); cancelling %s.", what, who)
             try:
@@ -422,7 +425,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             except UnknownRunError:
                 log.info("The run had not been started; nothing was cancelled.")
             except MastraError as error:
-                log.error("The cancel failed, and %s may go on: %s", who, error)
+                log.error("Could not cancel %s; it may still be running: %s", who, error)
         else:
             log.warning("Interrupted (%s); %s continues (cancel_on_kill is off).", what, who)
         # After a signal, Prefect ends the process without flushing its logs.
@@ -458,8 +461,8 @@ def _ids(run: RunReference, workflow_id: str | None) -> tuple[str, str]:
         run_id = run.get("run_id")
     if not workflow_id or not isinstance(run_id, str) or not run_id:
         raise ConfigurationError(
-            "run must be a handle, hold 'workflow_id' and 'run_id' as what start_workflow returns "
-            "does, or be a run id beside a workflow_id."
+            "run: expected a handle, a mapping with 'workflow_id' and 'run_id' (as returned by "
+            "start_workflow), or a run id together with workflow_id."
         )
     return workflow_id, run_id
 

@@ -264,7 +264,7 @@ def response_loop(
         response_timeout = as_seconds("response_timeout", response_timeout)
     if pause == "suspend" and response_timeout is not None:
         raise ConfigurationError(
-            'pause="suspend" leaves nobody who could watch the time: response_timeout needs '
+            'pause="suspend" ends the process, so nothing enforces response_timeout: use '
             'pause="pause".'
         )
     asking = AskOptions(response_timeout=response_timeout, **options)

@@ -190,4 +190,4 @@ def test_a_note_that_cannot_be_taken_is_no_reason_not_to_start(
     hooked = run_workflow.with_options(on_crashed=[cancel_mastra_runs])
     state = hooked(mastra_1, "orderReport", {"city": "Oslo"}, run_id=key, return_state=True)
     assert state.is_completed()
-    assert f"Run '{key}' could not be noted" in logs_of(state)
+    assert f"Run '{key}' could not be recorded" in logs_of(state)

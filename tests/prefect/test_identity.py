@@ -249,7 +249,7 @@ def test_a_key_cannot_stand_for_two_things(mastra_1: MastraServer) -> None:
         assert oslo["run_id"] == again["run_id"]
         start_workflow(mastra_1, "orderReport", {"city": "Bergen"}, key="report")
 
-    with pytest.raises(ConfigurationError, match="'report' stands for another"):
+    with pytest.raises(ConfigurationError, match="'report' is already used for another"):
         confused()
 
 
