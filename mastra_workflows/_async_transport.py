@@ -45,6 +45,9 @@ IDLE_SECONDS = 4.0
 """How long an idle connection is kept. Node closes it after slightly more than 5 seconds. A POST
 sent at that moment is lost, and a start that may be lost costs a poll."""
 
+PIECE_BYTES = 32 * 1024
+"""How much of a response is handled before the event loop serves other tasks."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
@@ -267,7 +270,10 @@ class AsyncTransport(OfOneProcess):
     async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         try:
             async for chunk in answer.content.iter_any():
-                yield chunk
+                for start in range(0, len(chunk), PIECE_BYTES):
+                    yield chunk[start : start + PIECE_BYTES]
+                    # A server that sends without a pause would keep the event loop to itself.
+                    await asyncio.sleep(0)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._failure(error) from None
 

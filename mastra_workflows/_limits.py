@@ -118,6 +118,15 @@ class _Answer(http.client.HTTPResponse):
             timed = _Timed(self.fp.detach(), sock, self.limits)
             self.fp = io.BufferedReader(timed)
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip every interim response; the standard library skips only 100.
+
+        It would take a 103 for the response, and the response for that of the next request.
+        """
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        is_interim = 100 < status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS
+        return version, http.HTTPStatus.CONTINUE if is_interim else status, reason
+
 
 class _Connection(HTTPConnection):
     response_class = _Answer

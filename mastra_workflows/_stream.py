@@ -88,7 +88,10 @@ class Decoder:
                 self._is_passing = False
                 continue
             self._check_size(record)
-            if record.strip() and not self._is_foreign(event := parse_record(record)):
+            if not record.strip():
+                # A chunk may have many empty records.
+                self._tail = self._tail.lstrip(SEPARATOR + b" \t\r\n")
+            elif not self._is_foreign(event := parse_record(record)):
                 yield event
         if not self._is_passing and len(self._tail) >= HEAD_BYTES:
             self._is_passing = self._is_unwanted(self._tail)

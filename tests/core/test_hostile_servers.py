@@ -7,6 +7,7 @@ import gzip
 import time
 import traceback
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -328,6 +329,49 @@ def test_a_flood_is_not_read_far_ahead() -> None:
             assert next(pieces_of)
             assert reader._thread.is_alive()
         assert not reader._thread.is_alive()
+
+
+TINY = b'{"type":"x"}\x1e'
+
+
+def test_a_flood_of_events_does_not_keep_the_event_loop() -> None:
+    """Other tasks get their turns between the events, however fast the server sends."""
+
+    async def watch(url: str) -> list[int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        async with (
+            AsyncMastraClient(url, retry=RetryPolicy(seconds=0)) as client,
+            await client.get_workflow("w").get_run("r").watch() as events,
+        ):
+            seen = []
+            async for _ in events:
+                seen.append(turns)
+                if len(seen) == 20_000:
+                    break
+        counting.cancel()
+        return seen
+
+    stream = Hold(chunked(START, STEP, TINY * 25_000, end=False))
+    with StandIn(server_of(stream)) as host:
+        seen = asyncio.run(watch(host.url))
+    at_once = max(Counter(seen).values())
+    assert at_once <= _async_transport.PIECE_BYTES // len(TINY) + 2
+
+
+@BOTH
+@pytest.mark.parametrize("status", [102, 103, 199])
+def test_interim_responses_are_skipped(status: int, ask: Callable[[str], object]) -> None:
+    interim = b"HTTP/1.1 %d Early\r\nLink: </a>\r\n\r\n" % status
+    with StandIn(interim * 3 + http(200, b'{"packages": []}')) as host:
+        assert ask(host.url)
 
 
 IMPATIENT: SettingsArguments = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
@@ -205,3 +206,19 @@ def test_events_of_an_agent_may_name_its_own_run() -> None:
 def test_a_run_id_that_cannot_be_stored_is_compared_as_it_is_read() -> None:
     decoder = Decoder(max_record_bytes=1000, run_id="a\0b")
     assert list(decoder.feed(mark("a\0b")))
+
+
+@pytest.mark.parametrize("empty", [b"\x1e", b" \x1e", b"\r\n\x1e"])
+def test_empty_records_are_skipped_at_once(empty: bytes) -> None:
+    decoder = Decoder(max_record_bytes=1000, passes_over=frozenset({"workflow-step-output"}))
+    event = b'{"type":"workflow-finish","payload":{}}\x1e'
+    passed = b'{"type":"workflow-step-output","payload":{"a":"' + b"x" * 100
+    began = time.thread_time()
+    for _ in range(10):
+        (found,) = decoder.feed(empty * 200_000 + event)
+        assert found.type == "workflow-finish"
+        assert not list(decoder.feed(passed))
+        (found,) = decoder.feed(b'"}}\x1e' + event)
+        assert found.type == "workflow-finish"
+    assert time.thread_time() - began < 1.0
+    assert not decoder.is_cut
