@@ -347,8 +347,8 @@ clean: ## Remove environments, caches and build output
 
 $(TOOLS): requirements/tools.txt
 	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-		echo '*** Python 3.11 or newer is needed, and "$(or $(PYTHON),python3.11 or python3)"' \
-			'is not one here. Install it, or name one: make PYTHON=/path/to/python3.11'; \
+		echo '*** Python 3.11 or newer is required, and "$(or $(PYTHON),python3.11 or python3)"' \
+			'is not. Install it, or set PYTHON: make PYTHON=/path/to/python3.11'; \
 		exit 1; \
 	fi
 	@"$(PYTHON)" scripts/environments.py --stamp $@ tools
