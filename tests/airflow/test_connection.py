@@ -68,7 +68,7 @@ def test_a_connection_given_as_a_uri(uri: str, base_url: str) -> None:
     [
         ({}, "Connection 'mastra_here' has no host"),
         ({"host": " "}, "Connection 'mastra_here' has no host"),
-        ({"host": f"{URL}:4111", "port": 4112}, "has port 4112, and port 4111 in its host"),
+        ({"host": f"{URL}:4111", "port": 4112}, "has port 4112, but port 4111 in its host"),
         ({"host": f"{URL}:port", "port": 4111}, "port is not valid"),
         ({"host": "ftp://mastra.example"}, "no http:// or https:// scheme"),
         ({"host": "http://user:hush@mastra.example"}, "contains a user or password"),
@@ -190,5 +190,5 @@ def test_client_certificates() -> None:
     assert client_arguments(connection(host=url, extra=both))["client_cert"] == ("/a.pem", "/a.key")
     one = {"client_cert": "/a.pem", "client_key": ""}
     assert client_arguments(connection(host=url, extra=one))["client_cert"] == "/a.pem"
-    with pytest.raises(ConfigurationError, match="not 'client_cert'"):
+    with pytest.raises(ConfigurationError, match="needs 'client_cert'"):
         client_arguments(connection(host=url, extra={"client_key": "/a.key"}))

@@ -95,7 +95,7 @@ def test_the_items_of_a_foreach_in_any_order(
 def test_two_at_once_in_parallel_branches(client: MastraClient, key: str) -> None:
     run = suspended(client, "parallelReview", key, {"document": "plan"})
     assert names(run.read()) == ["legal", "finance"]
-    with pytest.raises(NotSuspendedError, match=r"'legal', 'finance'. Say which one with step"):
+    with pytest.raises(NotSuspendedError, match=r"'legal', 'finance'. Select one with step"):
         run.resume(resume_data={"approved": True})
     assert names(run.resume(step="finance", resume_data={"approved": True})) in (["legal"], [])
     assert names(run.wait(timeout=30)) == ["legal"]
