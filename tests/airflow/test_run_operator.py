@@ -455,7 +455,7 @@ def test_a_run_that_is_not_over_in_time(
     result = run_dag(dag)
 
     assert result.task_state("export") == "failed"
-    assert ("cancel_on_timeout is on: Run" in result.log) == cancels
+    assert ("cancel_on_timeout is on. Run" in result.log) == cancels
     assert result.xcom("export", key="status") == status
     run = client.get_workflow("slowExport").get_run(key)
     assert run.read().status == status

@@ -348,7 +348,7 @@ def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
     proxy.on("POST", f"/({'observe' if verb == 'watch' else verb})$", CutAnswer(250), nth=1)
     proxy.on("POST", "/observe$", Respond(200, {"Content-Type": "text/plain"}))
     stream = run.watch() if verb == "watch" else run.stream(input_data={"seconds": 3600})
-    with stream, pytest.raises(ConnectionFailedError, match=r"running and continues.*`wait`"):
+    with stream, pytest.raises(ConnectionFailedError, match=r"sends no more events.*`wait`"):
         list(stream)
     assert run.read().is_active
     run.cancel()

@@ -83,7 +83,7 @@ def test_the_items_of_a_foreach_in_any_order(
         assert [item["approved"] for item in record.result] == [True, True, True]
         return
     assert run.read().suspensions[2].payload == {"photo": "c.jpg"}
-    with pytest.raises(NotSuspendedError, match="Say which one with for_each_index"):
+    with pytest.raises(NotSuspendedError, match="Select one with for_each_index"):
         run.resume(resume_data={"approved": True})
     run.resume_async(for_each_index=2, resume_data={"approved": False})
     assert names(run.read()) == ["review[0]", "review[1]"]
