@@ -272,25 +272,32 @@ lint-ruff: $(TOOLS)
 	@.build/tools/bin/python -m scripts.fault_matrix --check
 	@.build/tools/bin/lint-imports --no-logo --cache-dir .build/cache/import-linter
 
-# $(call mypy,environment,what to check)
-mypy = .build/$(1)/bin/python -m mypy --cache-dir .build/cache/mypy-$(1) $(wildcard $(2))
+# $(call documented,environment) writes the code blocks of the documentation to modules.
+documented = .build/$(1)/bin/python -m tests.support.documented_code $(1) .build/documented/$(1)/documented
+
+# $(call mypy,environment,what to check,folders that exist only when it runs)
+mypy = MYPYPATH=.build/documented/$(1) .build/$(1)/bin/python -m mypy \
+	--cache-dir .build/cache/mypy-$(1) $(wildcard $(2)) $(3)
 
 lint-core: $(CORE)
 	@echo "==> mypy of the client"
+	@$(call documented,core)
 	@$(call mypy,core,mastra_workflows tests/*.py tests/support/*.py tests/core tests/servers/*.py \
 		$(filter-out benchmarks/airflow% benchmarks/prefect%,$(wildcard benchmarks/*.py)) \
-		benchmarks/contenders)
+		benchmarks/contenders, .build/documented/core)
 
 lint-airflow: $(AIRFLOW)
 	@echo "==> mypy of the Airflow provider"
+	@$(call documented,airflow)
 	@$(call mypy,airflow,airflow_provider_mastra example_dags/*.py scripts testkit tests/airflow tests/system/*.py tests/system/dags \
 		tests/system/soak/*.py tests/system/soak/dags benchmarks/airflow*.py \
-		benchmarks/airflow_dags)
+		benchmarks/airflow_dags, .build/documented/airflow)
 
 lint-prefect: $(PREFECT)
 	@echo "==> mypy of the Prefect integration"
+	@$(call documented,prefect)
 	@$(call mypy,prefect,prefect_mastra example_dags/prefect_flows/*.py tests/prefect tests/system/flows \
-		tests/system/soak/flows benchmarks/prefect*.py)
+		tests/system/soak/flows benchmarks/prefect*.py, .build/documented/prefect)
 
 lint-browser: $(BROWSER)
 	@echo "==> mypy of the tests in a browser"
