@@ -182,12 +182,12 @@ class NotFoundUntilOver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                answer = session.get(server + self.path, timeout=30)
-                is_over = answer.ok and answer.json()["status"] == "success"
+                response = session.get(server + self.path, timeout=30)
+                is_over = response.ok and response.json()["status"] == "success"
                 self.send_response(200 if is_over else 404)
-                self.send_header("Content-Length", str(len(answer.content)))
+                self.send_header("Content-Length", str(len(response.content)))
                 self.end_headers()
-                self.wfile.write(answer.content)
+                self.wfile.write(response.content)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -24,9 +24,9 @@ def polling_loop(server: dict[str, str], workflow_id: str, input_data: Any) -> A
     body = {"inputData": input_data}
     requests.post(f"{url}/start?runId={run_id}", json=body, timeout=30).raise_for_status()
     while True:
-        answer = requests.get(f"{url}/runs/{run_id}", timeout=30)
-        answer.raise_for_status()
-        run = answer.json()
+        response = requests.get(f"{url}/runs/{run_id}", timeout=30)
+        response.raise_for_status()
+        run = response.json()
         if run["status"] == "success":
             return run["result"]
         if run["status"] != "running":

@@ -34,8 +34,8 @@ def approval() -> None:
         input_data={"order": "A-1042", "amount": 4200, "reason": "arrived broken"},
         on_suspend="ask",
         response_timeout=timedelta(days=2),
-        on_response_timeout="answer",
-        default_answer={"approved": False, "note": "Nobody has answered."},
+        on_response_timeout="respond",
+        default_response={"approved": False, "note": "Nobody has responded."},
     )
 
 

@@ -33,8 +33,8 @@ def refund_approval() -> None:
         (suspension,) = suspensions
         refund = suspension["payload"]
         approved = refund["amount"] <= 5000
-        answer = {"approved": approved, "note": "within the limit" if approved else "too much"}
-        return {"step": suspension["step"], "answer": answer}
+        resume_data = {"approved": approved, "note": "within the limit" if approved else "too much"}
+        return {"step": suspension["step"], "resume_data": resume_data}
 
     decision = decide(asked["suspensions"])
     resume = MastraResumeWorkflowOperator(
@@ -42,7 +42,7 @@ def refund_approval() -> None:
         workflow_id="refundApproval",
         run_id=asked["run_id"],
         step=decision["step"],
-        resume_data=decision["answer"],
+        resume_data=decision["resume_data"],
     )
 
     @task

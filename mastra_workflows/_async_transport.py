@@ -32,7 +32,7 @@ from mastra_workflows._procedures import (
     Sleep,
     StreamResult,
 )
-from mastra_workflows._settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
+from mastra_workflows._settings import LONG_CALL_TIMEOUT, WHOLE_RESPONSE, OfOneProcess, Settings
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows._stream import Decoder
 from mastra_workflows._text import LARGE
@@ -130,10 +130,10 @@ class AsyncTransport(OfOneProcess):
     async def _send(self, request: Request, within: float) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
         try:
-            async with asyncio.timeout(_patience(min(within, timeout * WHOLE_ANSWER))):
-                answer = await self._begin(request, timeout)
-                with contextlib.closing(answer):
-                    return await self._read(answer)
+            async with asyncio.timeout(_patience(min(within, timeout * WHOLE_RESPONSE))):
+                response = await self._begin(request, timeout)
+                with contextlib.closing(response):
+                    return await self._read(response)
         except TimeoutError:
             raise _failures.silent(self.settings.base_url) from None
 
@@ -153,13 +153,13 @@ class AsyncTransport(OfOneProcess):
             async with asyncio.timeout(_patience(effect.seconds)) as limit:
                 with (
                     _Silence(effect, limit) as silence,
-                    contextlib.closing(await self._open(effect.request, None)) as answer,
+                    contextlib.closing(await self._open(effect.request, None)) as response,
                 ):
-                    if not _is_success(answer):
-                        return StreamResult(await self._read(answer), None, ended=True)
-                    head = Response(answer.status, _lower(answer.headers), b"")
+                    if not _is_success(response):
+                        return StreamResult(await self._read(response), None, ended=True)
+                    head = Response(response.status, _lower(response.headers), b"")
                     decoder = self._decoder(effect.request.run_id, effect.passes_over)
-                    async for chunk in self._chunks(answer):
+                    async for chunk in self._chunks(response):
                         silence.begins_anew()
                         if not effect.affords(len(chunk)):
                             return StreamResult(head, last, ended=False)
@@ -176,18 +176,18 @@ class AsyncTransport(OfOneProcess):
 
     async def _open_stream(self, request: Request) -> aiohttp.ClientResponse:
         try:
-            async with asyncio.timeout(self.settings.timeout * WHOLE_ANSWER):
-                answer = await self._open(request, None)
+            async with asyncio.timeout(self.settings.timeout * WHOLE_RESPONSE):
+                response = await self._open(request, None)
             try:
-                if not _is_success(answer):
+                if not _is_success(response):
                     async with asyncio.timeout(self.settings.timeout):
-                        check(await self._read(answer))
+                        check(await self._read(response))
             except BaseException:
-                answer.close()
+                response.close()
                 raise
         except TimeoutError:
             raise _failures.silent(self.settings.base_url) from None
-        return answer
+        return response
 
     async def stream(self, follower: Follower) -> AsyncEventStream:
         """Open a stream for a caller who iterates over it.
@@ -241,35 +241,35 @@ class AsyncTransport(OfOneProcess):
             trust_env=False,
         )
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> Response:
+    async def _read(self, response: aiohttp.ClientResponse) -> Response:
         content = bytearray()
-        async for chunk in self._chunks(answer):
+        async for chunk in self._chunks(response):
             content += chunk
             if len(content) > self.settings.max_body_bytes:
                 raise BodyTooLargeError(
-                    f"The answer is over the limit of {self.settings.max_body_bytes} bytes "
+                    f"The response is over the limit of {self.settings.max_body_bytes} bytes "
                     "(max_body_bytes)."
                 )
-        return Response(answer.status, _lower(answer.headers), bytes(content))
+        return Response(response.status, _lower(response.headers), bytes(content))
 
     def _decoder(self, run_id: str | None, passes_over: frozenset[str] = frozenset()) -> Decoder:
         return Decoder(
             max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over, run_id=run_id
         )
 
-    async def events(self, answer: aiohttp.ClientResponse, run_id: str) -> AsyncGenerator[Event]:
+    async def events(self, response: aiohttp.ClientResponse, run_id: str) -> AsyncGenerator[Event]:
         """Yield the events of a run's open stream as they arrive."""
         decoder = self._decoder(run_id)
-        async with contextlib.aclosing(self._chunks(answer)) as chunks:
+        async with contextlib.aclosing(self._chunks(response)) as chunks:
             async for chunk in chunks:
                 for event in await _decoded(decoder, chunk):
                     yield event
         if decoder.is_cut:
             raise _failures.cut(self.settings.base_url)
 
-    async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         try:
-            async for chunk in answer.content.iter_any():
+            async for chunk in response.content.iter_any():
                 for start in range(0, len(chunk), PIECE_BYTES):
                     yield chunk[start : start + PIECE_BYTES]
                     # A server that sends without a pause would keep the event loop to itself.
@@ -303,11 +303,11 @@ class AsyncEventStream:
     """
 
     def __init__(
-        self, transport: AsyncTransport, follower: Follower, answer: aiohttp.ClientResponse
+        self, transport: AsyncTransport, follower: Follower, response: aiohttp.ClientResponse
     ) -> None:
         self._transport = transport
         self._follower = follower
-        self._answer = answer
+        self._response = response
         self._events = self._iterate()
         self._pid = os.getpid()
 
@@ -315,19 +315,19 @@ class AsyncEventStream:
         while True:
             cut = None
             try:
-                with contextlib.closing(self._answer):
+                with contextlib.closing(self._response):
                     async with contextlib.aclosing(
-                        self._transport.events(self._answer, self._follower.run_id)
+                        self._transport.events(self._response, self._follower.run_id)
                     ) as events:
                         async for event in events:
                             for new in self._follower.feed(event):
                                 yield new
             except ConnectionFailedError as error:
                 cut = error
-            answer = await self._transport.run(self._follower.reopen(cut))
-            if answer is None:
+            response = await self._transport.run(self._follower.reopen(cut))
+            if response is None:
                 return
-            self._answer = answer
+            self._response = response
 
     def __aiter__(self) -> Self:
         return self
@@ -342,7 +342,7 @@ class AsyncEventStream:
         if self._pid != os.getpid():
             return  # closing it here would hide it from the parent's event loop
         await self._events.aclose()
-        self._answer.close()  # a generator that never started has closed nothing
+        self._response.close()  # a generator that never started has closed nothing
 
     async def __aenter__(self) -> Self:
         return self
@@ -430,8 +430,8 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
-def _is_success(answer: aiohttp.ClientResponse) -> bool:
-    return is_success(answer.status, _lower(answer.headers))
+def _is_success(response: aiohttp.ClientResponse) -> bool:
+    return is_success(response.status, _lower(response.headers))
 
 
 def _lower(headers: Any) -> dict[str, str]:

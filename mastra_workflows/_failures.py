@@ -43,11 +43,11 @@ def no_proxy(where: str) -> ConnectionFailedError:
 def insecure(where: str, error: BaseException) -> ConnectionFailedError:
     """Create the error of a failed TLS handshake; a retry cannot fix a certificate."""
     why = reason(error)
-    question = "Is verify, or the CA bundle, right for this server?"
+    hint = "Is verify, or the CA bundle, right for this server?"
     if _NO_TLS.search(why):
-        question = "Does the server speak https? If it does not, give it an http:// address."
+        hint = "Does the server speak https? If it does not, give it an http:// address."
     return ConnectionFailedError(
-        f"No secure connection to {where}: {why}. {question}",
+        f"No secure connection to {where}: {why}. {hint}",
         request_sent=False,
         transient=False,
     )
@@ -59,7 +59,7 @@ _NO_TLS = re.compile("wrong.version.number|record.layer.failure", re.IGNORECASE)
 
 def silent(where: str) -> ReadTimeoutError:
     """Create the error of a request without a response in time."""
-    return ReadTimeoutError(f"No answer from {where} in time.", request_sent=True)
+    return ReadTimeoutError(f"No response from {where} in time.", request_sent=True)
 
 
 def broken(where: str, error: BaseException) -> ConnectionFailedError:

@@ -109,7 +109,7 @@ class _Timed(io.RawIOBase):
         super().close()
 
 
-class _Answer(http.client.HTTPResponse):
+class _LimitedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.connected = sock
@@ -129,11 +129,11 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    response_class = _Answer
+    response_class = _LimitedResponse
 
 
 class _SecureConnection(HTTPSConnection):
-    response_class = _Answer
+    response_class = _LimitedResponse
 
 
 class _Pool(HTTPConnectionPool):
@@ -147,26 +147,26 @@ class _SecurePool(HTTPSConnectionPool):
 POOLS_BY_SCHEME = {"http": _Pool, "https": _SecurePool}
 
 
-def connected_socket(answer: requests.Response) -> socket.socket | None:
+def connected_socket(response: requests.Response) -> socket.socket | None:
     """Return the socket that a response is read from; None once it is read."""
-    opened = getattr(answer.raw, "_fp", None)
-    if isinstance(opened, _Answer) and opened.fp is not None:
+    opened = getattr(response.raw, "_fp", None)
+    if isinstance(opened, _LimitedResponse) and opened.fp is not None:
         return opened.connected
     return None
 
 
-def pieces(answer: requests.Response) -> Iterator[bytes]:
+def pieces(response: requests.Response) -> Iterator[bytes]:
     """Yield the content of a response as it arrives, in pieces of bounded size.
 
     Raises:
         requests.RequestException: the connection broke, or the response is malformed.
     """
-    limits = getattr(getattr(answer.raw, "_fp", None), "limits", None)
+    limits = getattr(getattr(response.raw, "_fp", None), "limits", None)
     while True:
         if limits is not None:
             limits.bytes_left = FRAMING_BYTES
         try:
-            piece = answer.raw.read1(PIECE_BYTES, decode_content=True)
+            piece = response.raw.read1(PIECE_BYTES, decode_content=True)
         except urllib3.exceptions.ReadTimeoutError as error:
             raise requests.ReadTimeout(error) from None
         except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:

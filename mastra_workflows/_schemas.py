@@ -96,7 +96,7 @@ def parse_schema(text: object) -> dict[str, Any] | None:
 def _warn(reason: str) -> None:
     log.warning(
         "A JSON Schema of a workflow is not used: %s. The data is checked by the server only, and "
-        "an answer is entered as JSON.",
+        "a response is entered as JSON.",
         reason,
     )
 

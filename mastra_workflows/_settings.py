@@ -23,7 +23,7 @@ LONG_CALL_TIMEOUT = 200.0
 """The timeout of requests that the server responds to when the run has finished, in seconds.
 Servers cut them after 180."""
 
-WHOLE_ANSWER = 10
+WHOLE_RESPONSE = 10
 """The maximum duration of a whole response that makes progress, as a multiple of ``timeout``."""
 
 ClientCertificate = str | tuple[str, str] | tuple[str, str, str]

@@ -34,11 +34,11 @@ class StreamReader:
     """Reads a response in another thread; a context manager.
 
     Args:
-        answer: a response whose body has not been read.
+        response: a response whose body has not been read.
     """
 
-    def __init__(self, answer: requests.Response) -> None:
-        self._answer = answer
+    def __init__(self, response: requests.Response) -> None:
+        self._response = response
         # Queues in C: the exception that stops a task could leave a Python queue locked.
         self._pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
         self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -81,7 +81,7 @@ class StreamReader:
 
     def _read(self) -> None:
         try:
-            for piece in pieces(self._answer):
+            for piece in pieces(self._response):
                 self._room.get()
                 if self._is_over:
                     return
@@ -92,7 +92,7 @@ class StreamReader:
             self._pieces.put(None)
 
     def __enter__(self) -> Self:
-        if (connected := connected_socket(self._answer)) is not None:
+        if (connected := connected_socket(self._response)) is not None:
             connected.settimeout(None)  # the timeouts are enforced here
         self._thread.start()
         return self
@@ -105,7 +105,7 @@ class StreamReader:
     ) -> None:
         self._is_over = True
         self._room.put(None)
-        connected = connected_socket(self._answer)
+        connected = connected_socket(self._response)
         if connected is not None:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)  # closing it would wait for the reader

@@ -33,7 +33,7 @@ from mastra_workflows._procedures import (
     Sleep,
     StreamResult,
 )
-from mastra_workflows._settings import LONG_CALL_TIMEOUT, WHOLE_ANSWER, OfOneProcess, Settings
+from mastra_workflows._settings import LONG_CALL_TIMEOUT, WHOLE_RESPONSE, OfOneProcess, Settings
 from mastra_workflows._sockets import KEEPALIVE_OPTIONS
 from mastra_workflows._stream import Decoder
 from mastra_workflows._stream_reader import StreamReader
@@ -170,13 +170,13 @@ class Transport(OfOneProcess):
 
     def _send(self, request: Request, within: float) -> Response:
         timeout = LONG_CALL_TIMEOUT if request.waits else self.settings.timeout
-        until = time.monotonic() + min(within, timeout * WHOLE_ANSWER)
+        until = time.monotonic() + min(within, timeout * WHOLE_RESPONSE)
         head = self.settings.connect_timeout + timeout
         with limited(Limits(timeout, until), head) as limits:
-            answer = self._open(request, timeout)
-            with answer:
+            response = self._open(request, timeout)
+            with response:
                 limits.until = until
-                return self._read(answer)
+                return self._read(response)
 
     def _listen(self, effect: Listen) -> StreamResult:
         first_within = effect.seconds if effect.first_within is None else effect.first_within
@@ -187,18 +187,18 @@ class Transport(OfOneProcess):
         silence = _patience(first_within)
         with (
             limited(Limits(self.settings.timeout), first_within) as limits,
-            self._open(effect.request, silence, alone) as answer,
+            self._open(effect.request, silence, alone) as response,
         ):
-            if not _is_success(answer):
+            if not _is_success(response):
                 limits.until = time.monotonic() + self.settings.timeout
-                return StreamResult(self._read(answer), None, ended=True)
+                return StreamResult(self._read(response), None, ended=True)
             limits.end()
-            head = Response(answer.status_code, _lower(answer.headers), b"")
+            head = Response(response.status_code, _lower(response.headers), b"")
             decoder = self._decoder(effect.request.run_id, effect.passes_over)
             last = None
             spent = time.monotonic() - began
             try:
-                with StreamReader(answer) as reader:
+                with StreamReader(response) as reader:
                     for chunk in reader.pieces(
                         first_within - spent, effect.seconds - spent, effect.silent_within
                     ):
@@ -216,19 +216,19 @@ class Transport(OfOneProcess):
             return StreamResult(head, last, ended=True)
 
     def _open_stream(self, request: Request) -> requests.Response:
-        with limited(Limits(inf), self.settings.timeout * WHOLE_ANSWER) as limits:
-            answer = self._open(request, None)
+        with limited(Limits(inf), self.settings.timeout * WHOLE_RESPONSE) as limits:
+            response = self._open(request, None)
             try:
-                if _is_success(answer):
+                if _is_success(response):
                     limits.end()
                 else:
                     limits.silence = self.settings.timeout
                     limits.until = time.monotonic() + self.settings.timeout
-                    check(self._read(answer))
+                    check(self._read(response))
             except BaseException:
-                answer.close()
+                response.close()
                 raise
-            return answer
+            return response
 
     def stream(self, follower: Follower) -> EventStream:
         """Open a stream for a caller who iterates over it.
@@ -264,33 +264,33 @@ class Transport(OfOneProcess):
         except requests.RequestException as error:
             raise self._failure(error) from None
 
-    def _read(self, answer: requests.Response) -> Response:
+    def _read(self, response: requests.Response) -> Response:
         content = bytearray()
-        for chunk in self._chunks(answer):
+        for chunk in self._chunks(response):
             content += chunk
             if len(content) > self.settings.max_body_bytes:
                 raise BodyTooLargeError(
-                    f"The answer is over the limit of {self.settings.max_body_bytes} bytes "
+                    f"The response is over the limit of {self.settings.max_body_bytes} bytes "
                     "(max_body_bytes)."
                 )
-        return Response(answer.status_code, _lower(answer.headers), bytes(content))
+        return Response(response.status_code, _lower(response.headers), bytes(content))
 
     def _decoder(self, run_id: str | None, passes_over: frozenset[str] = frozenset()) -> Decoder:
         return Decoder(
             max_record_bytes=self.settings.max_body_bytes, passes_over=passes_over, run_id=run_id
         )
 
-    def events(self, answer: requests.Response, run_id: str) -> Iterator[Event]:
+    def events(self, response: requests.Response, run_id: str) -> Iterator[Event]:
         """Yield the events of a run's open stream as they arrive."""
         decoder = self._decoder(run_id)
-        for chunk in self._chunks(answer):
+        for chunk in self._chunks(response):
             yield from decoder.feed(chunk)
         if decoder.is_cut:
             raise _failures.cut(self.settings.base_url)
 
-    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
         try:
-            yield from pieces(answer)
+            yield from pieces(response)
         except requests.RequestException as error:
             raise self._failure(error) from None
 
@@ -319,10 +319,12 @@ class EventStream(Iterator[Event]):
     ``with`` statement, call `close`, or iterate to the end.
     """
 
-    def __init__(self, transport: Transport, follower: Follower, answer: requests.Response) -> None:
+    def __init__(
+        self, transport: Transport, follower: Follower, response: requests.Response
+    ) -> None:
         self._transport = transport
         self._follower = follower
-        self._answer = answer
+        self._response = response
         self._events = self._iterate()
         self._pid = os.getpid()
 
@@ -330,15 +332,15 @@ class EventStream(Iterator[Event]):
         while True:
             cut = None
             try:
-                with self._answer:
-                    for event in self._transport.events(self._answer, self._follower.run_id):
+                with self._response:
+                    for event in self._transport.events(self._response, self._follower.run_id):
                         yield from self._follower.feed(event)
             except ConnectionFailedError as error:
                 cut = error
-            answer = self._transport.run(self._follower.reopen(cut))
-            if answer is None:
+            response = self._transport.run(self._follower.reopen(cut))
+            if response is None:
                 return
-            self._answer = answer
+            self._response = response
 
     def __iter__(self) -> Self:
         return self
@@ -351,7 +353,7 @@ class EventStream(Iterator[Event]):
     def close(self) -> None:
         """Close the stream."""
         self._events.close()
-        self._answer.close()  # a generator that never started has closed nothing
+        self._response.close()  # a generator that never started has closed nothing
 
     def __enter__(self) -> Self:
         return self
@@ -370,8 +372,8 @@ def _patience(seconds: float) -> float | None:
     return None if seconds > LONGEST_PATIENCE else max(seconds, 0.001)
 
 
-def _is_success(answer: requests.Response) -> bool:
-    return is_success(answer.status_code, _lower(answer.headers))
+def _is_success(response: requests.Response) -> bool:
+    return is_success(response.status_code, _lower(response.headers))
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -13,7 +13,7 @@ from mastra_workflows._text import safe_text
 
 if TYPE_CHECKING:
     from mastra_workflows._models import Suspension, WorkflowRun
-    from mastra_workflows.hitl._questions import Question
+    from mastra_workflows.hitl._pending_requests import PendingRequest
 
 
 MAX_MESSAGE = 4_000
@@ -74,7 +74,7 @@ class ServerLostError(MastraError):
     """The server was unavailable for longer than a wait allows; the run may still be running."""
 
 
-class AnswerLostError(ServerLostError):
+class ResponseLostError(ServerLostError):
     """The server became unavailable before it confirmed that a step was resumed."""
 
 
@@ -162,15 +162,15 @@ class ResumeSchemaChangedError(InvalidResumeDataError):
     The resume data does not match the new schema.
 
     Attributes:
-        question: the pending request with the current schema; collect the response again with its
-            form.
+        pending_request: the pending request with the current schema; collect the response again
+            with its form.
     """
 
     def __init__(
-        self, message: str, *, validation_errors: Sequence[str], question: Question
+        self, message: str, *, validation_errors: Sequence[str], pending_request: PendingRequest
     ) -> None:
         super().__init__(message, validation_errors=validation_errors)
-        self.question = question
+        self.pending_request = pending_request
 
 
 # -- runs ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from mastra_workflows._procedures import Sleep
     from mastra_workflows._procedures.acting import CONFIRM_SECONDS
-    from mastra_workflows._procedures.resuming import Answer, AnswerArguments
+    from mastra_workflows._procedures.resuming import ResumeArguments, ResumeOptions
     from mastra_workflows._procedures.stalling import fingerprint
     from mastra_workflows._progress import StepProgress, summary
     from mastra_workflows._schemas import validation_errors
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from mastra_workflows._text import safe_text
     from mastra_workflows.hitl._inbox import LOOKBACK_SECONDS, InboxOptions
     from mastra_workflows.hitl._markdown import inline
-    from mastra_workflows.hitl._questions import AskOptions, first_of_each_step
+    from mastra_workflows.hitl._pending_requests import AskOptions, first_of_each_step
 
 __all__ = [
     "CONFIRM_SECONDS",
     "LOOKBACK_SECONDS",
-    "Answer",
-    "AnswerArguments",
     "AskOptions",
     "InboxOptions",
     "PollPolicy",
+    "ResumeArguments",
+    "ResumeOptions",
     "Settings",
     "Sleep",
     "StartArguments",
@@ -71,9 +71,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Answer": "mastra_workflows._procedures.resuming",
-    "AnswerArguments": "mastra_workflows._procedures.resuming",
-    "AskOptions": "mastra_workflows.hitl._questions",
+    "ResumeOptions": "mastra_workflows._procedures.resuming",
+    "ResumeArguments": "mastra_workflows._procedures.resuming",
+    "AskOptions": "mastra_workflows.hitl._pending_requests",
     "CONFIRM_SECONDS": "mastra_workflows._procedures.acting",
     "LOOKBACK_SECONDS": "mastra_workflows.hitl._inbox",
     "InboxOptions": "mastra_workflows.hitl._inbox",
@@ -89,7 +89,7 @@ _MODULES = {
     "check_studio_url": "mastra_workflows._studio",
     "derive_run_id": "mastra_workflows._identity",
     "fingerprint": "mastra_workflows._procedures.stalling",
-    "first_of_each_step": "mastra_workflows.hitl._questions",
+    "first_of_each_step": "mastra_workflows.hitl._pending_requests",
     "from_iso": "mastra_workflows._models",
     "inline": "mastra_workflows.hitl._markdown",
     "is_outage": "mastra_workflows._policy",

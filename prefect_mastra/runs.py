@@ -32,9 +32,9 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.hitl import Question
+from mastra_workflows.hitl import PendingRequest
 from mastra_workflows.integration import (
-    AnswerArguments,
+    ResumeArguments,
     StartArguments,
     StepProgress,
     WaitOptions,
@@ -301,28 +301,28 @@ class MastraWorkflowRun(JobRun[JSON]):
                 return None
         return self._record
 
-    def answer(self, question: Question, resume_data: JSON) -> Outcome:
-        """Respond to a pending request, without waiting for the run; see `Run.answer`.
+    def respond(self, pending_request: PendingRequest, resume_data: JSON) -> Outcome:
+        """Respond to a pending request, without waiting for the run; see `Run.respond`.
 
         Raises:
             NotSuspendedError: the request is no longer pending.
             InvalidResumeDataError: the data is invalid; the step is still suspended.
         """
         with self._remote() as run:
-            record = run.answer(
-                question, as_json(resume_data), is_retry=is_retry(), **self._waiting
+            record = run.respond(
+                pending_request, as_json(resume_data), is_retry=is_retry(), **self._waiting
             )
             return self._log_resume(record)
 
-    async def aanswer(self, question: Question, resume_data: JSON) -> Outcome:
-        """Respond to a pending request; the asyncio version of `answer`."""
+    async def arespond(self, pending_request: PendingRequest, resume_data: JSON) -> Outcome:
+        """Respond to a pending request; the asyncio version of `respond`."""
         async with self._aremote() as run:
-            record = await run.answer(
-                question, as_json(resume_data), is_retry=is_retry(), **self._waiting
+            record = await run.respond(
+                pending_request, as_json(resume_data), is_retry=is_retry(), **self._waiting
             )
             return self._log_resume(record)
 
-    def resume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
+    def resume(self, **arguments: Unpack[ResumeArguments]) -> Outcome:
         """Resume a suspended step, without waiting for the run; see `Run.resume`.
 
         Raises:
@@ -334,7 +334,7 @@ class MastraWorkflowRun(JobRun[JSON]):
             record = run.resume(is_retry=is_retry(), **arguments)
         return self._log_resume(record)
 
-    async def aresume(self, **arguments: Unpack[AnswerArguments]) -> Outcome:
+    async def aresume(self, **arguments: Unpack[ResumeArguments]) -> Outcome:
         """Resume a suspended step; the asyncio version of `resume`."""
         arguments["resume_data"] = as_json(arguments.get("resume_data"))
         async with self._aremote() as run:

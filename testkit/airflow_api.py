@@ -91,8 +91,10 @@ class AirflowApi(JsonApi):
 
     def task_instances(self, dag_id: str, run_id: str) -> list[JsonObject]:
         """Return all task instances of a DAG run, up to 100, with their latest try."""
-        answer = self.request("GET", f"{_run(dag_id, run_id)}/taskInstances", query={"limit": 100})
-        instances: list[JsonObject] = answer["task_instances"]
+        response = self.request(
+            "GET", f"{_run(dag_id, run_id)}/taskInstances", query={"limit": 100}
+        )
+        instances: list[JsonObject] = response["task_instances"]
         return instances
 
     def task_instance(
@@ -175,8 +177,8 @@ class AirflowApi(JsonApi):
         return "\n".join(_log_line(event) for event in events)
 
     def _object(self, method: str, path: str, body: object = None, **options: Any) -> JsonObject:
-        answer: JsonObject = self.request(method, path, body, **options)
-        return answer
+        response: JsonObject = self.request(method, path, body, **options)
+        return response
 
     def _unless_missing(self, path: str) -> JsonObject | None:
         try:

@@ -72,14 +72,14 @@ class JsonApi:
         request = urllib.request.Request(url, data=data, headers=headers, method=method)
         try:
             with _opener.open(request, timeout=REQUEST_SECONDS) as response:
-                answer = response.read()
+                content = response.read()
         except urllib.error.HTTPError as error:
             with error:
                 told = error.read().decode(errors="replace")
             raise ApiError(
                 error.code, f"{method} {url}: HTTP {error.code}: {told[:2000]}"
             ) from None
-        return json.loads(answer) if answer else None
+        return json.loads(content) if content else None
 
 
 def quote(part: str) -> str:

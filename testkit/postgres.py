@@ -185,7 +185,7 @@ class PostgresServer:
 
     def _wait_until_ready(self, service: Service) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not self._responds():
             service.check()
             if time.monotonic() > deadline:
                 raise ServiceError(
@@ -193,7 +193,7 @@ class PostgresServer:
                 )
             time.sleep(0.05)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             self._run("psql", *self._address(), "--command", "SELECT 1", "postgres")
         except ServiceError:

@@ -185,10 +185,10 @@ class PrefectStack(ProcessStack):
         )
 
     def _wait_until_ready(self, name: str) -> None:
-        look = self._answers if name == SERVER else self._asks_for_work
+        look = self._responds if name == SERVER else self._asks_for_work
         self.wait_until(f"Prefect's {name} to be ready", look, timeout=START_SECONDS)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             return self.api.healthy()
         except (OSError, ApiError):

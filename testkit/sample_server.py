@@ -293,9 +293,9 @@ def find_node() -> Path:
     remedy = "run `make setup`, or set NODE to the path of Node"
     if not found:
         raise SampleServerError(f"{needed}, but none was found: {remedy}")
-    question = "JSON.stringify([process.execPath, process.versions.node])"
+    script = "JSON.stringify([process.execPath, process.versions.node])"
     try:
-        asked = subprocess.run([found, "-p", question], capture_output=True, text=True, check=True)
+        asked = subprocess.run([found, "-p", script], capture_output=True, text=True, check=True)
         path, version = json.loads(asked.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise SampleServerError(f"{needed}, but {found} does not start: {remedy}") from error

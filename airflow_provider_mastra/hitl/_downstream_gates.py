@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GATE_HINT = (
-    "Put a gate after it, such as ask_in_turn(task) for questions one after the other or "
-    "ask_each(task) for several at once, of airflow_provider_mastra.hitl.gates; or answer it by "
-    "code (answers=…). The run waits, and executes nothing until it is resumed or cancelled."
+    "Put a gate after it, such as ask_in_turn(task) for consecutive requests or "
+    "ask_each(task) for several at once, of airflow_provider_mastra.hitl.gates; or respond by "
+    "code (responses=…). The run waits, and executes nothing until it is resumed or cancelled."
 )
 
 

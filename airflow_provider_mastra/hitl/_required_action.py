@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_mastra.utils.xcoms import escape_keys, unescape_keys
 from mastra_workflows.errors import ConfigurationError, InvalidDataError
-from mastra_workflows.hitl import NO_DEFAULT, Question
+from mastra_workflows.hitl import NO_DEFAULT, PendingRequest
 from mastra_workflows.integration import quoted
 
 if TYPE_CHECKING:
@@ -99,15 +99,15 @@ class RequiredAction:
     params: Mapping[str, Any]
 
     @classmethod
-    def of(cls, question: Question, *remarks: str) -> Self:
+    def of(cls, pending_request: PendingRequest, *remarks: str) -> Self:
         """Create the form for a pending request.
 
         Args:
-            question: the pending request.
+            pending_request: the pending request.
             *remarks: paragraphs to append to the body.
         """
-        body = "\n\n".join([question.body, *remarks])
-        return cls(question.subject, body, _params(question.form))
+        body = "\n\n".join([pending_request.body, *remarks])
+        return cls(pending_request.subject, body, _params(pending_request.form))
 
     @property
     def fields(self) -> str:
@@ -176,22 +176,24 @@ class AwaitedResponse:
     """A pending request that a task waits for a response to.
 
     Attributes:
-        question: the pending request, without its payload, which is not needed any more.
+        pending_request: the pending request, without its payload, which is not needed any more.
         deadline: when the wait ends, in seconds since 1970; None for never.
     """
 
-    question: Question
+    pending_request: PendingRequest
     deadline: float | None
 
     @classmethod
-    def of(cls, question: Question, timeout: float | None) -> Self:
+    def of(cls, pending_request: PendingRequest, timeout: float | None) -> Self:
         """Create the value for a request whose form is shown now.
 
         Args:
-            question: the pending request.
+            pending_request: the pending request.
             timeout: how many seconds to wait for a response; None for no limit.
         """
-        bare = replace(question, suspension=replace(question.suspension, payload=None))
+        bare = replace(
+            pending_request, suspension=replace(pending_request.suspension, payload=None)
+        )
         return cls(bare, None if timeout is None else time.time() + timeout)
 
     @property
@@ -201,7 +203,9 @@ class AwaitedResponse:
 
     def to_text(self) -> str:
         """Serialise to a string; Airflow's serialisers would interpret keys in a JSON object."""
-        return json.dumps({"question": self.question.to_dict(), "deadline": self.deadline})
+        return json.dumps(
+            {"pending_request": self.pending_request.to_dict(), "deadline": self.deadline}
+        )
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -214,7 +218,8 @@ class AwaitedResponse:
             data = json.loads(text)
             deadline = data["deadline"]
             return cls(
-                Question.from_dict(data["question"]), None if deadline is None else float(deadline)
+                PendingRequest.from_dict(data["pending_request"]),
+                None if deadline is None else float(deadline),
             )
         except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise InvalidDataError(f"The stored request is damaged: {error!r}.") from None

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from airflow_provider_mastra.hitl._required_action import RequiredAction
     from mastra_workflows import JSON
-    from mastra_workflows.hitl import Question
+    from mastra_workflows.hitl import PendingRequest
 
 log = logging.getLogger(__name__)
 
 ASKED = "mastra_asked"
-ANSWERS = "mastra_answers"
+RESPONSES = "mastra_responses"
 UNDELIVERED = "mastra_undelivered"
 
 ASKED_DAMAGED = (
     "it is unknown which form the page shows. Delete the key from the task's state to show the "
     "form again; a response that it has is discarded."
 )
-ANSWERS_DAMAGED = "the earlier responses are missing in the XCom 'answers'."
+RESPONSES_DAMAGED = "the earlier responses are missing in the XCom 'responses'."
 UNDELIVERED_DAMAGED = (
     "a response may not have been delivered. Delete the key from the task's state to use the "
     "response that the page has."
@@ -53,9 +53,9 @@ class HITLState:
         self._run_id = run_id
         self._generation = generation(context)
 
-    def has_asked(self, question: Question) -> bool:
+    def has_asked(self, pending_request: PendingRequest) -> bool:
         """Whether the form for this request is on the page and may already have a response."""
-        return self._asked("key") == self._name(question)
+        return self._asked("key") == self._name(pending_request)
 
     def may_ask(self, action: RequiredAction) -> bool:
         """Whether the task instance has shown no form yet, or one that looks the same."""
@@ -69,10 +69,10 @@ class HITLState:
         """Whether the shown form looks the same, apart from the run that it names."""
         return shown.look(self._shown_run_id) == action.look(self._run_id)
 
-    def save_shown_form(self, question: Question, action: RequiredAction) -> None:
+    def save_shown_form(self, pending_request: PendingRequest, action: RequiredAction) -> None:
         """Store that the form for a request is on the page."""
         asked = {
-            "key": self._name(question),
+            "key": self._name(pending_request),
             "look": action.look(self._run_id),
             "fields": action.fields,
             "run_id": self._shown_run_id,
@@ -80,29 +80,33 @@ class HITLState:
         self._set(ASKED, asked)
 
     @property
-    def answers(self) -> list[dict[str, JSON]]:
+    def responses(self) -> list[dict[str, JSON]]:
         """The responses of this task, the oldest first.
 
         They are only reported, so a damaged state is logged: an error would fail a task whose run
         may have succeeded.
         """
         try:
-            kept = self._read(ANSWERS, ANSWERS_DAMAGED)
+            kept = self._read(RESPONSES, RESPONSES_DAMAGED)
             if kept is None or kept.text("run_id") != self._run_id:
                 return []
-            return kept.objects("answers")
+            return kept.objects("responses")
         except ConfigurationError as error:
             log.warning("%s", error)
             return []
 
-    def save_answer(self, answer: dict[str, JSON]) -> None:
+    def save_response(self, response: dict[str, JSON]) -> None:
         """Store a delivered response."""
-        answers = [*self.answers, answer]
-        self._set(ANSWERS, {"run_id": self._run_id, "answers": answers})
+        responses = [*self.responses, response]
+        self._set(RESPONSES, {"run_id": self._run_id, "responses": responses})
 
-    def save_undelivered(self, question: Question, response: HumanResponse) -> None:
+    def save_undelivered(self, pending_request: PendingRequest, response: HumanResponse) -> None:
         """Store a response until it is delivered to the server."""
-        kept = {"run_id": self._run_id, "key": self._name(question), "response": asdict(response)}
+        kept = {
+            "run_id": self._run_id,
+            "key": self._name(pending_request),
+            "response": asdict(response),
+        }
         self._set(UNDELIVERED, kept)
 
     def clear_undelivered(self) -> None:
@@ -110,10 +114,10 @@ class HITLState:
         if self._get(UNDELIVERED):
             self._set(UNDELIVERED, {})
 
-    def undelivered_to(self, question: Question) -> HumanResponse | None:
+    def undelivered_to(self, pending_request: PendingRequest) -> HumanResponse | None:
         """Return the undelivered response to a request; None if there is none."""
         kept = self._read(UNDELIVERED, UNDELIVERED_DAMAGED)
-        if kept is None or kept.text("key") != self._name(question):
+        if kept is None or kept.text("key") != self._name(pending_request):
             return None
         return self._response(kept)
 
@@ -147,9 +151,9 @@ class HITLState:
         kept = self._get(key)
         return None if kept in (None, {}) else StoredValue(key, kept, damaged)
 
-    def _name(self, question: Question) -> str:
+    def _name(self, pending_request: PendingRequest) -> str:
         # Clearing a task has to show its form again.
-        return f"{question.key}-{self._generation}"
+        return f"{pending_request.key}-{self._generation}"
 
     def _get(self, key: str) -> Any:
         if self._store is not None:

@@ -22,7 +22,7 @@ from airflow.sdk import TaskGroup, task
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl import questions
+from mastra_workflows.hitl import pending_requests
 from mastra_workflows.integration import first_of_each_step
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def ask_in_turn(
     arguments = _arguments(run, options)
     with TaskGroup(group_id=group_id or _group_of(run)):
         gates = [
-            MastraHITLOperator(task_id=f"question_{number}", **arguments)
+            MastraHITLOperator(task_id=f"request_{number}", **arguments)
             for number in range(1, most + 1)
         ]
     for earlier, later in zip([run, *gates], gates, strict=False):
@@ -90,7 +90,7 @@ def ask_each(
         ConfigurationError: as `ask_in_turn`.
     """
     arguments = _arguments(run, options)
-    which: Any = task(task_id="list_questions")(list_questions)
+    which: Any = task(task_id="list_pending_requests")(list_pending_requests)
     with TaskGroup(group_id=group_id or _group_of(run)):
         listed = which(
             workflow_id=arguments["workflow_id"],
@@ -98,14 +98,14 @@ def ask_each(
             mastra_conn_id=arguments["mastra_conn_id"],
         )
         each = MastraHITLOperator.partial(
-            task_id="question", map_index_template="{{ task.place }}", **arguments
+            task_id="request", map_index_template="{{ task.place }}", **arguments
         ).expand_kwargs(listed)
         last = MastraHITLOperator(task_id="outcome", trigger_rule="none_failed", **arguments)
         each >> last
     return last
 
 
-def list_questions(
+def list_pending_requests(
     workflow_id: str, workflow_run_id: str, mastra_conn_id: str
 ) -> list[dict[str, str]]:
     """List a run's pending requests, each as arguments of a `MastraHITLOperator`.
@@ -124,16 +124,16 @@ def list_questions(
     """
     with MastraHook(mastra_conn_id) as hook:
         client = hook.get_conn()
-        asked = questions(client.get_workflow(workflow_id).get_run(workflow_run_id).read())
+        asked = pending_requests(client.get_workflow(workflow_id).get_run(workflow_run_id).read())
         if not client.supports_for_each_index():
             asked = tuple(first_of_each_step(asked))
-    return [{"question_key": question.key} for question in asked]
+    return [{"pending_request_key": pending_request.key} for pending_request in asked]
 
 
 def _arguments(run: MastraHITLBaseOperator, options: GateArguments) -> dict[str, Any]:
     if not run.asks and run.wait_arguments["on_suspend"] != "return":
         raise ConfigurationError(
-            f"The task {run.task_id!r} gives no question on to a gate: set its on_suspend to "
+            f"The task {run.task_id!r} leaves no pending request to a gate: set its on_suspend to "
             '"return".'
         )
     return {
@@ -147,4 +147,4 @@ def _arguments(run: MastraHITLBaseOperator, options: GateArguments) -> dict[str,
 
 
 def _group_of(run: MastraHITLBaseOperator) -> str:
-    return f"{run.task_id.rpartition('.')[2]}_questions"
+    return f"{run.task_id.rpartition('.')[2]}_requests"

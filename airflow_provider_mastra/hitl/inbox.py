@@ -29,7 +29,7 @@ REPEAT_SECONDS = 3600.0
 RETRY_DELAY = timedelta(seconds=10)
 
 
-def mastra_questions(
+def mastra_pending_requests(
     workflow_id: str,
     *,
     mastra_conn_id: str = MastraHook.default_conn_name,
@@ -40,7 +40,7 @@ def mastra_questions(
 ) -> Asset:
     """Create an asset that is updated for new pending requests of a workflow's suspended runs.
 
-    Use it to schedule your own DAG: ``DAG(…, schedule=mastra_questions("refundApproval"))``.
+    Use it to schedule your own DAG: ``DAG(…, schedule=mastra_pending_requests("refundApproval"))``.
     `MastraSuspensionTrigger` describes the events and their guarantees. Airflow polls the server
     only while a DAG that is scheduled on the asset is not paused.
 
@@ -52,7 +52,7 @@ def mastra_questions(
         lookback: see `MastraSuspensionTrigger`.
         repeat_after: see `MastraSuspensionTrigger`.
     """
-    name = f"mastra-questions/{quote(mastra_conn_id, safe='')}/{quote(workflow_id, safe='')}"
+    name = f"mastra-pending-requests/{quote(mastra_conn_id, safe='')}/{quote(workflow_id, safe='')}"
     trigger = MastraSuspensionTrigger(
         workflow_id=workflow_id,
         mastra_conn_id=mastra_conn_id,
@@ -87,9 +87,9 @@ def mastra_inbox(
         with mastra_inbox(dag_id="refund_inbox", workflow_id="refundApproval") as dag:
             tell(dag.get_task("ask").output)
 
-    A request that is answered elsewhere passes through. The DAG runs that Airflow triggers for new
-    requests only create the DAG runs of those requests (task ``hand_out``); so do DAG runs that you
-    trigger by hand.
+    A request that somebody responds to elsewhere passes through. The DAG runs that Airflow triggers
+    for new requests only create the DAG runs of those requests (task ``hand_out``); so do DAG runs
+    that you trigger by hand.
 
     Args:
         dag_id: the DAG's id.
@@ -104,14 +104,14 @@ def mastra_inbox(
             paused.
         dag_arguments: further arguments of the DAG. By default, the DAG has at most 100 active
             runs, which are pending requests; further ones are queued.
-        **options: ``assigned_users``, ``response_timeout``, ``answers`` and more: see
+        **options: ``assigned_users``, ``response_timeout``, ``responses`` and more: see
             `MastraHITLOperator`. There are 3 retries by default; a retry does not show the form
             again.
 
     Returns:
         The DAG. Airflow discovers it in the DAG file without further code.
     """
-    asset = mastra_questions(
+    asset = mastra_pending_requests(
         workflow_id,
         mastra_conn_id=mastra_conn_id,
         poll_interval=poll_interval,
@@ -134,15 +134,15 @@ def mastra_inbox(
             retries=3,
             retry_delay=RETRY_DELAY,
         )
-        question: Any = hand_out.output
+        pending_request: Any = hand_out.output
         MastraHITLOperator(
             task_id="ask",
             workflow_id=workflow_id,
             mastra_conn_id=mastra_conn_id,
-            run_id=question["run_id"],
-            step=question["step"],
-            for_each_index=question["for_each_index"],
-            suspended_at=question["suspended_at"],
+            run_id=pending_request["run_id"],
+            step=pending_request["step"],
+            for_each_index=pending_request["for_each_index"],
+            suspended_at=pending_request["suspended_at"],
             **{"retries": 3, "retry_delay": RETRY_DELAY, **options},  # type: ignore[arg-type]
         )
     return dag

@@ -100,7 +100,7 @@ class MastraHook(BaseHook):
         except MastraError as error:
             return False, str(error)
         what = f"A Mastra server of generation {generation.value}"
-        return True, f"{what} answers. Workflows that it has: {number}."
+        return True, f"{what} responds. Workflows that it has: {number}."
 
     def reload(self) -> bool:
         """Read the connection again, so that the next client uses its current values.
@@ -138,7 +138,7 @@ class MastraHook(BaseHook):
         self.close()
 
     # Cached: an operator's `on_kill` creates a client while the task may be in the middle of a
-    # request to Airflow, and a second request would block until the first one is answered.
+    # request to Airflow, and a second request would block until the response to the first one.
 
     @cached_property
     def _connection(self) -> ConnectionLike:

@@ -29,7 +29,7 @@ from mastra_workflows.errors import (
     RunSuspendedError,
     ServerLostError,
 )
-from mastra_workflows.hitl import ASK, questions
+from mastra_workflows.hitl import ASK, pending_requests
 from mastra_workflows.integration import (
     AskOptions,
     as_seconds,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_mastra.operators._options import OperatorOptions
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from mastra_workflows import JSON, Run, WorkflowRun
-    from mastra_workflows.hitl import Answers, Question
+    from mastra_workflows.hitl import PendingRequest, Responses
 
 MAX_POLL_SECONDS = 365 * 86_400.0
 """The maximum of ``response_poll_interval``; a larger value has no other effect."""
@@ -60,9 +60,9 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     is generated from the step's resume schema and suspend payload and has the buttons "Resume" and
     "Cancel run". While the task waits for a response, it holds no worker, no pool slot and no
     triggerer (on Airflow 3.1 and 3.2: a triggerer). A response that does not match the resume
-    schema is refused, and the form is shown again; the log and the XCom ``refused_answer`` give the
-    reason. A valid response resumes the run, and the task waits for it as before. The XCom
-    ``answers`` records each response, its author and its time.
+    schema is refused, and the form is shown again; the log and the XCom ``refused_response`` give
+    the reason. A valid response resumes the run, and the task waits for it as before. The XCom
+    ``responses`` records each response, its author and its time.
 
     Airflow stores one form per task instance, the first one, across retries and clears. A task can
     therefore show only one form, in any number of rounds that look the same. For further requests,
@@ -86,7 +86,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     ) -> None:
         super().__init__(workflow_id=workflow_id, run_id=run_id, options=options, **kwargs)
         with naming(self):
-            responses = options.response_options()
+            ask_options = options.response_options()
             self.assigned_users = as_users(options.assigned_users)
             self.notifiers = as_notifiers(options.notifiers)
             self.response_poll_interval = as_seconds(
@@ -97,27 +97,27 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             self.response_poll_interval = min(self.response_poll_interval, MAX_POLL_SECONDS)
         self.asks = options.on_suspend == "ask"
         # Airflow calls a callable that it finds in a templated field.
-        self.answers: Any = None if callable(options.answers) else options.answers
-        self._answers_of_callable = options.answers if callable(options.answers) else None
-        self.response_timeout = responses.response_timeout
-        self.on_response_timeout = responses.on_response_timeout
-        self.default_answer = options.default_answer
+        self.responses: Any = None if callable(options.responses) else options.responses
+        self._callable_responses = options.responses if callable(options.responses) else None
+        self.response_timeout = ask_options.response_timeout
+        self.on_response_timeout = ask_options.on_response_timeout
+        self.default_response = options.default_response
 
     def check_rendered(self) -> None:
-        """Extend the base class's validation with ``answers``."""
+        """Extend the base class's validation with ``responses``."""
         super().check_rendered()
         if self.asks:
-            self._ask_options(self.answers)
+            self._ask_options(self.responses)
 
-    def _ask_options(self, answers: Answers | None) -> AskOptions:
+    def _ask_options(self, responses: Responses | None) -> AskOptions:
         return AskOptions(
-            answers=self._answers_of_callable or answers,
+            responses=self._callable_responses or responses,
             response_timeout=self.response_timeout,
             on_response_timeout=self.on_response_timeout,
-            default_answer=self.default_answer,
+            default_response=self.default_response,
         )
 
-    def should_answer(self, question: Question) -> bool:
+    def should_respond_to(self, pending_request: PendingRequest) -> bool:
         """Whether the task is responsible for a pending request of its run."""
         return True
 
@@ -132,17 +132,22 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             TaskAwaitingInput: Airflow's exception to wait for a response; `on_response` continues.
         """
         state = HITLState(context, run.run_id)
-        options = self._ask_options(self.answers)
-        while self.asks and (mine := self._questions_to_answer(record)):
-            by_code = ((question, options.by_code(question)) for question in mine)
+        options = self._ask_options(self.responses)
+        while self.asks and (mine := self._pending_requests_to_respond_to(record)):
+            by_code = (
+                (pending_request, options.by_code(pending_request)) for pending_request in mine
+            )
             found = next((pair for pair in by_code if pair[1] is not ASK), None)
             if found is not None:
-                self.send_answer(self.current_handle(run), *found, state, by="code")
+                self.send_response(self.current_handle(run), *found, state, by="code")
             elif (kept := self._undelivered_response(mine, state)) is not None:
-                question, response = kept
+                pending_request, response = kept
                 self.log.info("Delivering a response that an earlier try could not deliver.")
                 self._handle_response(
-                    run, AwaitedResponse.of(question, self.response_timeout), response, context
+                    run,
+                    AwaitedResponse.of(pending_request, self.response_timeout),
+                    response,
+                    context,
                 )
             else:
                 try:
@@ -155,21 +160,29 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         return self.result(record, context)
 
     def push_metadata(self, record: WorkflowRun, context: Context) -> None:
-        """Extend the base class's XComs with ``answers``, if there are any."""
+        """Extend the base class's XComs with ``responses``, if there are any."""
         super().push_metadata(record, context)
-        if self.asks and (answers := HITLState(context, record.run_id).answers):
-            self.push(context, "answers", escape_keys(answers))
+        if self.asks and (responses := HITLState(context, record.run_id).responses):
+            self.push(context, "responses", escape_keys(responses))
 
-    def _questions_to_answer(self, record: WorkflowRun) -> list[Question]:
+    def _pending_requests_to_respond_to(self, record: WorkflowRun) -> list[PendingRequest]:
         """Return the run's pending requests for this task, without those that share a response."""
         url = self.hook.run_url(record.workflow_id, record.run_id)
-        mine = [question for question in questions(record, url) if self.should_answer(question)]
+        mine = [
+            pending_request
+            for pending_request in pending_requests(record, url)
+            if self.should_respond_to(pending_request)
+        ]
         if len(mine) > 1 and not self.hook.get_conn().supports_for_each_index():
             mine = first_of_each_step(mine)
         return mine
 
     def _ask_person(
-        self, left: Sequence[Question], record: WorkflowRun, state: HITLState, context: Context
+        self,
+        left: Sequence[PendingRequest],
+        record: WorkflowRun,
+        state: HITLState,
+        context: Context,
     ) -> None:
         """Show a form for the first pending request; return if a downstream gate is to show it.
 
@@ -178,64 +191,66 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         """
         has_gate = has_downstream_gate(context["task"])
         if len(left) > 1 and not has_gate:
-            names = named([question.suspension for question in left])
+            names = named([pending_request.suspension for pending_request in left])
             raise RunSuspendedError(
-                f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks several "
-                f"questions at once ({names}), and a task can ask only one. {GATE_HINT}",
+                f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks for several "
+                f"responses at once ({names}), and a task can ask for only one. {GATE_HINT}",
                 record,
             )
         waiting = next((one for one in left if self._is_form_shown(one, state)), None)
         has_asked = waiting is not None
         if waiting is None:
-            question = left[0]
-            self._check_default_answer(question)
-            action = RequiredAction.of(question, *self._deadline_remarks())
+            pending_request = left[0]
+            self._check_default_response(pending_request)
+            action = RequiredAction.of(pending_request, *self._deadline_remarks())
             if not state.may_ask(action) or not state.is_shown(
                 action, show_form(context["ti"].id, action, self.assigned_users)
             ):
                 if has_gate:
-                    self.log.info("%s, which the next gate will ask for.", question)
+                    self.log.info("%s, which the next gate will ask for.", pending_request)
                     return
-                raise RunSuspendedError(self._reason_not_shown(question, state), record)
+                raise RunSuspendedError(self._reason_not_shown(pending_request, state), record)
             if (lost := state.undelivered_before) is not None:
                 self.log.warning(
-                    "The task was cleared before the answer of %s, given at %s to the run before, "
-                    "was delivered. It is asked for again.",
+                    "The task was cleared before the response of %s, given at %s to the run "
+                    "before, was delivered. It is asked for again.",
                     lost,
                     lost.at,
                 )
-            state.save_shown_form(question, action)  # a response is possible from now on
-            self._notify(question, context)
-            waiting = question
+            state.save_shown_form(pending_request, action)  # a response is possible from now on
+            self._notify(pending_request, context)
+            waiting = pending_request
         where = f"; see {waiting.url}" if waiting.url else ""
         self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
         self._wait_for_response(
-            AwaitedResponse.of(waiting, self.response_timeout), context, may_be_answered=has_asked
+            AwaitedResponse.of(waiting, self.response_timeout), context, may_have_response=has_asked
         )
 
     def _undelivered_response(
-        self, left: Sequence[Question], state: HITLState
-    ) -> tuple[Question, HumanResponse] | None:
-        for question in left:
-            response = state.undelivered_to(question)
+        self, left: Sequence[PendingRequest], state: HITLState
+    ) -> tuple[PendingRequest, HumanResponse] | None:
+        for pending_request in left:
+            response = state.undelivered_to(pending_request)
             if response is not None:
-                return question, response
+                return pending_request, response
         return None
 
-    def _is_form_shown(self, question: Question, state: HITLState) -> bool:
+    def _is_form_shown(self, pending_request: PendingRequest, state: HITLState) -> bool:
         """Whether the page shows a form that matches the current request."""
-        return state.has_asked(question) and not state.has_other_form(RequiredAction.of(question))
+        return state.has_asked(pending_request) and not state.has_other_form(
+            RequiredAction.of(pending_request)
+        )
 
-    def _reason_not_shown(self, question: Question, state: HITLState) -> str:
-        if not state.has_asked(question):
+    def _reason_not_shown(self, pending_request: PendingRequest, state: HITLState) -> str:
+        if not state.has_asked(pending_request):
             return (
-                f"{question}, and this task cannot ask for it: Airflow keeps the form of the "
-                f"question that the task asked first. {GATE_HINT}"
+                f"{pending_request}, and this task cannot ask for it: Airflow keeps the form of "
+                f"the request that the task showed first. {GATE_HINT}"
             )
-        where = f" at {question.url}" if question.url else ""
+        where = f" at {pending_request.url}" if pending_request.url else ""
         return (
-            f"{question}, but what it takes has changed since it was asked (resume schema). The "
-            "form on the page is the old one: Airflow keeps one form for a task instance, also "
+            f"{pending_request}, but what it takes has changed since it was asked (resume schema). "
+            "The form on the page is the old one: Airflow keeps one form for a task instance, also "
             f"when it is cleared. Resume or cancel the run{where} or by its API, or run the DAG "
             f"again. For the next time: {GATE_HINT}"
         )
@@ -248,33 +263,38 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         what = {
             "fail": "this task fails",
             "cancel": "the run is cancelled",
-            "answer": "the default answer is used",
+            "respond": "the default response is used",
         }[self.on_response_timeout]
         yield f"Without a response within {format_duration(time_left)}, {what}."
 
-    def _check_default_answer(self, question: Question) -> None:
-        """Reject an invalid default answer before the form is shown, not when it is needed."""
+    def _check_default_response(self, pending_request: PendingRequest) -> None:
+        """Reject an invalid default response before the form is shown, not when it is needed."""
         from mastra_workflows.integration import validation_errors
 
-        wrong = validation_errors(question.suspension.resume_schema or {}, self.default_answer)
-        if self.default_answer is not None and wrong:
+        wrong = validation_errors(
+            pending_request.suspension.resume_schema or {}, self.default_response
+        )
+        if self.default_response is not None and wrong:
             raise InvalidResumeDataError(
-                f"The default_answer does not fit: {'; '.join(wrong)}. {question}.",
+                f"The default_response does not fit: {'; '.join(wrong)}. {pending_request}.",
                 validation_errors=wrong,
             )
 
-    def _notify(self, question: Question, context: Context, refusal: str = "") -> None:
-        more: dict[str, Any] = {"mastra_question": question, "mastra_refusal": refusal}
+    def _notify(self, pending_request: PendingRequest, context: Context, refusal: str = "") -> None:
+        more: dict[str, Any] = {
+            "mastra_pending_request": pending_request,
+            "mastra_refusal": refusal,
+        }
         for notifier in self.notifiers:
             try:
                 # A notifier renders its template fields in place. Without a copy, the next call
                 # would render the server's text that this call has inserted.
                 copy.copy(notifier)({**context, **more})
             except Exception:  # the form is shown even if a notification fails
-                self.log.exception("A notifier failed; the question is asked all the same.")
+                self.log.exception("A notifier failed; the form is shown all the same.")
 
     def _wait_for_response(
-        self, asked: AwaitedResponse, context: Context, *, may_be_answered: bool = False
+        self, asked: AwaitedResponse, context: Context, *, may_have_response: bool = False
     ) -> NoReturn:
         """Release the worker until a response arrives or the next poll is due.
 
@@ -287,7 +307,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         if asked.deadline is not None:
             seconds = min(seconds, max(1.0, asked.deadline - time.time()))
         kwargs = {"asked": asked.to_text()}
-        if may_be_answered:
+        if may_have_response:
             wake_at: float | None = time.time()
         else:
             await_input("on_response", kwargs, seconds)
@@ -314,10 +334,10 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         RunSuspendedError if no response arrived in time.
         """
         waiting = AwaitedResponse.from_text(asked or event["asked"])
-        question = waiting.question
+        pending_request = waiting.pending_request
         with self.attempt_scope(context):
-            workflow = self.hook.get_conn().get_workflow(question.workflow_id)
-            run = self._active_run = workflow.get_run(question.run_id)
+            workflow = self.hook.get_conn().get_workflow(pending_request.workflow_id)
+            run = self._active_run = workflow.get_run(pending_request.run_id)
             self.link = self.url(run) or ""
             response = HumanResponse.of(event)
             if response is None:
@@ -331,14 +351,14 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def execute_complete(self, context: Context, event: Any, run_id: str | None = None) -> JSON:
         """Extend `MastraWaitingOperator.execute_complete` to late responses.
 
-        While the task is deferred, the page may still show a form whose request was answered
+        While the task is deferred, the page may still show a form whose request was responded to
         elsewhere. A response to it wakes the task, too.
         """
         if (response := HumanResponse.of(event)) is None:
             return super().execute_complete(context, event, run_id)
         run_id = run_id or self.deferred_run_id(context)  # `dag.test()` omits the argument
         with self.attempt_scope(context):
-            self.log.warning("%s has answered a question that is asked no more.", response)
+            self.log.warning("%s has responded to a request that is no longer pending.", response)
             run = self._active_run = (
                 self.hook.get_conn().get_workflow(self.workflow_id).get_run(run_id)
             )
@@ -362,29 +382,29 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         except MastraError as error:
             if waiting.is_expired or not (is_outage(error) or isinstance(error, ServerLostError)):
                 raise
-            self.log.warning("The question is asked on; the server did not answer: %s", error)
+            self.log.warning("The request is still pending; the server did not respond: %s", error)
             self._wait_for_response(waiting, context)
-        if not waiting.question.is_open(record):
-            self.log.info("The question needs no answer any more. %s.", record)
+        if not waiting.pending_request.is_open(record):
+            self.log.info("The request no longer needs a response. %s.", record)
         elif waiting.is_expired and has_polled_form:
-            self._on_response_timeout(run, record, waiting.question, context)
+            self._on_response_timeout(run, record, waiting.pending_request, context)
         elif waiting.is_expired:
             self.log.info("The response timeout has passed; polling the form for the last time.")
-            self._wait_for_response(waiting, context, may_be_answered=True)
-        elif _has_other_schema(record, waiting.question):
+            self._wait_for_response(waiting, context, may_have_response=True)
+        elif _has_other_schema(record, waiting.pending_request):
             self.log.warning("What the step takes has changed since it was asked for. %s.", record)
         else:
-            self.log.info("Nobody has answered yet. %s.", record)
+            self.log.info("Nobody has responded yet. %s.", record)
             self._wait_for_response(waiting, context)
 
     def _on_response_timeout(
-        self, run: Run, record: WorkflowRun, question: Question, context: Context
+        self, run: Run, record: WorkflowRun, pending_request: PendingRequest, context: Context
     ) -> None:
-        late = f"Nobody has answered within {self.response_timeout:g} s"
+        late = f"Nobody has responded within {self.response_timeout:g} s"
         self.log.warning("%s. on_response_timeout is %r.", late, self.on_response_timeout)
-        if self.on_response_timeout == "answer":
+        if self.on_response_timeout == "respond":
             state = HITLState(context, run.run_id)
-            self.send_answer(run, question, self.default_answer, state, by="default")
+            self.send_response(run, pending_request, self.default_response, state, by="default")
             return
         if self.on_response_timeout == "cancel":
             cancellation = run.cancel()
@@ -393,10 +413,10 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 f"{late}, so the run was cancelled. {cancellation}", cancellation.run
             )
         self.push_metadata(record, context)
-        where = f" at {question.url}" if question.url else ""
+        where = f" at {pending_request.url}" if pending_request.url else ""
         raise RunSuspendedError(
-            f"{late}. {question}, and waits on: resume or cancel it{where}, or clear this task to "
-            "ask again.",
+            f"{late}. {pending_request}, and waits on: resume or cancel it{where}, or clear this "
+            "task to ask again.",
             record,
         )
 
@@ -404,7 +424,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         self, run: Run, waiting: AwaitedResponse, response: HumanResponse, context: Context
     ) -> None:
         """Resume or cancel the run as the response says; show the form again if it is invalid."""
-        question = waiting.question
+        pending_request = waiting.pending_request
         self.log.info("%s pressed %r at %s.", response, response.option, response.at)
         if response.option == CANCEL:
             cancellation = self.retry_delivery(response, run, lambda current, _: current.cancel())
@@ -414,13 +434,13 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             )
         state = HITLState(context, run.run_id)
         try:
-            answer = question.form.answer(response.values)
-            state.save_undelivered(question, response)
+            resume_data = pending_request.form.to_resume_data(response.values)
+            state.save_undelivered(pending_request, response)
 
             def resume(current: Run, patience: float) -> None:
                 who: Any = {"by": "person", "user": response.user, "at": response.at}
                 who["outage_timeout"] = patience
-                self.send_answer(current, question, answer, state, **who)
+                self.send_response(current, pending_request, resume_data, state, **who)
 
             self.retry_delivery(response, run, resume)
         except InvalidResumeDataError as error:
@@ -436,33 +456,33 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         context: Context,
     ) -> None:
         """Report an invalid response and show the form again; return if the form is outdated."""
-        question = waiting.question
-        is_outdated = _has_other_schema(self.current_handle(run).read(), question)
+        pending_request = waiting.pending_request
+        is_outdated = _has_other_schema(self.current_handle(run).read(), pending_request)
         refusal = {
             "user": response.user,
             "at": response.at,
             "problems": list(error.validation_errors),
             "form_is_outdated": is_outdated,
         }
-        self.push(context, "refused_answer", refusal)
-        self._notify(question, context, str(error))
+        self.push(context, "refused_response", refusal)
+        self._notify(pending_request, context, str(error))
         if is_outdated:
             self.log.error(
-                "The answer of %s is refused, since what the step takes has changed since it was "
+                "The response of %s is refused, since what the step takes has changed since it was "
                 "asked for: %s",
                 response,
                 error,
             )
             return
-        self.log.error("The answer of %s is refused, and asked for again: %s", response, error)
+        self.log.error("The response of %s is refused, and asked for again: %s", response, error)
         HITLState(context, run.run_id).clear_undelivered()
-        show_form(context["ti"].id, RequiredAction.of(question), self.assigned_users)
+        show_form(context["ti"].id, RequiredAction.of(pending_request), self.assigned_users)
         self._wait_for_response(waiting, context)
 
 
-def _has_other_schema(record: WorkflowRun, question: Question) -> bool:
+def _has_other_schema(record: WorkflowRun, pending_request: PendingRequest) -> bool:
     """Whether the step's resume schema has changed since the form was shown."""
-    asked = question.suspension
+    asked = pending_request.suspension
     return any(
         now.identity == asked.identity and now.resume_schema != asked.resume_schema
         for now in record.suspensions

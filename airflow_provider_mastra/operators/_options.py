@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
 
     from mastra_workflows import JSON, Duration, OnStall
-    from mastra_workflows.hitl import Answers, OnResponseTimeout
+    from mastra_workflows.hitl import OnResponseTimeout, Responses
 
 OnSuspension = Literal["fail", "return", "wait", "ask"]
 """How a task treats a suspended run."""
@@ -46,12 +46,12 @@ class OperatorOptions:
     wait_for_completion: bool
     timeout: Duration | None
     on_suspend: OnSuspension
-    answers: Answers | str | None
+    responses: Responses | str | None
     assigned_users: HITLUser | Sequence[HITLUser] | None
     notifiers: BaseNotifier | Sequence[BaseNotifier] | None
     response_timeout: Duration | None
     on_response_timeout: OnResponseTimeout
-    default_answer: JSON
+    default_response: JSON
     response_poll_interval: Duration
     poll_interval: Duration
     max_poll_interval: Duration
@@ -89,19 +89,19 @@ class OperatorOptions:
         )
 
     def response_options(self) -> AskOptions:
-        """Validate and return the options for responses; ``answers`` is validated once rendered.
+        """Validate and return the options for responses; ``responses`` is validated once rendered.
 
         Raises:
             ConfigurationError: an option is out of range, or two options conflict.
         """
         options = AskOptions(
-            answers=self.answers if isinstance(self.answers, Mapping) else None,
+            responses=self.responses if isinstance(self.responses, Mapping) else None,
             response_timeout=self.response_timeout,  # type: ignore[arg-type] # or a timedelta
             on_response_timeout=self.on_response_timeout,
-            default_answer=self.default_answer,
+            default_response=self.default_response,
         )
         asks = self.on_suspend == "ask"
-        if not asks and (self.answers is not None or options != AskOptions()):
+        if not asks and (self.responses is not None or options != AskOptions()):
             raise ConfigurationError('Options about responses need on_suspend="ask".')
         if asks and not self.wait_for_completion:
             raise ConfigurationError('on_suspend="ask" needs wait_for_completion.')

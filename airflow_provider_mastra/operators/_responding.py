@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_mastra.hitl._required_action import HumanResponse
     from airflow_provider_mastra.hitl._state import HITLState
     from mastra_workflows import JSON, Run
-    from mastra_workflows.hitl import Question
+    from mastra_workflows.hitl import PendingRequest
     from mastra_workflows.integration import WaitArguments
 
 T = TypeVar("T")
@@ -46,21 +46,21 @@ class MastraRespondingOperator(MastraWaitingOperator):
                     if not outage.seconds:
                         raise
                     raise ServerLostError(
-                        f"The answer of {response} was not delivered: the server was unavailable "
+                        f"The response of {response} was not delivered: the server was unavailable "
                         f"for {outage.seconds:.0f} s. {error} Run {run.run_id!r} of workflow "
                         f"{run.workflow_id!r} is still suspended. A retry of this task delivers "
-                        "the answer; clearing it cancels the run and asks again."
+                        "the response; clearing it cancels the run and asks again."
                     ) from error
-                what = "The answer of %s is not delivered yet (%s). Trying for up to %g s."
+                what = "The response of %s is not delivered yet (%s). Trying for up to %g s."
                 self.log.warning(what, response, error, patience)
             time.sleep(pause)
             self.reload_connection()
 
-    def send_answer(
+    def send_response(
         self,
         run: Run,
-        question: Question,
-        answer: JSON,
+        pending_request: PendingRequest,
+        resume_data: JSON,
         state: HITLState,
         *,
         by: Literal["person", "code", "default"],
@@ -68,7 +68,7 @@ class MastraRespondingOperator(MastraWaitingOperator):
         at: str | None = None,
         outage_timeout: float | None = None,
     ) -> None:
-        """Resume the run with a response; skip a request that was already answered.
+        """Resume the run with a response; skip a request that already has a response.
 
         Raises:
             InvalidResumeDataError: the response does not match the resume schema.
@@ -79,9 +79,13 @@ class MastraRespondingOperator(MastraWaitingOperator):
         if outage_timeout is not None:
             waiting["outage_timeout"] = outage_timeout
         try:
-            record = run.answer(question, answer, answered_by=who, is_retry=True, **waiting)
+            record = run.respond(
+                pending_request, resume_data, responded_by=who, is_retry=True, **waiting
+            )
         except NotSuspendedError as error:
-            self.log.warning("The answer came too late and was not sent. %s", error)
+            self.log.warning("The response came too late and was not sent. %s", error)
             return
-        self.log.info("The step was resumed with the answer of %s. %s", user or by, record)
-        state.save_answer({"step": question.suspension.name, "answer": answer, **who})
+        self.log.info("The step was resumed with the response of %s. %s", user or by, record)
+        state.save_response(
+            {"step": pending_request.suspension.name, "resume_data": resume_data, **who}
+        )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from mastra_workflows import JSON, Duration, OnStall, Run
-    from mastra_workflows.hitl import Answers, OnResponseTimeout, Question
+    from mastra_workflows.hitl import OnResponseTimeout, PendingRequest, Responses
 
 
 class InboxArguments(CommonArguments, total=False):
@@ -28,12 +28,12 @@ class InboxArguments(CommonArguments, total=False):
 
     check_data: bool
     timeout: Duration | None
-    answers: Answers | str | None
+    responses: Responses | str | None
     assigned_users: HITLUser | Sequence[HITLUser] | None
     notifiers: BaseNotifier | Sequence[BaseNotifier] | None
     response_timeout: Duration | None
     on_response_timeout: OnResponseTimeout
-    default_answer: JSON
+    default_response: JSON
     response_poll_interval: Duration
     outage_timeout: Duration
     stall_timeout: Duration | None
@@ -74,10 +74,10 @@ class MastraHITLOperator(MastraHITLBaseOperator):
             (templated)
         suspended_at: when the step was suspended, as in its entry in ``suspensions``; None for any
             time. (templated)
-        question_key: the `Question.key` of the pending request, used instead of ``step``,
-            ``for_each_index`` and ``suspended_at``; None for any request. It is not templated:
-            unlike a step's name, it can be mapped with ``expand_kwargs``, whose values Airflow
-            renders.
+        pending_request_key: the `PendingRequest.key` of the pending request, used instead of
+            ``step``, ``for_each_index`` and ``suspended_at``; None for any request. It is not
+            templated: unlike a step's name, it can be mapped with ``expand_kwargs``, whose values
+            Airflow renders.
         mastra_conn_id: the id of the Airflow connection to the server. (templated)
         **kwargs: all arguments of `BaseOperator`.
 
@@ -92,13 +92,13 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         "step",
         "for_each_index",
         "suspended_at",
-        "answers",
-        "default_answer",
+        "responses",
+        "default_response",
         "mastra_conn_id",
     )
     template_fields_renderers = {  # noqa: RUF012 - as BaseOperator has it
-        "answers": "json",
-        "default_answer": "json",
+        "responses": "json",
+        "default_response": "json",
     }
 
     def __init__(
@@ -109,16 +109,16 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         step: str | Sequence[str] | None = None,
         for_each_index: int | str | None = None,
         suspended_at: str | None = None,
-        question_key: str | None = None,
+        pending_request_key: str | None = None,
         mastra_conn_id: str = MastraHook.default_conn_name,
         check_data: bool = True,
         timeout: Duration | None = None,
-        answers: Answers | str | None = None,
+        responses: Responses | str | None = None,
         assigned_users: HITLUser | Sequence[HITLUser] | None = None,
         notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
         response_timeout: Duration | None = None,
         on_response_timeout: OnResponseTimeout = "fail",
-        default_answer: JSON = None,
+        default_response: JSON = None,
         response_poll_interval: Duration = 300.0,
         poll_interval: Duration = 0.5,
         max_poll_interval: Duration = 30.0,
@@ -141,12 +141,12 @@ class MastraHITLOperator(MastraHITLBaseOperator):
                 wait_for_completion=True,
                 timeout=timeout,
                 on_suspend="ask",
-                answers=answers,
+                responses=responses,
                 assigned_users=assigned_users,
                 notifiers=notifiers,
                 response_timeout=response_timeout,
                 on_response_timeout=on_response_timeout,
-                default_answer=default_answer,
+                default_response=default_response,
                 response_poll_interval=response_poll_interval,
                 poll_interval=poll_interval,
                 max_poll_interval=max_poll_interval,
@@ -165,13 +165,13 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         self.step = step
         self.for_each_index = for_each_index
         self.suspended_at = suspended_at
-        self.question_key = question_key
+        self.pending_request_key = pending_request_key
 
     @property
     def place(self) -> str:
         """A label for the suspended step: ``inner.approve``, ``review[2]`` or ``review-2``."""
-        if self.question_key is not None:
-            return self.question_key.rpartition("-")[0]
+        if self.pending_request_key is not None:
+            return self.pending_request_key.rpartition("-")[0]
         step = self.step or ""
         item = "" if self.for_each_index is None else f"[{self.for_each_index}]"
         return (step if isinstance(step, str) else ".".join(step)) + item
@@ -180,15 +180,15 @@ class MastraHITLOperator(MastraHITLBaseOperator):
         """Return the run unchanged: it was started elsewhere."""
         return run
 
-    def should_answer(self, question: Question) -> bool:
+    def should_respond_to(self, pending_request: PendingRequest) -> bool:
         """Whether the gate is responsible for the pending request."""
-        if self.question_key is not None:
-            return question.key == self.question_key
-        from mastra_workflows.integration import Answer
+        if self.pending_request_key is not None:
+            return pending_request.key == self.pending_request_key
+        from mastra_workflows.integration import ResumeOptions
 
-        wanted = Answer(
+        wanted = ResumeOptions(
             step=self.step,
             for_each_index=as_index(self.for_each_index),
             suspended_at=self.suspended_at,
         )
-        return wanted.fits(question.suspension)
+        return wanted.fits(pending_request.suspension)

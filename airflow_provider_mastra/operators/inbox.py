@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, DownstreamTasksSki
 from airflow_provider_mastra.hooks.mastra import MastraHook
 from airflow_provider_mastra.utils._arguments import naming, reject_unknown
 from airflow_provider_mastra.utils._errors import as_airflow_errors
-from mastra_workflows.hitl import InboxState, question_reference
+from mastra_workflows.hitl import InboxState, pending_request_reference
 from mastra_workflows.integration import (
     LOOKBACK_SECONDS,
     as_seconds,
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from mastra_workflows import Duration
-    from mastra_workflows.hitl import QuestionReference
+    from mastra_workflows.hitl import PendingRequestReference
 
-QUESTION = "mastra_question"
+PENDING_REQUEST = "mastra_pending_request"
 """The key of the pending request in a DAG run's conf."""
 
 
@@ -72,39 +72,41 @@ class MastraInboxOperator(BaseOperator):
             self.lookback = as_seconds("lookback", lookback)
             require_positive(lookback=self.lookback)
 
-    def execute(self, context: Context) -> QuestionReference:
+    def execute(self, context: Context) -> PendingRequestReference:
         """Return the DAG run's pending request, or create the DAG runs and skip downstream tasks.
 
         Returns:
             ``key, workflow_id, run_id, step, for_each_index, suspended_at``.
         """
         conf: dict[str, Any] = context["dag_run"].conf or {}
-        question: QuestionReference | None = conf.get(QUESTION)
-        if question is not None:
-            return question
+        pending_request: PendingRequestReference | None = conf.get(PENDING_REQUEST)
+        if pending_request is not None:
+            return pending_request
         since = _since(context["triggering_asset_events"])
         with as_airflow_errors():
-            for question in self._open_questions(since):
-                self._hand_out(context["ti"].dag_id, question)
+            for pending_request in self._pending_requests(since):
+                self._hand_out(context["ti"].dag_id, pending_request)
         skipped = sorted(self.downstream_task_ids)
         raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
 
-    def _open_questions(self, since: datetime | None) -> list[QuestionReference]:
+    def _pending_requests(self, since: datetime | None) -> list[PendingRequestReference]:
         with MastraHook(self.mastra_conn_id) as hook:
             workflow = hook.get_conn().get_workflow(self.workflow_id)
-            look = workflow.new_questions(
+            look = workflow.new_pending_requests(
                 InboxState(since=since), lookback=self.lookback, most=None
             )
-        return [question_reference(question) for question in look.questions]
+        return [
+            pending_request_reference(pending_request) for pending_request in look.pending_requests
+        ]
 
-    def _hand_out(self, dag_id: str, question: QuestionReference) -> None:
-        step = ".".join(question["step"])
-        if trigger_dag_run(dag_id, question["key"], {QUESTION: question}):
-            what = "Step %r of run %r asks for an answer: DAG run %r"
-            run_id = safe_text(question["run_id"])
-            self.log.info(what, safe_text(step), run_id, question["key"])
+    def _hand_out(self, dag_id: str, pending_request: PendingRequestReference) -> None:
+        step = ".".join(pending_request["step"])
+        if trigger_dag_run(dag_id, pending_request["key"], {PENDING_REQUEST: pending_request}):
+            what = "Step %r of run %r waits for a response: DAG run %r"
+            run_id = safe_text(pending_request["run_id"])
+            self.log.info(what, safe_text(step), run_id, pending_request["key"])
         else:
-            self.log.debug("DAG run %r exists already.", question["key"])
+            self.log.debug("DAG run %r exists already.", pending_request["key"])
 
 
 def _since(triggering_asset_events: Any) -> datetime | None:
@@ -133,11 +135,11 @@ def trigger_dag_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
 
     request = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf)
     try:
-        answer: Any = SUPERVISOR_COMMS.send(request)
+        response: Any = SUPERVISOR_COMMS.send(request)
     except AirflowRuntimeError as error:
-        answer = error.error
-    if not isinstance(answer, ErrorResponse):
+        response = error.error
+    if not isinstance(response, ErrorResponse):
         return True
-    if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
+    if response.error == ErrorType.DAGRUN_ALREADY_EXISTS:
         return False
-    raise AirflowRuntimeError(answer)
+    raise AirflowRuntimeError(response)

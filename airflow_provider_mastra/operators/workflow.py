@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_mastra.utils._arguments import OperatorArguments
     from airflow_provider_mastra.utils._identity import Identity
     from mastra_workflows import JSON, Cancellation, Duration, OnStall, Run, Workflow, WorkflowRun
-    from mastra_workflows.hitl import Answers, OnResponseTimeout
+    from mastra_workflows.hitl import OnResponseTimeout, Responses
 
 OnClear = Literal["new_run", "reuse_run"]
 """How the first try after a clear treats the run from before the clear."""
@@ -82,24 +82,24 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         on_suspend: how the task treats a suspended run: ``"fail"`` fails the task, ``"return"``
             ends it without a result and pushes the XCom ``suspensions``, ``"wait"`` waits until the
             run is resumed elsewhere, ``"ask"`` shows a form and resumes the run with the response.
-        answers: responses from code; people only get the remaining requests. Either a mapping from
-            step name (``approve``, ``inner.approve``, ``review[2]``) to resume data or to a
-            callable that takes the `Question` and returns resume data, or one callable for all
-            steps. A callable returns `mastra_workflows.hitl.ASK` to leave the request to a person.
-            (templated)
+        responses: responses from code; people only get the remaining requests. Either a mapping
+            from step name (``approve``, ``inner.approve``, ``review[2]``) to resume data or to a
+            callable that takes the `PendingRequest` and returns resume data, or one callable for
+            all steps. A callable returns `mastra_workflows.hitl.ASK` to leave the request to a
+            person. (templated)
         assigned_users: who may respond, as ``{"id": …, "name": …}`` or a list of such users; None
             for every user with permission in Airflow.
-        notifiers: called when a form is shown, with the `Question` as ``mastra_question`` in the
-            context, and again when a response is refused, with the reason as ``mastra_refusal``.
-            The `Question` contains text from the server. Airflow does not render templates in it,
-            but a notifier must escape it for HTML or Markdown, as `Question.body` does for
-            Markdown.
+        notifiers: called when a form is shown, with the `PendingRequest` as
+            ``mastra_pending_request`` in the context, and again when a response is refused, with
+            the reason as ``mastra_refusal``. The `PendingRequest` contains text from the server.
+            Airflow does not render templates in it, but a notifier must escape it for HTML or
+            Markdown, as `PendingRequest.body` does for Markdown.
         response_timeout: how long to wait for a response; None for no limit. Each try starts it
             again.
         on_response_timeout: what happens when that time has passed: ``"fail"`` fails the task and
-            leaves the run suspended, ``"cancel"`` cancels the run and fails the task, ``"answer"``
-            resumes the run with ``default_answer``.
-        default_answer: the resume data for ``on_response_timeout="answer"``. (templated)
+            leaves the run suspended, ``"cancel"`` cancels the run and fails the task, ``"respond"``
+            resumes the run with ``default_response``.
+        default_response: the resume data for ``on_response_timeout="respond"``. (templated)
         response_poll_interval: the interval at which a task that waits for a response polls the
             run, to detect that the step was resumed elsewhere or that the run has finished.
         poll_interval: the initial interval between polls of the run.
@@ -140,8 +140,8 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         "resource_id",
         "run_id",
         "on_clear",
-        "answers",
-        "default_answer",
+        "responses",
+        "default_response",
         "mastra_conn_id",
     )
     template_fields_renderers = {  # noqa: RUF012 - as BaseOperator has it
@@ -149,8 +149,8 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         "initial_state": "json",
         "request_context": "json",
         "tracing_options": "json",
-        "answers": "json",
-        "default_answer": "json",
+        "responses": "json",
+        "default_response": "json",
     }
 
     def __init__(
@@ -171,12 +171,12 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
         wait_for_completion: bool = True,
         timeout: Duration | None = None,
         on_suspend: OnSuspension = "fail",
-        answers: Answers | str | None = None,
+        responses: Responses | str | None = None,
         assigned_users: HITLUser | Sequence[HITLUser] | None = None,
         notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
         response_timeout: Duration | None = None,
         on_response_timeout: OnResponseTimeout = "fail",
-        default_answer: JSON = None,
+        default_response: JSON = None,
         response_poll_interval: Duration = 300.0,
         poll_interval: Duration = 0.5,
         max_poll_interval: Duration = 30.0,
@@ -199,12 +199,12 @@ class MastraRunWorkflowOperator(MastraHITLBaseOperator):
                 wait_for_completion=wait_for_completion,
                 timeout=timeout,
                 on_suspend=on_suspend,
-                answers=answers,
+                responses=responses,
                 assigned_users=assigned_users,
                 notifiers=notifiers,
                 response_timeout=response_timeout,
                 on_response_timeout=on_response_timeout,
-                default_answer=default_answer,
+                default_response=default_response,
                 response_poll_interval=response_poll_interval,
                 poll_interval=poll_interval,
                 max_poll_interval=max_poll_interval,
@@ -389,14 +389,14 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         "resume_data",
         "for_each_index",
         "suspended_at",
-        "answers",
-        "default_answer",
+        "responses",
+        "default_response",
         "mastra_conn_id",
     )
     template_fields_renderers = {  # noqa: RUF012 - as BaseOperator has it
         "resume_data": "json",
-        "answers": "json",
-        "default_answer": "json",
+        "responses": "json",
+        "default_response": "json",
     }
 
     def __init__(
@@ -413,12 +413,12 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
         wait_for_completion: bool = True,
         timeout: Duration | None = None,
         on_suspend: OnSuspension = "fail",
-        answers: Answers | str | None = None,
+        responses: Responses | str | None = None,
         assigned_users: HITLUser | Sequence[HITLUser] | None = None,
         notifiers: BaseNotifier | Sequence[BaseNotifier] | None = None,
         response_timeout: Duration | None = None,
         on_response_timeout: OnResponseTimeout = "fail",
-        default_answer: JSON = None,
+        default_response: JSON = None,
         response_poll_interval: Duration = 300.0,
         poll_interval: Duration = 0.5,
         max_poll_interval: Duration = 30.0,
@@ -441,12 +441,12 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
                 wait_for_completion=wait_for_completion,
                 timeout=timeout,
                 on_suspend=on_suspend,
-                answers=answers,
+                responses=responses,
                 assigned_users=assigned_users,
                 notifiers=notifiers,
                 response_timeout=response_timeout,
                 on_response_timeout=on_response_timeout,
-                default_answer=default_answer,
+                default_response=default_response,
                 response_poll_interval=response_poll_interval,
                 poll_interval=poll_interval,
                 max_poll_interval=max_poll_interval,
@@ -490,10 +490,10 @@ class MastraResumeWorkflowOperator(MastraHITLBaseOperator):
 
     def _asked_at(self, run: Run) -> str | None:
         """Return when the matching suspension began; None unless exactly one matches."""
-        from mastra_workflows.integration import Answer
+        from mastra_workflows.integration import ResumeOptions
 
-        answer = Answer(step=self.step, for_each_index=as_index(self.for_each_index))
-        fitting = [item for item in run.read().suspensions if answer.fits(item)]
+        wanted = ResumeOptions(step=self.step, for_each_index=as_index(self.for_each_index))
+        fitting = [item for item in run.read().suspensions if wanted.fits(item)]
         return to_iso(fitting[0].suspended_at) if len(fitting) == 1 else None
 
 

@@ -104,13 +104,15 @@ class MastraHITLTrigger(BaseTrigger):
         }
 
     async def _is_over(self) -> bool:
-        question = AwaitedResponse.from_text(self.asked).question
+        pending_request = AwaitedResponse.from_text(self.asked).pending_request
         try:
             async with await async_client(self.mastra_conn_id) as client:
                 record = (
-                    await client.get_workflow(question.workflow_id).get_run(question.run_id).read()
+                    await client.get_workflow(pending_request.workflow_id)
+                    .get_run(pending_request.run_id)
+                    .read()
                 )
         except MastraError as error:
-            self.log.warning("The question is asked on; the server did not answer: %s", error)
+            self.log.warning("The request is still pending; the server did not respond: %s", error)
             return False
-        return not question.is_open(record)
+        return not pending_request.is_open(record)

@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_mastra.triggers._clients import async_client
 from airflow_provider_mastra.utils._arguments import naming
 from mastra_workflows.errors import MastraError
-from mastra_workflows.hitl import InboxState, question_reference
+from mastra_workflows.hitl import InboxState, pending_request_reference
 from mastra_workflows.integration import (
     LOOKBACK_SECONDS,
     InboxOptions,
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mastra_workflows import Duration
-    from mastra_workflows.hitl import InboxPage, QuestionReference
+    from mastra_workflows.hitl import InboxPage, PendingRequestReference
 
-MEMORY = "mastra_questions"
+MEMORY = "mastra_pending_requests"
 """The key of the trigger's state in Airflow's asset state store."""
 
 STORED_SECONDS = 5.0
@@ -44,13 +44,13 @@ class SuspensionEvent(TypedDict):
 
     Attributes:
         workflow_id: the workflow's registry key.
-        questions: the new pending requests, the oldest first.
+        pending_requests: the new pending requests, the oldest first.
         since: the time before which all runs have finished (0.x), as ISO 8601; None if the server
             can list suspended runs.
     """
 
     workflow_id: str
-    questions: list[QuestionReference]
+    pending_requests: list[PendingRequestReference]
     since: str | None
 
 
@@ -58,10 +58,10 @@ class MastraSuspensionTrigger(BaseEventTrigger):
     """Fire an event for new pending requests of a workflow's suspended runs.
 
     It covers all runs of the workflow, including those that other clients started. Use it with an
-    `AssetWatcher`, as `mastra_questions` does. The payload of an event is a `SuspensionEvent`. The
-    interval between polls starts at ``poll_interval`` and grows while there are no new requests.
-    While the server is unreachable or the connection is invalid, the trigger continues to poll and
-    writes a warning to the triggerer's log.
+    `AssetWatcher`, as `mastra_pending_requests` does. The payload of an event is a
+    `SuspensionEvent`. The interval between polls starts at ``poll_interval`` and grows while there
+    are no new requests. While the server is unreachable or the connection is invalid, the trigger
+    continues to poll and writes a warning to the triggerer's log.
 
     On Airflow 3.3 and later, the trigger saves which requests it has reported in the asset's state.
     After a restart of the triggerer it only reports requests again that the old one reported in its
@@ -79,7 +79,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             it.
         max_poll_interval: the upper limit of the poll interval, in seconds.
         lookback: the maximum age of the runs to read on a 0.x server, in seconds; see
-            `mastra_workflows.Workflow.new_questions`.
+            `mastra_workflows.Workflow.new_pending_requests`.
         repeat_after: after how many seconds to report a pending request again, for consumers that
             deduplicate; None for never. Airflow drops the events of a paused DAG.
     """
@@ -133,7 +133,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             look = await self._look(memory)
             if look is not None:
                 memory = look.state
-                if look.questions:
+                if look.pending_requests:
                     yield self._event(look)
                     quiet = 0
                     wait = 0.0 if look.has_more else self._policy.wait(1)
@@ -144,11 +144,14 @@ class MastraSuspensionTrigger(BaseEventTrigger):
             await asyncio.sleep(max(0.0, wait))
 
     def _event(self, look: InboxPage) -> TriggerEvent:
-        for question in look.questions:
-            self.log.info("%s.", question)
+        for pending_request in look.pending_requests:
+            self.log.info("%s.", pending_request)
         news = SuspensionEvent(
             workflow_id=self.workflow_id,
-            questions=[question_reference(question) for question in look.questions],
+            pending_requests=[
+                pending_request_reference(pending_request)
+                for pending_request in look.pending_requests
+            ],
             since=to_iso(look.state.since),
         )
         return TriggerEvent(dict(news))  # type: ignore[no-untyped-call]
@@ -158,7 +161,7 @@ class MastraSuspensionTrigger(BaseEventTrigger):
         try:
             # Read the connection for each poll, because it may have been edited.
             async with await async_client(self.mastra_conn_id) as client:
-                look = await client.get_workflow(self.workflow_id).new_questions(
+                look = await client.get_workflow(self.workflow_id).new_pending_requests(
                     memory, lookback=self.lookback, repeat_after=self.repeat_after
                 )
         except (MastraError, AirflowException, AirflowRuntimeError) as error:

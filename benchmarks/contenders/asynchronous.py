@@ -60,27 +60,27 @@ class Bare:
 
     async def start(self, work: Work) -> None:
         if self._looks_first:
-            async with self._session.get(self._record(work)) as answer:
-                await answer.read()
+            async with self._session.get(self._record(work)) as response:
+                await response.read()
         where = f"/api/workflows/{work.workflow}/stream?runId={work.run_id}"
         # Leaving the response before its end closes the connection.
-        async with self._session.post(where, json={"inputData": work.input}) as answer:
+        async with self._session.post(where, json={"inputData": work.input}) as response:
             records = 0
-            async for chunk in answer.content.iter_any():
+            async for chunk in response.content.iter_any():
                 records += chunk.count(RECORD_END)
                 if records >= 2:
-                    answer.close()
+                    response.close()
                     return
 
     async def wait(self, work: Work) -> float:
         where = f"/api/workflows/{work.workflow}/observe?runId={work.run_id}&offset=1000000000"
-        async with self._session.post(where, json={}) as answer:
-            async for chunk in answer.content.iter_any():
+        async with self._session.post(where, json={}) as response:
+            async for chunk in response.content.iter_any():
                 if RUN_END in chunk:
-                    answer.close()
+                    response.close()
                     break
-        async with self._session.get(self._record(work)) as answer:
-            record = await answer.json()
+        async with self._session.get(self._record(work)) as response:
+            record = await response.json()
         if record["status"] != "success":
             raise RuntimeError(f"Run {work.run_id} is {record['status']}")
         return last_end_ms(record)

@@ -31,9 +31,9 @@ def race(job: Job) -> Outcome:
             def ask(method: str, where: str, body: object = None) -> requests.Response:
                 with lock:
                     meter.requests += 1
-                answer = session.request(method, f"{workflow}/{where}", json=body, timeout=60)
-                answer.raise_for_status()
-                return answer
+                response = session.request(method, f"{workflow}/{where}", json=body, timeout=60)
+                response.raise_for_status()
+                return response
 
             with gate:
                 ask("POST", f"create-run?runId={work.run_id}", {})

@@ -4,7 +4,7 @@
 
 import { defineApprovals } from './workflows/approvals.mjs';
 import { defineImports } from './workflows/imports.mjs';
-import { defineQuestions } from './workflows/questions.mjs';
+import { defineRequests } from './workflows/requests.mjs';
 import { defineReports } from './workflows/reports.mjs';
 
 export async function defineWorkflows(mastra) {
@@ -14,7 +14,7 @@ export async function defineWorkflows(mastra) {
     ...defineReports(mastra),
     ...defineImports(mastra),
     ...defineApprovals(mastra),
-    ...defineQuestions(mastra),
+    ...defineRequests(mastra),
     ...(more && (await import(more)).defineWorkflows(mastra)),
   };
 }

@@ -6,14 +6,14 @@ it, start a Prefect server, run `make server`, and then:
 
     MASTRA_URL=http://127.0.0.1:... python example_dags/prefect_flows/serve.py
 
-Pass ``answers`` to run the same flows without a person.
+Pass ``responses`` to run the same flows without a person.
 """
 
 from typing import Any
 
 from prefect import flow
 
-from mastra_workflows.hitl import ASK, Question
+from mastra_workflows.hitl import ASK, PendingRequest
 from prefect_mastra import MastraServer, ask_and_resume, run_workflow, start_workflow
 
 LIMIT = 5000
@@ -35,21 +35,21 @@ def refund_approval(
         The refunded amount in cents.
     """
 
-    def within_the_limit(question: Question) -> Any:
-        if question.suspension.payload["amount"] > LIMIT:
+    def within_the_limit(pending_request: PendingRequest) -> Any:
+        if pending_request.suspension.payload["amount"] > LIMIT:
             return ASK
         return {"approved": True, "note": "within the limit"}
 
     run = start_workflow(
         server, "refundApproval", {"order": order, "amount": amount, "reason": reason}
     )
-    outcome = ask_and_resume(server, run, answers={"approve": within_the_limit})
+    outcome = ask_and_resume(server, run, responses={"approve": within_the_limit})
     return int(outcome["result"]["refunded"])
 
 
 @flow
 def revised_text(
-    server: MastraServer, topic: str = "Ada Lovelace", answers: dict[str, Any] | None = None
+    server: MastraServer, topic: str = "Ada Lovelace", responses: dict[str, Any] | None = None
 ) -> str:
     """Revise a text until a person approves it, in any number of rounds.
 
@@ -60,20 +60,22 @@ def revised_text(
     Args:
         server: the Mastra server, for example ``MastraServer.load("mastra")``.
         topic: the topic of the text.
-        answers: responses in place of a person's, for example
+        responses: responses in place of a person's, for example
             ``{"review": {"verdict": "approve"}}``.
 
     Returns:
         The approved text.
     """
     run = start_workflow(server, "reviseLoop", {"topic": topic})
-    outcome = ask_and_resume(server, run, answers=answers, pause="pause" if answers else "suspend")
+    outcome = ask_and_resume(
+        server, run, responses=responses, pause="pause" if responses else "suspend"
+    )
     return str(outcome["result"]["text"])
 
 
 @flow
 def reviewed_plan(
-    server: MastraServer, document: str = "The plan", answers: dict[str, Any] | None = None
+    server: MastraServer, document: str = "The plan", responses: dict[str, Any] | None = None
 ) -> list[str]:
     """Let two departments review a document, one form after the other.
 
@@ -82,7 +84,7 @@ def reviewed_plan(
     Args:
         server: the Mastra server, for example ``MastraServer.load("mastra")``.
         document: the document to review.
-        answers: responses in place of a person's, by department.
+        responses: responses in place of a person's, by department.
 
     Returns:
         One line for each department with its decision.
@@ -92,10 +94,13 @@ def reviewed_plan(
         "parallelReview",
         {"document": document},
         on_suspend="ask",
-        answers=answers,
+        responses=responses,
         response_timeout=24 * 3600,
-        on_response_timeout="answer",
-        default_answer={"approved": False, "note": "no answer in a day"},
+        on_response_timeout="respond",
+        default_response={"approved": False, "note": "no response in a day"},
     )
     said = {True: "yes", False: "no"}
-    return [f"{given['step']}: {said[given['answer']['approved']]}" for given in outcome["answers"]]
+    return [
+        f"{given['step']}: {said[given['resume_data']['approved']]}"
+        for given in outcome["responses"]
+    ]

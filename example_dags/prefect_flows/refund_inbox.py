@@ -1,7 +1,7 @@
 """Inbox: show a form for every refund that waits for an approval, from any source.
 
 Start the workflow in Mastra Studio or from an application. Each pending request becomes a flow run
-of ``refund_question``. It is suspended until a person resumes it on its page and fills in the form.
+of ``refund_request``. It is suspended until a person resumes it on its page and fills in the form.
 No process runs meanwhile.
 """
 
@@ -14,7 +14,7 @@ from prefect_mastra import MastraServer, ask_and_resume, list_pending_requests
 
 
 @flow(log_prints=True)
-def refund_inbox(server: MastraServer, deployment: str = "refund-question/playground") -> None:
+def refund_inbox(server: MastraServer, deployment: str = "refund-request/playground") -> None:
     """Start one flow run for each pending request. Schedule it, for example once a minute.
 
     Prefect creates one flow run for each idempotency key, so each pending request is shown once,
@@ -22,37 +22,37 @@ def refund_inbox(server: MastraServer, deployment: str = "refund-question/playgr
 
     Args:
         server: the Mastra server, for example ``MastraServer.load("mastra")``.
-        deployment: the deployment of ``refund_question``.
+        deployment: the deployment of ``refund_request``.
     """
-    for question in list_pending_requests(server, "refundApproval"):
-        print(f"Run {question['run_id']} waits at {'.'.join(question['step'])}")
+    for pending_request in list_pending_requests(server, "refundApproval"):
+        print(f"Run {pending_request['run_id']} waits at {'.'.join(pending_request['step'])}")
         run_deployment(
             deployment,
-            parameters={"question": question},
-            flow_run_name=question["key"],
-            idempotency_key=question["key"],
+            parameters={"pending_request": pending_request},
+            flow_run_name=pending_request["key"],
+            idempotency_key=pending_request["key"],
             as_subflow=False,
             timeout=0,
         )
 
 
 @flow
-def refund_question(server: MastraServer, question: dict[str, Any]) -> int:
+def refund_request(server: MastraServer, pending_request: dict[str, Any]) -> int:
     """Show one pending request to a person, and resume the run with the response.
 
     Args:
         server: the Mastra server, for example ``MastraServer.load("mastra")``.
-        question: the pending request, as ``list_pending_requests`` returns it.
+        pending_request: the pending request, as ``list_pending_requests`` returns it.
 
     Returns:
         The refunded amount in cents.
     """
     outcome = ask_and_resume(
         server,
-        question,
-        step=question["step"],
-        for_each_index=question["for_each_index"],
-        suspended_at=question["suspended_at"],
+        pending_request,
+        step=pending_request["step"],
+        for_each_index=pending_request["for_each_index"],
+        suspended_at=pending_request["suspended_at"],
         pause="suspend",
     )
     return int(outcome["result"]["refunded"])

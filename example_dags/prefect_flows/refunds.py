@@ -45,8 +45,8 @@ def refunds(server: MastraServer, requests: list[dict[str, Any]] = REQUESTS) -> 
         (suspension,) = run["suspensions"]
         refund = suspension["payload"]
         if refund["amount"] <= LIMIT:
-            answer = {"approved": True, "note": "within the limit"}
-            granted.append(resume_workflow(server, run, answer, step=suspension["step"]))
+            resume_data = {"approved": True, "note": "within the limit"}
+            granted.append(resume_workflow(server, run, resume_data, step=suspension["step"]))
         else:
             log.info("A person has to decide on order %s: run %s", refund["order"], run["run_id"])
 

@@ -4,16 +4,6 @@ Only this package knows the differences between 0.x and 1.x. The facts were veri
 (0.24.9 and 1.71.0); the endpoints are those of Mastra's own JavaScript client.
 """
 
-from mastra_workflows._api._answers import (
-    check,
-    is_success,
-    parse_details,
-    parse_json,
-    parse_object,
-    parse_server,
-    parse_workflows,
-    server_message,
-)
 from mastra_workflows._api._features import (
     Feature,
     detect,
@@ -27,7 +17,7 @@ from mastra_workflows._api._requests import (
     NO_HISTORY,
     Request,
     Response,
-    ResumeOptions,
+    ResumeCommand,
     RunFilter,
     ServerGeneration,
     StartArguments,
@@ -51,13 +41,23 @@ from mastra_workflows._api._requests import (
     watch,
     workflow_details,
 )
+from mastra_workflows._api._responses import (
+    check,
+    is_success,
+    parse_details,
+    parse_json,
+    parse_object,
+    parse_server,
+    parse_workflows,
+    server_message,
+)
 
 __all__ = [
     "NO_HISTORY",
     "Feature",
     "Request",
     "Response",
-    "ResumeOptions",
+    "ResumeCommand",
     "RunFilter",
     "ServerGeneration",
     "StartArguments",

@@ -32,7 +32,8 @@ def check_name(name: str) -> str:
     """
     if len(name) > MAX_NAME:
         raise NotMastraError(
-            f"The answer names a step by {len(name):,} characters, over the limit of {MAX_NAME:,}."
+            f"The response names a step by {len(name):,} characters, over the limit of "
+            f"{MAX_NAME:,}."
         )
     return name
 

@@ -233,8 +233,8 @@ def stream(workflow_id: str, run_id: str, options: StartOptions) -> Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeOptions:
-    """The options of a resume.
+class ResumeCommand:
+    """What a resume sends.
 
     Attributes:
         step: the step's path.
@@ -261,14 +261,14 @@ class ResumeOptions:
         )
 
 
-def resume_async(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
+def resume_async(workflow_id: str, run_id: str, command: ResumeCommand) -> Request:
     """``POST .../resume-async``: responds when the run has finished or is suspended again."""
-    return _act(workflow_id, "resume-async", run_id, options.body(), waits=True)
+    return _act(workflow_id, "resume-async", run_id, command.body(), waits=True)
 
 
-def resume_stream(workflow_id: str, run_id: str, options: ResumeOptions) -> Request:
+def resume_stream(workflow_id: str, run_id: str, command: ResumeCommand) -> Request:
     """``POST .../resume-stream``: resumes the run, and streams its events from then on."""
-    return _act(workflow_id, "resume-stream", run_id, options.body())
+    return _act(workflow_id, "resume-stream", run_id, command.body())
 
 
 def watch(

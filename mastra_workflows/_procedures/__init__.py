@@ -20,7 +20,6 @@ from mastra_workflows._procedures._effects import (
     StreamResult,
 )
 from mastra_workflows._procedures.acting import cancel, delete, restart
-from mastra_workflows._procedures.answering import answer
 from mastra_workflows._procedures.attaching import (
     Attachment,
     attach_or_start,
@@ -30,7 +29,7 @@ from mastra_workflows._procedures.attaching import (
     resume,
 )
 from mastra_workflows._procedures.following import Follower
-from mastra_workflows._procedures.looking import new_questions
+from mastra_workflows._procedures.looking import new_pending_requests
 from mastra_workflows._procedures.reading import (
     RunsPage,
     details,
@@ -41,6 +40,7 @@ from mastra_workflows._procedures.reading import (
     runs_page,
     watchable,
 )
+from mastra_workflows._procedures.responding import respond
 from mastra_workflows._procedures.resuming import (
     resume_async,
     resume_request,
@@ -76,7 +76,6 @@ __all__ = [
     "Sleep",
     "StreamResult",
     "WaitOptions",
-    "answer",
     "attach_or_start",
     "cancel",
     "cancel_work",
@@ -88,8 +87,9 @@ __all__ = [
     "find_work",
     "generation",
     "list_workflows",
-    "new_questions",
+    "new_pending_requests",
     "read_run",
+    "respond",
     "restart",
     "resume",
     "resume_async",

@@ -159,7 +159,7 @@ class ServerState:
         looks_since: the start of the current poll on behalf of silent streams, which shows whether
             the server is only slow; minus infinity if there is none.
         has_looked_since: the start of the last such poll that got a response.
-        has_answered: whether it has given a response that only a Mastra server gives, so that
+        has_responded: whether it has given a response that only a Mastra server gives, so that
             address and token were valid at that time.
         gone_at: when the server's process was last seen to be gone, and its running runs with it.
     """
@@ -173,7 +173,7 @@ class ServerState:
     bytes_left: tuple[float, float] = (0.0, -inf)
     looks_since: float = -inf
     has_looked_since: float = -inf
-    has_answered: bool = False
+    has_responded: bool = False
     gone_at: float = -inf
 
     def note_under_way(self, workflow_id: str, run_id: str, now: float) -> None:
@@ -254,7 +254,7 @@ class Server:
             return False
         if isinstance(error, UnknownWorkflowError):
             return self.is_run_known
-        return (self.is_run_known or self.known.has_answered) and is_outage(error)
+        return (self.is_run_known or self.known.has_responded) and is_outage(error)
 
     def heed(self, error: BaseException) -> bool:
         """Record what an error shows of the server's process; return whether it may have ended."""
@@ -268,9 +268,9 @@ class Server:
         try:
             parsed: T = yield Parse(response, parse)
         except (UnknownRunError, UnknownWorkflowError):  # Mastra's own errors
-            self.known.has_answered = True
+            self.known.has_responded = True
             raise
-        self.known.has_answered = True
+        self.known.has_responded = True
         return parsed
 
     def ask(self, request: Request) -> Send:
@@ -345,7 +345,7 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
     retrying.wait = lambda state: min(wait(state), max(0.0, server.deadline - server.clock()))
     result = yield from repeat(server, retrying, attempt)
     if failing:
-        log.warning("The Mastra server answers again.")
+        log.warning("The Mastra server responds again.")
     return result
 
 

@@ -37,7 +37,7 @@ from mastra_workflows._procedures.comparing import (
     different_places,
 )
 from mastra_workflows._procedures.reading import created_at, find_run, generation, read_run
-from mastra_workflows._procedures.resuming import Answer, confirm, resume_suspended
+from mastra_workflows._procedures.resuming import ResumeOptions, confirm, resume_suspended
 from mastra_workflows._procedures.resumptions import Resumption, find_resumption, shown_at_once
 from mastra_workflows._procedures.starting import start
 from mastra_workflows._procedures.travelling import send_back
@@ -313,7 +313,7 @@ def resume(
     server: Server,
     workflow_id: str,
     run_id: str,
-    answer: Answer,
+    options: ResumeOptions,
     *,
     is_retry: bool,
     waiting: WaitOptions | None = None,
@@ -335,26 +335,26 @@ def resume(
     """
     waiting = waiting or WaitOptions(on_suspend="return", is_known=True)
     run = yield from read_run(server, workflow_id, run_id)
-    attached = yield from _attached(server, run, answer, is_retry, waiting)
+    attached = yield from _attached(server, run, options, is_retry, waiting)
     if attached is not None:
         return attached
     try:
-        return (yield from resume_suspended(server, workflow_id, run_id, answer))
+        return (yield from resume_suspended(server, workflow_id, run_id, options))
     except NotSuspendedError as error:  # another attempt may have resumed it just now
-        attached = yield from _attached(server, error.run, answer, is_retry, waiting)
+        attached = yield from _attached(server, error.run, options, is_retry, waiting)
         if attached is None:
             raise
         return attached
 
 
 def _attached(
-    server: Server, run: WorkflowRun, answer: Answer, is_retry: bool, waiting: WaitOptions
+    server: Server, run: WorkflowRun, options: ResumeOptions, is_retry: bool, waiting: WaitOptions
 ) -> Procedure[WorkflowRun | None]:
     """Return the run if a step was, or is being, resumed with this response; None if not."""
-    if (name := (yield from _answered(server, run, answer, is_retry))) is not None:
-        log.info("Step %r was given this answer before; it is not resumed again. %s.", name, run)
+    if (name := (yield from _step_resumed_before(server, run, options, is_retry))) is not None:
+        log.info("Step %r was given this response before; it is not resumed again. %s.", name, run)
         return run
-    any_item = replace(answer, for_each_index=None)
+    any_item = replace(options, for_each_index=None)
     meant = [item for item in run.suspensions or run.unmoved if any_item.fits(item)]
     if not meant or (run.is_suspended and (yield from shown_at_once(server))):
         return None
@@ -365,9 +365,9 @@ def _attached(
             server, run.workflow_id, run.run_id, meant[0], must_live=run.is_suspended
         )
     if found is not None:
-        if not (yield from _is_ours(server, run, found, answer, is_retry)):
+        if not (yield from _is_ours(server, run, found, options, is_retry)):
             return None
-        log.info("Step %r executes with this answer; attaching. %s.", meant[0].name, run)
+        log.info("Step %r executes with this response; attaching. %s.", meant[0].name, run)
         if run.is_active:
             return run
         return (yield from confirm(server, run.workflow_id, run.run_id, meant[0]))
@@ -375,15 +375,15 @@ def _attached(
         return None
     if is_one and len(run.unmoved) == 1 and not _works_elsewhere(run, meant[0]):
         log.warning(
-            "Step %r is being resumed, and the server does not show with which answer; attaching. "
-            "%s.",
+            "Step %r is being resumed, and the server does not show with which response; "
+            "attaching. %s.",
             meant[0].name,
             run,
         )
         return run
     log.info("%s; waiting until it rests, which shows whether the step was resumed.", run)
     run = yield from wait(server, run.workflow_id, run.run_id, waiting)
-    return (yield from _attached(server, run, answer, is_retry, waiting))
+    return (yield from _attached(server, run, options, is_retry, waiting))
 
 
 def _works_elsewhere(run: WorkflowRun, meant: Suspension) -> bool:
@@ -395,53 +395,55 @@ def _works_elsewhere(run: WorkflowRun, meant: Suspension) -> bool:
 
 
 def _is_ours(
-    server: Server, run: WorkflowRun, found: Resumption, answer: Answer, is_retry: bool
+    server: Server, run: WorkflowRun, found: Resumption, options: ResumeOptions, is_retry: bool
 ) -> Procedure[bool]:
     """Return whether a step is being resumed with this response, as far as is known."""
     if found.payload is None:
         return is_retry
     path = found.suspension.step
-    return (yield from _is_same(server, run, path, found.payload, answer))
+    return (yield from _is_same(server, run, path, found.payload, options))
 
 
-def _answered(
-    server: Server, run: WorkflowRun, answer: Answer, is_retry: bool
+def _step_resumed_before(
+    server: Server, run: WorkflowRun, options: ResumeOptions, is_retry: bool
 ) -> Procedure[str | None]:
     """Return the name of the step that was resumed with this response before, if any."""
-    waits = [item for item in run.suspensions if answer.fits(item)]
-    if waits and (answer.asked_at is not None or not is_retry):
+    waits = [item for item in run.suspensions if options.fits(item)]
+    if waits and (options.asked_at is not None or not is_retry):
         return None
     for step in run.steps:
         if (
-            answer.names(step.path)
+            options.names(step.path)
             and step.resumed_at is not None
-            and not _waits_since_before(step.resumed_at, waits, answer)
-            and (yield from _is_same(server, run, step.path, step.resume_payload, answer))
+            and not _waits_since_before(step.resumed_at, waits, options)
+            and (yield from _is_same(server, run, step.path, step.resume_payload, options))
         ):
             return step.name
     return None
 
 
-def _waits_since_before(resumed_at: datetime, waits: Sequence[Suspension], answer: Answer) -> bool:
+def _waits_since_before(
+    resumed_at: datetime, waits: Sequence[Suspension], options: ResumeOptions
+) -> bool:
     """Return whether the item was suspended before the resume, which was then for another item."""
-    return answer.for_each_index is not None and any(
+    return options.for_each_index is not None and any(
         item.suspended_at is not None and item.suspended_at < resumed_at for item in waits
     )
 
 
 def _is_same(
-    server: Server, run: WorkflowRun, path: StepPath, payload: JSON, answer: Answer
+    server: Server, run: WorkflowRun, path: StepPath, payload: JSON, options: ResumeOptions
 ) -> Procedure[bool]:
     """Return whether the payload equals the response, or what the resume schema made of it."""
-    if answer.resume_data is None or payload is None:
-        return answer.resume_data is payload
+    if options.resume_data is None or payload is None:
+        return options.resume_data is payload
 
     def schema_of(known: WorkflowDetails) -> Mapping[str, Any] | None:
         step = known.steps.get(path)
         return {} if step is None else step.resume_schema
 
     places = yield from different_places(
-        server, run.workflow_id, as_stored(answer.resume_data), payload, schema_of
+        server, run.workflow_id, as_stored(options.resume_data), payload, schema_of
     )
     return not places
 

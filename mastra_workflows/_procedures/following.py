@@ -66,19 +66,19 @@ class Follower:
         """
         if not self._is_watch:
             return (yield Open(self._request))
-        answer, run = yield from self._watch()
+        response, run = yield from self._watch()
         if run.is_finished:
-            answer.close()
+            response.close()
         check_watchable(run)
-        return answer
+        return response
 
     def _watch(self) -> Procedure[tuple[Any, WorkflowRun]]:
         """Open the ``/watch`` stream of 0.x, then read the record: one of them reports the end."""
-        answer = yield Open(self._request)
+        response = yield Open(self._request)
         try:
-            return answer, (yield from self._read())
+            return response, (yield from self._read())
         except BaseException:
-            answer.close()
+            response.close()
             raise
 
     def _read(self) -> Procedure[WorkflowRun]:
@@ -122,10 +122,10 @@ class Follower:
         if not self._is_watch:
             self._once.expect_replay()
             return (yield from through_outage(self._server, self._observe))
-        answer, run = yield from through_outage(self._server, self._watch)
+        response, run = yield from through_outage(self._server, self._watch)
         if run.is_active:
-            return answer
-        answer.close()
+            return response
+        response.close()
         return None
 
     def _observe(self) -> Procedure[Any]:

@@ -13,12 +13,16 @@ from mastra_workflows._procedures._effects import Procedure, Server
 from mastra_workflows._procedures.reading import find_run, generation, runs_page
 from mastra_workflows._procedures.resuming import supports_for_each_index
 from mastra_workflows.hitl._inbox import InboxOptions, InboxPage, InboxState
-from mastra_workflows.hitl._questions import Question, first_of_each_step, questions
+from mastra_workflows.hitl._pending_requests import (
+    PendingRequest,
+    first_of_each_step,
+    pending_requests,
+)
 
 PAGE_SIZE = 20
 
 
-def new_questions(
+def new_pending_requests(
     server: Server, workflow_id: str, state: InboxState, options: InboxOptions, now: datetime
 ) -> Procedure[InboxPage]:
     """Return the pending requests of a workflow's runs that are not in the state.
@@ -32,32 +36,32 @@ def new_questions(
     require_instance("state", state, InboxState, "the state of an inbox")
     server = server.lasting()
     rows, state = yield from _suspended_runs(server, workflow_id, state, options, now)
-    by_row = [questions(row) for row in rows]
+    by_row = [pending_requests(row) for row in rows]
     has_items = any(item.suspension.for_each_index is not None for row in by_row for item in row)
     if has_items and not (yield from supports_for_each_index(server)):
         by_row = [tuple(first_of_each_step(row)) for row in by_row]
     listed = {item.key: item for row in by_row for item in row}
     state = state.keep(listed, now)
     again = None if options.repeat_after is None else timedelta(seconds=options.repeat_after)
-    by_run: dict[str, list[Question]] = {}
+    by_run: dict[str, list[PendingRequest]] = {}
     for item in sorted(listed.values(), key=_since):
         if state.is_due(item.key, now, again):
             by_run.setdefault(item.run_id, []).append(item)
-    found: list[Question] = []
+    found: list[PendingRequest] = []
     most = math.inf if options.most is None else options.most
     while by_run and len(found) < most:
         run_id = next(iter(by_run))
         record = yield from find_run(server, workflow_id, run_id)
-        asked = {_place(item): item for item in (questions(record) if record else ())}
+        asked = {_place(item): item for item in (pending_requests(record) if record else ())}
         for item in by_run.pop(run_id):
-            question = asked.get(_place(item))
-            if question is None:
-                continue  # answered since the list was read
-            if state.is_due(question.key, now, again):
-                found.append(question)
-                state = state.note((item.key, question.key), now, now)
+            pending_request = asked.get(_place(item))
+            if pending_request is None:
+                continue  # responded to since the list was read
+            if state.is_due(pending_request.key, now, again):
+                found.append(pending_request)
+                state = state.note((item.key, pending_request.key), now, now)
             else:  # the list was older than the record at an earlier poll
-                state = state.note((item.key,), state.noted[question.key].asked, now)
+                state = state.note((item.key,), state.noted[pending_request.key].asked, now)
     return InboxPage(tuple(sorted(found, key=_since)), state, has_more=bool(by_run))
 
 
@@ -82,9 +86,9 @@ def _suspended_runs(
     return [row for row in rows if row.status == RunStatus.SUSPENDED], state
 
 
-def _since(question: Question) -> datetime:
-    return question.suspension.suspended_at or datetime.min.replace(tzinfo=UTC)
+def _since(pending_request: PendingRequest) -> datetime:
+    return pending_request.suspension.suspended_at or datetime.min.replace(tzinfo=UTC)
 
 
-def _place(question: Question) -> tuple[StepPath, int | None]:
-    return question.suspension.step, question.suspension.for_each_index
+def _place(pending_request: PendingRequest) -> tuple[StepPath, int | None]:
+    return pending_request.suspension.step, pending_request.suspension.for_each_index

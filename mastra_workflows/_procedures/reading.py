@@ -188,15 +188,17 @@ def _record(server: Server, workflow_id: str, run_id: str) -> Procedure[Workflow
         _, known = server.known.details.get(workflow_id, (0.0, None))
         name = None if known is None else known.name
         try:
-            return (yield from server.read(response, lambda answer: parsed(answer, name)))
+            return (yield from server.read(response, lambda received: parsed(received, name)))
         except ForeignRunError:
             if name is None:
                 raise
         # The workflow may have been renamed since.
-        answer: Response = yield server.ask(api.workflow_details(workflow_id))
-        now: WorkflowDetails = yield Parse(answer, partial(api.parse_details, workflow_id))
+        details_response: Response = yield server.ask(api.workflow_details(workflow_id))
+        now: WorkflowDetails = yield Parse(
+            details_response, partial(api.parse_details, workflow_id)
+        )
         server.known.details[workflow_id] = (server.clock(), now)
-        return (yield Parse(response, lambda answer: parsed(answer, now.name)))  # type: ignore[no-any-return]
+        return (yield Parse(response, lambda received: parsed(received, now.name)))  # type: ignore[no-any-return]
 
     def parsed(response: Response, name: str | None) -> WorkflowRun:
         return api.parse_run(workflow_id, run_id, response, workflow_name=name)

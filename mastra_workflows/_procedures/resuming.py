@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from mastra_workflows import _api as api
-from mastra_workflows._api import Feature, Request, Response, ResumeOptions
+from mastra_workflows._api import Feature, Request, Response, ResumeCommand
 from mastra_workflows._arguments import require_count, require_step
 from mastra_workflows._failures import ReadTimeoutError
 from mastra_workflows._inputs import differences
@@ -44,13 +44,13 @@ from mastra_workflows._procedures.waiting import wait
 from mastra_workflows._schemas import check
 from mastra_workflows._text import safe_text
 from mastra_workflows.errors import (
-    AnswerLostError,
     ApiError,
     ConfigurationError,
     ConnectionFailedError,
     InvalidResumeDataError,
     MastraError,
     NotSuspendedError,
+    ResponseLostError,
     ResumeRefusedError,
     UnavailableError,
     UnsupportedError,
@@ -68,7 +68,7 @@ FEATURE_AGE = 60.0
 one ignores ``forEachIndex`` and gives the response to every suspended item."""
 
 
-class AnswerArguments(TypedDict, total=False):
+class ResumeArguments(TypedDict, total=False):
     """The keyword arguments of `Run.resume`."""
 
     step: str | Sequence[str] | None
@@ -79,7 +79,7 @@ class AnswerArguments(TypedDict, total=False):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ResumeOptions:
     """The suspension to resume, and the data to resume it with; see `Run.resume`.
 
     Raises:
@@ -113,13 +113,13 @@ class Answer:
             ) from None
 
     def names(self, path: StepPath) -> bool:
-        """Return whether a step matches this answer's ``step``."""
+        """Return whether a step matches these options' ``step``."""
         if self.step is None:
             return True
         return ".".join(path) == self.step if isinstance(self.step, str) else path == (*self.step,)
 
     def fits(self, item: Suspension) -> bool:
-        """Return whether a suspension matches this answer's step, item and time."""
+        """Return whether a suspension matches the step, item and time of these options."""
         return (
             self.names(item.step)
             and self.for_each_index in (None, item.for_each_index)
@@ -128,7 +128,7 @@ class Answer:
 
 
 def resume_suspended(
-    server: Server, workflow_id: str, run_id: str, answer: Answer
+    server: Server, workflow_id: str, run_id: str, options: ResumeOptions
 ) -> Procedure[WorkflowRun]:
     """Resume a step and confirm that the run continues, without waiting for its end.
 
@@ -142,9 +142,9 @@ def resume_suspended(
         ResumeRefusedError: the server refused the resume.
     """
     before = yield from read_run(server.lasting(), workflow_id, run_id)
-    meant, options = yield from _prepare(server, before, answer)
+    meant, command = yield from _prepare(server, before, options)
     is_one_of_several = sum(item.step == meant.step for item in before.suspensions) > 1
-    by_item = is_one_of_several and options.for_each_index is not None
+    by_item = is_one_of_several and command.for_each_index is not None
 
     first = True
     was_sent = False
@@ -161,9 +161,9 @@ def resume_suspended(
         first = False
         try:
             if by_item:
-                heard = yield from _resume_item(server, workflow_id, run_id, options)
+                heard = yield from _resume_item(server, workflow_id, run_id, command)
             else:
-                request = api.resume_stream(workflow_id, run_id, options)
+                request = api.resume_stream(workflow_id, run_id, command)
                 heard = yield from hear_execution(server, request)
         except ConnectionFailedError as error:
             was_sent = was_sent or error.request_sent
@@ -181,7 +181,7 @@ def resume_suspended(
             return error  # Mastra refused the resume: not retried
         was_sent = True
         run = yield from confirm(server, workflow_id, run_id, meant, error_text(heard.last))
-        _warn_of_other_data(run, meant, options.resume_data)
+        _warn_of_other_data(run, meant, command.resume_data)
         if run.is_active:
             server.known.note_under_way(workflow_id, run_id, server.clock())
         return run
@@ -190,7 +190,7 @@ def resume_suspended(
         result = yield from through_outage(server, attempt)
     except MastraError as error:
         if was_sent and server.is_run_known and server.may_pass(error):
-            raise AnswerLostError(
+            raise ResponseLostError(
                 f"Step {meant.name!r} of run {run_id!r} of workflow {workflow_id!r} was resumed, "
                 f"but the server has not shown whether that worked: {error} Trying again reads the "
                 "record first, and does not resume the step twice."
@@ -202,7 +202,7 @@ def resume_suspended(
 
 
 def _resume_item(
-    server: Server, workflow_id: str, run_id: str, options: ResumeOptions
+    server: Server, workflow_id: str, run_id: str, command: ResumeCommand
 ) -> Procedure[StreamResult]:
     """Resume one of several items of a ``foreach``.
 
@@ -211,20 +211,20 @@ def _resume_item(
     finished or is suspended again. Dropping the request does not stop the run.
     """
     try:
-        response = yield Send(api.resume_async(workflow_id, run_id, options), SILENT_SECONDS)
+        response = yield Send(api.resume_async(workflow_id, run_id, command), SILENT_SECONDS)
     except ReadTimeoutError:
         response = Response(200, {}, b"")
     return StreamResult(response, None, ended=False)
 
 
 def resume_async(
-    server: Server, workflow_id: str, run_id: str, answer: Answer
+    server: Server, workflow_id: str, run_id: str, options: ResumeOptions
 ) -> Procedure[WorkflowRun]:
     """Resume a step by `POST .../resume-async`; fall back to polling if the response is lost."""
     before = yield from read_run(server, workflow_id, run_id)
-    meant, options = yield from _prepare(server, before, answer)
+    meant, command = yield from _prepare(server, before, options)
     try:
-        yield from send(server, api.resume_async(workflow_id, run_id, options))
+        yield from send(server, api.resume_async(workflow_id, run_id, command))
     except (ConnectionFailedError, UnavailableError) as error:
         if not is_lost(error):
             raise
@@ -237,7 +237,7 @@ def resume_async(
 
 
 def resume_request(
-    server: Server, workflow_id: str, run_id: str, answer: Answer
+    server: Server, workflow_id: str, run_id: str, options: ResumeOptions
 ) -> Procedure[tuple[Request, datetime | None]]:
     """Return the request that resumes a step and streams, after the checks of every resume.
 
@@ -245,31 +245,31 @@ def resume_request(
         The request, and the latest time in the record before it, for the `Follower`.
     """
     run = yield from read_run(server, workflow_id, run_id)
-    _, options = yield from _prepare(server, run, answer)
+    _, command = yield from _prepare(server, run, options)
     moments = (step.last_moment for step in run.steps)
     before = max((moment for moment in moments if moment is not None), default=None)
-    return api.resume_stream(workflow_id, run_id, options), before
+    return api.resume_stream(workflow_id, run_id, command), before
 
 
 def _prepare(
-    server: Server, run: WorkflowRun, answer: Answer
-) -> Procedure[tuple[Suspension, ResumeOptions]]:
+    server: Server, run: WorkflowRun, options: ResumeOptions
+) -> Procedure[tuple[Suspension, ResumeCommand]]:
     has_items = any(item.for_each_index is not None for item in run.suspensions)
     chooses = has_items and (yield from supports_for_each_index(server))
-    meant = pick(run, answer, supports_for_each_index=chooses)
+    meant = pick(run, options, supports_for_each_index=chooses)
     if server.check_data:
-        yield from _check_data(server, run, meant, answer.resume_data)
+        yield from _check_data(server, run, meant, options.resume_data)
     if (yield from executing(server, run.workflow_id, run.run_id, meant)) is not None:
         raise NotSuspendedError(
             f"Step {meant.name!r} of run {run.run_id!r} of workflow {run.workflow_id!r} is being "
             "resumed by another caller; the record does not show it yet. Nothing was sent.",
             run,
         )
-    return meant, ResumeOptions(
+    return meant, ResumeCommand(
         step=meant.step,
-        resume_data=answer.resume_data,
+        resume_data=options.resume_data,
         for_each_index=meant.for_each_index if chooses else None,
-        request_context=answer.request_context,
+        request_context=options.request_context,
     )
 
 
@@ -278,12 +278,12 @@ def supports_for_each_index(server: Server) -> Procedure[bool]:
     return (yield from supports(server, Feature.FOREACH_INDEX, max_age=FEATURE_AGE))
 
 
-def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> Suspension:
+def pick(run: WorkflowRun, options: ResumeOptions, *, supports_for_each_index: bool) -> Suspension:
     """Select the suspension of a run to resume.
 
     Args:
         run: the record of the run.
-        answer: the caller's selection.
+        options: the caller's selection.
         supports_for_each_index: whether the server can resume one of several items of a
             ``foreach``; others resume all of them with the same data.
 
@@ -296,12 +296,12 @@ def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> 
         raise NotSuspendedError(
             f"{run}. Only a suspended run can be resumed. Nothing was sent.", run
         )
-    any_item = dataclasses.replace(answer, for_each_index=None, suspended_at=None)
+    any_item = dataclasses.replace(options, for_each_index=None, suspended_at=None)
     at_step = tuple(item for item in run.suspensions if any_item.fits(item))
-    meant = tuple(item for item in at_step if answer.fits(item))
+    meant = tuple(item for item in at_step if options.fits(item))
     one_step = len({item.step for item in at_step}) == 1
     if len(at_step) > 1 and one_step and meant and not supports_for_each_index:
-        return _all_items(at_step, answer)
+        return _all_items(at_step, options)
     if len(meant) == 1:
         return meant[0]
     names = named(run.suspensions) or "unknown"
@@ -311,9 +311,9 @@ def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> 
             f"Select one with {'for_each_index' if one_step else 'step'}. Nothing was sent.",
             run,
         )
-    wanted = answer.step if isinstance(answer.step, str) else ".".join(answer.step or ())
-    if answer.for_each_index is not None:
-        wanted += f"[{answer.for_each_index}]"
+    wanted = options.step if isinstance(options.step, str) else ".".join(options.step or ())
+    if options.for_each_index is not None:
+        wanted += f"[{options.for_each_index}]"
     raise NotSuspendedError(
         f"Step {wanted!r} of run {run.run_id!r} of workflow {run.workflow_id!r} "
         f"is not suspended. Suspended steps: {names}. Nothing was sent.",
@@ -321,15 +321,15 @@ def pick(run: WorkflowRun, answer: Answer, *, supports_for_each_index: bool) -> 
     )
 
 
-def _all_items(items: tuple[Suspension, ...], answer: Answer) -> Suspension:
+def _all_items(items: tuple[Suspension, ...], options: ResumeOptions) -> Suspension:
     names = named(items)
-    if answer.for_each_index is not None:
+    if options.for_each_index is not None:
         raise UnsupportedError(
-            f"This server cannot resume one item of a foreach; it would give the same answer to "
+            f"This server cannot resume one item of a foreach; it would give the same response to "
             f"all that wait: {names}. Leave for_each_index out to do just that, set the foreach's "
             "concurrency to 1, or use Mastra 1.26 or later. Nothing was sent."
         )
-    log.warning("This server gives the same answer to every item that waits: %s.", names)
+    log.warning("This server gives the same response to every item that waits: %s.", names)
     return items[0]
 
 

@@ -244,7 +244,7 @@ class Workflow(OfOneProcess):
         """
         return self._transport.run(procedures.find_work(self._server, self.workflow_id, run_id))
 
-    def new_questions(
+    def new_pending_requests(
         self,
         state: InboxState | None = None,
         *,
@@ -272,7 +272,7 @@ class Workflow(OfOneProcess):
         """
         options = InboxOptions.of(lookback=lookback, repeat_after=repeat_after, most=most)
         return self._transport.run(
-            procedures.new_questions(
+            procedures.new_pending_requests(
                 self._server,
                 self.workflow_id,
                 InboxState() if state is None else state,

@@ -21,9 +21,9 @@ from mastra_workflows._procedures import (
     WaitOptions,
 )
 from mastra_workflows._procedures.acting import Cancellation
-from mastra_workflows._procedures.resuming import Answer
+from mastra_workflows._procedures.resuming import ResumeOptions
 from mastra_workflows._settings import OfOneProcess
-from mastra_workflows.hitl._questions import Question
+from mastra_workflows.hitl._pending_requests import PendingRequest
 
 if TYPE_CHECKING:
     from mastra_workflows.aio.workflow import AsyncWorkflow
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class AsyncRun(OfOneProcess):
     """A handle of one run, returned by `AsyncWorkflow.get_run` and `AsyncWorkflow.create_run`.
 
-    Most programs need only the idempotent methods: `start`, `wait`, `resume`, `answer` and
+    Most programs need only the idempotent methods: `start`, `wait`, `resume`, `respond` and
     `cancel`. The others correspond to the methods of Mastra's client and are not repeatable:
     `start_async`, `stream`, `watch`, `resume_async`, `resume_stream`, `restart`, `time_travel`. As
     in Mastra, ``_async`` in a name means that the server responds when the run has finished.
@@ -215,7 +215,7 @@ class AsyncRun(OfOneProcess):
             InvalidResumeDataError: the data is invalid.
             ResumeRefusedError: the server refused the resume.
         """
-        answer = Answer(
+        options = ResumeOptions(
             step=step,
             resume_data=resume_data,
             for_each_index=for_each_index,
@@ -224,16 +224,16 @@ class AsyncRun(OfOneProcess):
         )
         return await self._transport.run(
             procedures.resume(
-                self._server, self.workflow_id, self.run_id, answer, is_retry=is_retry
+                self._server, self.workflow_id, self.run_id, options, is_retry=is_retry
             )
         )
 
-    async def answer(
+    async def respond(
         self,
-        question: Question,
+        pending_request: PendingRequest,
         resume_data: JSON,
         *,
-        answered_by: JSON = None,
+        responded_by: JSON = None,
         is_retry: bool = False,
         timeout: Duration | None = None,
         on_suspend: OnSuspend = "return",
@@ -253,10 +253,10 @@ class AsyncRun(OfOneProcess):
         for that branch.
 
         Args:
-            question: the pending request, from `mastra_workflows.hitl.questions`.
-            resume_data: the response, as returned by `Form.answer`.
-            answered_by: who responded, a name or an object; stored in the run's request context as
-                ``answeredBy.<step>``.
+            pending_request: the pending request, from `mastra_workflows.hitl.pending_requests`.
+            resume_data: the response, as returned by `Form.to_resume_data`.
+            responded_by: who responded, a name or an object; stored in the run's request context as
+                ``respondedBy.<step>``.
             is_retry: whether an earlier attempt may have delivered this response.
             timeout, on_suspend, outage_timeout, stall_timeout, on_stall: how to wait for other
                 branches; see `wait`.
@@ -270,10 +270,10 @@ class AsyncRun(OfOneProcess):
                 run has finished. Its ``run`` is the record.
             InvalidResumeDataError: the data is invalid; the step is still suspended.
             ResumeSchemaChangedError: the data is invalid because the resume schema has changed; the
-                step is still suspended. The error's ``question`` has the current schema.
+                step is still suspended. The error's ``pending_request`` has the current schema.
             ServerLostError: the server was unavailable for too long, and the response was not
                 delivered.
-            AnswerLostError: the server was unavailable before it confirmed the response.
+            ResponseLostError: the server was unavailable before it confirmed the response.
             ResumeRefusedError: the server refused the response.
         """
         options = WaitOptions.of(
@@ -290,11 +290,11 @@ class AsyncRun(OfOneProcess):
             on_event=on_event,
         )
         return await self._transport.run(
-            procedures.answer(
+            procedures.respond(
                 self._server,
-                question,
+                pending_request,
                 resume_data,
-                answered_by=answered_by,
+                responded_by=responded_by,
                 is_retry=is_retry,
                 waiting=options,
             )
@@ -458,7 +458,7 @@ class AsyncRun(OfOneProcess):
             NotSuspendedError: no such step is suspended, also if it was resumed with this data.
             InvalidResumeDataError, ResumeRefusedError: see `resume`.
         """
-        answer = Answer(
+        options = ResumeOptions(
             step=step,
             resume_data=resume_data,
             for_each_index=for_each_index,
@@ -466,7 +466,7 @@ class AsyncRun(OfOneProcess):
             request_context=request_context,
         )
         return await self._transport.run(
-            procedures.resume_async(self._server, self.workflow_id, self.run_id, answer)
+            procedures.resume_async(self._server, self.workflow_id, self.run_id, options)
         )
 
     async def resume_stream(
@@ -488,7 +488,7 @@ class AsyncRun(OfOneProcess):
             InvalidResumeDataError, ResumeRefusedError: see `resume`.
             ConnectionFailedError: raised by the iteration; see `stream`.
         """
-        answer = Answer(
+        options = ResumeOptions(
             step=step,
             resume_data=resume_data,
             for_each_index=for_each_index,
@@ -496,7 +496,7 @@ class AsyncRun(OfOneProcess):
             request_context=request_context,
         )
         request, after = await self._transport.run(
-            procedures.resume_request(self._server, self.workflow_id, self.run_id, answer)
+            procedures.resume_request(self._server, self.workflow_id, self.run_id, options)
         )
         return await self._follow(request, after)
 

@@ -245,7 +245,7 @@ class AsyncWorkflow(OfOneProcess):
             procedures.find_work(self._server, self.workflow_id, run_id)
         )
 
-    async def new_questions(
+    async def new_pending_requests(
         self,
         state: InboxState | None = None,
         *,
@@ -273,7 +273,7 @@ class AsyncWorkflow(OfOneProcess):
         """
         options = InboxOptions.of(lookback=lookback, repeat_after=repeat_after, most=most)
         return await self._transport.run(
-            procedures.new_questions(
+            procedures.new_pending_requests(
                 self._server,
                 self.workflow_id,
                 InboxState() if state is None else state,

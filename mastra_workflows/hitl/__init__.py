@@ -4,22 +4,28 @@ from mastra_workflows.hitl._forms import NO_DEFAULT, Field, Form
 from mastra_workflows.hitl._inbox import (
     InboxPage,
     InboxState,
-    QuestionReference,
-    question_reference,
+    PendingRequestReference,
+    pending_request_reference,
 )
-from mastra_workflows.hitl._questions import ASK, Answers, OnResponseTimeout, Question, questions
+from mastra_workflows.hitl._pending_requests import (
+    ASK,
+    OnResponseTimeout,
+    PendingRequest,
+    Responses,
+    pending_requests,
+)
 
 __all__ = [
     "ASK",
     "NO_DEFAULT",
-    "Answers",
     "Field",
     "Form",
     "InboxPage",
     "InboxState",
     "OnResponseTimeout",
-    "Question",
-    "QuestionReference",
-    "question_reference",
-    "questions",
+    "PendingRequest",
+    "PendingRequestReference",
+    "Responses",
+    "pending_request_reference",
+    "pending_requests",
 ]

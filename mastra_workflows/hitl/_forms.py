@@ -84,7 +84,7 @@ class Field:
     @property
     def title(self) -> str:
         """The title in the schema, or the path of the value: ``address.zip``."""
-        title = str(self.rule.get("title") or ".".join(self.path) or "answer")
+        title = str(self.rule.get("title") or ".".join(self.path) or "response")
         return printable(title[:MAX_DESCRIPTION], keep="")
 
     @property
@@ -203,14 +203,14 @@ class Form:
         """The fields in the schema's order; none if the response carries no data."""
         schema = self.schema
         if schema is None or not is_readable(schema):
-            return (Field("answer", (), "json", {}, required=False),)
+            return (Field("response", (), "json", {}, required=False),)
         parts = _fields(_Rule.of(schema, schema), (), root=schema, required=True)
         fields = list(islice(parts, MAX_FIELDS + 1))
         if len(fields) > MAX_FIELDS:
-            return (Field("answer", (), "json", {}, required=True),)
+            return (Field("response", (), "json", {}, required=True),)
         return tuple(_with_unique_keys(map(_usable, fields)))
 
-    def answer(self, values: Mapping[str, JSON]) -> JSON:
+    def to_resume_data(self, values: Mapping[str, JSON]) -> JSON:
         """Convert form input to resume data, and validate it.
 
         A time without a zone counts as UTC. JSON may be given as a value or as text, a list as a
@@ -242,16 +242,16 @@ class Form:
         wrong += validation_errors(self.schema or {}, data)
         if wrong:
             raise InvalidResumeDataError(
-                f"The answer does not fit: {'; '.join(wrong)}. Nothing was sent.",
+                f"The response does not fit: {'; '.join(wrong)}. Nothing was sent.",
                 validation_errors=wrong,
             )
         return data
 
-    def values(self, answer: JSON) -> dict[str, JSON]:
+    def values(self, resume_data: JSON) -> dict[str, JSON]:
         """Convert a response to the values of the fields, by their keys, to fill in the form."""
         values = {}
         for field in self.fields:
-            value = answer
+            value = resume_data
             for name in field.path:
                 value = value.get(name, NO_DEFAULT) if isinstance(value, Mapping) else NO_DEFAULT
             if value is not NO_DEFAULT:
@@ -349,7 +349,7 @@ def _fields(
             must = name in wanted and "default" not in part.rule
             yield from _fields(part, (*path, name), root=root, required=must)
         return
-    key = re.sub(r"[^0-9A-Za-z_]+", "_", "_".join(path)).strip("_") or "answer"
+    key = re.sub(r"[^0-9A-Za-z_]+", "_", "_".join(path)).strip("_") or "response"
     if key[0].isdigit():
         key = f"n{key}"
     yield Field(key, path, _kind(rule), rule, required=required, nullable=meant.nullable)

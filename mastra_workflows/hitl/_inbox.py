@@ -15,7 +15,7 @@ from mastra_workflows._arguments import require_count
 from mastra_workflows._models import WorkflowRun, from_iso, to_iso
 from mastra_workflows._policy import convert_durations
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl._questions import Question
+from mastra_workflows.hitl._pending_requests import PendingRequest
 
 FORGET_AFTER = timedelta(days=1)
 """How long a request is remembered after it is no longer pending. It may come back: while one
@@ -46,7 +46,7 @@ class InboxState:
     """The requests that an inbox has returned.
 
     Attributes:
-        noted: the requests that were returned, by `Question.key`.
+        noted: the requests that were returned, by `PendingRequest.key`.
         since: all runs older than this had finished (0.x only, where every run has to be read).
     """
 
@@ -128,7 +128,7 @@ class InboxState:
             return cls()
 
 
-class QuestionReference(TypedDict):
+class PendingRequestReference(TypedDict):
     """The identity of a pending request, without its content. Read the content from the server.
 
     Attributes:
@@ -148,13 +148,13 @@ class QuestionReference(TypedDict):
     suspended_at: str | None
 
 
-def question_reference(question: Question) -> QuestionReference:
+def pending_request_reference(pending_request: PendingRequest) -> PendingRequestReference:
     """Return the identity of a pending request as plain JSON."""
-    suspension = question.suspension
-    return QuestionReference(
-        key=question.key,
-        workflow_id=question.workflow_id,
-        run_id=question.run_id,
+    suspension = pending_request.suspension
+    return PendingRequestReference(
+        key=pending_request.key,
+        workflow_id=pending_request.workflow_id,
+        run_id=pending_request.run_id,
         step=list(suspension.step),
         for_each_index=suspension.for_each_index,
         suspended_at=to_iso(suspension.suspended_at),
@@ -165,18 +165,18 @@ class InboxPage(NamedTuple):
     """The result of one poll of an inbox.
 
     Attributes:
-        questions: the new requests, oldest first.
+        pending_requests: the new requests, oldest first.
         state: for the next call.
         has_more: whether there were more than one call returns; call again soon.
     """
 
-    questions: tuple[Question, ...]
+    pending_requests: tuple[PendingRequest, ...]
     state: InboxState
     has_more: bool
 
 
-class NewQuestionsArguments(TypedDict, total=False):
-    """The keyword arguments of `Workflow.new_questions`, with durations as seconds."""
+class NewPendingRequestsArguments(TypedDict, total=False):
+    """The keyword arguments of `Workflow.new_pending_requests`, with durations as seconds."""
 
     lookback: float
     repeat_after: float | None
@@ -185,7 +185,7 @@ class NewQuestionsArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxOptions:
-    """The options of an inbox; see `Workflow.new_questions`."""
+    """The options of an inbox; see `Workflow.new_pending_requests`."""
 
     lookback: float = LOOKBACK_SECONDS
     repeat_after: float | None = None

@@ -10,8 +10,8 @@ import anyio
 from prefect.client.orchestration import get_client
 
 from mastra_workflows import JSON, Duration, OnStall
-from mastra_workflows.hitl import Answers, OnResponseTimeout
-from mastra_workflows.integration import Answer, Sleep
+from mastra_workflows.hitl import OnResponseTimeout, Responses
+from mastra_workflows.integration import ResumeOptions, Sleep
 from prefect_mastra.blocks import MastraServer
 from prefect_mastra.hitl._pause import PauseMode, PrefectCall, RunCall
 from prefect_mastra.hitl._response_loop import ResponseLoop, response_loop
@@ -54,11 +54,11 @@ async def aask_and_resume(
     step: str | Sequence[str] | None = None,
     for_each_index: int | None = None,
     suspended_at: str | None = None,
-    answers: Answers | None = None,
+    responses: Responses | None = None,
     pause: PauseMode = "pause",
     response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
-    default_answer: JSON = None,
+    default_response: JSON = None,
     timeout: Duration | None = None,
     poll_interval: Duration = 0.5,
     max_poll_interval: Duration = 30.0,
@@ -73,7 +73,7 @@ async def aask_and_resume(
 
     The calling flow run pauses. Its page shows the step's request and a *Resume* button with a
     form, which is generated from the step's resume schema. The *Cancel* button cancels the flow run
-    and the Mastra run. If a request is answered elsewhere, such as in Mastra Studio, the flow run
+    and the Mastra run. If somebody responds elsewhere, such as in Mastra Studio, the flow run
     continues.
 
     This is a plain function: Prefect cannot pause a task, and a separate flow would pause on a
@@ -88,8 +88,8 @@ async def aask_and_resume(
         for_each_index: the only item of a ``foreach`` to handle, counted from 0.
         suspended_at: handle only the request that is pending since this time; see
             `aresume_workflow`.
-        answers: responses by code, by step name: resume data, or a function that receives the
-            `mastra_workflows.hitl.Question` and returns resume data, or ``ASK`` to leave the
+        responses: responses by code, by step name: resume data, or a function that receives the
+            `mastra_workflows.hitl.PendingRequest` and returns resume data, or ``ASK`` to leave the
             request to a person. Or one such function for all steps.
         pause: ``"pause"`` keeps the process running until a person responds. ``"suspend"`` ends it,
             in a flow run of a deployment only. After the response, the flow executes again from
@@ -98,8 +98,8 @@ async def aask_and_resume(
             with ``pause="pause"``.
         on_response_timeout: the action after ``response_timeout``: ``"fail"`` raises an error and
             leaves the run suspended, ``"cancel"`` cancels the run and raises an error,
-            ``"answer"`` responds with the default answer.
-        default_answer: the resume data for ``on_response_timeout="answer"``.
+            ``"respond"`` responds with the default response.
+        default_response: the resume data for ``on_response_timeout="respond"``.
         timeout: seconds for each wait for the run, excluding the time that a person takes.
         poll_interval, max_poll_interval, outage_timeout, stall_timeout, on_stall, observe: as
             `await_for_workflow_run`.
@@ -108,13 +108,13 @@ async def aask_and_resume(
 
     Returns:
         The outcome of a run that succeeded, or that is suspended at other steps than those to
-        handle. Each of its ``answers`` has the ``step``, the resume data (``answer``), the time
-        (``at``) and the responder (``by``): ``"code"``, ``"person"`` or ``"default"``. ``user`` is
-        always None, since Prefect does not report who responded.
+        handle. Each of its ``responses`` has the ``step``, the ``resume_data``, the time (``at``)
+        and the responder (``by``): ``"code"``, ``"person"`` or ``"default"``. ``user`` is always
+        None, since Prefect does not report who responded.
 
     Raises:
         ConfigurationError: there is no flow run to pause, or the options contradict each other.
-        InvalidResumeDataError: a response by code or the default answer is invalid.
+        InvalidResumeDataError: a response by code or the default response is invalid.
         WaitTimeoutError: no response arrived in time, or ``timeout`` expired.
         prefect.exceptions.Abort: the flow run was cancelled while it was paused.
         prefect.exceptions.CancelledRun: the same, if the flow run is a subflow run.
@@ -137,12 +137,12 @@ async def aask_and_resume(
     )
     loop = response_loop(
         handle,
-        Answer(step=step, for_each_index=for_each_index, suspended_at=suspended_at),
-        answers=answers,
+        ResumeOptions(step=step, for_each_index=for_each_index, suspended_at=suspended_at),
+        responses=responses,
         pause=pause,
         response_timeout=response_timeout,
         on_response_timeout=on_response_timeout,
-        default_answer=default_answer,
+        default_response=default_response,
     )
     async with handle.acancelling_on_kill():
         return await adrive(handle, loop)

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 
 from mastra_workflows import JSON, Duration, OnFailedRun, OnStall
-from mastra_workflows.hitl import Answers, OnResponseTimeout
+from mastra_workflows.hitl import OnResponseTimeout, Responses
 from prefect_mastra._names import flow_run_name
 from prefect_mastra._results import PERSIST_RESULT, SERIALIZER
 from prefect_mastra.aio.tasks import aexecute_workflow
@@ -39,11 +39,11 @@ async def arun_workflow(
     resource_id: str | None = None,
     timeout: Duration | None = None,
     on_suspend: OnSuspension = "fail",
-    answers: Answers | None = None,
+    responses: Responses | None = None,
     pause: PauseMode = "pause",
     response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
-    default_answer: JSON = None,
+    default_response: JSON = None,
     poll_interval: Duration = 0.5,
     max_poll_interval: Duration = 30.0,
     outage_timeout: Duration = 300.0,
@@ -76,14 +76,14 @@ async def arun_workflow(
         timeout: Seconds to wait for the run; by default without limit.
         on_suspend: The reaction to a suspended run: `fail`, `return` its outcome, `wait` until it
             is resumed elsewhere, or `ask` a person on the page of this flow run.
-        answers: With `ask`, responses by code, by step name: resume data, or (in Python) a
+        responses: With `ask`, responses by code, by step name: resume data, or (in Python) a
             function that returns it.
         pause: With `ask`, whether the process waits (`pause`) or ends until a person has responded
             (`suspend`, in a flow run of a deployment only).
         response_timeout: With `ask`, seconds to wait for each response; by default without limit.
         on_response_timeout: With `ask`, the reaction to a missing response: `fail` and leave the
-            run suspended, `cancel` the run, or use the default answer (`answer`).
-        default_answer: The resume data for `answer`.
+            run suspended, `cancel` the run, or use the default response (`respond`).
+        default_response: The resume data for `respond`.
         poll_interval: Seconds between the first polls.
         max_poll_interval: Maximum seconds between polls; the interval grows exponentially.
         outage_timeout: Maximum seconds that the server may be unreachable.
@@ -119,11 +119,11 @@ async def arun_workflow(
         resource_id=resource_id,
         timeout=timeout,
         on_suspend=on_suspend,
-        answers=answers,
+        responses=responses,
         pause=pause,
         response_timeout=response_timeout,
         on_response_timeout=on_response_timeout,
-        default_answer=default_answer,
+        default_response=default_response,
         poll_interval=poll_interval,
         max_poll_interval=max_poll_interval,
         outage_timeout=outage_timeout,

@@ -17,7 +17,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from mastra_workflows import JSON, Duration, OnFailedRun, OnStall, OnSuspend
-from mastra_workflows.hitl import Answers, OnResponseTimeout, QuestionReference, question_reference
+from mastra_workflows.hitl import (
+    OnResponseTimeout,
+    PendingRequestReference,
+    Responses,
+    pending_request_reference,
+)
 from mastra_workflows.integration import LOOKBACK_SECONDS, require_choice
 from prefect_mastra._json import start_arguments
 from prefect_mastra._names import task_run_name
@@ -116,11 +121,11 @@ async def aexecute_workflow(
     resource_id: str | None = None,
     timeout: Duration | None = None,
     on_suspend: OnSuspension = "fail",
-    answers: Answers | None = None,
+    responses: Responses | None = None,
     pause: PauseMode = "pause",
     response_timeout: Duration | None = None,
     on_response_timeout: OnResponseTimeout = "fail",
-    default_answer: JSON = None,
+    default_response: JSON = None,
     poll_interval: Duration = 0.5,
     max_poll_interval: Duration = 30.0,
     outage_timeout: Duration = 300.0,
@@ -175,11 +180,11 @@ async def aexecute_workflow(
     if on_suspend == "ask":
         loop = response_loop(
             run,
-            answers=answers,
+            responses=responses,
             pause=pause,
             response_timeout=response_timeout,
             on_response_timeout=on_response_timeout,
-            default_answer=default_answer,
+            default_response=default_response,
         )
     async with run.acancelling_on_kill():
         await run.astart(
@@ -336,7 +341,7 @@ async def acancel_workflow_run(
 )
 async def alist_pending_requests(
     server: MastraServer, workflow_id: str, *, lookback: float = LOOKBACK_SECONDS
-) -> list[QuestionReference]:
+) -> list[PendingRequestReference]:
     """List the pending requests of a workflow's suspended runs, including runs started elsewhere.
 
     For an inbox, create one flow run per request, with the request's ``key`` as the idempotency
@@ -359,5 +364,5 @@ async def alist_pending_requests(
     """
     async with server.get_async_client() as client:
         workflow = client.get_workflow(workflow_id)
-        look = await workflow.new_questions(lookback=lookback, most=None)
-    return [question_reference(question) for question in look.questions]
+        look = await workflow.new_pending_requests(lookback=lookback, most=None)
+    return [pending_request_reference(pending_request) for pending_request in look.pending_requests]

@@ -145,7 +145,7 @@ class PausableFlowRun:
         Returns:
             The response; None if there is none yet.
         """
-        return (yield from self._read_answer(self._state(form)))
+        return (yield from self._read_response(self._state(form)))
 
     def request(
         self, form: PauseForm, *, deadline: float, is_open: Callable[[], Generator[Any, Any, bool]]
@@ -168,7 +168,7 @@ class PausableFlowRun:
         paused = self._state(form)
         yield from self._keep_retries()
         if not (yield from self._pause(paused)):
-            return (yield from self._answer_or("resumed", paused))
+            return (yield from self._response_or("resumed", paused))
         # After the pause: Prefect 3.9.1 deletes the inputs of a pause when it accepts the state.
         yield from self._store_form(form, paused)
         if self.mode == "suspend":
@@ -176,7 +176,7 @@ class PausableFlowRun:
         for seconds in _poll_intervals():
             yield Sleep(max(0.0, min(seconds, deadline - time.monotonic())))
             if not (yield from self._is_paused(form.key)):
-                return (yield from self._answer_or("resumed", paused))
+                return (yield from self._response_or("resumed", paused))
             if not (yield from is_open()):
                 return (yield from self._end(paused, "closed"))
             if time.monotonic() >= deadline:
@@ -257,15 +257,17 @@ class PausableFlowRun:
             yield from self._abandon()
         if reason == "closed":
             raise NoResponseError(reason)
-        return (yield from self._answer_or(reason, state))  # a response may have arrived meanwhile
+        return (
+            yield from self._response_or(reason, state)
+        )  # a response may have arrived meanwhile
 
-    def _answer_or(self, reason: Literal["timed_out", "resumed"], state: State[Any]) -> Procedure:
-        answer = yield from self._read_answer(state)
-        if answer is None:
+    def _response_or(self, reason: Literal["timed_out", "resumed"], state: State[Any]) -> Procedure:
+        response = yield from self._read_response(state)
+        if response is None:
             raise NoResponseError(reason)
-        return answer
+        return response
 
-    def _read_answer(self, state: State[Any]) -> Procedure:
+    def _read_response(self, state: State[Any]) -> Procedure:
         keys = state.state_details.run_input_keyset
         assert keys is not None
         found = yield from self._inputs(keys["response"])

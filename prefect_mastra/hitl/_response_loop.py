@@ -1,6 +1,6 @@
 """Collect responses to a run's pending requests, one after the other, until none is pending.
 
-A request that code does not answer pauses the flow run. The step's resume schema becomes the form,
+A request without a response by code pauses the flow run. The step's resume schema becomes the form,
 and the request becomes the text above it. Each request has a unique key, so that a later attempt of
 the flow finds a response that an earlier one received.
 """
@@ -31,8 +31,21 @@ from mastra_workflows.errors import (
     ResumeSchemaChangedError,
     WaitTimeoutError,
 )
-from mastra_workflows.hitl import ASK, NO_DEFAULT, Answers, OnResponseTimeout, Question, questions
-from mastra_workflows.integration import Answer, AskOptions, as_seconds, inline, require_choice
+from mastra_workflows.hitl import (
+    ASK,
+    NO_DEFAULT,
+    OnResponseTimeout,
+    PendingRequest,
+    Responses,
+    pending_requests,
+)
+from mastra_workflows.integration import (
+    AskOptions,
+    ResumeOptions,
+    as_seconds,
+    inline,
+    require_choice,
+)
 from prefect_mastra._run_ids import enclosing_runs
 from prefect_mastra._started_runs import UNREACHABLE
 from prefect_mastra.hitl._pause import (
@@ -50,9 +63,9 @@ from prefect_mastra.runs import MastraWorkflowRun, Outcome
 class ResponseOptions(TypedDict, total=False):
     """The keyword arguments that `response_loop` passes to `AskOptions`."""
 
-    answers: Answers | None
+    responses: Responses | None
     on_response_timeout: OnResponseTimeout
-    default_answer: JSON
+    default_response: JSON
 
 
 @dataclass(slots=True)
@@ -69,76 +82,76 @@ class ResponseLoop:
     run: MastraWorkflowRun
     options: AskOptions
     pausable: PausableFlowRun
-    which: Answer = field(default_factory=Answer)
+    which: ResumeOptions = field(default_factory=ResumeOptions)
     responses: list[dict[str, Any]] = field(default_factory=list)
 
     def steps(self) -> Procedure:
         """Wait for the run, collect a response and resume, until no request is pending.
 
         Returns:
-            The run's outcome, with ``answers``.
+            The run's outcome, with ``responses``.
         """
         while True:
             outcome: Outcome = yield RunCall("wait_for_completion")
             asked = [
-                question
-                for question in questions(self.run.record, self.run.url)
-                if self.which.fits(question.suspension)
+                pending_request
+                for pending_request in pending_requests(self.run.record, self.run.url)
+                if self.which.fits(pending_request.suspension)
             ]
             if not asked:
-                answers = yield from self._all_responses()
-                return {**outcome, "answers": answers}
+                responses = yield from self._all_responses()
+                return {**outcome, "responses": responses}
             yield from self._respond(asked[0])
 
-    def _respond(self, question: Question) -> Procedure:
+    def _respond(self, pending_request: PendingRequest) -> Procedure:
         """Resolve a request: by code, by a person on the form, or by a response elsewhere."""
-        data = self.options.by_code(question)
+        data = self.options.by_code(pending_request)
         if data is not ASK:
-            yield from self._resume(question, data, "code")
+            yield from self._resume(pending_request, data, "code")
             return
         deadline = time.monotonic() + (self.options.response_timeout or inf)
         wrong: tuple[str, ...] = ()
         for number in count(1):
             try:
-                entered = yield from self._request(question, number, wrong, deadline)
-                data = question.form.answer(entered)
-                yield from self._resume(question, data, "person")
+                entered = yield from self._request(pending_request, number, wrong, deadline)
+                data = pending_request.form.to_resume_data(entered)
+                yield from self._resume(pending_request, data, "person")
             except InvalidResumeDataError as error:
                 wrong = tuple(error.validation_errors)
                 if isinstance(error, ResumeSchemaChangedError):
-                    question = error.question
+                    pending_request = error.pending_request
                 self.run.logger.warning("%s Asking again.", error)
             except NoResponseError as pause:
                 if pause.reason == "timed_out":
-                    yield from self._handle_timeout(question)
+                    yield from self._handle_timeout(pending_request)
                     return
                 if pause.reason == "closed":
                     self.run.logger.info(
-                        "Step %r does not ask any more; it was answered elsewhere, or the run has "
-                        "ended: %s.",
-                        question.suspension.name,
+                        "The request of step %r is no longer pending; somebody responded "
+                        "elsewhere, or the run has ended: %s.",
+                        pending_request.suspension.name,
                         self.run.record,
                     )
                     return
                 wrong = ("The flow run was resumed without a response.",)
-                self.run.logger.warning("%s; %s Asking again.", question, wrong[0])
+                self.run.logger.warning("%s; %s Asking again.", pending_request, wrong[0])
             else:
                 return
 
     def _request(
-        self, question: Question, number: int, wrong: Sequence[str], deadline: float
+        self, pending_request: PendingRequest, number: int, wrong: Sequence[str], deadline: float
     ) -> Procedure:
-        form = _form(question, number, wrong)
+        form = _form(pending_request, number, wrong)
         entered = yield from self.pausable.find_response(form)
         if entered is not None:
             return entered
-        parents = self._log_request(question)
-        step = inline(f"step {question.suspension.name!r} of run {self.run.run_id!r}")
+        parents = self._log_request(pending_request)
+        step = inline(f"step {pending_request.suspension.name!r} of run {self.run.run_id!r}")
         artifacts = yield from self._create_artifacts(parents, step)
 
         def is_open() -> Procedure:
             record: WorkflowRun | None = yield RunCall("poll")
-            return record is None or question.is_open(record)
+            return record is None or pending_request.is_open(record)
 
         try:
             entered = yield from self.pausable.request(form, deadline=deadline, is_open=is_open)
@@ -183,21 +196,21 @@ class ResponseLoop:
         name = type(error).__name__
         self.run.logger.warning("The parent flow run cannot show the pause (%s).", name)
 
-    def _resume(self, question: Question, data: JSON, by: str) -> Procedure:
+    def _resume(self, pending_request: PendingRequest, data: JSON, by: str) -> Procedure:
         """Resume the step and record the responder."""
         try:
-            yield RunCall("answer", (question, data))
+            yield RunCall("respond", (pending_request, data))
         except NotSuspendedError as error:
-            self.run.logger.warning("%s The answer was not needed any more.", error)
+            self.run.logger.warning("%s The response was not needed any more.", error)
             return
-        step = question.suspension.name
+        step = pending_request.suspension.name
         # Do not log the response: it may be confidential. The outcome contains it.
-        self.run.logger.info("Step %r is answered (by: %s).", step, by)
+        self.run.logger.info("Step %r was resumed (by: %s).", step, by)
         at = datetime.now(UTC).isoformat()
-        given = {"step": step, "answer": data, "by": by, "user": None, "at": at}
+        given = {"step": step, "resume_data": data, "by": by, "user": None, "at": at}
         self.responses.append(given)
         if self.pausable.mode == "suspend":  # this process may end before the run has finished
-            yield from self.pausable.store(self._notes_prefix, question.key, given)
+            yield from self.pausable.store(self._notes_prefix, pending_request.key, given)
 
     def _all_responses(self) -> Procedure:
         if self.pausable.mode == "suspend":
@@ -208,13 +221,13 @@ class ResponseLoop:
     def _notes_prefix(self) -> str:
         """The prefix of the keys that the responses to this run are stored under."""
         digest = hashlib.sha256(f"{self.run.workflow_id} {self.run.run_id}".encode()).hexdigest()
-        return f"mastra-answers-{digest[:20]}"
+        return f"mastra-responses-{digest[:20]}"
 
-    def _handle_timeout(self, question: Question) -> Procedure:
-        late = f"{question}; nobody has answered in {self.options.response_timeout:g} s"
-        if self.options.on_response_timeout == "answer":
-            self.run.logger.warning("%s. The default answer stands for it.", late)
-            yield from self._resume(question, self.options.default_answer, "default")
+    def _handle_timeout(self, pending_request: PendingRequest) -> Procedure:
+        late = f"{pending_request}; nobody has responded in {self.options.response_timeout:g} s"
+        if self.options.on_response_timeout == "respond":
+            self.run.logger.warning("%s. The default response is used.", late)
+            yield from self._resume(pending_request, self.options.default_response, "default")
             return
         if self.options.on_response_timeout == "cancel":
             outcome = yield RunCall("cancel")
@@ -228,27 +241,27 @@ class ResponseLoop:
             self.run.record,
         )
 
-    def _log_request(self, question: Question) -> list[UUID]:
+    def _log_request(self, pending_request: PendingRequest) -> list[UUID]:
         """Log the link to the form, in the paused flow run and in those around it.
 
         Returns:
             The ids of the flow runs around the paused one.
         """
         page = url_for(self.pausable.flow_run) or f"flow run {self.pausable.flow_run.name!r}"
-        self.run.logger.info("%s. Resume this flow run to answer: %s", question, page)
+        self.run.logger.info("%s. Resume this flow run to respond: %s", pending_request, page)
         parents = []
         for context in enclosing_runs():
             flow_run = context.flow_run if isinstance(context, FlowRunContext) else None
             if flow_run is not None and flow_run.id != self.pausable.flow_run.id:
                 log = flow_run_logger(flow_run)
-                log.info("%s. Resume the subflow run to answer: %s", question, page)
+                log.info("%s. Resume the subflow run to respond: %s", pending_request, page)
                 parents.append(flow_run.id)
         return parents
 
 
 def response_loop(
     run: MastraWorkflowRun,
-    which: Answer | None = None,
+    which: ResumeOptions | None = None,
     *,
     pause: PauseMode = "pause",
     response_timeout: Duration | None = None,
@@ -268,17 +281,17 @@ def response_loop(
             'pause="pause".'
         )
     asking = AskOptions(response_timeout=response_timeout, **options)
-    return ResponseLoop(run, asking, PausableFlowRun.here(pause), which or Answer())
+    return ResponseLoop(run, asking, PausableFlowRun.here(pause), which or ResumeOptions())
 
 
-def _form(question: Question, number: int, wrong: Sequence[str]) -> PauseForm:
+def _form(pending_request: PendingRequest, number: int, wrong: Sequence[str]) -> PauseForm:
     """Build the form of a request, preceded by the validation errors of the last response.
 
     Prefect returns a stored response again for the same key, so each attempt has its own key.
     """
-    lines = ["**The last answer was not taken:**", *(f"- {inline(line)}" for line in wrong)]
+    lines = ["**The last response was not taken:**", *(f"- {inline(line)}" for line in wrong)]
     properties = {}
-    for item in question.form.fields:
+    for item in pending_request.form.fields:
         properties[item.key] = {**_without_directives(item.schema), "title": item.title}
         if item.kind == "time":  # Prefect's server requires a time zone, Mastra's rejects it
             del properties[item.key]["format"]
@@ -287,13 +300,15 @@ def _form(question: Question, number: int, wrong: Sequence[str]) -> PauseForm:
         if item.default is not NO_DEFAULT and not _has_directive(item.default):
             properties[item.key]["default"] = item.default
     return PauseForm(
-        key=question.key if number == 1 else f"{question.key}-{number}",
-        description="\n".join([*lines, "", question.body]) if wrong else question.body,
+        key=pending_request.key if number == 1 else f"{pending_request.key}-{number}",
+        description="\n".join([*lines, "", pending_request.body])
+        if wrong
+        else pending_request.body,
         schema={
-            "title": question.subject,
+            "title": pending_request.subject,
             "type": "object",
             "properties": properties,
-            "required": [item.key for item in question.form.fields if not item.may_be_empty],
+            "required": [item.key for item in pending_request.form.fields if not item.may_be_empty],
             "additionalProperties": False,
         },
     )

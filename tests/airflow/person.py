@@ -25,7 +25,7 @@ class Visitor(logging.Handler):
 
     `dag.test()` logs a line then, sleeps for a second, and looks again. Only between that line and
     the sleep may anybody change the state of a parked task: right after a task has parked,
-    `dag.test()` writes its state once more, and would overwrite an answer. So `dag.test()` stands
+    `dag.test()` writes its state once more, and would overwrite a response. So `dag.test()` stands
     still meanwhile, and what `visit` raises ends it.
     """
 
@@ -91,8 +91,8 @@ def is_rest(record: logging.LogRecord) -> bool:
     return "Waiting for Human-in-the-loop input" in record.getMessage()
 
 
-class Form:
-    """A form that waits for an answer.
+class ShownForm:
+    """A form that waits for a response.
 
     Attributes:
         subject, body: what is shown.
@@ -122,15 +122,15 @@ class Form:
             The HTTP status.
         """
         fields = {key: param["value"] for key, param in self.params.items()}
-        answer = self._person.request(
+        response = self._person.request(
             "PATCH",
             self._path,
             json={"chosen_options": [option], "params_input": {**fields, **values}},
         )
-        return int(answer.status_code)
+        return int(response.status_code)
 
 
-Reply = Mapping[str, JSON] | str | Callable[[Form], object]
+Reply = Mapping[str, JSON] | str | Callable[[ShownForm], object]
 """What a person does about a form: send these values, press this button, or do this."""
 
 
@@ -159,7 +159,7 @@ class Person(Visitor):
         self._name = name
         self._replies = list(replies)
         self._headers: dict[str, str] = {}
-        self.forms: list[Form] = []
+        self.forms: list[ShownForm] = []
         self.statuses: list[object] = []
 
     def __str__(self) -> str:
@@ -173,15 +173,15 @@ class Person(Visitor):
         """Ask Airflow's REST API."""
         return self._client.request(method, f"/api/v2{path}", headers=self._headers, **arguments)
 
-    def open_forms(self) -> list[Form]:
-        """The forms of the DAG run at hand that wait for an answer."""
+    def open_forms(self) -> list[ShownForm]:
+        """The forms of the DAG run at hand that wait for a response."""
         dag_id, run_id = harness.tested_dag_run()
-        answer = self.request(
+        response = self.request(
             "GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false"
         )
         return [
-            Form(self, detail)
-            for detail in answer.json()["hitl_details"]
+            ShownForm(self, detail)
+            for detail in response.json()["hitl_details"]
             if detail["task_instance"]["state"] in ("awaiting_input", "deferred")
         ]
 
@@ -204,7 +204,7 @@ class Person(Visitor):
             self.forms.append(form)
             self.statuses.append(self._reply(form, self._replies.pop(0)))
 
-    def _reply(self, form: Form, reply: Reply) -> object:
+    def _reply(self, form: ShownForm, reply: Reply) -> object:
         if callable(reply):
             return reply(form)
         if isinstance(reply, str):

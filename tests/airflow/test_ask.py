@@ -16,10 +16,10 @@ from airflow_provider_mastra.operators._hitl import format_duration
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl import ASK, Question
+from mastra_workflows.hitl import ASK, PendingRequest
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, DagResult, RunDag
-from tests.airflow.person import CANCEL, NOBODY_IS_ASKED, Clock, Form, Person
+from tests.airflow.person import CANCEL, NOBODY_IS_ASKED, Clock, Person, ShownForm
 
 pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
 
@@ -55,7 +55,7 @@ def run_of(client: MastraClient) -> Iterator[Callable[[DagResult], Any]]:
         run.cancel(confirm_timeout=0)
 
 
-def run_asked(client: MastraClient, form: Form) -> Any:
+def run_asked(client: MastraClient, form: ShownForm) -> Any:
     """The run that a form is about."""
     workflow = client.get_workflow("refundApproval")
     [run_id] = [run.run_id for run in workflow.runs() if run.run_id in form.body]
@@ -79,10 +79,10 @@ def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: Peo
     assert form.params["approved"]["schema"]["type"] == "boolean"
     assert form.params["note"]["schema"]["type"] == ["string", "null"]
     assert result.xcom("refund") == {"order": "A-1", "refunded": 100, "note": "ok"}
-    [answer] = result.xcom("refund", "answers")
-    assert (answer["step"], answer["by"]) == ("approve", "person")
-    assert answer["answer"] == {"approved": True, "note": "ok"}
-    assert answer["user"]["name"] == "ann"
+    [response] = result.xcom("refund", "responses")
+    assert (response["step"], response["by"]) == ("approve", "person")
+    assert response["resume_data"] == {"approved": True, "note": "ok"}
+    assert response["user"]["name"] == "ann"
     assert "ann pressed 'Resume'" in result.log
     # The run's own record says it too.
     page = "limit=50&offset=0&page=0&perPage=50"
@@ -93,7 +93,7 @@ def test_a_person_approves(connected: SampleServer, run_dag: RunDag, people: Peo
     snapshot = row["snapshot"]
     snapshot = json.loads(snapshot) if isinstance(snapshot, str) else snapshot
     kept = snapshot.get("requestContext") or snapshot.get("runtimeContext")
-    assert kept["answeredBy.approve"]["user"]["name"] == "ann"
+    assert kept["respondedBy.approve"]["user"]["name"] == "ann"
 
 
 EVERYTHING = {
@@ -115,7 +115,7 @@ EVERYTHING = {
 }
 
 
-def test_every_kind_of_field_and_a_bad_answer_before_the_good_one(
+def test_every_kind_of_field_and_a_bad_response_before_the_good_one(
     connected: SampleServer, run_dag: RunDag, people: People
 ) -> None:
     told: list[str] = []
@@ -143,12 +143,12 @@ def test_every_kind_of_field_and_a_bad_answer_before_the_good_one(
     address = {"street": "Way 1", "zip": "12345", "country": "AT"}
     flat = {key: value for key, value in EVERYTHING.items() if not key.startswith("address_")}
     assert result.xcom("fill") == {**flat, "address": address}
-    refusal = result.xcom("fill", "refused_answer")
+    refusal = result.xcom("fill", "refused_response")
     assert refusal["user"]["name"] == "ann"
     assert any("zip" in problem for problem in refusal["problems"])
     assert any("draft" in problem for problem in refusal["problems"])
-    assert "The answer of ann is refused, and asked for again" in result.log
-    assert "A notifier failed; the question is asked all the same." in result.log
+    assert "The response of ann is refused, and asked for again" in result.log
+    assert "A notifier failed; the form is shown all the same." in result.log
     assert told[0] == ""
     assert "zip" in told[1]
 
@@ -169,17 +169,17 @@ def test_the_cancel_button(
 @pytest.mark.parametrize(
     ("options", "state", "status", "said"),
     [
-        ({}, "failed", "suspended", "Nobody has answered within 1 s. Step 'approve'"),
+        ({}, "failed", "suspended", "Nobody has responded within 1 s. Step 'approve'"),
         ({"on_response_timeout": "cancel"}, "failed", "canceled", "so the run was cancelled"),
         (
-            {"on_response_timeout": "answer", "default_answer": {"approved": False}},
+            {"on_response_timeout": "respond", "default_response": {"approved": False}},
             "success",
             "success",
-            "resumed with the answer of default",
+            "resumed with the response of default",
         ),
     ],
 )
-def test_nobody_answers_in_time(
+def test_nobody_responds_in_time(
     connected: SampleServer,
     run_dag: RunDag,
     run_of: Any,
@@ -196,17 +196,17 @@ def test_nobody_answers_in_time(
         assert run_of(result).read().status == status
 
 
-def test_answered_elsewhere(
+def test_responded_to_elsewhere(
     connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
 ) -> None:
-    def in_studio(form: Form) -> None:
+    def in_studio(form: ShownForm) -> None:
         run_asked(client, form).resume(resume_data={"approved": True})
 
     with people(in_studio), Clock():
         result = run_dag(asking(response_poll_interval=1))
     assert result.xcom("refund") == {"order": "A-1", "refunded": 100}
-    assert result.xcom("refund", "answers") is None
-    assert "The question needs no answer any more" in result.log
+    assert result.xcom("refund", "responses") is None
+    assert "The request no longer needs a response" in result.log
 
 
 @pytest.mark.version_specific
@@ -216,7 +216,7 @@ def test_the_run_is_cancelled_meanwhile(
     if connected.generation == "0":
         pytest.skip("0.x does not end a suspended run on a cancel")
 
-    def cancels(form: Form) -> None:
+    def cancels(form: ShownForm) -> None:
         run_asked(client, form).cancel()
 
     with people(cancels), Clock():
@@ -225,7 +225,7 @@ def test_the_run_is_cancelled_meanwhile(
     assert "was cancelled" in result.log
 
 
-def test_only_who_is_assigned_may_answer(
+def test_only_who_is_assigned_may_respond(
     connected: SampleServer, run_dag: RunDag, people: People
 ) -> None:
     dag = asking(assigned_users={"id": "bob", "name": "bob"})
@@ -236,16 +236,16 @@ def test_only_who_is_assigned_may_answer(
         result = run_dag(dag)
     assert bob.statuses in ([200], [409])
     assert 200 not in ann.statuses  # 403, or 409 where bob was faster
-    assert result.xcom("refund", "answers")[0]["user"]["name"] == "bob"
+    assert result.xcom("refund", "responses")[0]["user"]["name"] == "bob"
 
 
-class TestAnswersByCode:
-    seen: ClassVar[list[Question]] = []
+class TestResponsesByCode:
+    seen: ClassVar[list[PendingRequest]] = []
 
     @pytest.mark.parametrize("kind", ["xcom", "callable", "one for all"])
     def test_nobody_is_asked(self, connected: SampleServer, run_dag: RunDag, kind: str) -> None:
-        def decide(question: Question) -> Any:
-            return {"approved": question.suspension.payload["amount"] <= 100, "note": "code"}
+        def decide(pending_request: PendingRequest) -> Any:
+            return {"approved": pending_request.suspension.payload["amount"] <= 100, "note": "code"}
 
         with DAG("by_code", schedule=None) as dag:
 
@@ -253,17 +253,17 @@ class TestAnswersByCode:
             def think() -> dict[str, Any]:
                 return {"approved": True, "note": "code"}
 
-            answers: Any = {"approve": think()} if kind == "xcom" else {"approve": decide}
+            responses: Any = {"approve": think()} if kind == "xcom" else {"approve": decide}
             MastraRunWorkflowOperator(
                 task_id="refund",
                 workflow_id="refundApproval",
                 input_data=REFUND,
                 on_suspend="ask",
-                answers=decide if kind == "one for all" else answers,
+                responses=decide if kind == "one for all" else responses,
             )
         result = run_dag(dag)
         assert result.xcom("refund") == {"order": "A-1", "refunded": 100, "note": "code"}
-        assert [one["by"] for one in result.xcom("refund", "answers")] == ["code"]
+        assert [one["by"] for one in result.xcom("refund", "responses")] == ["code"]
 
     def test_a_person_gets_what_code_leaves(
         self, connected: SampleServer, run_dag: RunDag, people: People
@@ -271,20 +271,23 @@ class TestAnswersByCode:
         with DAG("halves", schedule=None) as dag:
             MastraRunWorkflowOperator(
                 task_id="plan",
-                workflow_id="twoQuestions",
+                workflow_id="twoRequests",
                 input_data={"campaign": "spring"},
                 on_suspend="ask",
-                answers={"ask-budget": {"budget": 5}, "ask-deadline": lambda question: ASK},
+                responses={
+                    "ask-budget": {"budget": 5},
+                    "ask-deadline": lambda pending_request: ASK,
+                },
             )
         with people({"deadline": "2026-05-01"}) as ann:
             result = run_dag(dag)
-        assert [form.subject for form in ann.forms] == ["twoQuestions: ask-deadline"]
-        assert [one["by"] for one in result.xcom("plan", "answers")] == ["code", "person"]
+        assert [form.subject for form in ann.forms] == ["twoRequests: ask-deadline"]
+        assert [one["by"] for one in result.xcom("plan", "responses")] == ["code", "person"]
 
-    def test_an_answer_that_does_not_fit(
+    def test_a_response_that_does_not_fit(
         self, connected: SampleServer, run_dag: RunDag, run_of: Any
     ) -> None:
-        result = run_dag(asking(answers={"approve": {"note": "yes"}}, retries=1))
+        result = run_dag(asking(responses={"approve": {"note": "yes"}}, retries=1))
         assert (result.task_state("refund"), result.tries("refund")) == ("failed", 1)
         assert "$.approved: required" in result.log
         assert run_of(result).read().is_suspended
@@ -293,9 +296,9 @@ class TestAnswersByCode:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"on_suspend": "return", "answers": {}}, 'need on_suspend="ask"'),
+        ({"on_suspend": "return", "responses": {}}, 'need on_suspend="ask"'),
         ({"response_timeout": -1}, "response_timeout"),
-        ({"on_response_timeout": "answer"}, "default_answer"),
+        ({"on_response_timeout": "respond"}, "default_response"),
         ({"response_poll_interval": 0}, "response_poll_interval"),
         ({"wait_for_completion": False}, "wait_for_completion"),
     ],

@@ -16,7 +16,7 @@ from mastra_workflows import MastraClient
 from testkit.processes import free_port
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import STUDIO, Connect, RunDag, try_again
-from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Form, Person
+from tests.airflow.person import NOBODY_IS_ASKED, RESUME, Person, ShownForm
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS
 
 pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
@@ -41,31 +41,31 @@ def asking(**options: Any) -> MastraRunWorkflowOperator:
     return MastraRunWorkflowOperator(task_id="ask", **arguments)
 
 
-def answer_after_redeploy(
+def respond_after_redeploy(
     server: SampleServer, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Form], Any]:
-    def answer(form: Form) -> Any:
+) -> Callable[[ShownForm], Any]:
+    def respond(form: ShownForm) -> Any:
         monkeypatch.setenv(RELEASE, "2")
         server.restart()
         return form.press(RESUME, approved=True)
 
-    return answer
+    return respond
 
 
 def test_a_redeploy_changes_what_the_step_takes(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No answer to the old form can fit: the task says so, and what to do."""
+    """No response to the old form can fit: the task says so, and what to do."""
     with DAG("redeployed", schedule=None) as dag:
         asking(retries=2)
-    with people(answer_after_redeploy(own, monkeypatch)) as ann:
+    with people(respond_after_redeploy(own, monkeypatch)) as ann:
         result = run_dag(dag)
 
     assert len(ann.forms) == 1
     assert (result.task_state("ask"), result.tries("ask")) == ("failed", 1)
     assert "what it takes has changed since it was asked (resume schema)" in result.log
     assert "Resume or cancel the run at http://studio.example" in result.log
-    refused = result.xcom("ask", "refused_answer")
+    refused = result.xcom("ask", "refused_response")
     assert refused["form_is_outdated"] is True
     assert any("verdict" in problem for problem in refused["problems"])
     with MastraClient(own.url) as client:
@@ -78,18 +78,18 @@ def test_a_gate_asks_with_the_new_form(
 ) -> None:
     with DAG("redeployed_gate", schedule=None) as dag:
         ask_in_turn(asking(), most=1)
-    with people(answer_after_redeploy(own, monkeypatch), {"verdict": "yes"}) as ann:
+    with people(respond_after_redeploy(own, monkeypatch), {"verdict": "yes"}) as ann:
         result = run_dag(dag)
 
     assert [list(form.params) for form in ann.forms] == [["approved"], ["verdict"]]
     assert result.state == "success"
-    assert result.xcom("ask_questions.question_1") == {"verdict": "yes"}
+    assert result.xcom("ask_requests.request_1") == {"verdict": "yes"}
 
 
-def test_an_answer_waits_for_the_server(
+def test_a_response_waits_for_the_server(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server is away until an attempt to deliver the answer has failed."""
+    """The server is away until an attempt to deliver the response has failed."""
     monkeypatch.setattr(_outages, "RECONNECT_SECONDS", 2.0)
 
     class Delivers(MastraRunWorkflowOperator):
@@ -98,21 +98,21 @@ def test_an_answer_waits_for_the_server(
             if not own.running:
                 own.start()
 
-    def answer(form: Form) -> Any:
+    def respond(form: ShownForm) -> Any:
         own.kill()
         return form.press(RESUME, approved=True)
 
     with DAG("away", schedule=None) as dag:
         Delivers(task_id="ask", workflow_id="released", input_data={}, on_suspend="ask", retries=0)
-    with people(answer):
+    with people(respond):
         result = run_dag(dag)
 
     assert result.xcom("ask") == {"approved": True}
     assert "is not delivered yet" in result.log
-    assert "The step was resumed with the answer of" in result.log
+    assert "The step was resumed with the response of" in result.log
 
 
-def test_an_answer_that_is_not_delivered(
+def test_a_response_that_is_not_delivered(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log says so; and a retry, which finds the server again, delivers it."""
@@ -124,7 +124,7 @@ def test_an_answer_that_is_not_delivered(
                 own.start()
             return super().execute(context)
 
-    def answer(form: Form) -> Any:
+    def respond(form: ShownForm) -> Any:
         own.kill()
         return form.press(RESUME, approved=True)
 
@@ -138,30 +138,30 @@ def test_an_answer_that_is_not_delivered(
             retries=1,
             retry_delay=0.1,
         )
-    with people(answer):
+    with people(respond):
         result = run_dag(dag)
 
-    assert "The answer of ann was not delivered" in result.log
-    assert "A retry of this task delivers the answer" in result.log
+    assert "The response of ann was not delivered" in result.log
+    assert "A retry of this task delivers the response" in result.log
     assert result.xcom("ask") == {"approved": True}
     assert result.tries("ask") == 2
 
 
-def test_clearing_loses_no_answer_silently(
+def test_clearing_loses_no_response_silently(
     own: SampleServer, run_dag: RunDag, people: People, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def answer(form: Form) -> Any:
+    def respond(form: ShownForm) -> Any:
         own.kill()
         return form.press(RESUME, approved=True)
 
-    with DAG("cleared_answer", schedule=None) as dag:
+    with DAG("cleared_response", schedule=None) as dag:
         asking(retries=0, outage_timeout=1)
-    with people(answer):
+    with people(respond):
         result = run_dag(dag)
     assert result.task_state("ask") == "failed"
-    assert "The answer of ann was not delivered" in result.log
+    assert "The response of ann was not delivered" in result.log
 
     own.start()
     try_again(dag, result.task("ask"), clear=True)
     log = "".join(capfd.readouterr())
-    assert "The task was cleared before the answer of ann, given at " in log
+    assert "The task was cleared before the response of ann, given at " in log

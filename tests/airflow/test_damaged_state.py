@@ -108,15 +108,15 @@ def test_a_damaged_form_state_fails_with_the_key(
 def test_damaged_responses_do_not_fail_a_run_that_succeeded(
     connected: SampleServer, run_dag: RunDag, people: Callable[..., Person], value: Any
 ) -> None:
-    with DAG("damaged_answers", schedule=None) as dag:
-        damaging(MastraRunWorkflowOperator, _state.ANSWERS, value)(
+    with DAG("damaged_responses", schedule=None) as dag:
+        damaging(MastraRunWorkflowOperator, _state.RESPONSES, value)(
             task_id="ask", workflow_id="refundApproval", input_data=REFUND, on_suspend="ask"
         )
     with people({"approved": True}):
         result = run_dag(dag)
     assert result.state == "success"
-    assert "The task state 'mastra_answers' is invalid (" in result.log
-    assert [answer["step"] for answer in result.xcom("ask", "answers")] == ["approve"]
+    assert "The task state 'mastra_responses' is invalid (" in result.log
+    assert [response["step"] for response in result.xcom("ask", "responses")] == ["approve"]
 
 
 class Store:
@@ -130,7 +130,7 @@ class Store:
 
 
 WORDS = (
-    *("run_id", "key", "look", "fields", "response", "option", "values", "user", "at", "answers"),
+    *("run_id", "key", "look", "fields", "response", "option", "values", "user", "at", "responses"),
     *("suspended_at", "is_resumed", "generation", "given", "earlier", "is_attached", "ti_id"),
     *("try_number", "max_tries", "clear_number", "has_ended"),
 )
@@ -160,7 +160,7 @@ def read_all(value: object) -> None:
     ):
         with contextlib.suppress(ConfigurationError):
             read()
-    assert isinstance(hitl.answers, list)
+    assert isinstance(hitl.responses, list)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -139,7 +139,7 @@ def test_defer_after_is_the_time_on_the_worker(
 
 
 @pytest.mark.version_specific
-def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
+def test_a_response_lost_at_the_end_of_the_moment_defers_the_task(
     server: SampleServer, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
     """The worker has no more time to ask again; the triggerer has."""
@@ -148,7 +148,7 @@ def test_an_answer_lost_at_the_end_of_the_moment_defers_the_task(
         # 0.x is looked at now and then, 1.x once the time is over.
         last_look = 3 if server.generation == "1" else 5
         proxy.on("GET", "/runs/", DropRequest(), nth=last_look)
-        with DAG("deferred_by_a_lost_answer", schedule=None) as dag:
+        with DAG("deferred_by_a_lost_response", schedule=None) as dag:
             MastraRunWorkflowOperator(
                 task_id="charge",
                 workflow_id="countedCharge",

@@ -32,7 +32,7 @@ NOT_RUN = {
     'on_suspend="ask"': "a person responds; test_ask.py runs such tasks",
     "ask_in_turn(": "a person responds; test_gates.py runs gates",
     "mastra_inbox(": "its asset triggers it; test_example_dags.py and test_inbox.py run inboxes",
-    "mastra_questions(": "it has no tasks",
+    "mastra_pending_requests(": "it has no tasks",
     "MastraHook(": "it has no tasks",
     "unescape_keys({": "it has no tasks",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra_workflows import MastraClient
-from mastra_workflows.hitl import question_reference, questions
+from mastra_workflows.hitl import pending_request_reference, pending_requests
 from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import EXAMPLE_DAGS, RunDag
@@ -95,14 +95,15 @@ def test_refund_inbox(
     examples: dict[str, Any],
     key: str,
 ) -> None:
-    """The DAG run of a question that somebody has answered in Mastra Studio meanwhile."""
+    """The DAG run of a request that somebody has responded to in Mastra Studio meanwhile."""
     run = client.get_workflow("refundApproval").get_run(key)
     run.start_async(input_data={"order": key, "amount": 4200, "reason": "arrived broken"})
-    (question,) = questions(run.read())
+    (pending_request,) = pending_requests(run.read())
     run.resume(resume_data={"approved": True})
 
     result = run_dag(
-        examples["mastra_refund_inbox"], run_conf={"mastra_question": question_reference(question)}
+        examples["mastra_refund_inbox"],
+        run_conf={"mastra_pending_request": pending_request_reference(pending_request)},
     )
 
     assert result.state == "success"

@@ -13,7 +13,7 @@ from airflow_provider_mastra.operators.hitl import MastraHITLOperator
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
 from mastra_workflows import MastraClient
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl import Question
+from mastra_workflows.hitl import PendingRequest
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import RunDag, StartRun
 from tests.airflow.person import Person
@@ -49,19 +49,19 @@ def test_rounds_of_a_loop(connected: SampleServer, run_dag: RunDag, people: Peop
         result = run_dag(writing(4))
 
     assert [form.task_id for form in ann.forms] == [
-        f"write_questions.question_{number}" for number in (1, 2, 3)
+        f"write_requests.request_{number}" for number in (1, 2, 3)
     ]
     assert "About bees." in ann.forms[0].body
     assert "About bees. Shorter. Shorter." in ann.forms[2].body
-    last = result.xcoms("write_questions.question_4")
+    last = result.xcoms("write_requests.request_4")
     assert last["return_value"] == {
         "text": "About bees. Shorter. Shorter.",
         "round": 3,
         "done": True,
     }
-    assert "answers" not in last  # it has passed the run through
-    [answer] = result.xcom("write_questions.question_2", "answers")
-    assert (answer["step"], answer["answer"]) == ("review", REVISE)
+    assert "responses" not in last  # it has passed the run through
+    [response] = result.xcom("write_requests.request_2", "responses")
+    assert (response["step"], response["resume_data"]) == ("review", REVISE)
 
 
 @pytest.mark.parametrize("is_shipped", [False, True])
@@ -77,7 +77,7 @@ def test_more_rounds_than_gates(
         result = run_dag(writing(1, on_suspend="ask", is_shipped=is_shipped))
 
     assert result.task_state("write") == "success"
-    assert result.task_state("write_questions.question_1") == "failed"
+    assert result.task_state("write_requests.request_1") == "failed"
     assert "this task cannot ask for it" in result.log
     assert "ask_in_turn(task)" in result.log
     run_id = result.xcom("write", "run_id")
@@ -86,7 +86,7 @@ def test_more_rounds_than_gates(
     run.cancel()
 
 
-def test_parallel_questions(connected: SampleServer, run_dag: RunDag, people: People) -> None:
+def test_parallel_requests(connected: SampleServer, run_dag: RunDag, people: People) -> None:
     with DAG("parallel", schedule=None) as dag:
         review = MastraRunWorkflowOperator(
             task_id="review",
@@ -103,14 +103,14 @@ def test_parallel_questions(connected: SampleServer, run_dag: RunDag, people: Pe
         "parallelReview: legal",
         "parallelReview: finance",
     }
-    assert result.xcom("review_questions.outcome") == {"approved": True}
+    assert result.xcom("review_requests.outcome") == {"approved": True}
 
 
-def test_an_answer_waits_for_a_branch_that_is_at_work(
+def test_a_response_waits_for_a_branch_that_is_at_work(
     connected: SampleServer, run_dag: RunDag, client: MastraClient
 ) -> None:
-    def answer(question: Question) -> Any:
-        run = client.get_workflow("slowReview").get_run(question.run_id)
+    def respond(pending_request: PendingRequest) -> Any:
+        run = client.get_workflow("slowReview").get_run(pending_request.run_id)
         run.resume(step="first", resume_data={"approved": False})  # and it works on for a while
         return {"approved": True}
 
@@ -126,7 +126,7 @@ def test_an_answer_waits_for_a_branch_that_is_at_work(
             workflow_id="slowReview",
             run_id=cast(Any, review.output)["run_id"],
             step="second",
-            answers=answer,
+            responses=respond,
         )
     result = run_dag(dag)
 
@@ -151,11 +151,11 @@ def test_items_of_a_foreach(
     with people({"approved": True}, {"approved": False}) as ann:
         result = run_dag(dag)
 
-    is_one_answer_for_all = workflow == "photoReviewAtOnce" and connected.generation == "0"
-    assert len(ann.forms) == (1 if is_one_answer_for_all else 2)
-    reviewed = result.xcom("review_questions.outcome")
+    is_one_response_for_all = workflow == "photoReviewAtOnce" and connected.generation == "0"
+    assert len(ann.forms) == (1 if is_one_response_for_all else 2)
+    reviewed = result.xcom("review_requests.outcome")
     approved = {item["photo"]: item["approved"] for item in reviewed}
-    assert approved == {"a": True, "b": is_one_answer_for_all}
+    assert approved == {"a": True, "b": is_one_response_for_all}
 
 
 def test_a_run_that_is_over_passes_through(
@@ -170,14 +170,14 @@ def test_a_run_that_is_over_passes_through(
     assert result.xcoms("gate").keys() == {"return_value", "run_id", "status", "mastra_run_url"}
 
 
-def test_a_task_that_gives_no_question_on() -> None:
+def test_a_task_that_leaves_no_pending_request() -> None:
     with DAG("wrong", schedule=None):
         run = MastraRunWorkflowOperator(task_id="run", workflow_id="reviseLoop")
         with pytest.raises(ConfigurationError, match='set its on_suspend to "return"'):
             ask_in_turn(run)
 
 
-def test_several_questions_and_one_task(
+def test_several_requests_and_one_task(
     connected: SampleServer, run_dag: RunDag, client: MastraClient
 ) -> None:
     with DAG("parallel", schedule=None) as dag:
@@ -190,7 +190,7 @@ def test_several_questions_and_one_task(
         )
     result = run_dag(dag)
     assert (result.task_state("review"), result.tries("review")) == ("failed", 1)
-    assert "asks several questions at once ('legal', 'finance')" in result.log
+    assert "asks for several responses at once ('legal', 'finance')" in result.log
     assert "ask_each(task)" in result.log
     assert result.xcom("review", "status") == "suspended"
     assert len(result.xcom("review", "suspensions")) == 2

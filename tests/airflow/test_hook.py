@@ -38,11 +38,11 @@ def test_a_runs_page_in_studio(connected: SampleServer, connect: Connect) -> Non
 
 
 @pytest.mark.version_specific
-def test_the_test_says_what_answered(connected: SampleServer, client: MastraClient) -> None:
+def test_the_test_says_what_responded(connected: SampleServer, client: MastraClient) -> None:
     ok, message = MastraHook().test_connection()
     assert ok
     assert message == (
-        f"A Mastra server of generation {NAMES[connected.generation]} answers. "
+        f"A Mastra server of generation {NAMES[connected.generation]} responds. "
         f"Workflows that it has: {len(client.list_workflows())}."
     )
 

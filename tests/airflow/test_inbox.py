@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_mastra.hitl.inbox import mastra_inbox, mastra_questions
-from airflow_provider_mastra.operators.inbox import QUESTION
+from airflow_provider_mastra.hitl.inbox import mastra_inbox, mastra_pending_requests
+from airflow_provider_mastra.operators.inbox import PENDING_REQUEST
 from mastra_workflows import MastraClient
-from mastra_workflows.hitl import questions
+from mastra_workflows.hitl import pending_requests
 from testkit.sample_server import SampleServer
 from tests.airflow import harness
 from tests.airflow.harness import RunDag
@@ -22,9 +22,9 @@ APPROVED = {"approved": True}
 
 @pytest.fixture
 def dag(key: str) -> DAG:
-    """An inbox of photos, where code answers."""
+    """An inbox of photos, where code responds."""
     return mastra_inbox(
-        dag_id=f"inbox-{key}", workflow_id="photoReview", answers=lambda question: APPROVED
+        dag_id=f"inbox-{key}", workflow_id="photoReview", responses=lambda pending_request: APPROVED
     )
 
 
@@ -39,14 +39,14 @@ def run_id(connected: SampleServer, client: MastraClient, key: str) -> Iterator[
 
 
 def dag_runs(dag_id: str) -> dict[str, Any]:
-    """The conf of every DAG run of questions, by its id."""
+    """The conf of every DAG run of requests, by its id."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     with create_session() as session:
         rows = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id)).all()
-        return {row.run_id: row.conf for row in rows if QUESTION in (row.conf or {})}
+        return {row.run_id: row.conf for row in rows if PENDING_REQUEST in (row.conf or {})}
 
 
 def of_run(dag: DAG, run_id: str) -> dict[str, Any]:
@@ -54,31 +54,31 @@ def of_run(dag: DAG, run_id: str) -> dict[str, Any]:
     return {
         key: conf
         for key, conf in dag_runs(dag.dag_id).items()
-        if conf[QUESTION]["run_id"] == run_id
+        if conf[PENDING_REQUEST]["run_id"] == run_id
     }
 
 
-def test_each_question_is_handed_out_once(
+def test_each_request_is_handed_out_once(
     dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
 ) -> None:
     run = client.get_workflow("photoReview").get_run(run_id)
-    (first,) = questions(run.read())
+    (first,) = pending_requests(run.read())
     for _ in range(2):
         result = run_dag(dag)
         assert result.state == "success"
         assert (result.task_state("hand_out"), result.task_state("ask")) == ("success", "skipped")
         handed_out = of_run(dag, run_id)
         assert list(handed_out) == [first.key]
-    assert handed_out[first.key][QUESTION]["step"] == ["review"]
-    assert handed_out[first.key][QUESTION]["for_each_index"] == 0
+    assert handed_out[first.key][PENDING_REQUEST]["step"] == ["review"]
+    assert handed_out[first.key][PENDING_REQUEST]["for_each_index"] == 0
 
     run.resume(resume_data=APPROVED)
-    (second,) = questions(run.read())
+    (second,) = pending_requests(run.read())
     run_dag(dag)
     assert set(of_run(dag, run_id)) == {first.key, second.key}
 
 
-def test_the_dag_run_of_a_question_asks_that_one_and_no_other(
+def test_the_dag_run_of_a_request_asks_that_one_and_no_other(
     dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
 ) -> None:
     run_dag(dag)
@@ -86,11 +86,11 @@ def test_the_dag_run_of_a_question_asks_that_one_and_no_other(
     result = run_dag(dag, run_conf=conf)
     assert result.xcom("ask", "run_id") == run_id
     assert [one["for_each_index"] for one in result.xcom("ask", "suspensions")] == [1]
-    assert [one["answer"] for one in result.xcom("ask", "answers")] == [APPROVED]
+    assert [one["resume_data"] for one in result.xcom("ask", "responses")] == [APPROVED]
 
-    again = run_dag(dag, run_conf=conf)  # answered by now: it passes through
+    again = run_dag(dag, run_conf=conf)  # responded to by now: it passes through
     assert [one["for_each_index"] for one in again.xcom("ask", "suspensions")] == [1]
-    assert again.xcom("ask", "answers") is None
+    assert again.xcom("ask", "responses") is None
 
 
 def test_an_inbox_of_a_workflow_that_is_not_there(
@@ -117,7 +117,7 @@ def test_a_file_with_an_inbox_is_one_that_airflow_reads(airflow_database: None) 
 
 
 def test_two_inboxes_of_a_workflow_share_their_watcher() -> None:
-    one, other = (mastra_questions("odd key/50%", mastra_conn_id="m") for _ in range(2))
-    assert one.name == other.name == "mastra-questions/m/odd%20key%2F50%25"
+    one, other = (mastra_pending_requests("odd key/50%", mastra_conn_id="m") for _ in range(2))
+    assert one.name == other.name == "mastra-pending-requests/m/odd%20key%2F50%25"
     assert one.watchers[0].trigger.serialize() == other.watchers[0].trigger.serialize()
-    assert mastra_questions("w").name != one.name
+    assert mastra_pending_requests("w").name != one.name

@@ -314,12 +314,12 @@ def test_a_resumed_run_is_cancelled_too(
     client: MastraClient,
     start_run: StartRun,
 ) -> None:
-    run = client.get_workflow("twoQuestions").get_run(start_run("twoQuestions", campaign="spring"))
+    run = client.get_workflow("twoRequests").get_run(start_run("twoRequests", campaign="spring"))
     run.wait(timeout=120)
     with DAG("resumed", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
-            workflow_id="twoQuestions",
+            workflow_id="twoRequests",
             run_id=run.run_id,
             resume_data={"budget": 5},
             on_suspend="wait",

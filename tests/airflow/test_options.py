@@ -91,9 +91,9 @@ def test_a_gate_takes_no_on_suspend() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"on_suspend": "ask", "answers": "approve"},
-        {"on_suspend": "ask", "answers": ["approve"]},
-        {"on_suspend": "ask", "answers": 5},
+        {"on_suspend": "ask", "responses": "approve"},
+        {"on_suspend": "ask", "responses": ["approve"]},
+        {"on_suspend": "ask", "responses": 5},
         {"on_clear": "nonsense"},
     ],
     ids=repr,
@@ -114,5 +114,5 @@ def test_what_may_be_a_template_is_checked_before_anything_is_sent(
     assert "unavailable" not in result.log
 
 
-def test_answers_may_be_a_template() -> None:
-    make(RUN, on_suspend="ask", answers="{{ params.answers }}")
+def test_responses_may_be_a_template() -> None:
+    make(RUN, on_suspend="ask", responses="{{ params.responses }}")

@@ -16,10 +16,10 @@ from tests.airflow.person import NOBODY_IS_ASKED, Person
 pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
 
 
-def test_an_unanswered_form_disturbs_no_later_dag_run(
+def test_a_form_without_response_disturbs_no_later_dag_run(
     connected: SampleServer, run_dag: RunDag, people: Callable[..., Person]
 ) -> None:
-    with DAG("unanswered", schedule=None) as dag:
+    with DAG("without_response", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="refund",
             workflow_id="refundApproval",

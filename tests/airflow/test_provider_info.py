@@ -164,7 +164,7 @@ def test_structured_fields_are_shown_as_json(operator: Any) -> None:
         "request_context",
         "tracing_options",
         "resume_data",
-        "answers",
-        "default_answer",
+        "responses",
+        "default_response",
     } & set(operator.template_fields)
     assert operator.template_fields_renderers == dict.fromkeys(structured, "json")

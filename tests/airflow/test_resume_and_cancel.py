@@ -105,7 +105,7 @@ def test_one_item_after_the_other_with_an_index_from_a_template(
         ({"for_each_index": "first"}, "for_each_index: expected an integer, got 'first'"),
     ],
 )
-def test_a_bad_answer_is_refused_without_retries(
+def test_a_bad_response_is_refused_without_retries(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -115,7 +115,7 @@ def test_a_bad_answer_is_refused_without_retries(
 ) -> None:
     run = client.get_workflow("refundApproval").get_run(start_run("refundApproval", **REFUND))
     run.wait(timeout=120)
-    with DAG("bad_answer", schedule=None) as dag:
+    with DAG("bad_response", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
             workflow_id="refundApproval",
@@ -132,10 +132,10 @@ def test_a_bad_answer_is_refused_without_retries(
 
 
 @pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason="Airflow before 3.3 has no task state")
-def test_a_retry_does_not_answer_the_next_round_of_a_loop(
+def test_a_retry_does_not_respond_to_the_next_round_of_a_loop(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    """A record shows the latest answer alone; that of 0.x none while the step waits again."""
+    """A record shows the latest response alone; that of 0.x none while the step waits again."""
     run = client.get_workflow("reviseLoop").get_run(start_run("reviseLoop", topic="cats"))
     run.wait(timeout=120)
     with DAG("next_round", schedule=None) as dag:
@@ -196,12 +196,12 @@ def test_a_try_attaches_while_the_resumed_step_executes(
 def test_resuming_without_waiting(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
-    run = client.get_workflow("twoQuestions").get_run(start_run("twoQuestions", campaign="spring"))
+    run = client.get_workflow("twoRequests").get_run(start_run("twoRequests", campaign="spring"))
     run.wait(timeout=120)
     with DAG("resume_no_wait", schedule=None) as dag:
         MastraResumeWorkflowOperator(
             task_id="resume",
-            workflow_id="twoQuestions",
+            workflow_id="twoRequests",
             run_id=run.run_id,
             step="ask-budget",
             resume_data={"budget": 5},

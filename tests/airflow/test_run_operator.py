@@ -309,14 +309,14 @@ def test_a_suspension_can_end_the_task(connected: SampleServer, run_dag: RunDag)
     assert set(suspension["resume_schema"]["properties"]) == {"approved", "note"}
 
 
-class Answered(MastraRunWorkflowOperator):
+class Resumed(MastraRunWorkflowOperator):
     """Has its run resumed by somebody else, a second after it began."""
 
     def start_or_resume(self, run: Run, context: Context) -> Run:
         """Start the run, and have it resumed later."""
         started = super().start_or_resume(run, context)
-        answer = functools.partial(resume_when_it_waits, started)
-        threading.Timer(1.0, answer).start()
+        resume = functools.partial(resume_when_it_waits, started)
+        threading.Timer(1.0, resume).start()
         return started
 
 
@@ -328,7 +328,7 @@ def resume_when_it_waits(run: Run) -> None:
 @pytest.mark.smoke
 def test_a_suspension_can_be_waited_through(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("suspended_wait", schedule=None) as dag:
-        Answered(
+        Resumed(
             task_id="approve",
             workflow_id="refundApproval",
             input_data={"order": "A-3", "amount": 100, "reason": "broken"},

@@ -71,12 +71,12 @@ def test_rescheduled_it_holds_no_worker_between_two_looks(
         until_state("sensor", "wait", "up_for_reschedule")
         run.resume(resume_data={"approved": True})
 
-    answering = threading.Thread(target=person)
-    answering.start()
+    responding = threading.Thread(target=person)
+    responding.start()
     result = sense(
         "refundApproval", run.run_id, mode="reschedule", poke_interval=1, on_suspend="wait"
     )
-    answering.join()
+    responding.join()
 
     assert result.xcom("wait")["refunded"] == 5
     assert "marking task as UP_FOR_RESCHEDULE" in result.log
@@ -284,7 +284,7 @@ def test_it_survives_an_outage_of_the_server(
 
     assert result.xcom("wait", "status") == "success"
     assert "Mastra server unavailable" in result.log
-    assert "The Mastra server answers again." in result.log
+    assert "The Mastra server responds again." in result.log
 
 
 def test_it_gives_up_after_an_outage_that_is_too_long(
@@ -299,7 +299,7 @@ def test_it_gives_up_after_an_outage_that_is_too_long(
     result = run_dag(dag)
 
     assert result.task_state("wait") == "failed"
-    assert "ServerLostError: The server has not answered for 1 s" in result.log
+    assert "ServerLostError: The server has not responded for 1 s" in result.log
 
 
 @pytest.mark.parametrize("deferrable", [True, False])

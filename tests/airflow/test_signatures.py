@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
 
 from airflow_provider_mastra.hitl.gates import ask_in_turn
-from airflow_provider_mastra.hitl.inbox import mastra_questions
+from airflow_provider_mastra.hitl.inbox import mastra_pending_requests
 from airflow_provider_mastra.operators._options import OperatorOptions
 from airflow_provider_mastra.operators.hitl import (
     GateArguments,
@@ -88,7 +88,14 @@ def test_every_argument_of_airflows_base_classes_is_listed() -> None:
 
 
 def test_gates_and_inboxes_take_what_the_operator_takes() -> None:
-    of_run = {"workflow_id", "run_id", "step", "for_each_index", "suspended_at", "question_key"}
+    of_run = {
+        "workflow_id",
+        "run_id",
+        "step",
+        "for_each_index",
+        "suspended_at",
+        "pending_request_key",
+    }
     options = set(parameters(MastraHITLOperator)) - of_run
     assert set(GateArguments.__annotations__) - set(CommonArguments.__annotations__) == options
     assert set(GateArguments.__annotations__) - set(InboxArguments.__annotations__) == {
@@ -174,7 +181,7 @@ def test_durations_of_responses_inboxes_and_the_sensor() -> None:
     sensor = make(MastraWorkflowRunSensor, poll_interval=minute, outage_timeout=minute)
     assert sensor.wait_arguments["poll_interval"] == 60.0
     assert sensor.wait_arguments["outage_timeout"] == 60.0
-    asset = mastra_questions(
+    asset = mastra_pending_requests(
         "w", poll_interval=minute, max_poll_interval=minute, lookback=minute, repeat_after=minute
     )
     trigger = asset.watchers[0].trigger

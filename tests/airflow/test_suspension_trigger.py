@@ -15,13 +15,13 @@ from airflow_provider_mastra.triggers import suspension
 from airflow_provider_mastra.triggers.suspension import MastraSuspensionTrigger
 from mastra_workflows import MastraClient, Run
 from mastra_workflows.errors import ConfigurationError
-from mastra_workflows.hitl import questions
+from mastra_workflows.hitl import pending_requests
 from mastra_workflows.integration import from_iso
 from testkit.sample_server import Generation, SampleServer
 from tests.airflow.harness import TOKEN, Connect
 from tests.conftest import EVERY_SERVER
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, DropRequest, Fault, Respond
+from tests.support.faults import CutResponse, DropRequest, Fault, Respond
 
 REFUND = {"order": "A-17", "amount": 2500, "reason": "very secret"}
 APPROVED = {"approved": True}
@@ -37,7 +37,7 @@ def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 
 class Inbox:
-    """A server without an open question, whoever asks on it, and the proxy before it."""
+    """A server without an open request, whoever asks on it, and the proxy before it."""
 
     def __init__(self, proxy: FaultProxy, client: MastraClient, connect: Connect) -> None:
         self.proxy, self.client, self.connect = proxy, client, connect
@@ -58,7 +58,7 @@ class Inbox:
 def inbox(
     quiet_server: SampleServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Inbox]:
-    """That server; in the end what the test has left open is answered."""
+    """That server; in the end what the test has left open is responded to."""
     monkeypatch.setattr(suspension, "STORED_SECONDS", 0.0)
     with (
         FaultProxy(quiet_server.url) as proxy,
@@ -67,10 +67,10 @@ def inbox(
         yield Inbox(proxy, client, connect)
         for workflow_id in WORKFLOWS:
             workflow = client.get_workflow(workflow_id)
-            while open_questions := workflow.new_questions().questions:
-                for question in open_questions:
-                    run = workflow.get_run(question.run_id)
-                    run.resume(step=question.suspension.step, resume_data=APPROVED)
+            while still_pending := workflow.new_pending_requests().pending_requests:
+                for pending_request in still_pending:
+                    run = workflow.get_run(pending_request.run_id)
+                    run.resume(step=pending_request.suspension.step, resume_data=APPROVED)
 
 
 def made_again(workflow_id: str, **options: Any) -> MastraSuspensionTrigger:
@@ -88,10 +88,10 @@ async def until(so: Callable[[], bool]) -> None:
 
 
 async def news(events: AsyncIterator[TriggerEvent]) -> list[dict[str, Any]]:
-    """The questions of the next event."""
+    """The requests of the next event."""
     async with asyncio.timeout(120):
         event = await anext(events)
-    asked: list[dict[str, Any]] = event.payload["questions"]
+    asked: list[dict[str, Any]] = event.payload["pending_requests"]
     assert len(json.dumps(event.payload)) < 1000
     assert "secret" not in json.dumps(event.payload)
     return asked
@@ -106,18 +106,18 @@ async def silence(events: AsyncIterator[TriggerEvent], inbox: Inbox) -> None:
     await asyncio.gather(next_one, return_exceptions=True)
 
 
-async def test_an_event_says_which_question_it_is_and_no_more(inbox: Inbox, key: str) -> None:
+async def test_an_event_says_which_request_it_is_and_no_more(inbox: Inbox, key: str) -> None:
     run = inbox.begin("refundApproval", key)
-    (question,) = questions(run.read())
+    (pending_request,) = pending_requests(run.read())
     events = made_again("refundApproval").run()
     assert await news(events) == [
         {
-            "key": question.key,
+            "key": pending_request.key,
             "workflow_id": "refundApproval",
             "run_id": key,
             "step": ["approve"],
             "for_each_index": None,
-            "suspended_at": str(question.suspension.suspended_at).replace(" ", "T"),
+            "suspended_at": str(pending_request.suspension.suspended_at).replace(" ", "T"),
         }
     ]
     await silence(events, inbox)
@@ -170,13 +170,13 @@ async def test_an_outage_is_survived(inbox: Inbox, key: str) -> None:
         Respond(401, body=b'{"error": "Invalid token"}'),
         Respond(200, {"Content-Type": "text/html"}, b"<title>Maintenance</title>"),
         Respond(200, {"Content-Type": "application/json"}, b'{"runs": [{"run'),
-        CutAnswer(10),
+        CutResponse(10),
         Respond(500, body=b'{"error": "storage"}'),
         Respond(302, {"Location": "/login"}),
     ],
-    ids=["401", "page", "cut_json", "cut_answer", "500", "redirect"],
+    ids=["401", "page", "cut_json", "cut_response", "500", "redirect"],
 )
-async def test_an_odd_answer_does_not_end_the_watch(odd: Fault, inbox: Inbox, key: str) -> None:
+async def test_an_odd_response_does_not_end_the_watch(odd: Fault, inbox: Inbox, key: str) -> None:
     events = made_again("refundApproval").run()
     first = asyncio.ensure_future(news(events))
     await inbox.until_looked()
@@ -201,12 +201,12 @@ async def test_a_wrong_connection_is_told_once_and_can_be_mended(
     assert [one["run_id"] for one in await first] == [key]
     await silence(events, inbox)
     log = "".join(capfd.readouterr())
-    assert log.count("cannot be read; retrying. The server answered 401") == 1
+    assert log.count("cannot be read; retrying. The server responded with 401") == 1
     assert log.count("'refundApproval' can be read again") == 1
     assert "wrong-token" not in log
 
 
-async def test_an_open_question_is_told_again_if_that_is_wanted(inbox: Inbox, key: str) -> None:
+async def test_an_open_request_is_told_again_if_that_is_wanted(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     events: Any = made_again("refundApproval", repeat_after=0.001).run()
     assert await news(events) == await news(events)

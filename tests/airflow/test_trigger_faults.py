@@ -166,8 +166,11 @@ def test_text_of_the_server_in_an_asset_event(
         event = asyncio.run(first_event(MastraSuspensionTrigger(workflow_id="oddStep")))
         run.cancel()
     stored(event)
-    [question] = event["questions"]
-    assert (question["run_id"], question["step"]) == (key, ["cut \ufffd zero \ufffd byte"])
+    [pending_request] = event["pending_requests"]
+    assert (pending_request["run_id"], pending_request["step"]) == (
+        key,
+        ["cut \ufffd zero \ufffd byte"],
+    )
 
 
 def test_an_error_that_nobody_expects(airflow_database: None, key: str) -> None:

@@ -10,17 +10,17 @@ from airflow.sdk import DAG, BaseNotifier, Context, task
 
 from airflow_provider_mastra.hitl.gates import ask_each, ask_in_turn
 from airflow_provider_mastra.hitl.inbox import mastra_inbox
-from airflow_provider_mastra.operators.inbox import QUESTION
+from airflow_provider_mastra.operators.inbox import PENDING_REQUEST
 from airflow_provider_mastra.operators.workflow import (
     MastraResumeWorkflowOperator,
     MastraRunWorkflowOperator,
 )
 from airflow_provider_mastra.sensors.workflow import MastraWorkflowRunSensor
 from mastra_workflows import MastraClient
-from mastra_workflows.hitl import Question, question_reference, questions
+from mastra_workflows.hitl import PendingRequest, pending_request_reference, pending_requests
 from testkit.sample_server import SampleServer
 from tests.airflow.harness import Connect, DagResult, RunDag
-from tests.airflow.person import Form, Person
+from tests.airflow.person import Person, ShownForm
 from tests.support.fault_proxy import FaultProxy
 
 People = Callable[..., Person]
@@ -49,7 +49,7 @@ def client(odd_server: SampleServer) -> Iterator[MastraClient]:
         yield client
 
 
-def nothing_is_rendered(proxy: FaultProxy, result: DagResult, *forms: Form) -> None:
+def nothing_is_rendered(proxy: FaultProxy, result: DagResult, *forms: ShownForm) -> None:
     """No secret, and no result of a template, is sent, logged, shown or stored."""
     places = {
         "request": [f"{seen.path}?{seen.query} {seen.body!r}" for seen in proxy.seen],
@@ -79,27 +79,25 @@ def test_the_template_would_be_rendered(proxy: FaultProxy, run_dag: RunDag) -> N
     assert run_dag(dag).xcom("show") == "".join(SECRETS)
 
 
-def test_questions_at_once(proxy: FaultProxy, run_dag: RunDag, people: People) -> None:
+def test_requests_at_once(proxy: FaultProxy, run_dag: RunDag, people: People) -> None:
     with DAG("at_once", schedule=None) as dag:
         ask_each(review())
     with people(YES, YES) as ann:
         result = run_dag(dag)
 
     assert result.state == "success"
-    answers = result.xcom("review_questions.outcome")
-    assert {step: answer["approved"] for step, answer in answers.items()} == {
+    responses = result.xcom("review_requests.outcome")
+    assert {step: response["approved"] for step, response in responses.items()} == {
         TEMPLATE: True,
         OTHER: True,
     }
     assert {form.map_index for form in ann.forms} == {0, 1}
-    labels = {
-        result.task("review_questions.question", index).rendered_map_index for index in (0, 1)
-    }
+    labels = {result.task("review_requests.request", index).rendered_map_index for index in (0, 1)}
     assert labels == {"conn-secretdb-password-var-value-api-ke", "two-7919-104729"}
     nothing_is_rendered(proxy, result, *ann.forms)
 
 
-def test_questions_in_turn(proxy: FaultProxy, run_dag: RunDag, people: People) -> None:
+def test_requests_in_turn(proxy: FaultProxy, run_dag: RunDag, people: People) -> None:
     with DAG("in_turn", schedule=None) as dag:
         ask_in_turn(review(), most=2)
     with people(YES, YES) as ann:
@@ -115,13 +113,13 @@ def test_an_inbox(
 ) -> None:
     run = client.get_workflow("templates").get_run(f"{key} {TEMPLATE}")
     record = run.start_async(input_data={})
-    first = questions(record)[0]
+    first = pending_requests(record)[0]
     dag = mastra_inbox(dag_id="odd_inbox", workflow_id="templates")
     with people(YES) as ann:
-        result = run_dag(dag, run_conf={QUESTION: question_reference(first)})
+        result = run_dag(dag, run_conf={PENDING_REQUEST: pending_request_reference(first)})
 
     assert result.xcom("ask", "run_id") == run.run_id
-    assert [answer["step"] for answer in result.xcom("ask", "answers")] == [TEMPLATE]
+    assert [response["step"] for response in result.xcom("ask", "responses")] == [TEMPLATE]
     nothing_is_rendered(proxy, result, *ann.forms)
     run.cancel()
 
@@ -139,7 +137,7 @@ def test_outputs_of_another_task(
             return {
                 "run_id": run_id,
                 "step": [TEMPLATE],
-                "answer": {"approved": True, "note": TEMPLATE},
+                "resume_data": {"approved": True, "note": TEMPLATE},
             }
 
         found: Any = find()
@@ -148,7 +146,7 @@ def test_outputs_of_another_task(
             workflow_id="templates",
             run_id=found["run_id"],
             step=found["step"],
-            resume_data=found["answer"],
+            resume_data=found["resume_data"],
             on_suspend="return",
         )
         wait = MastraWorkflowRunSensor(
@@ -192,7 +190,7 @@ class Mail(BaseNotifier):
 
     def __init__(self) -> None:
         super().__init__()
-        self.text = "{{ mastra_question.suspension.name }}: {{ mastra_refusal }}"
+        self.text = "{{ mastra_pending_request.suspension.name }}: {{ mastra_refusal }}"
 
     def notify(self, context: Context) -> None:
         self.sent.append(self.text)
@@ -214,14 +212,14 @@ def test_a_notifier_that_is_called_twice(
     nothing_is_rendered(proxy, result, *ann.forms)
 
 
-def test_answers_by_code(proxy: FaultProxy, run_dag: RunDag) -> None:
+def test_responses_by_code(proxy: FaultProxy, run_dag: RunDag) -> None:
     """Code that gives the server its own text back gives just that."""
 
-    def answer(question: Question) -> Any:
-        return {"approved": True, "note": question.suspension.payload[TEMPLATE]}
+    def respond(pending_request: PendingRequest) -> Any:
+        return {"approved": True, "note": pending_request.suspension.payload[TEMPLATE]}
 
     with DAG("by_code", schedule=None) as dag:
-        review(on_suspend="ask", answers=answer)
+        review(on_suspend="ask", responses=respond)
     result = run_dag(dag)
     assert result.xcom("review")[TEMPLATE]["note"] == TEMPLATE
     nothing_is_rendered(proxy, result)

@@ -128,7 +128,7 @@ def test_a_form_of_reserved_keys(
     people: Callable[..., Person],
 ) -> None:
     connect(odd_server.url)
-    answer = {"__type": "dict", "__var": "b", "__classname__": "c", "details": {"__id__": 1}}
+    response = {"__type": "dict", "__var": "b", "__classname__": "c", "details": {"__id__": 1}}
     with DAG("reserved", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="ask", workflow_id="reserved", input_data={}, on_suspend="ask"
@@ -136,5 +136,5 @@ def test_a_form_of_reserved_keys(
     fields = {"type": "dict", "var": "b", "classname": "c", "details": {"mastra.__id__": 1}}
     with people(fields):
         result = run_dag(dag)
-    assert unescape_keys(result.xcom("ask")) == answer
-    assert unescape_keys(result.xcom("ask", "answers")[0]["answer"]) == answer
+    assert unescape_keys(result.xcom("ask")) == response
+    assert unescape_keys(result.xcom("ask", "responses")[0]["resume_data"]) == response

@@ -36,32 +36,32 @@ class AirflowPage:
 
     @property
     def subject(self) -> Locator:
-        """The question's first line, in red."""
+        """The request's first line, in red."""
         return self.page.locator("p", has=self.page.locator("svg")).first
 
     @property
-    def question(self) -> Locator:
+    def pending_request(self) -> Locator:
         """All that stands in the tab: subject, body, form and buttons."""
         return self.page.locator(
             "div", has=self.page.locator("footer [data-testid^=hitl-option]")
         ).last
 
-    def open_question(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
-        """Open the tab "Required Actions" of a task that waits for an answer."""
+    def open_form(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Open the tab "Required Actions" of a task that waits for a response."""
         task = f"{self.stack.url}/dags/{quote(dag_id)}/runs/{quote(run_id)}/tasks/{quote(task_id)}"
         mapped = "" if map_index < 0 else f"/mapped/{map_index}"
         self.page.goto(f"{task}{mapped}/required_actions")
         self.button("Resume").wait_for()
 
     def open_list(self) -> Page:
-        """Open the list of all questions that wait; returns the tab."""
+        """Open the list of all requests that wait; returns the tab."""
         self.page.goto(f"{self.stack.url}/required_actions?response_received=false")
         self.page.get_by_role("table").wait_for()
         return self.page
 
     def text(self) -> str:
-        """All that can be read of the question."""
-        return self.question.inner_text()
+        """All that can be read of the request."""
+        return self.pending_request.inner_text()
 
     def button(self, name: str) -> Locator:
         """One of the buttons below the form; disabled while a field that must be filled is not."""

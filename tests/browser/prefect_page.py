@@ -37,7 +37,7 @@ class PrefectPage:
         """The text above the form."""
         return self.dialog.locator("article").first
 
-    def open_question(self, flow_run_id: str) -> None:
+    def open_form(self, flow_run_id: str) -> None:
         """Open the page of a paused flow run, and the form that its button "Resume" opens."""
         self.page.goto(f"{self.stack.url}/runs/flow-run/{flow_run_id}")
         self.page.get_by_role("button", name="Resume").click()

@@ -16,7 +16,7 @@ from testkit.json_api import ApiError
 from testkit.sample_server import SampleServer
 from tests.browser.airflow_page import AirflowPage
 from tests.browser.conftest import Picture
-from tests.browser.questions import AS_IT_IS, CANCELLED, EVERY_ANSWER, ODD_ANSWER, REFUND
+from tests.browser.pending_requests import AS_IT_IS, CANCELLED, EVERY_RESPONSE, ODD_RESPONSE, REFUND
 
 PARKED = {"awaiting_input"}
 # With a star: must be filled in.
@@ -67,9 +67,9 @@ class Asking:
         self.airflow.wait_for_task(dag_id, run_id, task_id, PARKED, map_index=map_index)
 
     def look(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> AirflowPage:
-        """Wait until a task asks, and open its question."""
+        """Wait until a task asks, and open its request."""
         self.wait(dag_id, run_id, task_id, map_index)
-        self.page.open_question(dag_id, run_id, task_id, map_index)
+        self.page.open_form(dag_id, run_id, task_id, map_index)
         return self.page
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
@@ -83,8 +83,8 @@ class Asking:
 
     def asked_about(self, dag_id: str, mastra_run_id: str) -> str | None:
         """The DAG run of an inbox that asks about a run; None while there is none."""
-        answer = self.airflow.api.request("GET", f"/dags/{dag_id}/dagRuns")
-        for dag_run in answer["dag_runs"]:
+        response = self.airflow.api.request("GET", f"/dags/{dag_id}/dagRuns")
+        for dag_run in response["dag_runs"]:
             if mastra_run_id in str(dag_run["conf"]):
                 return str(dag_run["dag_run_id"])
         return None
@@ -103,17 +103,17 @@ def asking(airflow: AirflowStack, page: Page, server: SampleServer, client: Mast
 
 def fill_in_everything(page: AirflowPage) -> None:
     page.fill("agree", True)
-    page.fill("title", EVERY_ANSWER["title"])
-    page.fill("summary", EVERY_ANSWER["summary"])
-    page.fill("copies", EVERY_ANSWER["copies"])
-    page.fill("budget", EVERY_ANSWER["budget"])
-    page.fill("draft", EVERY_ANSWER["draft"])
-    page.fill("day", EVERY_ANSWER["day"])
-    page.fill("moment", datetime.fromisoformat(EVERY_ANSWER["moment"]))
-    page.fill("tags", "\n".join(EVERY_ANSWER["tags"]))
-    page.fill("address.street", EVERY_ANSWER["address"]["street"])
-    page.fill("address.zip", EVERY_ANSWER["address"]["zip"])
-    page.fill("address.country", EVERY_ANSWER["address"]["country"])
+    page.fill("title", EVERY_RESPONSE["title"])
+    page.fill("summary", EVERY_RESPONSE["summary"])
+    page.fill("copies", EVERY_RESPONSE["copies"])
+    page.fill("budget", EVERY_RESPONSE["budget"])
+    page.fill("draft", EVERY_RESPONSE["draft"])
+    page.fill("day", EVERY_RESPONSE["day"])
+    page.fill("moment", datetime.fromisoformat(EVERY_RESPONSE["moment"]))
+    page.fill("tags", "\n".join(EVERY_RESPONSE["tags"]))
+    page.fill("address.street", EVERY_RESPONSE["address"]["street"])
+    page.fill("address.zip", EVERY_RESPONSE["address"]["zip"])
+    page.fill("address.country", EVERY_RESPONSE["address"]["country"])
     page.fill("contact", '{"phone": "040"}')
 
 
@@ -123,7 +123,7 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     page = asking.look("ask", run_id, "run")
 
     assert page.subject.inner_text() == "everyType: fill-in"
-    expect(page.question).to_contain_text("a brochure")
+    expect(page.pending_request).to_contain_text("a brochure")
     page.expect_titles(TITLES)
     assert {title: page.shown(title) for title in SHOWN} == SHOWN
     expect(page.field("zip")).to_have_count(0)
@@ -134,39 +134,39 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     picture("airflow-form", page.page, height=2300)
     page.press("Resume")
 
-    assert asking.result("ask", run_id, "run") == EVERY_ANSWER
-    (answer,) = asking.xcom("ask", run_id, "run", "answers")
-    assert answer["answer"] == EVERY_ANSWER
-    assert answer["by"] == "person"
-    assert answer["user"]["name"] == "admin"
+    assert asking.result("ask", run_id, "run") == EVERY_RESPONSE
+    (response,) = asking.xcom("ask", run_id, "run", "responses")
+    assert response["resume_data"] == EVERY_RESPONSE
+    assert response["by"] == "person"
+    assert response["user"]["name"] == "admin"
 
 
 def test_what_has_no_field_of_its_own(asking: Asking) -> None:
-    """And null, and a question that does not say what its answer may be."""
+    """And null, and a request that does not say what its response may be."""
     dag_id = "ask_in_turn"
     run_id = asking.begin(dag_id, "oddTypes", {"topic": "a fair"})
-    page = asking.look(dag_id, run_id, "run_questions.question_1")
+    page = asking.look(dag_id, run_id, "run_requests.request_1")
     optional = ("size", "substitute", "place", "greeting")
-    page.expect_titles([t if t in optional else f"{t} *" for t in ODD_ANSWER])
-    page.fill("opens", ODD_ANSWER["opens"])
+    page.expect_titles([t if t in optional else f"{t} *" for t in ODD_RESPONSE])
+    page.fill("opens", ODD_RESPONSE["opens"])
     for title in ("amounts", "parcels", "place", "ticket", "notes"):
-        page.fill(title, json.dumps(ODD_ANSWER[title]))
+        page.fill(title, json.dumps(ODD_RESPONSE[title]))
     for title in ("priority", "size", "price", "name"):
-        page.fill(title, ODD_ANSWER[title])
+        page.fill(title, ODD_RESPONSE[title])
     assert page.shown("greeting") == "Welcome"
     page.fill("greeting", "")
     page.press("Resume")
 
-    page = asking.look(dag_id, run_id, "run_questions.question_2")
-    page.expect_titles(["answer"])
-    page.fill("answer", '{"by": ["me"]}')
+    page = asking.look(dag_id, run_id, "run_requests.request_2")
+    page.expect_titles(["response"])
+    page.fill("response", '{"by": ["me"]}')
     page.press("Resume")
 
-    result = asking.result(dag_id, run_id, "run_questions.question_3")
-    assert result == {"answer": ODD_ANSWER, "confirmed": {"by": ["me"]}}
+    result = asking.result(dag_id, run_id, "run_requests.request_3")
+    assert result == {"response": ODD_RESPONSE, "confirmed": {"by": ["me"]}}
 
 
-def test_a_bad_answer(asking: Asking) -> None:
+def test_a_bad_response(asking: Asking) -> None:
     """The page takes what its own few checks let pass; the task asks again, and says why."""
     run_id = asking.begin("ask", "everyType", {"topic": "a brochure"})
     page = asking.look("ask", run_id, "run")
@@ -175,16 +175,16 @@ def test_a_bad_answer(asking: Asking) -> None:
     page.press("Resume")
 
     asking.airflow.wait_until(
-        "a refusal", lambda: asking.xcom("ask", run_id, "run", "refused_answer")
+        "a refusal", lambda: asking.xcom("ask", run_id, "run", "refused_response")
     )
-    refused = asking.xcom("ask", run_id, "run", "refused_answer")
+    refused = asking.xcom("ask", run_id, "run", "refused_response")
     assert "zip" in str(refused["problems"])
 
     page = asking.look("ask", run_id, "run")
     fill_in_everything(page)
     page.press("Resume")
 
-    assert asking.result("ask", run_id, "run") == EVERY_ANSWER
+    assert asking.result("ask", run_id, "run") == EVERY_RESPONSE
 
 
 def test_the_run_is_cancelled(asking: Asking) -> None:
@@ -202,26 +202,26 @@ def test_the_run_is_cancelled(asking: Asking) -> None:
 def test_two_rounds(asking: Asking, picture: Picture) -> None:
     dag_id = "ask_in_turn"
     run_id = asking.begin(dag_id, "reviseLoop", {"topic": "the harbour"})
-    page = asking.look(dag_id, run_id, "run_questions.question_1")
+    page = asking.look(dag_id, run_id, "run_requests.request_1")
 
-    expect(page.question).to_contain_text("About the harbour.")
+    expect(page.pending_request).to_contain_text("About the harbour.")
     page.fill("verdict", "revise")
     page.fill("remarks", "Ships, too.")
     page.press("Resume")
 
-    page = asking.look(dag_id, run_id, "run_questions.question_2")
-    expect(page.question).to_contain_text("About the harbour. Ships, too.")
+    page = asking.look(dag_id, run_id, "run_requests.request_2")
+    expect(page.pending_request).to_contain_text("About the harbour. Ships, too.")
     picture("airflow-second-round", page.page)
     page.fill("verdict", "approve")
     page.press("Resume")
 
-    result = asking.result(dag_id, run_id, "run_questions.question_3")
+    result = asking.result(dag_id, run_id, "run_requests.request_3")
     assert result["text"] == "About the harbour. Ships, too."
 
 
 @pytest.mark.pictured
-def test_parallel_questions(asking: Asking, picture: Picture) -> None:
-    dag_id, task_id = "ask_each", "run_questions.question"
+def test_parallel_requests(asking: Asking, picture: Picture) -> None:
+    dag_id, task_id = "ask_each", "run_requests.request"
     run_id = asking.begin(dag_id, "parallelReview", {"document": "the contract"})
     departments = {"legal": True, "finance": False}
     asked = set()
@@ -237,7 +237,7 @@ def test_parallel_questions(asking: Asking, picture: Picture) -> None:
         asked.add(department)
 
     assert asked == set(departments)
-    result = asking.result(dag_id, run_id, "run_questions.outcome")
+    result = asking.result(dag_id, run_id, "run_requests.outcome")
     assert result == {"approved": False}
 
 
@@ -250,10 +250,10 @@ def test_the_inbox(asking: Asking, picture: Picture) -> None:
     run.start(input_data=REFUND)
 
     run_id = asking.airflow.wait_until(
-        "a DAG run for the question", lambda: asking.asked_about(dag_id, run.run_id), timeout=90
+        "a DAG run for the request", lambda: asking.asked_about(dag_id, run.run_id), timeout=90
     )
     page = asking.look(dag_id, run_id, "ask")
-    expect(page.question).to_contain_text("arrived broken")
+    expect(page.pending_request).to_contain_text("arrived broken")
     picture("airflow-inbox", page.page)
     page.fill("approved", True)
     page.fill("note", "as a favour")
@@ -267,16 +267,16 @@ def test_the_inbox(asking: Asking, picture: Picture) -> None:
 @pytest.mark.pictured
 def test_hostile_content(asking: Asking, picture: Picture) -> None:
     """1 MB of it; that nothing of it runs, the fixture `page` sees to."""
-    run_id = asking.begin("ask", "hostileQuestion", {"kilobytes": 1024})
+    run_id = asking.begin("ask", "hostileRequest", {"kilobytes": 1024})
     page = asking.look("ask", run_id, "run")
 
     for text in AS_IT_IS:
-        expect(page.question).to_contain_text(text)
+        expect(page.pending_request).to_contain_text(text)
     for selector in ("script", "img", "h1", "a[href^=javascript]"):
-        expect(page.question.locator(selector)).to_have_count(0)
+        expect(page.pending_request.locator(selector)).to_have_count(0)
     picture("airflow-hostile", page.page)
-    page.fill("answer", "<b>{{ 7 * 7 }}</b>")
+    page.fill("response", "<b>{{ 7 * 7 }}</b>")
     page.press("Resume")
 
     result = asking.result("ask", run_id, "run")
-    assert result == {"answer": "<b>{{ 7 * 7 }}</b>"}
+    assert result == {"response": "<b>{{ 7 * 7 }}</b>"}

@@ -14,8 +14,8 @@ from mastra_workflows import MastraClient
 from testkit.prefect_stack import PrefectStack
 from testkit.sample_server import SampleServer
 from tests.browser.conftest import Picture
+from tests.browser.pending_requests import AS_IT_IS, CANCELLED, EVERY_RESPONSE, ODD_RESPONSE, REFUND
 from tests.browser.prefect_page import PrefectPage
-from tests.browser.questions import AS_IT_IS, CANCELLED, EVERY_ANSWER, ODD_ANSWER, REFUND
 
 DEPLOYMENT = "ask/browser"
 # Optional: need not be filled in.
@@ -62,14 +62,14 @@ class Asking:
         )
 
     def look(self, flow_run_id: str, number: int = 1) -> PrefectPage:
-        """Wait until a flow run asks for the first or a later time, and open its question."""
+        """Wait until a flow run asks for the first or a later time, and open its request."""
 
         def has_asked() -> bool:
             states = [state["type"] for state in self.prefect.api.states(flow_run_id)]
             return states.count("PAUSED") == number and states[-1] == "PAUSED"
 
-        self.prefect.wait_until(f"question {number}", has_asked)
-        self.page.open_question(flow_run_id)
+        self.prefect.wait_until(f"request {number}", has_asked)
+        self.page.open_form(flow_run_id)
         return self.page
 
     def result(self, flow_run_id: str) -> Any:
@@ -90,16 +90,16 @@ def asking(prefect: PrefectStack, page: Page, server: SampleServer, client: Mast
 
 
 def fill_in_everything(page: PrefectPage) -> None:
-    address = EVERY_ANSWER["address"]
+    address = EVERY_RESPONSE["address"]
     page.fill("agree", True)
-    page.fill("title", EVERY_ANSWER["title"])
-    page.fill("summary", EVERY_ANSWER["summary"])
-    page.fill("copies", EVERY_ANSWER["copies"])
-    page.fill("budget", EVERY_ANSWER["budget"])
-    page.fill("draft", EVERY_ANSWER["draft"])
-    page.fill("day", date.fromisoformat(EVERY_ANSWER["day"]))
-    page.fill("moment", datetime.fromisoformat(EVERY_ANSWER["moment"]))
-    page.fill("tags", EVERY_ANSWER["tags"])
+    page.fill("title", EVERY_RESPONSE["title"])
+    page.fill("summary", EVERY_RESPONSE["summary"])
+    page.fill("copies", EVERY_RESPONSE["copies"])
+    page.fill("budget", EVERY_RESPONSE["budget"])
+    page.fill("draft", EVERY_RESPONSE["draft"])
+    page.fill("day", date.fromisoformat(EVERY_RESPONSE["day"]))
+    page.fill("moment", datetime.fromisoformat(EVERY_RESPONSE["moment"]))
+    page.fill("tags", EVERY_RESPONSE["tags"])
     page.fill("address.street", address["street"])
     page.fill("address.zip", address["zip"])
     page.fill("address.country", address["country"])
@@ -120,37 +120,39 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     picture("prefect-form", page.page, height=1800)
     page.submit()
 
-    assert asking.result(flow_run_id) == EVERY_ANSWER
+    assert asking.result(flow_run_id) == EVERY_RESPONSE
 
 
 def test_what_has_no_field_of_its_own(asking: Asking) -> None:
-    """And null, and a question that does not say what its answer may be."""
+    """And null, and a request that does not say what its response may be."""
     flow_run_id = asking.begin("oddTypes", {"topic": "a fair"})
     page = asking.look(flow_run_id)
     optional = ("size", "substitute", "place", "greeting")
-    page.expect_titles([f"{t} (Optional)" if t in optional else t for t in ODD_ANSWER])
-    page.fill("opens", ODD_ANSWER["opens"])
+    page.expect_titles([f"{t} (Optional)" if t in optional else t for t in ODD_RESPONSE])
+    page.fill("opens", ODD_RESPONSE["opens"])
     for title in ("amounts", "parcels", "place", "ticket", "notes"):
-        page.fill(title, json.dumps(ODD_ANSWER[title]))
+        page.fill(title, json.dumps(ODD_RESPONSE[title]))
     for title in ("priority", "size", "price", "name"):
-        page.fill(title, ODD_ANSWER[title])
+        page.fill(title, ODD_RESPONSE[title])
     assert page.shown("greeting") == "Welcome"
     page.fill("greeting", "")
     page.submit()
 
     page = asking.look(flow_run_id, 2)
-    page.expect_titles(["answer (Optional)"])
-    page.fill("answer", '{"by": ["me"]}')
+    page.expect_titles(["response (Optional)"])
+    page.fill("response", '{"by": ["me"]}')
     page.submit()
 
     # Prefect's page leaves out what is empty, and only 1.x puts a default in for that.
     greeting = {"greeting": "Welcome"} if asking.server.generation == "1" else {}
-    answer = {name: value for name, value in ODD_ANSWER.items() if name != "greeting"} | greeting
-    assert asking.result(flow_run_id) == {"answer": answer, "confirmed": {"by": ["me"]}}
+    response = {
+        name: value for name, value in ODD_RESPONSE.items() if name != "greeting"
+    } | greeting
+    assert asking.result(flow_run_id) == {"response": response, "confirmed": {"by": ["me"]}}
 
 
 @pytest.mark.pictured
-def test_a_bad_answer(asking: Asking, picture: Picture) -> None:
+def test_a_bad_response(asking: Asking, picture: Picture) -> None:
     """Prefect's server refuses it and the page says why; the window stays, for a better one."""
     flow_run_id = asking.begin("everyType", {"topic": "a brochure"})
     page = asking.look(flow_run_id)
@@ -166,7 +168,7 @@ def test_a_bad_answer(asking: Asking, picture: Picture) -> None:
     page.fill("address.zip", "20457")
     page.submit()
 
-    assert asking.result(flow_run_id) == EVERY_ANSWER
+    assert asking.result(flow_run_id) == EVERY_RESPONSE
 
 
 def test_the_run_is_cancelled(asking: Asking) -> None:
@@ -194,7 +196,7 @@ def test_two_rounds(asking: Asking) -> None:
     assert asking.result(flow_run_id)["text"] == "About the harbour. Ships, too."
 
 
-def test_parallel_questions(asking: Asking) -> None:
+def test_parallel_requests(asking: Asking) -> None:
     """One after the other."""
     departments = {"legal": True, "finance": False}
     flow_run_id = asking.begin("parallelReview", {"document": "the contract"})
@@ -213,7 +215,7 @@ def test_parallel_questions(asking: Asking) -> None:
 @pytest.mark.pictured
 def test_hostile_content(asking: Asking, picture: Picture) -> None:
     """1 MB of it; that nothing of it runs, the fixture `page` sees to."""
-    flow_run_id = asking.begin("hostileQuestion", {"kilobytes": 1024})
+    flow_run_id = asking.begin("hostileRequest", {"kilobytes": 1024})
     page = asking.look(flow_run_id)
 
     for text in AS_IT_IS:
@@ -224,7 +226,7 @@ def test_hostile_content(asking: Asking, picture: Picture) -> None:
     last = page.body.get_by_text("all work and no play").last
     last.scroll_into_view_if_needed()  # the page shows a part of so long a text, and scrolls
     expect(last).to_be_in_viewport()
-    page.fill("answer", "<b>{{ 7 * 7 }}</b>")
+    page.fill("response", "<b>{{ 7 * 7 }}</b>")
     page.submit()
 
-    assert asking.result(flow_run_id) == {"answer": "<b>{{ 7 * 7 }}</b>"}
+    assert asking.result(flow_run_id) == {"response": "<b>{{ 7 * 7 }}</b>"}

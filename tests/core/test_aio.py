@@ -129,7 +129,7 @@ async def test_resuming(mastra: AsyncMastraClient, key: str) -> None:
 
 
 async def test_resuming_and_waiting_in_one_call(mastra: AsyncMastraClient, key: str) -> None:
-    run = mastra.get_workflow("twoQuestions").get_run(key)
+    run = mastra.get_workflow("twoRequests").get_run(key)
     await run.start(input_data={"campaign": "spring"})
     await run.wait()
     assert (await run.resume_async(resume_data={"budget": 5})).is_suspended
@@ -227,7 +227,7 @@ async def test_the_limit_for_bodies(server: SampleServer, key: str) -> None:
         run = client.get_workflow("translation").get_run(key)
         with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
             await run.start(input_data={"words": {"x": "y" * 3_000}})
-        with pytest.raises(BodyTooLargeError, match="The answer"):
+        with pytest.raises(BodyTooLargeError, match="The response"):
             await client.list_workflows()
 
 

@@ -14,7 +14,7 @@ import requests
 from hypothesis import given
 
 from mastra_workflows import _api as api
-from mastra_workflows._api import Request, ResumeOptions, ServerGeneration, StartOptions
+from mastra_workflows._api import Request, ResumeCommand, ServerGeneration, StartOptions
 from mastra_workflows.errors import BodyTooLargeError, ConfigurationError, InvalidDataError
 from tests.core.strategies import JSON_OBJECTS, TEXT
 
@@ -80,7 +80,7 @@ def test_ids_that_no_address_can_hold(make: ByRun, text: str) -> None:
 def test_which_calls_may_be_repeated() -> None:
     repeatable = {name for name, make in BY_RUN.items() if make("w", "r").repeatable}
     assert repeatable == {"watch_0", "watch_1", "read_0", "read_1", "create_run", "delete"}
-    options = ResumeOptions(step=("a",))
+    options = ResumeCommand(step=("a",))
     assert not api.resume_async("w", "r", options).repeatable
     assert not api.resume_stream("w", "r", options).repeatable
     assert not api.time_travel_stream("w", "r", ("a",)).repeatable
@@ -116,7 +116,7 @@ def test_what_a_start_sends() -> None:
     ("path", "sent"), [(("approve",), "approve"), (("inner", "approve"), ["inner", "approve"])]
 )
 def test_what_a_resume_sends(path: tuple[str, ...], sent: Any) -> None:
-    body = ResumeOptions(step=path, resume_data={"approved": True}, for_each_index=0).body()
+    body = ResumeCommand(step=path, resume_data={"approved": True}, for_each_index=0).body()
     assert body == {"step": sent, "resumeData": {"approved": True}, "forEachIndex": 0}
     assert api.time_travel_stream("w", "r", path, {"a": 1}).body == {
         "step": sent,

@@ -42,8 +42,8 @@ CALLS: dict[str, tuple[Call, list[Any]]] = {
     "status": (lambda w, v: w.runs(status=v), [*ODD, *HALF, ["a"]]),
     "from_date": (lambda w, v: w.runs(from_date=v), [*ODD, *TEXTS, *NAIVE]),
     "to_date": (lambda w, v: w.runs(to_date=v), [*ODD, *TEXTS, *NAIVE]),
-    "state": (lambda w, v: w.new_questions(v), [*ODD, *TEXTS, 0, []]),
-    "most": (lambda w, v: w.new_questions(most=v), [*ODD[1:], *TEXTS, 0]),
+    "state": (lambda w, v: w.new_pending_requests(v), [*ODD, *TEXTS, 0, []]),
+    "most": (lambda w, v: w.new_pending_requests(most=v), [*ODD[1:], *TEXTS, 0]),
     "on_record": (lambda w, v: w.get_run("r").wait(on_record=v), [*ODD, *TEXTS]),
     "on_event": (lambda w, v: w.get_run("r").wait(on_event=v), [*ODD, *TEXTS]),
     "travel": (
@@ -53,7 +53,7 @@ CALLS: dict[str, tuple[Call, list[Any]]] = {
     "step": (lambda w, v: w.get_run("r").resume(step=v), [*ODD, "", [], [5], ["a", None]]),
     "item": (lambda w, v: w.get_run("r").resume(for_each_index=v), [*ODD[1:5], *TEXTS, []]),
     "suspended_at": (lambda w, v: w.get_run("r").resume(suspended_at=v), [*ODD, *TEXTS]),
-    "question": (lambda w, v: w.get_run("r").answer(v, {}), [*ODD, *TEXTS, None]),
+    "pending_request": (lambda w, v: w.get_run("r").respond(v, {}), [*ODD, *TEXTS, None]),
     "confirm_timeout": (
         lambda w, v: w.get_run("r").cancel(confirm_timeout=v),
         [*ODD[6:], *TEXTS, None, True, -1],
@@ -94,9 +94,9 @@ def test_a_wrong_argument(host: StandIn, call: Call, values: list[Any]) -> None:
                 _first(call(Both(client), value))
 
 
-def _first(answer: Any) -> None:
-    if inspect.isgenerator(answer):
-        next(answer)
+def _first(result: Any) -> None:
+    if inspect.isgenerator(result):
+        next(result)
 
 
 @CASES
@@ -113,8 +113,8 @@ def test_a_wrong_argument_of_the_asyncio_client(
 
 
 async def _first_of(call: Callable[[], Any]) -> None:
-    answer = call()
-    await (anext(answer) if inspect.isasyncgen(answer) else answer)
+    result = call()
+    await (anext(result) if inspect.isasyncgen(result) else result)
 
 
 def test_an_error_names_the_argument_and_its_value(host: StandIn) -> None:

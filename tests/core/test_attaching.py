@@ -157,34 +157,37 @@ def test_ten_processes_at_once_execute_once(server: SampleServer, key: str) -> N
     assert server.executions(key) == 1
 
 
-def test_an_answer_is_given_once(
+def test_a_response_is_given_once(
     client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait()
-    answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True}}
-    run.resume(**answer, is_retry=True)
+    response: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True}}
+    run.resume(**response, is_retry=True)
     run.wait()
-    assert run.resume(**answer, is_retry=True).is_success
-    assert "was given this answer before" in caplog.text
+    assert run.resume(**response, is_retry=True).is_success
+    assert "was given this response before" in caplog.text
     with pytest.raises(NotSuspendedError):
         run.resume(step="approve", resume_data={"approved": False}, is_retry=True)
 
 
-def test_an_answer_that_no_database_can_hold_is_given_once(client: MastraClient, key: str) -> None:
+def test_a_response_that_no_database_can_hold_is_given_once(client: MastraClient, key: str) -> None:
     """A record shows NUL as U+FFFD."""
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
     run.wait()
-    answer: dict[str, Any] = {"step": "approve", "resume_data": {"approved": True, "note": "a\0b"}}
-    run.resume(**answer, is_retry=True)
+    response: dict[str, Any] = {
+        "step": "approve",
+        "resume_data": {"approved": True, "note": "a\0b"},
+    }
+    run.resume(**response, is_retry=True)
     assert run.wait().result["note"] == "a\ufffdb"
-    assert run.resume(**answer, is_retry=True).is_success
+    assert run.resume(**response, is_retry=True).is_success
 
 
-def test_tries_at_once_that_give_the_same_answer_resume_once(
+def test_tries_at_once_that_give_the_same_response_resume_once(
     client: MastraClient, key: str
 ) -> None:
     """A task that was taken for dead and its retry: neither fails."""
@@ -203,15 +206,15 @@ def test_tries_at_once_that_give_the_same_answer_resume_once(
     assert run.wait(timeout=30).result["refunded"] == 1
 
 
-def test_the_next_question_is_not_answered_by_a_retry(client: MastraClient, key: str) -> None:
+def test_the_next_request_is_not_responded_to_by_a_retry(client: MastraClient, key: str) -> None:
     """A try that died after its resume is tried again while the next item of a foreach waits."""
     run = client.get_workflow("photoReview").get_run(key)
     run.start(input_data={"photos": ["a.png", "b.png"]})
     first = run.wait().suspensions[0]
-    answer: dict[str, Any] = {"step": first.step, "resume_data": {"approved": True}}
-    run.resume(**answer, is_retry=True)
-    again = run.resume(**answer, is_retry=True)
+    response: dict[str, Any] = {"step": first.step, "resume_data": {"approved": True}}
+    run.resume(**response, is_retry=True)
+    again = run.resume(**response, is_retry=True)
     assert again.suspensions[0].payload == {"photo": "b.png"}
-    pinned = run.resume(**answer, suspended_at=first.suspended_at, is_retry=True)
+    pinned = run.resume(**response, suspended_at=first.suspended_at, is_retry=True)
     assert pinned.suspensions == again.suspensions
-    assert not run.resume(**answer, is_retry=False).is_suspended
+    assert not run.resume(**response, is_retry=False).is_suspended

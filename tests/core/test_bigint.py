@@ -51,10 +51,10 @@ def test_a_run_with_a_bigint_is_executed_once_and_ends(
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("workflow_id", KEYS)
-def test_a_bigint_in_the_answer_of_a_start(
+def test_a_bigint_in_the_response_of_a_start(
     bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
 ) -> None:
-    """Mastra 1.x answers 500, since it cannot write its answer, but the run has succeeded."""
+    """Mastra 1.x fails to write its response and sends 500, but the run has succeeded."""
     run = bigint_client.get_workflow(workflow_id).get_run(key)
     if bigint_server.generation == "1":
         assert run.start_async(input_data={"key": key}).is_success

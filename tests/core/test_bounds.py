@@ -40,9 +40,9 @@ def test_a_run_of_many_steps(name: Callable[[int], str]) -> None:
     graph = [{"type": "step", "step": {"id": known}} for known in steps]
     for more in ({}, {"serializedStepGraph": graph}):
         record = {"status": "suspended", "steps": steps, **more}
-        answer = Response(200, {}, json.dumps(record).encode())
+        response = Response(200, {}, json.dumps(record).encode())
         with at_most(10):
-            run = api.parse_run("w", "r", answer)
+            run = api.parse_run("w", "r", response)
         assert len(run.steps) == len(steps)
         assert len(str(run)) < 10_000
     details = {"allSteps": steps, "stepGraph": graph}
@@ -137,7 +137,7 @@ def test_a_schema_over_the_bound_is_none_and_said_once(caplog: pytest.LogCapture
 LONG_ID = "o" * 500_000
 
 
-def answer_of(value: Any) -> Response:
+def response_of(value: Any) -> Response:
     return Response(200, {}, json.dumps(value).encode())
 
 
@@ -158,13 +158,13 @@ def memory_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("step_id", [LONG_ID, "o" * 900], ids=["one-long", "many-medium"])
-def test_a_graph_takes_memory_by_the_size_of_the_answer(step_id: str) -> None:
+def test_a_graph_takes_memory_by_the_size_of_the_response(step_id: str) -> None:
     graph = inside(step_id, 3_000)
     record = {"status": "running", "steps": {"a": {"status": "running"}}}
     details = {"steps": {"a": {}}, "stepGraph": graph}
     with memory_at_most(30_000_000):
-        api.parse_run("w", "r", answer_of(record | {"serializedStepGraph": graph}))
-        api.parse_details("w", answer_of(details))
+        api.parse_run("w", "r", response_of(record | {"serializedStepGraph": graph}))
+        api.parse_details("w", response_of(details))
 
 
 def test_the_names_of_a_large_graph_are_bounded_together() -> None:
@@ -176,13 +176,13 @@ def test_the_names_of_a_large_graph_are_bounded_together() -> None:
 def test_steps_of_longer_names_than_any_has_are_refused() -> None:
     record = {"status": "suspended", "steps": {LONG_ID: {"status": "suspended"}}}
     with pytest.raises(NotMastraError, match="500,000 characters"):
-        api.parse_run("w", "r", answer_of(record))
+        api.parse_run("w", "r", response_of(record))
     path = {"status": "suspended", "suspendPayload": {"__workflow_meta": {"path": [LONG_ID]}}}
     record = {"status": "suspended", "steps": {"a": path}}
     with pytest.raises(NotMastraError, match="500,002 characters"):
-        api.parse_run("w", "r", answer_of(record))
+        api.parse_run("w", "r", response_of(record))
     with pytest.raises(NotMastraError, match="500,000 characters"):
-        api.parse_details("w", answer_of({"steps": {LONG_ID: {}}}))
+        api.parse_details("w", response_of({"steps": {LONG_ID: {}}}))
 
 
 def test_items_of_a_foreach_repeat_no_large_schema_without_bound() -> None:
@@ -190,9 +190,9 @@ def test_items_of_a_foreach_repeat_no_large_schema_without_bound() -> None:
     items = [{"status": "suspended", "suspendPayload": {}}] * 5_000
     waiting = {"__workflow_meta": {"foreachOutput": items}}
     step = {"status": "suspended", "suspendPayload": waiting}
-    run = api.parse_run("w", "r", answer_of({"status": "suspended", "steps": {"a": step}}))
+    run = api.parse_run("w", "r", response_of({"status": "suspended", "steps": {"a": step}}))
     details = {"a": {"resumeSchema": json.dumps(schema), "description": "d" * 1_000}}
-    known = api.parse_details("w", answer_of({"steps": details}))
+    known = api.parse_details("w", response_of({"steps": details}))
     asked = described(run, known).suspensions
     assert len(asked) == 5_000
     assert (asked[0].resume_schema, asked[0].description) == (schema, "d" * 1_000)
@@ -211,7 +211,7 @@ def test_a_payload_that_is_nested_deep_takes_no_memory_to_show() -> None:
 
 def test_a_message_names_some_of_many_steps() -> None:
     steps = {f"step-{number}": {"status": "running"} for number in range(5_000)}
-    run = api.parse_run("w", "r", answer_of({"status": "canceled", "steps": steps}))
+    run = api.parse_run("w", "r", response_of({"status": "canceled", "steps": steps}))
     text = str(Cancellation(run, requested=True))
     assert "'step-0'" in text
     assert "4,980 more" in text
@@ -221,19 +221,19 @@ def test_a_message_names_some_of_many_steps() -> None:
 def test_a_record_of_more_steps_than_any_workflow_has_is_refused() -> None:
     record = {"status": "running", "steps": {f"s{n}": {"status": "success"} for n in range(50_001)}}
     with pytest.raises(NotMastraError, match="50,001 steps"):
-        api.parse_run("w", "r", answer_of(record))
+        api.parse_run("w", "r", response_of(record))
 
 
 def test_so_many_items_of_a_foreach_wait_at_once_and_no_more() -> None:
     items = [{"status": "suspended", "suspendPayload": {"n": n}} for n in range(12_000)]
     step = {"status": "suspended", "suspendPayload": {"__workflow_meta": {"foreachOutput": items}}}
-    run = api.parse_run("w", "r", answer_of({"status": "suspended", "steps": {"a": step}}))
+    run = api.parse_run("w", "r", response_of({"status": "suspended", "steps": {"a": step}}))
     assert [item.for_each_index for item in run.suspensions] == list(range(10_000))
 
 
 def test_a_record_of_many_steps_is_few_lines_of_a_log() -> None:
     steps = {f"s{n}": {"status": "success", "startedAt": n, "endedAt": n} for n in range(20_000)}
-    run = api.parse_run("w", "r", answer_of({"status": "success", "steps": steps}))
+    run = api.parse_run("w", "r", response_of({"status": "success", "steps": steps}))
     lines: list[str] = []
     progress = StepProgress(lines.append)
     progress.look(run)

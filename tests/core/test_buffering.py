@@ -85,7 +85,7 @@ def test_the_end_of_a_run_whose_stream_is_buffered(buffered: str, key: str) -> N
         assert run.wait(timeout=60, max_poll_interval=1).is_success
 
 
-def test_a_server_that_is_slow_to_answer_a_start(server: SampleServer, key: str) -> None:
+def test_a_server_that_is_slow_to_respond_to_a_start(server: SampleServer, key: str) -> None:
     """The request is given up before it is even read; the server executes it all the same."""
     wakes = threading.Timer(4.0, lambda: os.kill(server.pid, signal.SIGCONT))
 

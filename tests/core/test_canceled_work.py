@@ -148,7 +148,7 @@ async def test_the_async_client_reserves_as_well(server: SampleServer, key: str)
             await workflow.attach_or_start(key, input_data=EXPORT)
 
 
-def test_a_cancel_whose_answer_was_lost_reserves_too() -> None:
+def test_a_cancel_whose_response_was_lost_reserves_too() -> None:
     world = World()
     world.on_run("running", "canceled")
     world.on("POST", "/cancel$", LOST)

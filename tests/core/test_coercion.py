@@ -114,7 +114,7 @@ def test_a_run_id_whose_input_was_refused_can_be_used_again(
 
 @pytest.mark.version_specific
 def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key: str) -> None:
-    run = coercing.get_workflow("coercedAnswer").get_run(key)
+    run = coercing.get_workflow("coercedResponse").get_run(key)
     assert run.start_async(input_data={}).is_suspended
     result = run.resume_async(resume_data=GIVEN).result
     assert {name: result[name] for name in CONVERTED} == expected(coercing_server)
@@ -132,7 +132,7 @@ def test_what_the_server_refuses_after_all(
         workflow.get_run(key).start(input_data=data)
     with pytest.raises(InvalidInputError, match="amount: Invalid input"):
         workflow.get_run(f"{key}-async").start_async(input_data=data)
-    run = coercing.get_workflow("coercedAnswer").get_run(f"{key}-answer")
+    run = coercing.get_workflow("coercedResponse").get_run(f"{key}-response")
     assert run.start_async(input_data={}).is_suspended
     for verb in (run.resume, run.resume_async):
         with pytest.raises(InvalidResumeDataError, match=r"amount: .*the step is still suspended"):

@@ -47,12 +47,12 @@ def test_siblings(dotted: MastraClient, key: str, step: str, as_list: bool) -> N
         assert item.resume_schema is not None
         assert set(item.resume_schema["properties"]) == {path[0]}
 
-    answer = {step: True}
-    record = run.resume_async(step=[step] if as_list else step, resume_data=answer)
+    response = {step: True}
+    record = run.resume_async(step=[step] if as_list else step, resume_data=response)
     assert {item.step for item in record.suspensions} == set(before) - {(step,)}
-    answered = record.step((step,))
-    assert answered is not None
-    assert answered.output == {"x": 1, step: answer}
+    resumed = record.step((step,))
+    assert resumed is not None
+    assert resumed.output == {"x": 1, step: response}
 
 
 def test_inside_nested_workflows(dotted: MastraClient, key: str) -> None:
@@ -155,5 +155,5 @@ def test_names_with_a_graph() -> None:
 def test_steps_are_in_the_order_in_which_they_started() -> None:
     steps = {"b": {"status": "running", "startedAt": 7}, "cc": {"status": "success"},
              "ddd": {"status": "success", "startedAt": 3}}  # fmt: skip
-    answer = api.Response(200, {}, json.dumps({"status": "running", "steps": steps}).encode())
-    assert [step.name for step in api.parse_run("w", "r", answer).steps] == ["ddd", "b", "cc"]
+    response = api.Response(200, {}, json.dumps({"status": "running", "steps": steps}).encode())
+    assert [step.name for step in api.parse_run("w", "r", response).steps] == ["ddd", "b", "cc"]

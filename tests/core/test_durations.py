@@ -18,7 +18,7 @@ from mastra_workflows._policy import PollPolicy, RetryPolicy, as_seconds
 from mastra_workflows._settings import Settings
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl._inbox import InboxOptions
-from mastra_workflows.hitl._questions import AskOptions
+from mastra_workflows.hitl._pending_requests import AskOptions
 from testkit.sample_server import SampleServer
 
 OPTIONS: list[tuple[Callable[..., Any], str]] = [

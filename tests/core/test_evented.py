@@ -17,7 +17,7 @@ import requests
 from mastra_workflows import MastraClient, Run, WorkflowRun
 from mastra_workflows import _api as api
 from mastra_workflows._api import Response
-from mastra_workflows.hitl._questions import questions
+from mastra_workflows.hitl._pending_requests import pending_requests
 from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Hold
@@ -52,8 +52,8 @@ def started(client: MastraClient, workflow: str, key: str, data: Any) -> tuple[R
 def test_a_result(evented: MastraClient, evented_server: SampleServer, key: str) -> None:
     _, record = started(evented, "eventedPlain", key, {"x": 1})
     other = evented.get_workflow("eventedPlain").get_run(f"{key}-other")
-    answer = post(evented_server, other, "start-async", inputData={"x": 1})
-    assert record.result == answer["result"] == {"x": 2}
+    response = post(evented_server, other, "start-async", inputData={"x": 1})
+    assert record.result == response["result"] == {"x": 2}
 
 
 def test_a_failure(evented: MastraClient, key: str) -> None:
@@ -64,7 +64,7 @@ def test_a_failure(evented: MastraClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("workflow", ["eventedAsks", "scheduled"])
-def test_a_question(evented: MastraClient, key: str, workflow: str) -> None:
+def test_a_request(evented: MastraClient, key: str, workflow: str) -> None:
     run, record = started(evented, workflow, key, {"x": 1})
     [item] = record.suspensions
     assert item.step == ("q",)
@@ -103,27 +103,27 @@ def test_items_of_a_foreach(evented: MastraClient, key: str) -> None:
     assert record.result == [{"given": number, "fe": True} for number in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("verb", ["resume", "answer"])
-def test_an_answer_is_for_one_item(evented: MastraClient, key: str, verb: str) -> None:
+@pytest.mark.parametrize("verb", ["resume", "respond"])
+def test_a_response_is_for_one_item(evented: MastraClient, key: str, verb: str) -> None:
     run, record = started(evented, "eventedForeach", key, [1, 2, 3])
     for index in (1, 2, 0):
         if verb == "resume":
             run.resume(resume_data={"ok": index == 1}, for_each_index=index)
         else:
-            question = next(
-                one for one in questions(record) if one.suspension.for_each_index == index
+            pending_request = next(
+                one for one in pending_requests(record) if one.suspension.for_each_index == index
             )
-            run.answer(question, {"ok": index == 1})
+            run.respond(pending_request, {"ok": index == 1})
         record = run.wait(timeout=60)
     assert [item["fe"] for item in record.result] == [False, True, False]
 
 
-def test_an_item_whose_resume_is_not_answered_is_resumed_once(
+def test_an_item_whose_resume_gets_no_response_is_resumed_once(
     evented: MastraClient, key: str
 ) -> None:
     with FaultProxy(evented.base_url) as proxy, MastraClient(proxy.url) as client:
         run, _ = started(client, "eventedForeach", key, [1, 2])
-        hold = Hold(at="answer")
+        hold = Hold(at="response")
         proxy.on("POST", "/resume-async$", hold, nth=1)
         run.resume(resume_data={"ok": True}, for_each_index=1)
         assert [item.for_each_index for item in run.read().suspensions] == [0]
@@ -142,14 +142,14 @@ def test_nested(evented: MastraClient, key: str) -> None:
     assert record.result == {"given": {"given": {"x": 2}, "ask": True}, "last": True}
 
 
-def test_what_resuming_gives_is_what_the_server_answers(
+def test_what_resuming_gives_is_what_the_server_responds(
     evented: MastraClient, evented_server: SampleServer, key: str
 ) -> None:
     run, _ = started(evented, "eventedNested", key, {"x": 1})
-    answer = post(
+    response = post(
         evented_server, run, "resume-async", step=["inner", "ask"], resumeData={"ok": True}
     )
-    assert run.read().result == answer["result"] == {"given": {"x": 2}, "ask": True}
+    assert run.read().result == response["result"] == {"given": {"x": 2}, "ask": True}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_result_that_only_looks_like_a_record_stays(output: Any) -> None:
 
 @pytest.mark.parametrize("has_graph", [True, False])
 def test_nested_paths_that_begin_with_the_nested_workflow(has_graph: bool) -> None:
-    """So 0.18 to 1.20 write them; the inner workflow's own record is in the answer since 1.20."""
+    """So 0.18 to 1.20 write them; the inner workflow's own record is in the response since 1.20."""
 
     def suspended(*path: str) -> dict[str, Any]:
         return {"status": "suspended", "suspendPayload": {"__workflow_meta": {"path": path}}}

@@ -15,7 +15,7 @@ from mastra_workflows import MastraClient
 from mastra_workflows.errors import UnknownRunError
 from testkit.sample_server import SampleServer
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Delay, DropRequest, Hold, LoseAnswer, Respond
+from tests.support.faults import CutResponse, Delay, DropRequest, Hold, LoseResponse, Respond
 
 
 def get(proxy: FaultProxy, path: str = "/api/workflows") -> requests.Response:
@@ -37,8 +37,8 @@ def exists(server: SampleServer, run_id: str) -> bool:
 
 
 def test_it_is_transparent(proxy: FaultProxy, server: SampleServer) -> None:
-    answer = get(proxy, "/api/workflows?partial=true&x=%C3%A9")
-    assert answer.json() == requests.get(f"{server.url}/api/workflows?partial=true").json()
+    response = get(proxy, "/api/workflows?partial=true&x=%C3%A9")
+    assert response.json() == requests.get(f"{server.url}/api/workflows?partial=true").json()
     url = f"{proxy.url}/api/workflows/earlyExit/start-async?runId=a%2Fb"
     posted = requests.post(url, json={"inputData": {"stock": 3}}, timeout=10)
     assert posted.json()["result"] == {"ordered": 0, "reason": "enough in stock"}
@@ -62,25 +62,25 @@ def test_the_nth_match_of_a_rule(proxy: FaultProxy) -> None:
     assert get(proxy).status_code == 200
 
 
-@pytest.mark.parametrize("fault", [DropRequest(), LoseAnswer(), LoseAnswer(wait=False)])
-def test_no_answer(proxy: FaultProxy, fault: DropRequest | LoseAnswer) -> None:
+@pytest.mark.parametrize("fault", [DropRequest(), LoseResponse(), LoseResponse(wait=False)])
+def test_no_response(proxy: FaultProxy, fault: DropRequest | LoseResponse) -> None:
     proxy.on("GET", "", fault)
     with pytest.raises(requests.ConnectionError):
         get(proxy)
 
 
-def test_half_an_answer(proxy: FaultProxy) -> None:
-    proxy.on("GET", "", CutAnswer(100))
+def test_half_a_response(proxy: FaultProxy) -> None:
+    proxy.on("GET", "", CutResponse(100))
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         get(proxy)
 
 
-def test_an_answer_of_its_own(proxy: FaultProxy) -> None:
+def test_a_response_of_its_own(proxy: FaultProxy) -> None:
     proxy.on("GET", "", Respond(429, {"Retry-After": "3"}, b"slow down"), nth=1)
     proxy.on("GET", "", Respond(504, forwarded=True))
-    answer = get(proxy)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
-    assert answer.text == "slow down"
+    response = get(proxy)
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "3")
+    assert response.text == "slow down"
     assert get(proxy).status_code == 504
 
 
@@ -91,9 +91,9 @@ def test_a_delay(proxy: FaultProxy) -> None:
     assert time.monotonic() - began >= 0.3
 
 
-@pytest.mark.parametrize("at", ["request", "answer"])
+@pytest.mark.parametrize("at", ["request", "response"])
 def test_a_request_is_held_until_it_is_let_go(
-    proxy: FaultProxy, at: Literal["request", "answer"]
+    proxy: FaultProxy, at: Literal["request", "response"]
 ) -> None:
     hold = Hold(at)
     proxy.on("GET", "/workflows$", hold, nth=1)
@@ -106,9 +106,9 @@ def test_a_request_is_held_until_it_is_let_go(
         assert asked.result().json() == get(proxy).json()
 
 
-@pytest.mark.parametrize("at", ["request", "answer"])
+@pytest.mark.parametrize("at", ["request", "response"])
 def test_a_request_is_held_and_dropped(
-    proxy: FaultProxy, server: SampleServer, key: str, at: Literal["request", "answer"]
+    proxy: FaultProxy, server: SampleServer, key: str, at: Literal["request", "response"]
 ) -> None:
     hold = Hold(at)
     proxy.on("POST", "", hold, nth=1)
@@ -118,7 +118,7 @@ def test_a_request_is_held_and_dropped(
         hold.drop()
         with pytest.raises(requests.ConnectionError):
             asked.result()
-    assert exists(server, key) == (at == "answer")
+    assert exists(server, key) == (at == "response")
 
 
 def test_a_held_request_reaches_the_server_though_its_client_has_gone(

@@ -45,7 +45,7 @@ def test_a_known_version_needs_no_detection(feature: Feature) -> None:
 
 
 @pytest.mark.parametrize("feature", Feature)
-def test_an_odd_answer_counts_as_old_for_a_minute(feature: Feature) -> None:
+def test_an_odd_response_counts_as_old_for_a_minute(feature: Feature) -> None:
     world = World(features=lambda _: Response(403, {}, b"no"))
     assert world.run(supports(world.server, feature)) is False
     assert world.server.known.features[feature] == (None, world.now)
@@ -55,7 +55,7 @@ def test_an_odd_answer_counts_as_old_for_a_minute(feature: Feature) -> None:
 
 
 @given(st.sampled_from(Feature), st.integers(100, 599), st.binary() | st.text().map(str.encode))
-def test_every_answer_is_read(feature: Feature, status: int, content: bytes) -> None:
+def test_every_response_is_read(feature: Feature, status: int, content: bytes) -> None:
     assert parse_detection(feature, Response(status, {}, content)) in (True, False, None)
 
 

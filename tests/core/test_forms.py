@@ -28,7 +28,7 @@ FILLED_IN = {
     "summary": "",
     "contact": '{"phone": "040"}',
 }
-ANSWER = {
+RESPONSE = {
     "agree": True,
     "title": "A fine headline",
     "copies": 3,
@@ -48,7 +48,7 @@ def properties(required: tuple[str, ...] = (), /, **rules: Any) -> Form:
 
 @pytest.fixture
 def form(client: MastraClient) -> Form:
-    """The form of a question with every type, as a real server describes it."""
+    """The form of a request with every type, as a real server describes it."""
     details = client.get_workflow("everyType").details()
     return Form(details.steps[("fill-in",)].resume_schema)
 
@@ -101,31 +101,33 @@ def test_what_a_page_can_check(form: Form) -> None:
     assert titles["address_zip"] == ("address.zip", "Five digits")
 
 
-def test_an_answer_of_every_type(form: Form) -> None:
-    assert form.answer(FILLED_IN) == ANSWER
+def test_a_response_of_every_type(form: Form) -> None:
+    assert form.to_resume_data(FILLED_IN) == RESPONSE
 
 
-def test_the_server_takes_the_answer(client: MastraClient, form: Form, key: str) -> None:
+def test_the_server_takes_the_response(client: MastraClient, form: Form, key: str) -> None:
     run = client.get_workflow("everyType").get_run(key)
     run.start(input_data={"topic": "forms"})
     run.wait(timeout=30)
-    run.resume(resume_data=form.answer(FILLED_IN))
+    run.resume(resume_data=form.to_resume_data(FILLED_IN))
     result = run.wait(timeout=30).raise_for_status().result
-    assert {name: result[name] for name in ANSWER if name != "address"} == {
-        name: value for name, value in ANSWER.items() if name != "address"
+    assert {name: result[name] for name in RESPONSE if name != "address"} == {
+        name: value for name, value in RESPONSE.items() if name != "address"
     }
 
 
-def test_a_form_can_be_filled_in_with_an_answer(form: Form) -> None:
-    values = form.values(ANSWER)
+def test_a_form_can_be_filled_in_with_a_response(form: Form) -> None:
+    values = form.values(RESPONSE)
     assert values["address_zip"] == "20457"
     assert "summary" not in values
-    assert form.answer(values) == ANSWER
+    assert form.to_resume_data(values) == RESPONSE
 
 
 def test_each_place_that_is_wrong_is_named(form: Form) -> None:
     with pytest.raises(InvalidResumeDataError) as caught:
-        form.answer({**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"})
+        form.to_resume_data(
+            {**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"}
+        )
     assert caught.value.validation_errors == (
         "phone: no field of this form",
         "$.copies: expected integer, got string",
@@ -167,7 +169,7 @@ def test_each_place_that_is_wrong_is_named(form: Form) -> None:
     ],
 )
 def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read: Any) -> None:
-    assert properties(("x",), x=rule).answer({"x": entered}) == {"x": read}
+    assert properties(("x",), x=rule).to_resume_data({"x": entered}) == {"x": read}
 
 
 @pytest.mark.parametrize(
@@ -182,30 +184,30 @@ def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read:
 def test_what_is_no_time_is_refused(form: str, entered: str) -> None:
     """Mastra 0.x describes no more of a date than its format, and takes any text for one."""
     with pytest.raises(InvalidResumeDataError, match=rf"\$\.x: no {form}"):
-        properties(x={"type": "string", "format": form}).answer({"x": entered})
+        properties(x={"type": "string", "format": form}).to_resume_data({"x": entered})
 
 
 def test_a_time_that_no_calendar_has_is_sent_as_it_is() -> None:
     form = properties(x={"type": "string", "format": "date-time"})
     moment = "9999-12-31T23:59:59-05:00"
-    assert form.answer({"x": moment}) == {"x": moment}
+    assert form.to_resume_data({"x": moment}) == {"x": moment}
 
 
 @pytest.mark.parametrize("entered", ["NaN", "-Infinity"])
 def test_what_is_no_number_in_json_is_none(entered: str) -> None:
     with pytest.raises(InvalidResumeDataError, match="expected number, got string"):
-        properties(x={"type": "number"}).answer({"x": entered})
+        properties(x={"type": "number"}).to_resume_data({"x": entered})
 
 
 def test_what_is_left_empty_is_left_out_where_it_may_be() -> None:
     text = {"type": "string"}
     form = properties(("b", "c"), a=text, b=text, c={"type": ["number", "null"]}, d=text)
-    assert form.answer({"a": "", "b": "", "c": None}) == {"b": "", "c": None}
+    assert form.to_resume_data({"a": "", "b": "", "c": None}) == {"b": "", "c": None}
 
 
 def test_what_is_left_empty_is_null_where_it_has_to_be_there() -> None:
     texts = properties(("a", "b"), a={"type": ["string", "null"]}, b={"type": "string"})
-    assert texts.answer({"a": "", "b": ""}) == {"a": None, "b": ""}
+    assert texts.to_resume_data({"a": "", "b": ""}) == {"a": None, "b": ""}
     assert [field.key for field in texts.fields if field.may_be_empty] == ["a"]
 
 
@@ -224,15 +226,15 @@ def test_a_default_that_somebody_removes_stays_away_where_it_can(rule: Any, empt
     form = properties(x=rule)
     nothings: tuple[Any, ...] = (None, "", [])
     for nothing in nothings:
-        assert form.answer({"x": nothing}) == emptied
-    assert form.answer({}) == {}
+        assert form.to_resume_data({"x": nothing}) == emptied
+    assert form.to_resume_data({}) == {}
 
 
 @pytest.mark.parametrize("rule", [{"maxLength": None}, {"required": True}, {"type": "anything"}])
 def test_what_is_no_schema_is_one_field(rule: Any) -> None:
     form = properties(x={"type": "string", **rule})
-    assert [(field.key, field.kind) for field in form.fields] == [("answer", "json")]
-    assert form.answer({"answer": '{"x": "y"}'}) == {"x": "y"}
+    assert [(field.key, field.kind) for field in form.fields] == [("response", "json")]
+    assert form.to_resume_data({"response": '{"x": "y"}'}) == {"x": "y"}
 
 
 def test_what_pages_read_otherwise_is_not_for_them_to_check() -> None:
@@ -248,23 +250,23 @@ def test_what_pages_read_otherwise_is_not_for_them_to_check() -> None:
 
 
 @pytest.mark.parametrize("schema", [{"type": "string"}, {"type": "array", "items": {}}, None])
-def test_an_answer_that_is_no_object_is_one_field(schema: Any) -> None:
+def test_a_response_that_is_no_object_is_one_field(schema: Any) -> None:
     [field] = Form(schema).fields
-    assert (field.key, field.path, field.title) == ("answer", (), "answer")
+    assert (field.key, field.path, field.title) == ("response", (), "response")
 
 
-def test_an_answer_without_a_schema_may_be_anything() -> None:
-    assert Form(None).answer({}) == {}
-    assert Form(None).answer({"answer": '{"a": [1]}'}) == {"a": [1]}
-    assert Form(None).answer({"answer": "yes"}) == "yes"
+def test_a_response_without_a_schema_may_be_anything() -> None:
+    assert Form(None).to_resume_data({}) == {}
+    assert Form(None).to_resume_data({"response": '{"a": [1]}'}) == {"a": [1]}
+    assert Form(None).to_resume_data({"response": "yes"}) == "yes"
 
 
-def test_an_answer_that_says_nothing_has_no_fields() -> None:
+def test_a_response_that_says_nothing_has_no_fields() -> None:
     form = properties()
     assert form.fields == ()
-    assert form.answer({}) == {}
+    assert form.to_resume_data({}) == {}
     anything = Form({"type": "object", "properties": {}, "additionalProperties": {}})
-    assert anything.answer({"answer": '{"a": 1}'}) == {"a": 1}
+    assert anything.to_resume_data({"response": '{"a": 1}'}) == {"a": 1}
 
 
 def test_what_no_page_can_show_is_json() -> None:
@@ -276,10 +278,10 @@ def test_what_no_page_can_show_is_json() -> None:
         "optional": "json",
         "record": "json",
     }
-    answer = {"outer": {"inner": {"x": "y"}}}
-    assert form.answer({"outer_inner": '{"x": "y"}', "optional": ""}) == answer
+    response = {"outer": {"inner": {"x": "y"}}}
+    assert form.to_resume_data({"outer_inner": '{"x": "y"}', "optional": ""}) == response
     with pytest.raises(InvalidResumeDataError, match=r"\$\.outer\.inner\.x: required"):
-        form.answer({"outer_inner": "{}"})
+        form.to_resume_data({"outer_inner": "{}"})
 
 
 def test_references_are_followed() -> None:
@@ -306,15 +308,15 @@ def test_references_are_followed() -> None:
 
 def test_keys_are_plain_and_unique() -> None:
     text = {"type": "string"}
-    rules = {"_id": text, "a b": text, "a-b": text, "1st": text, "é": text, "answer": text}
+    rules = {"_id": text, "a b": text, "a-b": text, "1st": text, "é": text, "response": text}
     form = properties(**rules)
     keys = [field.key for field in form.fields]
-    assert keys == ["id", "a_b", "a_b_2", "n1st", "answer", "answer_2"]
-    assert form.answer({"id": "x", "answer": "y"}) == {"_id": "x", "é": "y"}
+    assert keys == ["id", "a_b", "a_b_2", "n1st", "response", "response_2"]
+    assert form.to_resume_data({"id": "x", "response": "y"}) == {"_id": "x", "é": "y"}
 
 
 @given(st.none() | JSON_OBJECTS | RULES, JSON_OBJECTS)
-def test_no_schema_and_no_answer_breaks_a_form(schema: Any, values: Any) -> None:
+def test_no_schema_and_no_response_breaks_a_form(schema: Any, values: Any) -> None:
     form = Form(schema)
     for field in form.fields:
         assert field.title
@@ -322,9 +324,9 @@ def test_no_schema_and_no_answer_breaks_a_form(schema: Any, values: Any) -> None
     keys = [field.key for field in form.fields]
     for entered in (values, dict.fromkeys(keys, "x"), dict.fromkeys(keys), {}):
         with suppress(InvalidResumeDataError):
-            form.answer(entered)
+            form.to_resume_data(entered)
 
 
 @given(JSON_VALUES)
-def test_an_answer_of_any_shape_can_fill_in_a_form(answer: Any) -> None:
-    properties(a={"type": "object", "properties": {"b": {}}}, c={}).values(answer)
+def test_a_response_of_any_shape_can_fill_in_a_form(response: Any) -> None:
+    properties(a={"type": "object", "properties": {"b": {}}}, c={}).values(response)

@@ -28,7 +28,7 @@ from mastra_workflows._stream import Decoder, EventDeduplicator, parse_record
 from mastra_workflows.errors import ConfigurationError, MastraError, NotMastraError
 from mastra_workflows.hitl._forms import Form
 from mastra_workflows.hitl._inbox import InboxState
-from mastra_workflows.hitl._questions import Question, questions
+from mastra_workflows.hitl._pending_requests import PendingRequest, pending_requests
 
 TEXTS = st.sampled_from(
     ["a", "input", "suspended", "running", "success", "a.b", "object", "string", "#", "#/allOf/x",
@@ -112,7 +112,7 @@ EVENTS = objects(
 )  # fmt: skip
 
 
-def answer(data: Any, status: int = 200) -> Response:
+def response_of(data: Any, status: int = 200) -> Response:
     return Response(status, {}, json.dumps(data).encode())
 
 
@@ -121,11 +121,11 @@ def use(run: WorkflowRun) -> None:
     assert WorkflowRun.from_dict(json.loads(json.dumps(run.to_dict()))) == run
     summary(run)
     StepProgress(str).look(run)
-    for question in questions(run):
-        assert question.key
-        assert question.body
-        assert question.form.fields
-        assert Question.from_dict(question.to_dict()) == question
+    for pending_request in pending_requests(run):
+        assert pending_request.key
+        assert pending_request.body
+        assert pending_request.form.fields
+        assert PendingRequest.from_dict(pending_request.to_dict()) == pending_request
     with contextlib.suppress(MastraError):
         run.raise_for_status()
 
@@ -134,13 +134,13 @@ def use(run: WorkflowRun) -> None:
 @example({"status": []})
 def test_a_record(data: Any) -> None:
     with contextlib.suppress(NotMastraError):
-        use(api.parse_run("w", "r", answer(data)))
+        use(api.parse_run("w", "r", response_of(data)))
 
 
 @given(objects(runs=st.lists(RECORDS, max_size=3)) | ANYTHING)
 def test_rows(data: Any) -> None:
     with contextlib.suppress(NotMastraError):
-        for run in api.parse_runs("w", answer(data)):
+        for run in api.parse_runs("w", response_of(data)):
             use(run)
 
 
@@ -149,26 +149,26 @@ def test_rows(data: Any) -> None:
 @example({"packages": [{"name": "@mastra/core", "version": "9" * 5_000}]})
 def test_a_server(data: Any) -> None:
     with contextlib.suppress(NotMastraError):
-        api.parse_server(answer(data))
+        api.parse_server(response_of(data))
 
 
 @given(WORKFLOWS | ANYTHING)
 @example({"allSteps": {"a": {"description": 5}}})
 def test_details(data: Any) -> None:
     with contextlib.suppress(NotMastraError):
-        details = api.parse_details("w", answer(data))
+        details = api.parse_details("w", response_of(data))
         for step in details.steps.values():
             suspension = Suspension(step.path, 5, step.description, step.resume_schema)
-            question = Question("w", "r", suspension)
-            assert question.body
-            assert question.subject
+            pending_request = PendingRequest("w", "r", suspension)
+            assert pending_request.body
+            assert pending_request.subject
         use_schema(details.input_schema, 5)
 
 
 @given(named(WORKFLOWS) | ANYTHING)
 def test_workflows(data: Any) -> None:
     with contextlib.suppress(NotMastraError):
-        api.parse_workflows(answer(data))
+        api.parse_workflows(response_of(data))
 
 
 def use_schema(schema: Any, data: Any) -> None:
@@ -184,9 +184,9 @@ def use_schema(schema: Any, data: Any) -> None:
         str((field.description, field.default, field.options, field.schema, field.may_be_empty))
     values = form.values(data)
     with contextlib.suppress(MastraError):
-        form.answer(values)
+        form.to_resume_data(values)
     with contextlib.suppress(MastraError):
-        form.answer({field.key: data for field in form.fields})
+        form.to_resume_data({field.key: data for field in form.fields})
 
 
 @given(RULES, ANYTHING)
@@ -224,7 +224,7 @@ def test_a_schema_that_is_none(text: str) -> None:
     st.sampled_from([200, 301, 400, 401, 403, 404, 409, 413, 429, 500, 503]),
 )
 def test_a_refusal(data: Any, status: int) -> None:
-    response = answer(data, status)
+    response = response_of(data, status)
     assert api.server_message(response)
     with contextlib.suppress(MastraError):
         api.check(response)
@@ -279,7 +279,7 @@ STORED: list[Callable[[Any], Any]] = [
     Step.from_dict,
     Suspension.from_dict,
     WorkflowRun.from_dict,
-    Question.from_dict,
+    PendingRequest.from_dict,
 ]
 
 
@@ -296,7 +296,7 @@ STORED_DATA = (
 
 
 @pytest.mark.parametrize(
-    "read", STORED, ids=["RunFailure", "Step", "Suspension", "WorkflowRun", "Question"]
+    "read", STORED, ids=["RunFailure", "Step", "Suspension", "WorkflowRun", "PendingRequest"]
 )
 @given(data=STORED_DATA)
 def test_what_was_stored(read: Callable[[Any], Any], data: Any) -> None:

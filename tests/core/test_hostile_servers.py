@@ -29,16 +29,16 @@ from mastra_workflows.errors import (
     RunNotStartedError,
     WaitTimeoutError,
 )
-from tests.support.stand_in import Answer, Drip, Endless, Hold, StandIn, chunked, http
+from tests.support.stand_in import Drip, Endless, Hold, RawResponse, StandIn, chunked, http
 
 TIMEOUT = 0.3
-WHOLE = 3  # in place of WHOLE_ANSWER
+WHOLE = 3  # in place of WHOLE_RESPONSE
 MOST = TIMEOUT * WHOLE + 20  # this machine may be busy
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 PAUSE = 0.05
 
-NEVER_ENDING: dict[str, Answer] = {
+NEVER_ENDING: dict[str, RawResponse] = {
     "head": Endless(b"HTTP/1.1 200 O", b"K", PAUSE),
     "header": Endless(OK + b"X-A: ", b"a", PAUSE),
     "headers": Endless(OK, b"X-A: a\r\n", PAUSE),
@@ -51,13 +51,13 @@ NEVER_ENDING: dict[str, Answer] = {
     "trailers": Endless(CHUNKED + b"0\r\n", b"X-A: a\r\n", PAUSE),
     "trailers_fast": Endless(CHUNKED + b"0\r\n", b"X-A: a\r\n" * 1000),
 }
-EVERY_ONE = pytest.mark.parametrize("answer", NEVER_ENDING.values(), ids=list(NEVER_ENDING))
+EVERY_ONE = pytest.mark.parametrize("response", NEVER_ENDING.values(), ids=list(NEVER_ENDING))
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (_transport, _async_transport):
-        monkeypatch.setattr(module, "WHOLE_ANSWER", WHOLE)
+        monkeypatch.setattr(module, "WHOLE_RESPONSE", WHOLE)
 
 
 def packages_sync(url: str) -> object:
@@ -82,8 +82,8 @@ BOTH = pytest.mark.parametrize("ask", [packages_sync, packages_async], ids=["syn
 
 @BOTH
 @EVERY_ONE
-def test_an_answer_that_never_ends(answer: Answer, ask: Callable[[str], object]) -> None:
-    with StandIn(answer) as host:
+def test_a_response_that_never_ends(response: RawResponse, ask: Callable[[str], object]) -> None:
+    with StandIn(response) as host:
         began = time.monotonic()
         with pytest.raises(MastraError):
             ask(host.url)
@@ -91,7 +91,7 @@ def test_an_answer_that_never_ends(answer: Answer, ask: Callable[[str], object])
 
 
 @BOTH
-def test_a_slow_answer_that_makes_progress(ask: Callable[[str], object]) -> None:
+def test_a_slow_response_that_makes_progress(ask: Callable[[str], object]) -> None:
     content = http(200, b'{"packages": []}')
     with StandIn(Drip(content, 0.2 * TIMEOUT / len(content) * WHOLE)) as host:
         assert ask(host.url)
@@ -111,9 +111,9 @@ MALFORMED = {
 
 
 @BOTH
-@pytest.mark.parametrize("answer", MALFORMED.values(), ids=list(MALFORMED))
-def test_framing_that_is_malformed(answer: bytes, ask: Callable[[str], object]) -> None:
-    with StandIn(answer) as host, pytest.raises(MastraError):
+@pytest.mark.parametrize("response", MALFORMED.values(), ids=list(MALFORMED))
+def test_framing_that_is_malformed(response: bytes, ask: Callable[[str], object]) -> None:
+    with StandIn(response) as host, pytest.raises(MastraError):
         ask(host.url)
 
 
@@ -129,7 +129,7 @@ def _gzipped(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
-STREAMS: dict[str, Answer] = {
+STREAMS: dict[str, RawResponse] = {
     "chunked": Hold(chunked(EVENTS, end=False)),
     "until_it_closes": Hold(OK + b"\r\n" + EVENTS),
     "with_a_length": Hold(OK + b"Content-Length: 100000\r\n\r\n" + EVENTS),
@@ -143,8 +143,8 @@ STREAMS: dict[str, Answer] = {
 }
 
 
-def server_of(stream: Answer, record: bytes = RECORD) -> Callable[[str], Answer]:
-    def answer(line: str) -> Answer:
+def server_of(stream: RawResponse, record: bytes = RECORD) -> Callable[[str], RawResponse]:
+    def respond(line: str) -> RawResponse:
         if "/system/packages" in line:
             packages = b'{"packages": [{"name": "@mastra/core", "version": "1.71.0"}]}'
             return http(200, packages, Connection="close")
@@ -154,16 +154,16 @@ def server_of(stream: Answer, record: bytes = RECORD) -> Callable[[str], Answer]
             return http(200, b'{"runId": "r"}', Connection="close")
         return record
 
-    return answer
+    return respond
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
-def test_a_stream_delivers_what_has_come(stream: Answer) -> None:
+def test_a_stream_delivers_what_has_come(stream: RawResponse) -> None:
     with (
         StandIn(stream) as host,
-        requests.get(host.url, stream=True, timeout=10) as answer,
+        requests.get(host.url, stream=True, timeout=10) as response,
     ):
-        assert next(pieces(answer)) == EVENTS
+        assert next(pieces(response)) == EVENTS
 
 
 def watch_sync(url: str, timeout: float = 30) -> list[str]:
@@ -225,13 +225,13 @@ EACH_STREAM = pytest.mark.parametrize(
 @EACH_STREAM
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
 def test_a_client_gives_the_events_that_have_come(
-    stream: Answer, record: bytes, listen: Callable[[str], list[str]]
+    stream: RawResponse, record: bytes, listen: Callable[[str], list[str]]
 ) -> None:
     with StandIn(server_of(stream, record)) as host:
         assert listen(host.url) == ["workflow-start", "workflow-step-start"]
 
 
-HEADS: dict[str, Answer] = {
+HEADS: dict[str, RawResponse] = {
     "silence": Hold(),
     **{name: NEVER_ENDING[name] for name in ("header", "headers", "continues", "continues_fast")},
 }
@@ -240,7 +240,7 @@ HEADS: dict[str, Answer] = {
 @EACH_STREAM
 @pytest.mark.parametrize("stream", HEADS.values(), ids=list(HEADS))
 def test_a_stream_whose_head_never_ends(
-    stream: Answer, record: bytes, listen: Callable[..., list[str]]
+    stream: RawResponse, record: bytes, listen: Callable[..., list[str]]
 ) -> None:
     with StandIn(server_of(stream, record)) as host:
         began = time.monotonic()
@@ -303,8 +303,8 @@ FLOOD = Endless(OK + b"\r\n", START * 1000)
 def test_a_flood_of_pieces_ends_in_time() -> None:
     with (
         StandIn(FLOOD) as host,
-        requests.get(host.url, stream=True, timeout=10) as answer,
-        StreamReader(answer) as reader,
+        requests.get(host.url, stream=True, timeout=10) as response,
+        StreamReader(response) as reader,
     ):
         began = time.monotonic()
         with pytest.raises(TimeoutError):
@@ -318,8 +318,8 @@ def _read_slowly(flood: Iterator[bytes], until: float) -> None:
 
 
 def test_a_flood_is_not_read_far_ahead() -> None:
-    with StandIn(FLOOD) as host, requests.get(host.url, stream=True, timeout=10) as answer:
-        with StreamReader(answer) as reader:
+    with StandIn(FLOOD) as host, requests.get(host.url, stream=True, timeout=10) as response:
+        with StreamReader(response) as reader:
             pieces_of = reader.pieces(first_within=10, within=30, silent_within=10)
             assert next(pieces_of)
             until = time.monotonic() + 0.5

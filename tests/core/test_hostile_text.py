@@ -17,7 +17,7 @@ from mastra_workflows._procedures.starting import error_text, reasons
 from mastra_workflows._progress import StepProgress, summary
 from mastra_workflows._stream import Decoder
 from mastra_workflows.errors import ApiError, MastraError, NotMastraError
-from mastra_workflows.hitl._questions import questions
+from mastra_workflows.hitl._pending_requests import pending_requests
 
 HOSTILE = (
     "bad\n[2026-01-01] INFO - all is well \x1b[2J\u202e::endgroup::\n::group::x\r\x9b "
@@ -32,7 +32,7 @@ def assert_harmless(line: str, longest: int = 4_000) -> None:
     assert not re.search(r"::(end)?group::", line)
 
 
-def answer(data: Any, status: int = 200, **headers: str) -> Response:
+def response_of(data: Any, status: int = 200, **headers: str) -> Response:
     return Response(
         status, {"content-type": "application/json", **headers}, json.dumps(data).encode()
     )
@@ -52,7 +52,7 @@ def hostile_run(status: str = "failed") -> WorkflowRun:
             for number in range(100)
         },
     }
-    return api.parse_run("w", "r", answer(record))
+    return api.parse_run("w", "r", response_of(record))
 
 
 @pytest.mark.parametrize("status", ["failed", "suspended", "running", HOSTILE])
@@ -60,9 +60,9 @@ def test_a_run_in_one_line(status: str) -> None:
     run = hostile_run(status)
     assert_harmless(str(run), 10_000)
     assert_harmless(summary(run), 30_000)
-    for question in questions(run):
-        assert_harmless(str(question))
-        assert_harmless(question.subject)
+    for pending_request in pending_requests(run):
+        assert_harmless(str(pending_request))
+        assert_harmless(pending_request.subject)
     lines: list[str] = []
     StepProgress(lines.append).look(run)
     assert len(lines) >= 100
@@ -81,17 +81,17 @@ def test_the_record_keeps_the_whole_text() -> None:
 @pytest.mark.parametrize(
     "response",
     [
-        answer({"error": HOSTILE}, 500),
-        answer({"message": {"a": HOSTILE}}, 404),
-        answer({"error": "no", "issues": [{"field": HOSTILE, "message": HOSTILE}] * 100}, 400),
-        answer({}, 302, location=HOSTILE),
+        response_of({"error": HOSTILE}, 500),
+        response_of({"message": {"a": HOSTILE}}, 404),
+        response_of({"error": "no", "issues": [{"field": HOSTILE, "message": HOSTILE}] * 100}, 400),
+        response_of({}, 302, location=HOSTILE),
         Response(500, {}, HOSTILE.encode()),
         Response(200, {"content-type": HOSTILE}, b"[" * 99_999),
         Response(200, {"content-type": HOSTILE}, HOSTILE.encode()),
-        answer({"status": 5}),
+        response_of({"status": 5}),
     ],
 )
-def test_refusals_and_odd_answers(response: Response) -> None:
+def test_refusals_and_odd_responses(response: Response) -> None:
     with pytest.raises(MastraError) as caught:
         api.parse_run("w", "r", response)
     assert_harmless(str(caught.value))

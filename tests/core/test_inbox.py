@@ -32,7 +32,7 @@ def run(status: str, minutes_ago: int) -> WorkflowRun:
     )
 
 
-def test_a_question_is_given_out_once() -> None:
+def test_a_request_is_given_out_once() -> None:
     memory = InboxState()
     assert memory.is_due("a", NOW)
     memory = memory.note(["a"], NOW, NOW)
@@ -40,7 +40,7 @@ def test_a_question_is_given_out_once() -> None:
     assert memory.is_due("b", NOW)
 
 
-def test_a_question_is_repeated_only_if_that_is_wanted() -> None:
+def test_a_request_is_repeated_only_if_that_is_wanted() -> None:
     memory = InboxState().note(["a"], NOW, NOW)
     hour = timedelta(hours=1)
     assert not memory.is_due("a", NOW + hour - MINUTE, hour)

@@ -1,4 +1,4 @@
-"""Test `new_questions` on real servers: each pending request is returned once, for any run."""
+"""Test `new_pending_requests` on real servers: each request is returned once, for any run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ import pytest
 
 from mastra_workflows import AsyncMastraClient, MastraClient, Run
 from mastra_workflows.errors import UnknownWorkflowError
-from mastra_workflows.hitl._inbox import InboxOptions, InboxPage, InboxState, NewQuestionsArguments
-from mastra_workflows.hitl._questions import Question
+from mastra_workflows.hitl._inbox import (
+    InboxOptions,
+    InboxPage,
+    InboxState,
+    NewPendingRequestsArguments,
+)
+from mastra_workflows.hitl._pending_requests import PendingRequest
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
 from tests.core.samples import REFUND
@@ -29,14 +34,17 @@ def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 @pytest.fixture
 def inbox(quiet_server: SampleServer) -> Iterator[Inbox]:
-    """That server, with no open question; in the end those of the test are answered."""
+    """That server, with no open request; in the end those of the test are responded to."""
     with FaultProxy(quiet_server.url) as proxy, MastraClient(proxy.url) as client:
         yield Inbox(quiet_server, proxy, client)
         for workflow_id in ("refundApproval", "photoReview", "parallelReview", "nestedApproval"):
             workflow = client.get_workflow(workflow_id)
-            while questions := workflow.new_questions().questions:
-                for question in questions:
-                    step, run = question.suspension.step, workflow.get_run(question.run_id)
+            while pending_requests := workflow.new_pending_requests().pending_requests:
+                for pending_request in pending_requests:
+                    step, run = (
+                        pending_request.suspension.step,
+                        workflow.get_run(pending_request.run_id),
+                    )
                     run.resume(step=step, resume_data={"approved": True})
 
 
@@ -47,15 +55,18 @@ class Inbox:
         self.generation, self.proxy, self.client = server.generation, proxy, client
         self._stored: object = None
 
-    def look(self, workflow_id: str, **options: Unpack[NewQuestionsArguments]) -> InboxPage:
+    def look(self, workflow_id: str, **options: Unpack[NewPendingRequestsArguments]) -> InboxPage:
         self.proxy.clear()
         memory = InboxState.from_dict(self._stored)
-        look = self.client.get_workflow(workflow_id).new_questions(memory, **options)
+        look = self.client.get_workflow(workflow_id).new_pending_requests(memory, **options)
         self._stored = look.state.to_dict()
         return look
 
-    def names(self, workflow_id: str, **options: Unpack[NewQuestionsArguments]) -> list[str]:
-        return [name(question) for question in self.look(workflow_id, **options).questions]
+    def names(self, workflow_id: str, **options: Unpack[NewPendingRequestsArguments]) -> list[str]:
+        return [
+            name(pending_request)
+            for pending_request in self.look(workflow_id, **options).pending_requests
+        ]
 
     def begin(self, workflow_id: str, run_id: str, **input_data: object) -> Run:
         run = self.client.get_workflow(workflow_id).get_run(run_id)
@@ -63,23 +74,23 @@ class Inbox:
         return run
 
 
-def name(question: Question) -> str:
-    return f"{question.run_id}: {question.suspension.name}"
+def name(pending_request: PendingRequest) -> str:
+    return f"{pending_request.run_id}: {pending_request.suspension.name}"
 
 
-def test_one_question_is_given_out_once(inbox: Inbox, key: str) -> None:
+def test_one_request_is_given_out_once(inbox: Inbox, key: str) -> None:
     assert inbox.names("refundApproval") == []
     run = inbox.begin("refundApproval", key)
-    (question,) = inbox.look("refundApproval").questions
+    (pending_request,) = inbox.look("refundApproval").pending_requests
     (asked,) = run.read().suspensions
-    assert (question.run_id, question.suspension) == (key, asked)
-    assert question.suspension.resume_schema is not None
+    assert (pending_request.run_id, pending_request.suspension) == (key, asked)
+    assert pending_request.suspension.resume_schema is not None
     assert inbox.names("refundApproval") == []
     run.resume(resume_data={"approved": True})
     assert inbox.names("refundApproval") == []
 
 
-def test_each_round_is_a_new_question(inbox: Inbox, key: str) -> None:
+def test_each_round_is_a_new_request(inbox: Inbox, key: str) -> None:
     run = inbox.begin("photoReview", key, photos=["a.jpg", "b.jpg"])
     assert inbox.names("photoReview") == [f"{key}: review[0]"]
     run.resume(resume_data={"approved": True})
@@ -89,8 +100,8 @@ def test_each_round_is_a_new_question(inbox: Inbox, key: str) -> None:
 
 
 @pytest.mark.version_specific
-def test_items_at_once_are_as_many_questions_as_answers(inbox: Inbox, key: str) -> None:
-    """0.x gives one answer to all of them."""
+def test_items_at_once_are_as_many_requests_as_responses(inbox: Inbox, key: str) -> None:
+    """0.x gives one response to all of them."""
     run = inbox.begin("photoReviewAtOnce", key, photos=["a.jpg", "b.jpg"])
     chooses = inbox.client.supports_for_each_index()
     wanted = [f"{key}: review[0]", f"{key}: review[1]"] if chooses else [f"{key}: review[0]"]
@@ -102,7 +113,7 @@ def test_items_at_once_are_as_many_questions_as_answers(inbox: Inbox, key: str) 
     assert run.read().is_finished
 
 
-def test_two_at_once_are_two_questions(inbox: Inbox, key: str) -> None:
+def test_two_at_once_are_two_requests(inbox: Inbox, key: str) -> None:
     run = inbox.begin("parallelReview", key, document="plan")
     assert set(inbox.names("parallelReview")) == {f"{key}: legal", f"{key}: finance"}
     run.resume(step="finance", resume_data={"approved": True})
@@ -112,8 +123,8 @@ def test_two_at_once_are_two_questions(inbox: Inbox, key: str) -> None:
 def test_a_nested_step_is_asked_for_as_its_record_has_it(inbox: Inbox, key: str) -> None:
     """The row of a list has the time of the step around it, by which no resume would find it."""
     run = inbox.begin("nestedApproval", key, document="plan")
-    (question,) = inbox.look("nestedApproval").questions
-    assert question.suspension == run.read().suspensions[0]
+    (pending_request,) = inbox.look("nestedApproval").pending_requests
+    assert pending_request.suspension == run.read().suspensions[0]
     assert inbox.names("nestedApproval") == []
 
 
@@ -121,7 +132,7 @@ def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> No
     for number in range(5):
         inbox.begin("refundApproval", f"{key}-{number}")
     looks = [inbox.look("refundApproval", most=2) for _ in range(4)]
-    given_out = [[one.run_id[-1] for one in look.questions] for look in looks]
+    given_out = [[one.run_id[-1] for one in look.pending_requests] for look in looks]
     assert given_out == [["0", "1"], ["2", "3"], ["4"], []]
     assert [look.has_more for look in looks] == [True, True, False, False]
 
@@ -133,7 +144,7 @@ def test_all_at_once(inbox: Inbox, key: str) -> None:
     for number in range(by_default + 1):
         inbox.begin("nestedApproval", f"{key}-{number}", document="plan")
     look = inbox.look("nestedApproval", most=None)
-    assert len(look.questions) == by_default + 1
+    assert len(look.pending_requests) == by_default + 1
     assert not look.has_more
 
 
@@ -142,7 +153,7 @@ def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
     for number in range(3):
         inbox.begin("refundApproval", f"{key}-{number}")
     assert len(inbox.names("refundApproval")) == 3
-    assert inbox.proxy.count("GET", "/runs/") == 3  # one for each new question
+    assert inbox.proxy.count("GET", "/runs/") == 3  # one for each new request
     assert inbox.names("refundApproval") == []
     assert inbox.proxy.count() == 1
 
@@ -172,7 +183,7 @@ def test_a_run_that_was_not_started_at_a_look_is_seen_at_the_next(
     assert inbox.names("refundApproval") == [f"{key}-early: approve"]
 
 
-def test_an_open_question_is_repeated_if_that_is_wanted(inbox: Inbox, key: str) -> None:
+def test_an_open_request_is_repeated_if_that_is_wanted(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     assert inbox.names("refundApproval", repeat_after=1e-6) == [f"{key}: approve"]
     assert inbox.names("refundApproval", repeat_after=1e-6) == [f"{key}: approve"]
@@ -186,8 +197,8 @@ def test_runs_of_an_old_server_that_are_older_than_the_lookback(inbox: Inbox, ke
         assert inbox.names("refundApproval", lookback=1e-6) == [f"{key}: approve"]
         return
     workflow = inbox.client.get_workflow("refundApproval")
-    deadline = time.monotonic() + 30  # a server may store the record once more after its answer
-    while workflow.new_questions(lookback=1e-6).questions:
+    deadline = time.monotonic() + 30  # a server may store the record once more after its response
+    while workflow.new_pending_requests(lookback=1e-6).pending_requests:
         assert time.monotonic() < deadline
 
 
@@ -200,6 +211,6 @@ async def test_from_asyncio(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     async with AsyncMastraClient(inbox.client.base_url) as client:
         workflow = client.get_workflow("refundApproval")
-        look = await workflow.new_questions()
-        assert list(map(name, look.questions)) == [f"{key}: approve"]
-        assert (await workflow.new_questions(look.state)).questions == ()
+        look = await workflow.new_pending_requests()
+        assert list(map(name, look.pending_requests)) == [f"{key}: approve"]
+        assert (await workflow.new_pending_requests(look.state)).pending_requests == ()

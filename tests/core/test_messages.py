@@ -31,7 +31,7 @@ from tests.core.virtual import World
     ],
 )
 def test_advice_is_a_sentence_of_its_own(status: int, said: str, text: str) -> None:
-    body = recorded.json_answer({"error": said}).content
+    body = recorded.json_response({"error": said}).content
     with pytest.raises(ApiError) as caught:
         check(Response(status, {"content-type": "application/json"}, body))
     assert text in str(caught.value)
@@ -61,8 +61,8 @@ def test_half_a_character_says_where_it_is(data: Any, place: str) -> None:
 def test_a_misspelt_workflow_names_the_closest(count: int) -> None:
     world = World("v1")
     keys = [f"workflow{number}" for number in range(count - 1)] + ["orderReport"]
-    answer = recorded.json_answer({key: {"name": key} for key in reversed(keys)})
-    world.on("GET", "/workflows$", answer)
+    response = recorded.json_response({key: {"name": key} for key in reversed(keys)})
+    world.on("GET", "/workflows$", response)
     world.on("GET", "/workflows/orderRepot", "unknown-workflow")
     with pytest.raises(UnknownWorkflowError) as caught:
         world.run(details(world.server, "orderRepot"))

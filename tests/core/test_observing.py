@@ -21,7 +21,7 @@ from mastra_workflows.errors import ServerLostError
 from testkit.sample_server import Generation, SampleServer
 from tests.core.samples import charge, marks, start_without_stream
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Fault, Hold, Respond
+from tests.support.faults import CutResponse, Fault, Hold, Respond
 
 
 def requests_of(proxy: FaultProxy, key: str) -> list[str]:
@@ -148,8 +148,8 @@ def test_a_retry_by_the_server_itself_is_not_to_be_seen(client: MastraClient, ke
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(Hold("answer"), id="held back by a proxy"),
-        pytest.param(CutAnswer(0), id="cut"),
+        pytest.param(Hold("response"), id="held back by a proxy"),
+        pytest.param(CutResponse(0), id="cut"),
         pytest.param(Respond(404), id="not there"),
         pytest.param(Respond(502), id="refused by a gateway"),
     ],

@@ -38,7 +38,7 @@ def slow(slow_server: SampleServer) -> Iterator[MastraClient]:
 
 @contextmanager
 def suspended(client: MastraClient, workflow: str, key: str, **data: Any) -> Iterator[Run]:
-    """A run that waits for an answer; cancelled at the end."""
+    """A run that waits for a response; cancelled at the end."""
     run = client.get_workflow(workflow).get_run(key)
     run.start(input_data={"key": key, "seconds": LONG, **data})
     assert run.wait(on_suspend="return", timeout=60).is_suspended
@@ -87,7 +87,7 @@ async def test_the_async_client_attaches(
 def test_a_retry_attaches_on_the_event_driven_engine(
     slow: MastraClient, slow_server: SampleServer, key: str, workflow: str, step: str
 ) -> None:
-    """Neither record nor stream show the answer there; the stream shows that the step began."""
+    """Neither record nor stream show the response there; the stream shows that the step began."""
     with suspended(slow, workflow, key) as run:
         run.resume(step=step, resume_data=YES, is_retry=True)
         assert run.resume(step=step, resume_data=YES, is_retry=True).is_active
@@ -97,19 +97,19 @@ def test_a_retry_attaches_on_the_event_driven_engine(
 
 
 @pytest.mark.version_specific
-def test_a_retry_attaches_where_nothing_shows_the_answer(
+def test_a_retry_attaches_where_nothing_shows_the_response(
     slow: MastraClient, slow_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Such as a nested step of the event-driven engine, or another replica's run."""
     if slow_server.generation == "0":
         pytest.skip("a nested event-driven workflow of 0.x does not suspend")
     with suspended(slow, "eventedSlowNested", key) as run:
-        answer: dict[str, Any] = {"step": ("eventedInner", "ask"), "resume_data": YES}
-        run.resume(**answer, is_retry=True)
-        assert run.resume(**answer, is_retry=True).is_active
-        assert "does not show with which answer" in caplog.text
+        response: dict[str, Any] = {"step": ("eventedInner", "ask"), "resume_data": YES}
+        run.resume(**response, is_retry=True)
+        assert run.resume(**response, is_retry=True).is_active
+        assert "does not show with which response" in caplog.text
         with pytest.raises(NotSuspendedError):
-            run.resume(**answer, is_retry=False)
+            run.resume(**response, is_retry=False)
     assert slow_server.executions(key) == 1
 
 
@@ -123,28 +123,28 @@ def test_a_retry_for_the_other_branch_waits_and_resumes(
         run.resume(step="b", resume_data={"ok": False}, is_retry=True)
         assert "waiting until it rests" in caplog.text
         result = run.wait(timeout=60).raise_for_status().result
-    assert [result[name]["answer"]["ok"] for name in "ab"] == [True, False]
+    assert [result[name]["response"]["ok"] for name in "ab"] == [True, False]
     assert slow_server.executions(key) == 2
 
 
 @pytest.mark.version_specific
-def test_each_item_gets_its_own_answer(
+def test_each_item_gets_its_own_response(
     slow: MastraClient, slow_server: SampleServer, key: str
 ) -> None:
-    """A retry does not take another item's equal answer for its own."""
+    """A retry does not take another item's equal response for its own."""
     if slow_server.generation == "0":
         pytest.skip("0.x cannot resume one of several items")
     with suspended(slow, "slowItemsAtOnce", key, count=2, seconds=2) as run:
         for index in (1, 0):
-            answer: dict[str, Any] = {"step": "ask", "for_each_index": index, "resume_data": YES}
-            run.resume(**answer, is_retry=True)
-            run.resume(**answer, is_retry=True)
+            response: dict[str, Any] = {"step": "ask", "for_each_index": index, "resume_data": YES}
+            run.resume(**response, is_retry=True)
+            run.resume(**response, is_retry=True)
         assert run.wait(timeout=60, on_suspend="fail").is_success
     assert slow_server.executions(key) == 2
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"ok": True, "name": " Ada "},
         {"ok": True, "unknown": 1},
@@ -153,15 +153,15 @@ def test_each_item_gets_its_own_answer(
         {"ok": True, "day": "2026-11-29T10:00:00.123456+01:00"},
     ],
 )
-def test_an_answer_that_the_schema_rewrote_is_ones_own(
-    slow: MastraClient, slow_server: SampleServer, key: str, answer: dict[str, Any]
+def test_a_response_that_the_schema_rewrote_is_ones_own(
+    slow: MastraClient, slow_server: SampleServer, key: str, response: dict[str, Any]
 ) -> None:
     """While the run executes and after it has ended."""
     with suspended(slow, "slowNext", key, seconds=1) as run:
         for _ in range(2):
-            run.resume(step="ask", resume_data=answer, is_retry=True)
+            run.resume(step="ask", resume_data=response, is_retry=True)
         run.wait(timeout=60)
-        assert run.resume(step="ask", resume_data=answer, is_retry=True).is_success
+        assert run.resume(step="ask", resume_data=response, is_retry=True).is_success
         with pytest.raises(NotSuspendedError):
-            run.resume(step="ask", resume_data={**answer, "ok": False}, is_retry=True)
+            run.resume(step="ask", resume_data={**response, "ok": False}, is_retry=True)
     assert slow_server.executions(key) == 1

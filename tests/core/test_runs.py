@@ -102,8 +102,8 @@ def test_of_one_status(client: MastraClient, key: str, size: int) -> None:
     waiting = client.get_workflow("refundApproval")
     for number in range(3):
         waiting.get_run(f"{key}-{number}").start_async(input_data=REFUND)
-    answered = waiting.get_run(f"{key}-1")
-    answered.resume(step="approve", resume_data={"approved": True})
+    resumed = waiting.get_run(f"{key}-1")
+    resumed.resume(step="approve", resume_data={"approved": True})
 
     def ids(status: str) -> list[str]:
         runs = list(waiting.runs(status=status, page_size=size))

@@ -40,7 +40,7 @@ def object_of(**properties: Any) -> dict[str, Any]:
 @pytest.fixture(params=recorded.GENERATIONS)
 def order_schema(request: pytest.FixtureRequest) -> Any:
     """The input schema of orderReport, as a real server describes it."""
-    details = api.parse_details("w", recorded.answer(request.param, "details-orderReport"))
+    details = api.parse_details("w", recorded.response(request.param, "details-orderReport"))
     return details.input_schema
 
 
@@ -213,7 +213,7 @@ def test_any_schema_and_any_data_end_in_lines(schema: dict[str, Any], data: Any)
 @given(st.data(), JSON_VALUES)
 def test_what_a_real_schema_says_of_any_data(data: st.DataObject, value: Any) -> None:
     generation = data.draw(st.sampled_from(recorded.GENERATIONS))
-    details = api.parse_details("w", recorded.answer(generation, "details-orderReport"))
+    details = api.parse_details("w", recorded.response(generation, "details-orderReport"))
     assert details.input_schema is not None
     lines = validation_errors(details.input_schema, value)
     assert bool(lines) == (

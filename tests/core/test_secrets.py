@@ -148,7 +148,7 @@ LOGINS: dict[str, SettingsArguments] = {
 ECHO = f"you sent {{'authorization': 'Bearer {TOKEN}', 'basic': '%s'}}" % (
     base64.b64encode(f"user:{TOKEN}".encode()).decode()
 )
-ANSWERS = {
+RESPONSES = {
     **{
         str(status): http(status, json.dumps({"error": ECHO}).encode())
         for status in (401, 407, 500)
@@ -180,16 +180,16 @@ def ask_async(url: str, arguments: SettingsArguments) -> MastraError:
 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async], ids=["sync", "async"])
 @pytest.mark.parametrize("login", LOGINS.values(), ids=list(LOGINS))
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
+@pytest.mark.parametrize("response", RESPONSES.values(), ids=list(RESPONSES))
 def test_an_echo_is_masked(
-    answer: bytes,
+    response: bytes,
     login: SettingsArguments,
     ask: Callable[[str, SettingsArguments], MastraError],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     retry = RetryPolicy(seconds=0)
-    with StandIn(answer) as host:
+    with StandIn(response) as host:
         error = ask(host.url, {**login, "retry": retry})
     assert "***" in str(error)
     said = getattr(error, "server_message", "")

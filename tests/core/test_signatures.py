@@ -22,9 +22,9 @@ from mastra_workflows._api import RunFilter, StartArguments, StartOptions
 from mastra_workflows._options import WaitArguments
 from mastra_workflows._procedures import WaitOptions, attach_or_start
 from mastra_workflows._procedures.acting import CONFIRM_SECONDS
-from mastra_workflows._procedures.resuming import Answer, AnswerArguments
+from mastra_workflows._procedures.resuming import ResumeArguments, ResumeOptions
 from mastra_workflows._settings import Settings, SettingsArguments
-from mastra_workflows.hitl._inbox import InboxOptions, NewQuestionsArguments
+from mastra_workflows.hitl._inbox import InboxOptions, NewPendingRequestsArguments
 
 FACADES = [MastraClient, Workflow, Run, AsyncMastraClient, AsyncWorkflow, AsyncRun]
 
@@ -59,12 +59,12 @@ def test_every_argument_is_explicit(facade: type) -> None:
         (Run.stream, StartOptions),
         (Workflow.attach_or_start, StartOptions),
         (Workflow.execute, StartOptions),
-        (Run.resume, Answer),
-        (Run.resume_async, Answer),
-        (Run.resume_stream, Answer),
+        (Run.resume, ResumeOptions),
+        (Run.resume_async, ResumeOptions),
+        (Run.resume_stream, ResumeOptions),
         (Run.wait, WaitOptions),
-        (Run.answer, WaitOptions),
-        (Workflow.new_questions, InboxOptions),
+        (Run.respond, WaitOptions),
+        (Workflow.new_pending_requests, InboxOptions),
     ],
     ids=lambda part: getattr(part, "__qualname__", str(part)),
 )
@@ -94,8 +94,8 @@ def test_the_defaults_of_cancelling() -> None:
         (SettingsArguments, MastraClient),
         (StartArguments, Run.start_async),
         (WaitArguments, Run.wait),
-        (AnswerArguments, Run.resume_async),
-        (NewQuestionsArguments, Workflow.new_questions),
+        (ResumeArguments, Run.resume_async),
+        (NewPendingRequestsArguments, Workflow.new_pending_requests),
         (RunFilter, Workflow.runs),
     ],
     ids=lambda part: getattr(part, "__qualname__", str(part)),

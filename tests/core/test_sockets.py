@@ -141,7 +141,7 @@ def test_resumed_streams(server: SampleServer, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"",
         http(500, b'{"error": "oops"}'),
@@ -151,8 +151,8 @@ def test_resumed_streams(server: SampleServer, key: str) -> None:
         http(401, b"<html>"),
     ],
 )
-def test_failures(answer: bytes) -> None:
-    with StandIn(answer) as host:
+def test_failures(response: bytes) -> None:
+    with StandIn(response) as host:
         before = open_sockets()
         retry = RetryPolicy(seconds=0)
         with MastraClient(host.url, timeout=1, max_body_bytes=1000, retry=retry) as client:

@@ -48,7 +48,7 @@ def test_where_the_chunks_end_makes_no_difference(data: st.DataObject, values: l
 
 @pytest.mark.parametrize(("generation", "name"), STREAMS)
 def test_a_recorded_stream_byte_by_byte(generation: recorded.Recorded, name: str) -> None:
-    content = recorded.answer(generation, name).content
+    content = recorded.response(generation, name).content
     events, is_cut = decode([content])
     assert not is_cut
     assert len(events) == content.count(b"\x1e") > 1
@@ -63,7 +63,7 @@ def test_a_character_that_is_cut_in_two() -> None:
 
 
 def test_watch_records_are_json_strings_of_json() -> None:
-    events, _ = decode([recorded.answer("v0", "watch").content])
+    events, _ = decode([recorded.response("v0", "watch").content])
     begun, done = events[:2]
     assert {event.type for event in events} == {"watch"}
     assert begun.current_step is not None
@@ -83,14 +83,14 @@ def test_a_stream_of_0_18_ends_with_an_event_of_another_name() -> None:
 
 
 def test_the_last_watch_record_tells_that_the_run_is_over() -> None:
-    events, _ = decode([recorded.answer("v0", "watch").content])
+    events, _ = decode([recorded.response("v0", "watch").content])
     assert [event.is_end for event in events] == [False] * (len(events) - 1) + [True]
     assert events[-1].current_step is None
 
 
 @pytest.mark.parametrize("generation", recorded.GENERATIONS)
 def test_what_a_stream_tells_of_steps_and_run(generation: recorded.Recorded) -> None:
-    events, _ = decode([recorded.answer(generation, "stream-success").content])
+    events, _ = decode([recorded.response(generation, "stream-success").content])
     results = [event for event in events if event.type == "workflow-step-result"]
     steps = [event.current_step or {} for event in results]
     assert [(step["id"], step["status"]) for step in steps] == [
@@ -104,7 +104,7 @@ def test_what_a_stream_tells_of_steps_and_run(generation: recorded.Recorded) -> 
 
 
 def test_the_reason_of_a_refused_start_is_in_the_last_event() -> None:
-    events, _ = decode([recorded.answer("v1", "stream-refused").content])
+    events, _ = decode([recorded.response("v1", "stream-refused").content])
     error = (events[-1].workflow_state or {})["error"]
     assert error.startswith("Invalid input data")
 

@@ -13,7 +13,7 @@ from tests.core.strategies import JSON_VALUES
 
 
 def events_of(generation: recorded.Recorded, name: str) -> list[Event]:
-    content = recorded.answer(generation, name).content
+    content = recorded.response(generation, name).content
     return list(Decoder(max_record_bytes=1_000_000).feed(content))
 
 
@@ -49,7 +49,7 @@ def test_the_replay_of_a_run_that_was_resumed() -> None:
     assert len(given) < len(observed)
     assert [event.type for event in given if event.is_end] == ["workflow-finish"] * 2
     calls = [event.current_step["stepCallId"] for event in given if event.current_step]
-    assert len(set(calls)) == 3  # the question, its answer, the next question
+    assert len(set(calls)) == 3  # the request, its response, the next request
     assert len(calls) == 6
 
 

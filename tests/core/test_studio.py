@@ -13,7 +13,7 @@ from mastra_workflows._models import Suspension
 from mastra_workflows._studio import check_studio_url, run_url
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl._markdown import link
-from mastra_workflows.hitl._questions import Question
+from mastra_workflows.hitl._pending_requests import PendingRequest
 
 WRONG = [
     "javascript:alert(1)",
@@ -70,6 +70,8 @@ def test_any_run_has_one_link(path: str, workflow_id: str, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("url", [*WRONG[:5], "javascript:alert(1)//https://x"])
-def test_a_question_leaves_a_dangerous_link_out(url: str) -> None:
-    question = Question("refundApproval", "r1", Suspension(step=("approve",), payload={}), url=url)
-    assert "](" not in question.body
+def test_a_request_leaves_a_dangerous_link_out(url: str) -> None:
+    pending_request = PendingRequest(
+        "refundApproval", "r1", Suspension(step=("approve",), payload={}), url=url
+    )
+    assert "](" not in pending_request.body

@@ -77,7 +77,7 @@ def test_the_items_of_a_foreach_in_any_order(
     run = suspended(client, "photoReviewAtOnce", key, PHOTOS)
     assert names(run.read()) == ["review[0]", "review[1]", "review[2]"]
     if server.generation == "0":
-        with pytest.raises(UnsupportedError, match=r"same answer to all.*Nothing was sent"):
+        with pytest.raises(UnsupportedError, match=r"same response to all.*Nothing was sent"):
             run.resume(for_each_index=2, resume_data={"approved": True})
         record = run.resume_async(resume_data={"approved": True})
         assert [item["approved"] for item in record.result] == [True, True, True]
@@ -106,7 +106,7 @@ def test_two_at_once_in_parallel_branches(client: MastraClient, key: str) -> Non
 
 
 def test_two_different_ones_in_a_row(client: MastraClient, key: str) -> None:
-    run = suspended(client, "twoQuestions", key, {"campaign": "spring"})
+    run = suspended(client, "twoRequests", key, {"campaign": "spring"})
     record = run.resume_async(step="ask-budget", resume_data={"budget": 5000})
     [second] = record.suspensions
     assert second.name == "ask-deadline"

@@ -69,7 +69,7 @@ def test_a_run_that_does_not_heed(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [REFUSED, LOST, Response(502, {}, b""), Response(429, {}, b"")])
-def test_a_lost_answer_is_looked_up(world: World, failure: Any) -> None:
+def test_a_lost_response_is_looked_up(world: World, failure: Any) -> None:
     world.on_run("running", "canceled")
     world.on("POST", "/cancel$", failure)
     found = canceled(world)
@@ -115,7 +115,7 @@ def test_deleting() -> None:
     assert len(new.sent("DELETE")) == 1
 
 
-def test_a_delete_whose_answer_was_lost_has_worked() -> None:
+def test_a_delete_whose_response_was_lost_has_worked() -> None:
     world = World("v1")
     world.on_run("success")
     world.on("DELETE", "/runs/r$", LOST, "unknown-run")
@@ -136,7 +136,7 @@ def test_a_lost_run_is_restarted_once(world: World, name: str) -> None:
     world.on_run(name)
     world.on("POST", "/restart-async$", "cancel")
     world.run(restart(world.server, "w", "r"))
-    world.on("POST", "/restart-async$", LOST)  # as one that is not answered before the run's end
+    world.on("POST", "/restart-async$", LOST)  # as one without a response before the run's end
     assert world.run(restart(world.server, "w", "r")).is_active
     world.on("POST", "/restart-async$", REFUSED)
     with pytest.raises(ConnectionFailedError):
@@ -172,7 +172,7 @@ def test_a_server_that_is_too_old(world: World) -> None:
 def test_an_unknown_workflow_says_which_there_are(procedure: Any) -> None:
     world = World("v1")
     listed = {"orderReport": {"name": "order-report"}, "odd key": {"name": "odd"}}
-    world.on("GET", "/workflows$", recorded.json_answer(listed))
+    world.on("GET", "/workflows$", recorded.json_response(listed))
     world.on("GET", "/workflows/nope", "unknown-workflow")
     with pytest.raises(UnknownWorkflowError, match=r"no workflow 'nope'. It has: 'orderReport'"):
         world.run(procedure(world))

@@ -46,14 +46,14 @@ MOST_EFFECTS = 20_000
 
 
 def a_world(
-    generation: recorded.Recorded, answers: list[Any], streams: list[Any], features: Any
+    generation: recorded.Recorded, responses: list[Any], streams: list[Any], features: Any
 ) -> World:
     world = World(generation, features=lambda _: features, most_effects=MOST_EFFECTS)
     if generation == "v1":  # as built servers do; so each feature is asked for
         world.on("GET", "/system/packages$", Response(200, JSON, b'{"packages": []}'))
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on("GET", "/workflows/w$", "details-refundApproval")
-    world.on_run(*answers)
+    world.on_run(*responses)
     world.on("POST", "/observe$", *streams)
     world.on("GET", "/watch$", *streams)
     return world
@@ -61,7 +61,7 @@ def a_world(
 
 @given(
     generation=st.sampled_from(recorded.GENERATIONS),
-    answers=st.lists(RECORDS | FAILURES, min_size=1, max_size=6),
+    responses=st.lists(RECORDS | FAILURES, min_size=1, max_size=6),
     streams=st.lists(STREAMS, min_size=1, max_size=4),
     features=FEATURES,
     timeout=st.sampled_from([1.0, 60.0, 500.0]),
@@ -77,14 +77,14 @@ def a_world(
 )
 def test_a_wait_ends_by_its_timeout(
     generation: recorded.Recorded,
-    answers: list[Any],
+    responses: list[Any],
     streams: list[Any],
     features: Any,
     timeout: float,
     outage: float,
     options: dict[str, Any],
 ) -> None:
-    world = a_world(generation, answers, streams, features)
+    world = a_world(generation, responses, streams, features)
     world.on("POST", "/restart-async$", "cancel")
     began = world.now
     with contextlib.suppress(MastraError):
@@ -101,7 +101,7 @@ def test_a_wait_ends_by_its_timeout(
 
 @given(
     generation=st.sampled_from(recorded.GENERATIONS),
-    answers=st.lists(RECORDS | FAILURES, max_size=4),
+    responses=st.lists(RECORDS | FAILURES, max_size=4),
     last=FAILURES,
     streams=st.lists(STREAMS, min_size=1, max_size=4),
     features=FEATURES,
@@ -111,7 +111,7 @@ def test_a_wait_ends_by_its_timeout(
 )
 def test_a_wait_without_a_timeout_ends_with_the_patience_for_outages(
     generation: recorded.Recorded,
-    answers: list[Any],
+    responses: list[Any],
     last: Any,
     streams: list[Any],
     features: Any,
@@ -119,7 +119,7 @@ def test_a_wait_without_a_timeout_ends_with_the_patience_for_outages(
     observe: bool,
     is_known: bool,
 ) -> None:
-    world = a_world(generation, [*answers, last], streams, features)
+    world = a_world(generation, [*responses, last], streams, features)
     failing_since = world.now
 
     def look(_: object) -> None:
@@ -145,7 +145,7 @@ def test_a_wait_without_a_timeout_ends_with_the_patience_for_outages(
 def test_a_constant_401_ends_a_wait(generation: recorded.Recorded, first: Any) -> None:
     world = a_world(generation, [first, REFUSAL], [REFUSAL], REFUSAL)
     began = world.now
-    with pytest.raises(ServerLostError, match="no valid answer for 60 s"):
+    with pytest.raises(ServerLostError, match="no valid response for 60 s"):
         world.run(wait(world.server, "w", "r", WaitOptions(outage_timeout=60, is_known=True)))
     assert world.now - began <= 60 + 5
 

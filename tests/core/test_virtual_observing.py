@@ -42,8 +42,8 @@ def waiting(world: World, **options: Any) -> WorkflowRun:
     return world.run(wait(world.server, "w", "r", WaitOptions(**options)))
 
 
-def observing(world: World, *answers: Any) -> Any:
-    return world.on("POST", "/observe$", *answers)
+def observing(world: World, *responses: Any) -> Any:
+    return world.on("POST", "/observe$", *responses)
 
 
 def test_one_stream_and_two_looks_however_long_it_takes(world: World) -> None:
@@ -82,11 +82,11 @@ def test_a_live_stream_that_is_silent_is_no_reason_to_poll_for_a_minute(
 
 @pytest.mark.parametrize("options", [{}, {"stall_timeout": None}])
 def test_a_server_that_hangs_is_given_up(world: World, options: dict[str, Any]) -> None:
-    """The system answers for it that the connection is alive."""
+    """The operating system shows that the connection is alive."""
     world.on_run("running", Slow(LOST, 30))
     observing(world, Silent(BEGUN))
     began = world.now
-    with pytest.raises(ServerLostError, match="has not answered for 300 s"):
+    with pytest.raises(ServerLostError, match="has not responded for 300 s"):
         waiting(world, **options)
     assert 360 <= world.now - began <= 460
 
@@ -121,11 +121,13 @@ def test_what_gives_nothing_is_tried_more_and_more_rarely(world: World) -> None:
     assert streams.count <= 7
 
 
-@pytest.mark.parametrize("answer", [NOTHING, LOST, Response(404, {}, b""), Response(500, {}, b"")])
-def test_without_a_stream_the_waits_are_those_of_polling(world: World, answer: Any) -> None:
+@pytest.mark.parametrize(
+    "response", [NOTHING, LOST, Response(404, {}, b""), Response(500, {}, b"")]
+)
+def test_without_a_stream_the_waits_are_those_of_polling(world: World, response: Any) -> None:
     """A run begun without a stream, another replica, an old server."""
     looks = world.on_run(*["running"] * 4, "success")
-    observing(world, answer)
+    observing(world, response)
     began = world.now
     waiting(world)
     assert looks.count in (5, 6)  # a stream that ended is a reason to look, once
@@ -139,7 +141,7 @@ def test_a_stream_that_breaks_is_opened_again(world: World) -> None:
     assert (looks.count, streams.count, world.sleeps) == (3, 2, [])
 
 
-def test_a_stream_may_be_late_while_somebody_elses_look_is_not_answered(world: World) -> None:
+def test_a_stream_may_be_late_while_somebody_elses_look_is_not_responded_to(world: World) -> None:
     """Of a burst of streams one looks for all of them."""
     looks = world.on_run("running", "success")
     streams = observing(world, Late(OVER, 4))
@@ -157,7 +159,7 @@ def test_a_stream_that_is_late_alone_is_not_waited_for(world: World) -> None:
     assert world.now - began <= 0.5
 
 
-def test_who_is_mute_when_somebody_elses_look_is_answered_is_looked_at(world: World) -> None:
+def test_who_is_mute_when_somebody_elses_look_is_responded_to_is_looked_at(world: World) -> None:
     looks = world.on_run("running", "success")
     observing(world, Late(OVER, 4))
     known = world.server.known

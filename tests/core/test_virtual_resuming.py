@@ -13,7 +13,7 @@ import pytest
 from mastra_workflows._api import Response
 from mastra_workflows._models import Event, Suspension, WorkflowRun, from_millis
 from mastra_workflows._procedures import resume, resume_async
-from mastra_workflows._procedures.resuming import Answer, pick, resume_suspended
+from mastra_workflows._procedures.resuming import ResumeOptions, pick, resume_suspended
 from mastra_workflows._procedures.resumptions import is_resumption
 from mastra_workflows.errors import (
     AuthenticationError,
@@ -26,7 +26,7 @@ from mastra_workflows.errors import (
 from tests.core import recorded
 from tests.core.virtual import LOST, REFUSED, Silent, Slow, World, records
 
-YES = Answer(resume_data={"approved": True})
+YES = ResumeOptions(resume_data={"approved": True})
 BOTH = pytest.mark.parametrize(
     ("procedure", "verb"), [(resume_suspended, "resume-stream"), (resume_async, "resume-async")]
 )
@@ -40,8 +40,10 @@ def world(request: pytest.FixtureRequest) -> World:
     return world
 
 
-def resumed(world: World, procedure: Any = resume_suspended, answer: Answer = YES) -> WorkflowRun:
-    run: WorkflowRun = world.run(procedure(world.server, "w", "r", answer))
+def resumed(
+    world: World, procedure: Any = resume_suspended, options: ResumeOptions = YES
+) -> WorkflowRun:
+    run: WorkflowRun = world.run(procedure(world.server, "w", "r", options))
     return run
 
 
@@ -56,7 +58,7 @@ def test_a_step_is_resumed_by_a_stream(world: World) -> None:
 
 @BOTH
 @pytest.mark.parametrize("status", [502, 503, 504, None])
-def test_a_lost_answer_to_a_resume_that_worked(
+def test_a_lost_response_to_a_resume_that_worked(
     world: World, procedure: Any, verb: str, status: int | None
 ) -> None:
     world.on_run("suspended", "running", "resumed")
@@ -99,12 +101,12 @@ def test_a_stream_that_goes_on_while_the_step_works(world: World) -> None:
 
 
 @BOTH
-def test_the_same_step_waits_again_with_the_next_question(
+def test_the_same_step_waits_again_with_the_next_request(
     world: World, procedure: Any, verb: str
 ) -> None:
     body = recorded.body(world.generation, "suspended")
     body["steps"]["approve"]["suspendedAt"] += 1000
-    world.on_run("suspended", recorded.json_answer(body))
+    world.on_run("suspended", recorded.json_response(body))
     world.on("POST", f"/{verb}$", "resume-stream")
     assert resumed(world, procedure).is_suspended
 
@@ -122,9 +124,9 @@ def test_a_run_that_waits_for_nothing(world: World, procedure: Any, verb: str, n
 @BOTH
 def test_invalid_resume_data(world: World, procedure: Any, verb: str) -> None:
     world.on_run("suspended")
-    answer = Answer(step="approve", resume_data={"note": "yes"})
+    options = ResumeOptions(step="approve", resume_data={"note": "yes"})
     with pytest.raises(InvalidResumeDataError, match=r"\$\.approved: required") as caught:
-        resumed(world, procedure, answer)
+        resumed(world, procedure, options)
     assert caught.value.validation_errors == ("$.approved: required",)
     assert world.sent("POST", "/resume") == []
 
@@ -164,13 +166,13 @@ def test_what_stops_a_task_goes_through(world: World, procedure: Any, verb: str)
     assert len(world.sent("POST", "/resume")) == 1
 
 
-def chosen(name: str, generation: recorded.Recorded = "v1", **answer: Any) -> str:
+def chosen(name: str, generation: recorded.Recorded = "v1", **options: Any) -> str:
     run = recorded.run(generation, name)
-    return pick(run, Answer(**answer), supports_for_each_index=generation == "v1").name
+    return pick(run, ResumeOptions(**options), supports_for_each_index=generation == "v1").name
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "expected"),
+    ("name", "options", "expected"),
     [
         ("suspended", {}, "approve"),
         ("suspended", {"step": "approve"}, "approve"),
@@ -184,12 +186,12 @@ def chosen(name: str, generation: recorded.Recorded = "v1", **answer: Any) -> st
         ("suspended-items", {"for_each_index": 2}, "review[2]"),
     ],
 )
-def test_which_suspension_is_meant(name: str, answer: dict[str, Any], expected: str) -> None:
-    assert chosen(name, **answer) == expected
+def test_which_suspension_is_meant(name: str, options: dict[str, Any], expected: str) -> None:
+    assert chosen(name, **options) == expected
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "says"),
+    ("name", "options", "says"),
     [
         (
             "suspended",
@@ -203,14 +205,14 @@ def test_which_suspension_is_meant(name: str, answer: dict[str, Any], expected: 
         ("suspended-items", {"step": "review", "for_each_index": 3}, r"'review\[3\]' of"),
     ],
 )
-def test_it_is_not_clear_which_one(name: str, answer: dict[str, Any], says: str) -> None:
+def test_it_is_not_clear_which_one(name: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(NotSuspendedError, match=says) as caught:
-        chosen(name, **answer)
+        chosen(name, **options)
     assert "Nothing was sent" in str(caught.value)
 
 
-def test_a_server_that_answers_all_items_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(UnsupportedError, match=r"the same answer to all.*Nothing was sent"):
+def test_a_server_that_responds_to_all_items_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UnsupportedError, match=r"the same response to all.*Nothing was sent"):
         chosen("suspended-items", "v0", for_each_index=1)
     with caplog.at_level(logging.WARNING):
         assert chosen("suspended-items", "v0") == "review[0]"
@@ -218,7 +220,7 @@ def test_a_server_that_answers_all_items_at_once(caplog: pytest.LogCaptureFixtur
     assert chosen("suspended-foreach", "v0", for_each_index=0) == "review[0]"
 
 
-def test_items_that_were_suspended_at_different_times_are_answered_at_once_too(
+def test_items_that_were_suspended_at_different_times_are_responded_to_at_once_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = recorded.run("v0", "suspended-items")
@@ -228,7 +230,7 @@ def test_items_that_were_suspended_at_different_times_are_answered_at_once_too(
         for number, item in enumerate(run.suspensions)
     )
     run = dataclasses.replace(run, suspensions=items)
-    pick(run, Answer(suspended_at=items[1].suspended_at), supports_for_each_index=False)
+    pick(run, ResumeOptions(suspended_at=items[1].suspended_at), supports_for_each_index=False)
     assert "'review[0]', 'review[1]', 'review[2]'" in caplog.text
 
 
@@ -255,7 +257,7 @@ def test_a_step_that_executes_unnoticed_by_the_record_is_not_resumed_again() -> 
     world.on_run(*["suspended"] * 100, "resumed")
     with pytest.raises(NotSuspendedError, match="being resumed by another caller"):
         resumed(world)
-    other = Answer(resume_data={"approved": False})
+    other = ResumeOptions(resume_data={"approved": False})
     with pytest.raises(NotSuspendedError):
         world.run(resume(world.server, "w", "r", other, is_retry=True))
     assert world.run(resume(world.server, "w", "r", YES, is_retry=False)).is_success
@@ -282,7 +284,7 @@ def test_a_resumed_step_is_followed_for_as_long_as_it_executes(ended: bool) -> N
     assert len(world.sent("POST", "/resume-stream$")) == 1
 
 
-def test_a_lost_answer_to_a_resume_that_executes_unnoticed_by_the_record() -> None:
+def test_a_lost_response_to_a_resume_that_executes_unnoticed_by_the_record() -> None:
     world = World("v1", start_timeout=5)
     world.on("GET", "/workflows/w$", "details-refundApproval")
     at = recorded.body("v1", "suspended")["steps"]["approve"]["suspendedAt"]

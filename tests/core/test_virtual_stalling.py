@@ -55,7 +55,7 @@ def moved(world: World) -> Response:
     """The record of a run under way whose step has begun anew."""
     body = recorded.body(world.generation, "running")
     body["steps"]["export"]["startedAt"] += 1
-    return recorded.json_answer(body)
+    return recorded.json_response(body)
 
 
 @pytest.mark.parametrize("stream", [NOTHING, UNKNOWN])
@@ -91,7 +91,7 @@ def test_a_run_that_moves_in_the_last_moment_is_left_alone(world: World) -> None
 
     def look(_: WorkflowRun) -> None:
         if world.now - began >= STALL:
-            looks.answers = [moved(world), world.recorded("success")]
+            looks.responses = [moved(world), world.recorded("success")]
             looks.count = 0
 
     assert waiting(world, on_record=look, observe=False).is_success

@@ -65,7 +65,7 @@ def test_a_run_that_was_only_made_known(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [LOST, Slow(LOST, 30), *GATEWAY])
-def test_a_lost_answer_to_a_start_that_worked(world: World, failure: Any) -> None:
+def test_a_lost_response_to_a_start_that_worked(world: World, failure: Any) -> None:
     world.on_run("unknown-run", "running")
     world.on("POST", "/stream$", failure)
     assert ensure(world) == Receipt("r", None)
@@ -213,14 +213,14 @@ def test_a_run_that_was_started_is_not_started_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [LOST, *GATEWAY])
-def test_a_lost_answer_is_looked_up(world: World, failure: Any) -> None:
+def test_a_lost_response_is_looked_up(world: World, failure: Any) -> None:
     world.on_run("unknown-run", "unknown-run", "running", "success")
     world.on("POST", "/start-async$", failure)
     assert world.run(start_async(world.server, "w", "r", OSLO)).status in ("running", "success")
     assert len(world.sent("POST", "/start-async$")) == 1
 
 
-def test_an_answer_that_was_lost_with_the_start(world: World) -> None:
+def test_a_response_that_was_lost_with_the_start(world: World) -> None:
     world.on_run("unknown-run", "pending")
     world.on("POST", "/start-async$", LOST)
     with pytest.raises((RunNotStartedError, ConnectionFailedError)):
@@ -244,7 +244,7 @@ def test_the_servers_cut_after_three_minutes(world: World) -> None:
     assert len(world.sent("POST", "/start-async$")) == 1
 
 
-def test_too_many_requests_is_no_lost_answer(world: World) -> None:
+def test_too_many_requests_is_no_lost_response(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/start-async$", Response(429, {}, b""))
     with pytest.raises(UnavailableError):

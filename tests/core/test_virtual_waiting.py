@@ -91,7 +91,7 @@ def test_a_run_that_is_over_is_looked_at_once(world: World) -> None:
 
 def test_sleeping_runs_and_unknown_statuses_are_waited_for(world: World) -> None:
     body = recorded.body(world.generation, "success")
-    hovering = recorded.json_answer({**body, "status": "hovering"})
+    hovering = recorded.json_response({**body, "status": "hovering"})
     world.on_run("waiting", hovering, "running", "success")
     assert waiting(world).status == "success"
     assert len(world.sleeps) == 3
@@ -164,7 +164,7 @@ def test_an_outage_is_waited_through(world: World, caplog: pytest.LogCaptureFixt
     messages = [record.getMessage() for record in caplog.records]
     assert [message[:20] for message in messages] == [
         "Mastra server unavai",
-        "The Mastra server an",
+        "The Mastra server re",
     ]
     assert "for up to 300 s" in messages[0]
 
@@ -175,7 +175,7 @@ def test_an_outage_that_does_not_end(world: World) -> None:
     with pytest.raises(ServerLostError, match=r"may still be running\. Waiting again") as caught:
         waiting(world, outage_timeout=120)
     assert 120 <= world.now - began <= 121
-    assert "has not answered for 120 s" in str(caught.value)
+    assert "has not responded for 120 s" in str(caught.value)
     assert max(world.sleeps) <= 5
 
 
@@ -202,7 +202,7 @@ def test_no_patience_with_outages(world: World) -> None:
 
 PAGE = Response(200, {"content-type": "text/html"}, b"<html>")
 JSON = {"content-type": "application/json"}
-WRONG_ANSWERS: dict[str, Response] = {
+WRONG_RESPONSES: dict[str, Response] = {
     "401": Response(401, JSON, b'{"error": "Invalid or expired token"}'),
     "403": Response(403, JSON, b'{"error": "Access denied"}'),
     "404 of a proxy": NO_ROUTE,
@@ -216,37 +216,37 @@ WRONG_ANSWERS: dict[str, Response] = {
     "other object": Response(200, JSON, b'{"ok": true}'),
 }
 FOREIGN = {"status": "success", "runId": "another", "steps": {}}
-WRONG_ANSWERS["record of another run"] = recorded.json_answer(FOREIGN)
-each_wrong_answer = pytest.mark.parametrize(
-    "wrong", list(WRONG_ANSWERS.values()), ids=list(WRONG_ANSWERS)
+WRONG_RESPONSES["record of another run"] = recorded.json_response(FOREIGN)
+each_wrong_response = pytest.mark.parametrize(
+    "wrong", list(WRONG_RESPONSES.values()), ids=list(WRONG_RESPONSES)
 )
 
 
-@each_wrong_answer
-def test_a_wrong_answer_in_the_middle_is_an_outage(
+@each_wrong_response
+def test_a_wrong_response_in_the_middle_is_an_outage(
     world: World, wrong: Response, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on_run("running", *[wrong] * 5, "running", "success")
     assert waiting(world).is_success
     assert "Mastra server unavailable (" in caplog.text
-    assert "answers again" in caplog.text
+    assert "responds again" in caplog.text
 
 
-@each_wrong_answer
-def test_wrong_answers_that_do_not_end(world: World, wrong: Response) -> None:
+@each_wrong_response
+def test_wrong_responses_that_do_not_end(world: World, wrong: Response) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on_run("running", wrong)
     began = world.now
-    with pytest.raises(ServerLostError, match="no valid answer for 60 s") as caught:
+    with pytest.raises(ServerLostError, match="no valid response for 60 s") as caught:
         waiting(world, outage_timeout=60)
     assert "Run 'r' of workflow 'w' was running when it was last read" in str(caught.value)
     assert 60 <= world.now - began <= 70
     assert not isinstance(caught.value, FINAL)
 
 
-@each_wrong_answer
-def test_a_wrong_first_answer_ends_the_wait_at_once(world: World, wrong: Response) -> None:
+@each_wrong_response
+def test_a_wrong_first_response_ends_the_wait_at_once(world: World, wrong: Response) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on_run(wrong)
     with pytest.raises((ApiError, NotMastraError)):
@@ -254,8 +254,8 @@ def test_a_wrong_first_answer_ends_the_wait_at_once(world: World, wrong: Respons
     assert world.sleeps == []
 
 
-@each_wrong_answer
-def test_a_wrong_first_answer_about_a_run_that_is_known_to_run(
+@each_wrong_response
+def test_a_wrong_first_response_about_a_run_that_is_known_to_run(
     world: World, wrong: Response
 ) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
@@ -263,8 +263,8 @@ def test_a_wrong_first_answer_about_a_run_that_is_known_to_run(
     assert waiting(world, is_known=True).is_success
 
 
-@each_wrong_answer
-def test_a_wrong_answer_about_the_generation(world: World, wrong: Response) -> None:
+@each_wrong_response
+def test_a_wrong_response_about_the_generation(world: World, wrong: Response) -> None:
     if wrong.status_code == 404:
         pytest.skip("a 404 is the valid response of 0.x")
     world.on("GET", "/system/packages$", wrong, world.recorded("packages"))
@@ -275,7 +275,7 @@ def test_a_wrong_answer_about_the_generation(world: World, wrong: Response) -> N
 def test_a_token_that_was_right_before_counts_for_the_server(world: World) -> None:
     world.on_run("success")
     waiting(world)
-    world.on_run(WRONG_ANSWERS["401"], "success")
+    world.on_run(WRONG_RESPONSES["401"], "success")
     assert waiting(world).is_success
 
 
@@ -285,8 +285,8 @@ def test_a_certificate_that_expires_in_the_middle(world: World) -> None:
     assert waiting(world).is_success
 
 
-def test_an_answer_that_is_too_large_says_what_becomes_of_the_run(world: World) -> None:
-    world.on_run("running", BodyTooLargeError("The answer is over the limit."))
+def test_a_response_that_is_too_large_says_what_becomes_of_the_run(world: World) -> None:
+    world.on_run("running", BodyTooLargeError("The response is over the limit."))
     with pytest.raises(BodyTooLargeError, match=r"'r' of workflow 'w' .* may still be running"):
         waiting(world)
     assert len(world.sleeps) == 1
@@ -318,7 +318,7 @@ def test_a_run_that_is_gone_for_good(world: World, outage: float, within: float)
 def test_a_page_in_the_place_of_a_resume_schema(world: World) -> None:
     """A form without its fields would be worse than a late one."""
     world.on_run("suspended")
-    world.on("GET", "/workflows/w$", PAGE, WRONG_ANSWERS["401"], "details-refundApproval")
+    world.on("GET", "/workflows/w$", PAGE, WRONG_RESPONSES["401"], "details-refundApproval")
     assert waiting(world).suspensions[0].resume_schema is not None
 
 

@@ -124,7 +124,7 @@ def test_several_can_watch(client: MastraClient, key: str) -> None:
 def test_watching_a_run_that_was_suspended_and_resumed(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("twoQuestions").get_run(key)
+    run = client.get_workflow("twoRequests").get_run(key)
     run.start(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     run.resume(resume_data={"budget": 5})
@@ -142,7 +142,7 @@ def test_watching_a_run_that_was_suspended_and_resumed(
 
 @pytest.mark.version_specific
 def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
-    run = client.get_workflow("twoQuestions").get_run(key)
+    run = client.get_workflow("twoRequests").get_run(key)
     run.start(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     with run.watch() as stream:

@@ -16,7 +16,7 @@ from mastra_workflows.errors import (
     NotMastraError,
     UnavailableError,
 )
-from tests.support.stand_in import Answer, Drip, Hold, StandIn, chunked, http
+from tests.support.stand_in import Drip, Hold, RawResponse, StandIn, chunked, http
 
 HTML = b"<!doctype html><title>Sign in</title>"
 SECRET = "s3cret-t0ken"
@@ -49,9 +49,9 @@ def connect(url: str) -> MastraClient:
     return MastraClient(url, token=SECRET, timeout=0.5, retry=ONCE, max_body_bytes=100_000)
 
 
-def error_of(answer: Answer, call: str = "list") -> MastraError:
-    """What a call raises when everything is answered so; nothing was started by it."""
-    with StandIn(answer) as host, connect(host.url) as client:
+def error_of(response: RawResponse, call: str = "list") -> MastraError:
+    """What a call raises when every request gets this response; nothing was started by it."""
+    with StandIn(response) as host, connect(host.url) as client:
         with pytest.raises(MastraError) as caught:
             {**READS, **ACTS}[call](client)
         assert host.sent("POST", "DELETE", "PUT") == []
@@ -96,7 +96,7 @@ def test_half_a_document(call: str) -> None:
 
 
 @EVERY_CALL
-def test_an_answer_that_is_cut(call: str) -> None:
+def test_a_response_that_is_cut(call: str) -> None:
     error = error_of(http(200, b'{"packages": [', Content_Length="1000"), call)
     lost = error.__cause__ if call == "wait" else error
     assert isinstance(lost, ConnectionFailedError)
@@ -105,7 +105,7 @@ def test_an_answer_that_is_cut(call: str) -> None:
 
 
 @EVERY_CALL
-def test_a_connection_that_is_closed_without_an_answer(call: str) -> None:
+def test_a_connection_that_is_closed_without_a_response(call: str) -> None:
     error = error_of(b"", call)
     lost = error.__cause__ if call == "wait" else error
     assert isinstance(lost, ConnectionFailedError)
@@ -113,10 +113,11 @@ def test_a_connection_that_is_closed_without_an_answer(call: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\xff\0\xff", b"HTTP/1.1 abc\r\n\r\n", chunked()[:60]]
+    "response",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\xff\0\xff", b"HTTP/1.1 abc\r\n\r\n", chunked()[:60]],
 )
-def test_something_that_speaks_no_http(answer: bytes) -> None:
-    assert isinstance(error_of(answer), ConnectionFailedError | NotMastraError)
+def test_something_that_speaks_no_http(response: bytes) -> None:
+    assert isinstance(error_of(response), ConnectionFailedError | NotMastraError)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
@@ -139,13 +140,13 @@ def test_some_other_api(body: bytes) -> None:
 
 
 def test_a_server_that_is_silent() -> None:
-    for answer in (Hold(), Hold(http(200, b"{}")[:-1]), Drip(http(200, b"{}"), 0.8)):
-        error = error_of(answer)
+    for response in (Hold(), Hold(http(200, b"{}")[:-1]), Drip(http(200, b"{}"), 0.8)):
+        error = error_of(response)
         assert isinstance(error, ConnectionFailedError)
-        assert "No answer from http://127.0.0.1" in str(error)
+        assert "No response from http://127.0.0.1" in str(error)
 
 
-def test_a_slow_answer_is_an_answer() -> None:
+def test_a_slow_response_is_a_response() -> None:
     with StandIn(Drip(http(200, b"{}"), 0.005)) as host, connect(host.url) as client:
         assert client.list_workflows() == ()
 
@@ -163,8 +164,8 @@ def test_a_body_that_is_small_only_on_the_wire() -> None:
 
 
 def test_a_body_that_never_ends() -> None:
-    answer = chunked(*[b" " * 10_000] * 50, end=False)
-    assert isinstance(error_of(answer), BodyTooLargeError)
+    response = chunked(*[b" " * 10_000] * 50, end=False)
+    assert isinstance(error_of(response), BodyTooLargeError)
 
 
 def test_a_body_that_is_not_what_it_says() -> None:

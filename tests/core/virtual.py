@@ -28,9 +28,9 @@ LOST = ConnectionFailedError("The connection broke.", request_sent=True)
 
 @dataclass(frozen=True)
 class Slow:
-    """An answer, or a failure, that takes a while."""
+    """A response, or a failure, that takes a while."""
 
-    answer: Response | BaseException
+    response: Response | BaseException
     seconds: float
 
 
@@ -38,14 +38,14 @@ class Slow:
 class Silent:
     """A stream that stays open after its records, and says no more."""
 
-    answer: Response
+    response: Response
 
 
 @dataclass(frozen=True)
 class Late:
     """A stream that begins to speak after a while, as of a server that is busy."""
 
-    answer: Response
+    response: Response
     seconds: float
 
 
@@ -54,21 +54,21 @@ Scripted = Response | BaseException | Slow | Silent | Late
 
 @dataclass
 class Route:
-    """What a request gets: the answers one after the other, the last one again and again."""
+    """What a request gets: the responses one after the other, the last one again and again."""
 
     method: str
     path: re.Pattern[str]
-    answers: list[Scripted]
+    responses: list[Scripted]
     count: int = 0
 
     def next(self) -> Scripted:
-        scripted = self.answers[min(self.count, len(self.answers) - 1)]
+        scripted = self.responses[min(self.count, len(self.responses) - 1)]
         self.count += 1
         return scripted
 
 
 def all_features(request: Request) -> Response:
-    """What a server that has every feature answers to the detection of one."""
+    """The response of a server with every feature to the detection of one."""
     if request.path.endswith("/resume-stream"):
         return Response(200, {}, b"")
     name = "offset" if "offset" in request.query else "forEachIndex"
@@ -76,7 +76,7 @@ def all_features(request: Request) -> Response:
 
 
 def no_features(request: Request) -> Response:
-    """What one answers that has none of them."""
+    """The response of a server with none of them."""
     return Response(404, {"content-type": "application/json"}, b'{"error": "Workflow not found"}')
 
 
@@ -107,22 +107,22 @@ class World:
         self.on("POST", "/observe$", Response(404, {}, b'{"error": "Not Found"}'))
         self.on("GET", "/watch$", Response(404, {}, b'{"error": "Not Found"}'))
 
-    def on(self, method: str, path: str, *answers: str | Scripted) -> Route:
-        """Say what a request gets; a text names a recorded answer. Later sayings come first."""
+    def on(self, method: str, path: str, *responses: str | Scripted) -> Route:
+        """Say what a request gets; a text names a recorded response. Later sayings come first."""
         scripted = [
-            recorded.answer(self.generation, answer) if isinstance(answer, str) else answer
-            for answer in answers
+            recorded.response(self.generation, response) if isinstance(response, str) else response
+            for response in responses
         ]
         route = Route(method, re.compile(path), scripted)
         self._routes.insert(0, route)
         return route
 
-    def on_run(self, *answers: str | Scripted) -> Route:
+    def on_run(self, *responses: str | Scripted) -> Route:
         """What reading the run gets."""
-        return self.on("GET", "/runs/[^/]+(/execution-result)?$", *answers)
+        return self.on("GET", "/runs/[^/]+(/execution-result)?$", *responses)
 
     def recorded(self, name: str) -> Response:
-        return recorded.answer(self.generation, name)
+        return recorded.response(self.generation, name)
 
     def run(self, procedure: Procedure[T]) -> T:
         """Carry a procedure out, as a driver does."""
@@ -160,14 +160,14 @@ class World:
             case Send(request, within) if NO_WORKFLOW in request.path:
                 return self._outcome(self.features(request), within)
             case Send(request, within):
-                return self._answer(request, within)
+                return self._response(request, within)
             case Listen():
                 return self._listen(effect)
             case Parse(response, parse):
                 return parse(response)
         raise AssertionError(effect)
 
-    def _answer(self, request: Request, within: float = inf) -> Any:
+    def _response(self, request: Request, within: float = inf) -> Any:
         self.requests.append(request)
         scripted = self._outcome(self._script(request), within)
         run = re.fullmatch("/workflows/([^/]+)/runs/([^/]+)(/execution-result)?", request.path)
@@ -178,7 +178,7 @@ class World:
     def _outcome(self, scripted: Scripted, within: float) -> Scripted:
         if isinstance(scripted, Slow):
             self.now += min(scripted.seconds, within)
-            scripted = scripted.answer if scripted.seconds <= within else LOST
+            scripted = scripted.response if scripted.seconds <= within else LOST
         if isinstance(scripted, BaseException):
             raise scripted
         return scripted
@@ -190,27 +190,27 @@ class World:
         raise AssertionError(f"Nothing is said of {request.method} {request.path}")
 
     def _listen(self, effect: Listen) -> StreamResult:
-        scripted = self._answer(effect.request)
+        scripted = self._response(effect.request)
         if isinstance(scripted, Late):
             if not self._waits_for(scripted, effect):
                 return StreamResult(NOTHING, None, ended=False)
-            scripted = scripted.answer
-        answer = scripted.answer if isinstance(scripted, Silent) else scripted
-        if answer.status_code != 200:
-            return StreamResult(answer, None, ended=True)
+            scripted = scripted.response
+        response = scripted.response if isinstance(scripted, Silent) else scripted
+        if response.status_code != 200:
+            return StreamResult(response, None, ended=True)
         last = None
-        if answer.content and not effect.affords(len(answer.content)):
-            return StreamResult(answer, None, ended=False)
-        for last in _events(answer, effect):
+        if response.content and not effect.affords(len(response.content)):
+            return StreamResult(response, None, ended=False)
+        for last in _events(response, effect):
             if effect.enough(last):
-                return StreamResult(answer, last, ended=False)
+                return StreamResult(response, last, ended=False)
         if isinstance(scripted, Silent):
-            is_mute = not answer.content
+            is_mute = not response.content
             if not is_mute or effect.first_within is None:
                 self.now += min(effect.seconds, effect.silent_within)
             else:
-                self._waits_for(Late(answer, inf), effect)
-        return StreamResult(answer, last, ended=not isinstance(scripted, Silent))
+                self._waits_for(Late(response, inf), effect)
+        return StreamResult(response, last, ended=not isinstance(scripted, Silent))
 
     def _waits_for(self, stream: Late, effect: Listen) -> bool:
         """Whether the stream is waited for until it speaks."""
@@ -227,20 +227,20 @@ class World:
 def _of_run(scripted: Any, run_id: str) -> Any:
     """A scripted stream with its events those of the run that was asked for."""
     if isinstance(scripted, Silent | Late):
-        return replace(scripted, answer=_of_run(scripted.answer, run_id))
+        return replace(scripted, response=_of_run(scripted.response, run_id))
     content = re.sub(rb'(runId\\*": ?\\*")[^"\\]*', rb"\g<1>" + run_id.encode(), scripted.content)
     return replace(scripted, content=content)
 
 
-def _events(answer: Response, effect: Listen) -> Iterator[Any]:
+def _events(response: Response, effect: Listen) -> Iterator[Any]:
     decoder = Decoder(
         max_record_bytes=1_000_000, passes_over=effect.passes_over, run_id=effect.request.run_id
     )
-    return decoder.feed(answer.content)
+    return decoder.feed(response.content)
 
 
-def records(answer: Response, count: int) -> Response:
+def records(response: Response, count: int) -> Response:
     """The first records of a stream."""
-    parts = answer.content.split(b"\x1e")[:count]
+    parts = response.content.split(b"\x1e")[:count]
     content = b"".join(part + b"\x1e" for part in parts)
-    return Response(answer.status_code, answer.headers, content)
+    return Response(response.status_code, response.headers, content)

@@ -22,14 +22,14 @@ from prefect.states import Cancelled, Cancelling
 T = TypeVar("T")
 
 SECONDS = 120.0
-"""How long a question may take to come, on a machine that is busy with other things."""
+"""How long a request may take to come, on a machine that is busy with other things."""
 
 LEAVE_SECONDS = 60.0
 """How long a flow run that was cancelled after a failed test may take to end."""
 
 
 class Person:
-    """Answers what the flow run of one name asks.
+    """Fills in the forms of the flow run of one name.
 
     Args:
         api: a client of Prefect's API.
@@ -46,7 +46,7 @@ class Person:
         self._watched: list[Future[Any]] = []
 
     def watch(self, work: Callable[[], T]) -> Future[T]:
-        """Have a flow run in a thread of its own, so that this one is free to answer."""
+        """Have a flow run in a thread of its own, so that this one is free to respond."""
         running = self._threads.submit(copy_context().run, work)
         self._watched.append(running)
         return running
@@ -63,7 +63,7 @@ class Person:
         return state
 
     def read(self) -> str:
-        """Wait for the next question and read its form.
+        """Wait for the next request and read its form.
 
         Returns:
             What is told above the fields.

@@ -52,7 +52,7 @@ def charge_in_a_subflow(server: MastraServer, charge: dict[str, Any]) -> Any:
 @task
 def refund(server: MastraServer) -> Any:
     run = start_workflow.fn(server, "refundApproval", REFUND, key="refund")
-    return ask_and_resume(server, run, answers={"approve": {"approved": True}})["result"]
+    return ask_and_resume(server, run, responses={"approve": {"approved": True}})["result"]
 
 
 def main(name: str, base_url: str, key: str) -> None:

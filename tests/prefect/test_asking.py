@@ -20,7 +20,7 @@ from mastra_workflows.errors import (
     UnknownRunError,
     WaitTimeoutError,
 )
-from mastra_workflows.hitl import ASK, Question, QuestionReference
+from mastra_workflows.hitl import ASK, PendingRequest, PendingRequestReference
 from prefect_mastra import (
     MastraServer,
     aask_and_resume,
@@ -65,17 +65,17 @@ def test_a_person_approves(mastra: MastraServer, person: Person, logs_of: LogsOf
     state = running.result()
     outcome = state.result()
     assert outcome["result"] == {"order": "A-1", "refunded": 100, "note": "fine"}
-    (given,) = outcome["answers"]
+    (given,) = outcome["responses"]
     assert given.pop("at")
-    answer = {"approved": True, "note": "fine"}
-    assert given == {"step": "approve", "answer": answer, "by": "person", "user": None}
+    response = {"approved": True, "note": "fine"}
+    assert given == {"step": "approve", "resume_data": response, "by": "person", "user": None}
     log = logs_of(state)
     assert "Step 'approve' of run" in log
-    assert "Resume this flow run to answer" in log
-    assert "Step 'approve' is answered (by: person)" in log
+    assert "Resume this flow run to respond" in log
+    assert "Step 'approve' was resumed (by: person)" in log
 
 
-def test_every_type_of_answer(mastra: MastraServer, person: Person) -> None:
+def test_every_type_of_response(mastra: MastraServer, person: Person) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(lambda: ask(mastra, "everyType", {"topic": "Ada"}, on_suspend="ask"))
     person.read()
@@ -116,11 +116,11 @@ def test_every_type_of_answer(mastra: MastraServer, person: Person) -> None:
 
 
 @pytest.mark.smoke
-def test_two_questions_and_what_only_mastra_refuses(mastra_1: MastraServer, person: Person) -> None:
+def test_two_requests_and_what_only_mastra_refuses(mastra_1: MastraServer, person: Person) -> None:
     """Neither Prefect nor the schema knows what a date is; 0.x would take any text."""
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
-        lambda: ask(mastra_1, "twoQuestions", {"campaign": "spring"}, on_suspend="ask")
+        lambda: ask(mastra_1, "twoRequests", {"campaign": "spring"}, on_suspend="ask")
     )
     person.read()
     assert person.enter(budget=5) == ""
@@ -131,7 +131,7 @@ def test_two_questions_and_what_only_mastra_refuses(mastra_1: MastraServer, pers
     assert person.enter(deadline="2026-01-31") == ""
     outcome = running.result()
     assert outcome["result"] == {"campaign": "spring", "budget": 5, "deadline": "2026-01-31"}
-    assert [given["step"] for given in outcome["answers"]] == ["ask-budget", "ask-deadline"]
+    assert [given["step"] for given in outcome["responses"]] == ["ask-budget", "ask-deadline"]
     assert len(set(person.asked)) == 3
 
 
@@ -150,7 +150,7 @@ def test_a_loop_asks_until_it_is_content(mastra: MastraServer, person: Person) -
     }
 
 
-def test_parallel_questions_come_one_after_the_other(mastra: MastraServer, person: Person) -> None:
+def test_parallel_requests_come_one_after_the_other(mastra: MastraServer, person: Person) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
         lambda: ask(mastra, "parallelReview", {"document": "plan"}, on_suspend="ask")
@@ -160,30 +160,30 @@ def test_parallel_questions_come_one_after_the_other(mastra: MastraServer, perso
         assert person.enter(approved=True) == ""
     outcome = running.result()
     assert outcome["result"] == {"approved": True}
-    assert {given["step"] for given in outcome["answers"]} == {"legal", "finance"}
+    assert {given["step"] for given in outcome["responses"]} == {"legal", "finance"}
 
 
 @pytest.mark.smoke
-def test_code_answers_in_place_of_a_person(mastra: MastraServer) -> None:
-    asked: list[Question] = []
+def test_code_responds_in_place_of_a_person(mastra: MastraServer) -> None:
+    asked: list[PendingRequest] = []
 
-    def deadline(question: Question) -> Any:
-        asked.append(question)
+    def deadline(pending_request: PendingRequest) -> Any:
+        asked.append(pending_request)
         return {"deadline": "2026-01-31"}
 
     outcome = run_workflow(
         mastra,
-        "twoQuestions",
+        "twoRequests",
         {"campaign": "spring"},
         on_suspend="ask",
-        answers={"ask-budget": {"budget": 7}, "ask-deadline": deadline},
+        responses={"ask-budget": {"budget": 7}, "ask-deadline": deadline},
     )
     assert outcome["result"]["budget"] == 7
-    assert [given["by"] for given in outcome["answers"]] == ["code", "code"]
+    assert [given["by"] for given in outcome["responses"]] == ["code", "code"]
     assert asked[0].suspension.payload == {"campaign": "spring", "budget": 7}
 
 
-def test_code_leaves_a_question_to_a_person(mastra_1: MastraServer, person: Person) -> None:
+def test_code_leaves_a_request_to_a_person(mastra_1: MastraServer, person: Person) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
         lambda: ask(
@@ -191,45 +191,49 @@ def test_code_leaves_a_question_to_a_person(mastra_1: MastraServer, person: Pers
             "parallelReview",
             {"document": "plan"},
             on_suspend="ask",
-            answers=lambda question: ASK if question.suspension.name == "legal" else APPROVED,
+            responses=lambda pending_request: (
+                ASK if pending_request.suspension.name == "legal" else APPROVED
+            ),
         )
     )
     assert "legal" in person.read()
     person.enter(approved=False)
-    by = {given["step"]: given["by"] for given in running.result()["answers"]}
+    by = {given["step"]: given["by"] for given in running.result()["responses"]}
     assert by == {"legal": "person", "finance": "code"}
 
 
-def test_an_answer_by_code_that_does_not_fit_is_an_error(mastra: MastraServer) -> None:
+def test_a_response_by_code_that_does_not_fit_is_an_error(mastra: MastraServer) -> None:
     with pytest.raises(InvalidResumeDataError, match=r"\$\.approved"):
         run_workflow(
-            mastra, "refundApproval", REFUND, on_suspend="ask", answers={"approve": {"ok": 1}}
+            mastra, "refundApproval", REFUND, on_suspend="ask", responses={"approve": {"ok": 1}}
         )
 
 
-def test_nobody_answers_in_time(mastra: MastraServer, refund: Run, logs_of: LogsOf) -> None:
+def test_nobody_responds_in_time(mastra: MastraServer, refund: Run, logs_of: LogsOf) -> None:
     @flow
     def impatient() -> Outcome:
         run = start_workflow(mastra, "refundApproval", REFUND, run_id=refund.run_id)
-        with pytest.raises(WaitTimeoutError, match="nobody has answered in"):
+        with pytest.raises(WaitTimeoutError, match="nobody has responded in"):
             ask_and_resume(mastra, run, response_timeout=0.2)
         assert refund.read().is_suspended
         return ask_and_resume(
             mastra,
             run,
             response_timeout=timedelta(seconds=0.2),
-            on_response_timeout="answer",
-            default_answer={"approved": False},
+            on_response_timeout="respond",
+            default_response={"approved": False},
         )
 
     state = impatient(return_state=True)
     outcome = state.result()
     assert outcome["result"]["refunded"] == 0
-    assert [given["by"] for given in outcome["answers"]] == ["default"]
-    assert "The default answer stands for it" in logs_of(state)
+    assert [given["by"] for given in outcome["responses"]] == ["default"]
+    assert "The default response is used" in logs_of(state)
 
 
-def test_a_question_that_nobody_answers_cancels_the_run(mastra_1: MastraServer, key: str) -> None:
+def test_a_request_that_nobody_responds_to_cancels_the_run(
+    mastra_1: MastraServer, key: str
+) -> None:
     with pytest.raises(WaitTimeoutError, match="on_response_timeout is 'cancel'"):
         run_workflow(
             mastra_1,
@@ -244,7 +248,7 @@ def test_a_question_that_nobody_answers_cancels_the_run(mastra_1: MastraServer, 
         assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
-def test_an_answer_from_elsewhere_lets_the_flow_go_on(
+def test_a_response_from_elsewhere_lets_the_flow_go_on(
     mastra: MastraServer, person: Person, refund: Run, logs_of: LogsOf
 ) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
@@ -264,8 +268,8 @@ def test_an_answer_from_elsewhere_lets_the_flow_go_on(
     assert state.is_completed()
     outcome = state.result()
     assert outcome["result"]["refunded"] == 100
-    assert outcome["answers"] == []
-    assert "does not ask any more" in logs_of(state)
+    assert outcome["responses"] == []
+    assert "is no longer pending" in logs_of(state)
 
 
 def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
@@ -273,16 +277,16 @@ def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
     def half() -> tuple[Outcome, Outcome]:
         run = start_workflow(mastra_1, "parallelReview", {"document": "plan"})
         one = ask_and_resume(mastra_1, run, step="finance")
-        other = ask_and_resume(mastra_1, one, answers={"legal": APPROVED})
+        other = ask_and_resume(mastra_1, one, responses={"legal": APPROVED})
         return other, ask_and_resume(mastra_1, one)
 
     running = person.watch(half)
     assert "finance" in person.read()
     person.enter(approved=True)
     other, over = running.result()
-    assert [given["step"] for given in other["answers"]] == ["legal"]
+    assert [given["step"] for given in other["responses"]] == ["legal"]
     assert over["result"] == {"approved": True}
-    assert over["answers"] == []
+    assert over["responses"] == []
 
 
 def test_what_a_run_asks_that_others_have_begun(
@@ -292,25 +296,25 @@ def test_what_a_run_asks_that_others_have_begun(
     run.start_async(input_data={"document": "plan"})
 
     @flow
-    async def look() -> list[QuestionReference]:
+    async def look() -> list[PendingRequestReference]:
         return await alist_pending_requests(mastra, "parallelReview")
 
     @flow
-    def answer() -> list[QuestionReference]:
+    def respond() -> list[PendingRequestReference]:
         asked = list_pending_requests(mastra, "parallelReview")
-        for question in asked:
+        for pending_request in asked:
             ask_and_resume(
                 mastra,
-                question,
-                step=question["step"],
-                suspended_at=question["suspended_at"],
-                answers={question["step"][0]: APPROVED},
+                pending_request,
+                step=pending_request["step"],
+                suspended_at=pending_request["suspended_at"],
+                responses={pending_request["step"][0]: APPROVED},
             )
         return asked
 
     seen = asyncio.run(look())
     assert [(one["run_id"], one["step"]) for one in seen] == [(key, ["legal"]), (key, ["finance"])]
-    assert answer() == seen
+    assert respond() == seen
     assert run.read().result == {"approved": True}
     assert asyncio.run(look()) == []
 
@@ -326,27 +330,27 @@ async def test_runs_ask_side_by_side(mastra: MastraServer, person: Person) -> No
         ]
         return await asyncio.gather(*(aask_and_resume(mastra, run) for run in runs))
 
-    def answer() -> None:
+    def respond() -> None:
         for _ in range(3):
             person.read()
             assert person.enter(approved=True) == ""
 
-    outcomes, _ = await asyncio.gather(several(), asyncio.to_thread(answer))
+    outcomes, _ = await asyncio.gather(several(), asyncio.to_thread(respond))
     assert [outcome["result"]["refunded"] for outcome in outcomes] == [100] * 3
 
 
 async def test_the_flow_for_asyncio_asks(mastra: MastraServer, person: Person) -> None:
     ask = arun_workflow.with_options(flow_run_name=person.name)
 
-    def answer() -> None:
+    def respond() -> None:
         person.read()
         person.enter(budget=5)
         person.read()
         person.enter(deadline="2026-01-31")
 
     outcome, _ = await asyncio.gather(
-        ask(mastra, "twoQuestions", {"campaign": "spring"}, on_suspend="ask"),
-        asyncio.to_thread(answer),
+        ask(mastra, "twoRequests", {"campaign": "spring"}, on_suspend="ask"),
+        asyncio.to_thread(respond),
     )
     assert outcome["result"]["deadline"] == "2026-01-31"
 
@@ -405,8 +409,8 @@ def test_what_cannot_ask_starts_nothing(mastra_1: MastraServer, key: str) -> Non
         ask: Any = {"on_suspend": "ask", "run_id": key}
         for wrong, message in (
             ({"pause": "suspend"}, "a deployment only"),
-            ({"on_response_timeout": "answer"}, "needs a default_answer"),
-            ({"default_answer": {}}, "on_response_timeout"),
+            ({"on_response_timeout": "respond"}, "needs a default_response"),
+            ({"default_response": {}}, "on_response_timeout"),
         ):
             with pytest.raises(ConfigurationError, match=message):
                 run_workflow(mastra_1, "refundApproval", REFUND, **ask, **wrong)

@@ -36,7 +36,7 @@ Packaged = Callable[..., Callable[..., Any]]
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
 
-def test_an_answer_reaches_a_server_that_was_away(
+def test_a_response_reaches_a_server_that_was_away(
     server: SampleServer, person: Person, logs_of: LogsOf, packaged: Packaged
 ) -> None:
     """A wrong token, which no client retries on its own."""
@@ -126,12 +126,12 @@ def test_a_paused_subflow_run_is_cancelled(
     person.cancel()
     state = running.result()
     assert state.result() == "went on"
-    assert "Resume the subflow run to answer" in logs_of(state)
+    assert "Resume the subflow run to respond" in logs_of(state)
     with mastra_1.get_client() as client:
         assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
-def test_a_flow_run_that_is_set_going_without_an_answer_asks_again(
+def test_a_flow_run_that_is_set_going_without_a_response_asks_again(
     mastra_1: MastraServer, person: Person, api: SyncPrefectClient, packaged: Packaged
 ) -> None:
     ask = packaged(flow_run_name=person.name)
@@ -172,13 +172,13 @@ def test_a_pause_is_no_try_of_the_flow(mastra: MastraServer, person: Person, kin
     assert running.result()["result"]["refunded"] == 100
     first, second = tries
     assert first["run_id"] == second["run_id"]
-    assert second["answers"] == []
+    assert second["responses"] == []
     assert len(person.asked) == 1
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_an_answer_is_kept_over_a_retry(server: SampleServer, person: Person, kind: str) -> None:
-    """A try that fails with an answer in its hands is followed by one that delivers it."""
+def test_a_response_is_kept_over_a_retry(server: SampleServer, person: Person, kind: str) -> None:
+    """A try that fails with a response in its hands is followed by one that delivers it."""
     ended: list[str] = []
 
     @flow(flow_run_name=person.name, retries=1)

@@ -116,10 +116,10 @@ def test_a_response_can_be_a_dataclass(mastra: MastraServer) -> None:
         wait_for_workflow_run(mastra, run, on_suspend="return")
         resumed = resume_workflow(mastra, run, Approval(approved=True))
         other = start_workflow(mastra, "refundApproval", REFUND)
-        answers: Any = {"approve": Approval(approved=True)}
+        responses: Any = {"approve": Approval(approved=True)}
         return [
             wait_for_workflow_run(mastra, resumed),
-            ask_and_resume(mastra, other, answers=answers),
+            ask_and_resume(mastra, other, responses=responses),
         ]
 
     assert [outcome["result"]["note"] for outcome in refund()] == ["fine", "fine"]

@@ -93,6 +93,6 @@ def test_the_example_flows_without_a_person(
     approve = {"review": {"verdict": "approve"}}
     review = {"legal": {"approved": True}, "finance": {"approved": False}}
     assert flows.refund_approval(mastra, amount=400) == 400
-    assert flows.revised_text(mastra, "Ada", answers=approve) == "About Ada."
-    said = flows.reviewed_plan(mastra, answers=review)
+    assert flows.revised_text(mastra, "Ada", responses=approve) == "About Ada."
+    said = flows.reviewed_plan(mastra, responses=review)
     assert sorted(said) == ["finance: no", "legal: yes"]

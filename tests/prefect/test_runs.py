@@ -128,10 +128,10 @@ def test_an_outage_is_told_in_the_log_of_the_flow_run(logs_of: Any) -> None:
 
         log = logs_of(approval(return_state=True))
     assert "Mastra server unavailable" in log
-    assert "The Mastra server answers again" in log
+    assert "The Mastra server responds again" in log
 
 
-def test_a_first_answer_that_is_wrong_is_an_outage(
+def test_a_first_response_that_is_wrong_is_an_outage(
     mastra: MastraServer, server: SampleServer, logs_of: Any
 ) -> None:
     """As by a token that was rotated, where the run is known to have been started."""

@@ -79,7 +79,7 @@ def check_markdown(text: str) -> None:
     assert not kinds & {"html_inline", "html_block", "image", "link_open"}, text
 
 
-def test_a_question_of_hostile_text(
+def test_a_request_of_hostile_text(
     odd: MastraServer, person: Person, logs_of: LogsOf, packaged: Packaged
 ) -> None:
     """Its form comes back as the page sends it, with every default."""
@@ -98,11 +98,11 @@ def test_a_question_of_hostile_text(
     assert person.enter(**entered) == ""
     state = running.result()
     outcome = state.result()
-    (given,) = outcome["answers"]
-    sent = json.dumps([outcome["result"], given["answer"]])
+    (given,) = outcome["responses"]
+    sent = json.dumps([outcome["result"], given["resume_data"]])
     assert SECRET not in sent
     assert RENDERED not in sent
-    assert given["answer"]["__prefect_kind"] == "workspace_variable"
+    assert given["resume_data"]["__prefect_kind"] == "workspace_variable"
     check_log(logs_of(state))
 
 
@@ -156,12 +156,12 @@ def test_hostile_text_is_shown_and_does_nothing(
 ) -> None:
     ask = packaged(flow_run_name=person.name)
     running = person.watch(
-        lambda: ask(mastra_1, "hostileQuestion", {"kilobytes": 1024}, on_suspend="ask")
+        lambda: ask(mastra_1, "hostileRequest", {"kilobytes": 1024}, on_suspend="ask")
     )
     assert "<script>" not in person.read()
     assert len(person.description) < 50_000
-    person.enter(answer="{{ 7 * 7 }} <b>")
-    assert running.result()["result"] == {"answer": "{{ 7 * 7 }} <b>"}
+    person.enter(response="{{ 7 * 7 }} <b>")
+    assert running.result()["result"] == {"response": "{{ 7 * 7 }} <b>"}
 
 
 def test_defaults_of_a_schema_are_not_evaluated_by_prefect(
@@ -176,14 +176,14 @@ def test_defaults_of_a_schema_are_not_evaluated_by_prefect(
     defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
     assert person.enter(**defaults, approved=True) == ""
     outcome = running.result()
-    (given,) = outcome["answers"]
+    (given,) = outcome["responses"]
     # Not in the whole outcome: its times and its run id may hold any digits.
-    sent = str([outcome["result"], given["answer"]])
+    sent = str([outcome["result"], given["resume_data"]])
     assert SECRET not in sent
     assert RENDERED not in sent
 
 
-def test_answers_are_not_logged(
+def test_responses_are_not_logged(
     mastra_1: MastraServer,
     person: Person,
     logs_of: LogsOf,
@@ -198,6 +198,6 @@ def test_answers_are_not_logged(
     assert person.enter(approved=True, note="c0nfidential") == ""
     state = running.result()
     assert state.result()["result"]["note"] == "c0nfidential"
-    assert "is answered (by: person)" in logs_of(state)
+    assert "was resumed (by: person)" in logs_of(state)
     assert "c0nfidential" not in logs_of(state)
     assert "c0nfidential" not in caplog.text

@@ -6,9 +6,9 @@ FOOTNOTES: dict[str, str] = {
     "delete": "Deleting a run came with Mastra 1.0. The client says so (`UnsupportedError`).",
     "restart": "`restart` and time travel came with Mastra 0.24.8. The client says so.",
     "cancel": "Before 1.0 a cancelled run that was suspended stays so. The client says so.",
-    "items": "Before 1.26 a server gives one answer to all suspended items of a `foreach`. The "
-    "client detects that: `resume` refuses to resume one item, and `answer` logs a warning. The "
-    "event-driven engine gives it to the first item, so answer the items in their order there.",
+    "items": "Before 1.26 a server gives one response to all suspended items of a `foreach`. The "
+    "client detects that: `resume` refuses to resume one item, and `respond` logs a warning. The "
+    "event-driven engine gives it to the first item, so respond to the items in their order there.",
     "item-index": "Before 0.24 a record does not tell which item of a `foreach` waits.",
     "replica-events": "Only the replica that executes a run tells its events, and the balancer may "
     "lead to another one. The end is then known by polling.",
@@ -46,7 +46,7 @@ LIMITS: dict[tuple[str, str], str] = {
         for version in ("0.24.9", "1.0.4")
     },
     **{
-        (f"{_EVENTED}foreach items at once, each its own answer", version): "evented-old"
+        (f"{_EVENTED}foreach items at once, each its own response", version): "evented-old"
         for version in _OLD[1:]
     },
     **{

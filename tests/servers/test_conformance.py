@@ -15,7 +15,7 @@ from mastra_workflows.errors import (
     RunFailedError,
     UnsupportedError,
 )
-from mastra_workflows.hitl._questions import Question, questions
+from mastra_workflows.hitl._pending_requests import PendingRequest, pending_requests
 from tests.core.samples import REFUND, REPORT, charge, names, suspended_refund
 from tests.servers.conftest import unsupported
 from tests.servers.rig import Endpoint
@@ -263,24 +263,31 @@ def test_resume_while_the_step_works(client: MastraClient, key: str) -> None:
     run.cancel(confirm_timeout=1)
 
 
-@feature("answer, beside a branch at work")
-def test_answer(client: MastraClient, key: str) -> None:
+@feature("respond, beside a branch at work")
+def test_respond(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowReview").get_run(key)
-    first, second = questions(run.start_async(input_data={"seconds": 1}))
-    run.answer(first, {"approved": True})
-    run.answer(second, {"approved": False})
+    first, second = pending_requests(run.start_async(input_data={"seconds": 1}))
+    run.respond(first, {"approved": True})
+    run.respond(second, {"approved": False})
     result = run.wait(timeout=60).raise_for_status().result
     assert result == {"first": {"approved": True}, "second": {"approved": False}}
 
 
-@feature("new_questions")
-def test_new_questions(client: MastraClient, key: str) -> None:
+@feature("new_pending_requests")
+def test_new_pending_requests(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     workflow = client.get_workflow("refundApproval")
-    look = workflow.new_questions()
-    [question] = [question for question in look.questions if question.run_id == key]
-    assert key not in {question.run_id for question in workflow.new_questions(look.state).questions}
-    assert run.answer(question, {"approved": True}).run_id == key
+    look = workflow.new_pending_requests()
+    [pending_request] = [
+        pending_request
+        for pending_request in look.pending_requests
+        if pending_request.run_id == key
+    ]
+    assert key not in {
+        pending_request.run_id
+        for pending_request in workflow.new_pending_requests(look.state).pending_requests
+    }
+    assert run.respond(pending_request, {"approved": True}).run_id == key
 
 
 @feature("wait, by events")
@@ -311,8 +318,8 @@ async def test_asyncio(endpoint: Endpoint, key: str) -> None:
         )
         await asking.start(input_data=REFUND)
         await slow.start(input_data={"seconds": 3600})
-        [question] = questions(await asking.wait(timeout=60))
-        await asking.answer(question, {"approved": True})
+        [pending_request] = pending_requests(await asking.wait(timeout=60))
+        await asking.respond(pending_request, {"approved": True})
         ended, cancellation = await asyncio.gather(asking.wait(timeout=60), slow.cancel())
         assert ended.raise_for_status().result["refunded"] == 2500
         assert cancellation.run.status == "canceled"
@@ -321,20 +328,20 @@ async def test_asyncio(endpoint: Endpoint, key: str) -> None:
 @feature("a suspension: a step id with a dot")
 def test_dotted(client: MastraClient, key: str) -> None:
     run = client.get_workflow("dottedReview").get_run(key)
-    [question] = questions(run.start_async(input_data={"document": "plan"}))
-    assert question.suspension.step == ("review.v2",)
-    assert question.suspension.resume_schema is not None
-    run.answer(question, {"approved": True})
+    [pending_request] = pending_requests(run.start_async(input_data={"document": "plan"}))
+    assert pending_request.suspension.step == ("review.v2",)
+    assert pending_request.suspension.resume_schema is not None
+    run.respond(pending_request, {"approved": True})
     assert run.wait(timeout=60).result == {"document": "plan", "approved": True}
 
 
-def _question(client: MastraClient, workflow: str, key: str, data: object) -> list[Question]:
-    """A started run's questions, each with a form."""
+def _pending(client: MastraClient, workflow: str, key: str, data: object) -> list[PendingRequest]:
+    """A started run's requests, each with a form."""
     run = client.get_workflow(workflow).get_run(key)
     run.start(input_data=data)
-    found = list(questions(run.wait(timeout=PATIENCE)))
+    found = list(pending_requests(run.wait(timeout=PATIENCE)))
     assert found
-    assert all(question.suspension.resume_schema for question in found)
+    assert all(pending_request.suspension.resume_schema for pending_request in found)
     return found
 
 
@@ -385,11 +392,11 @@ def test_engine_cancel(client: MastraClient, key: str, engine: str) -> None:
 @feature("{engine} engine: a plain suspension")
 def test_engine_plain(client: MastraClient, key: str, engine: str) -> None:
     workflow = _key(engine, "refundApproval")
-    [question] = _question(client, workflow, key, REFUND)
-    assert question.suspension.name == "approve"
-    assert question.suspension.payload == REFUND
+    [pending_request] = _pending(client, workflow, key, REFUND)
+    assert pending_request.suspension.name == "approve"
+    assert pending_request.suspension.payload == REFUND
     run = client.get_workflow(workflow).get_run(key)
-    run.answer(question, {"approved": True})
+    run.respond(pending_request, {"approved": True})
     assert run.wait(timeout=PATIENCE).raise_for_status().result["refunded"] == 2500
 
 
@@ -397,10 +404,10 @@ def test_engine_plain(client: MastraClient, key: str, engine: str) -> None:
 @feature("{engine} engine: suspended in a nested workflow")
 def test_engine_nested(client: MastraClient, key: str, engine: str) -> None:
     workflow = _key(engine, "nestedApproval")
-    [question] = _question(client, workflow, key, {"document": "plan"})
-    assert question.suspension.step == ("inner", "approve")
+    [pending_request] = _pending(client, workflow, key, {"document": "plan"})
+    assert pending_request.suspension.step == ("inner", "approve")
     run = client.get_workflow(workflow).get_run(key)
-    run.answer(question, {"approved": True})
+    run.respond(pending_request, {"approved": True})
     assert run.wait(timeout=PATIENCE).result == {"document": "plan", "published": True}
 
 
@@ -408,11 +415,14 @@ def test_engine_nested(client: MastraClient, key: str, engine: str) -> None:
 @feature("{engine} engine: suspended in parallel branches")
 def test_engine_parallel(client: MastraClient, key: str, engine: str) -> None:
     workflow = _key(engine, "parallelReview")
-    found = _question(client, workflow, key, {"document": "plan"})
-    assert sorted(question.suspension.name for question in found) == ["finance", "legal"]
+    found = _pending(client, workflow, key, {"document": "plan"})
+    assert sorted(pending_request.suspension.name for pending_request in found) == [
+        "finance",
+        "legal",
+    ]
     run = client.get_workflow(workflow).get_run(key)
-    for question in found:
-        run.answer(question, {"approved": True})
+    for pending_request in found:
+        run.respond(pending_request, {"approved": True})
         record = run.wait(timeout=PATIENCE)
     assert record.raise_for_status().result == {"approved": True}
 
@@ -424,22 +434,24 @@ def test_engine_items(client: MastraClient, key: str, engine: str, version: str)
     run = client.get_workflow(workflow).get_run(key)
     run.start(input_data={"photos": ["a", "b"]})
     for number, photo in enumerate("ab"):
-        found = questions(run.wait(timeout=PATIENCE))
+        found = pending_requests(run.wait(timeout=PATIENCE))
         if found[0].suspension.name == "review" and version.startswith("0.18."):
             unsupported("item-index")
         # The event-driven engine executes the next item although this one is suspended.
         pending = range(number, 2) if engine == "evented" else [number]
-        assert [question.suspension.name for question in found] == [f"review[{i}]" for i in pending]
-        assert [question.suspension.payload for question in found] == [
+        assert [pending_request.suspension.name for pending_request in found] == [
+            f"review[{i}]" for i in pending
+        ]
+        assert [pending_request.suspension.payload for pending_request in found] == [
             {"photo": "ab"[i]} for i in pending
         ]
-        run.answer(found[0], {"approved": photo == "b"})
+        run.respond(found[0], {"approved": photo == "b"})
     result = run.wait(timeout=PATIENCE).raise_for_status().result
     assert [item["approved"] for item in result] == [False, True]
 
 
 @ENGINES
-@feature("{engine} engine: foreach items at once, each its own answer")
+@feature("{engine} engine: foreach items at once, each its own response")
 def test_engine_items_at_once(client: MastraClient, key: str, engine: str, version: str) -> None:
     workflow = _key(engine, "photoReviewAtOnce")
     run = client.get_workflow(workflow).get_run(key)
@@ -465,8 +477,8 @@ def test_engine_loop(client: MastraClient, key: str, engine: str) -> None:
     run = client.get_workflow(_key(engine, "reviseLoop")).get_run(key)
     run.start(input_data={"topic": key})
     for number, verdict in enumerate(("revise", "revise", "approve"), start=1):
-        [question] = questions(run.wait(timeout=PATIENCE))
-        assert question.suspension.name == "review"
-        assert question.suspension.payload["round"] == number
-        run.answer(question, {"verdict": verdict})
+        [pending_request] = pending_requests(run.wait(timeout=PATIENCE))
+        assert pending_request.suspension.name == "review"
+        assert pending_request.suspension.payload["round"] == number
+        run.respond(pending_request, {"verdict": verdict})
     assert run.wait(timeout=PATIENCE).raise_for_status().result["round"] == 3

@@ -49,7 +49,7 @@ WORK: dict[str, tuple[str, Mapping[str, object], list[Resume]]] = {
 
 
 def javascript(endpoint: Endpoint, job: Mapping[str, object]) -> list[dict[str, Any]]:
-    """What the JavaScript client is answered, call by call."""
+    """The responses that the JavaScript client gets, call by call."""
     asked = {**job, "url": endpoint.url, "options": endpoint.javascript}
     done = subprocess.run(
         [find_node(), PROGRAM],
@@ -61,8 +61,8 @@ def javascript(endpoint: Endpoint, job: Mapping[str, object]) -> list[dict[str, 
         timeout=40,
     )
     assert done.returncode == 0, done.stderr
-    answers: list[dict[str, Any]] = json.loads(done.stdout)["answers"]
-    return answers
+    responses: list[dict[str, Any]] = json.loads(done.stdout)["responses"]
+    return responses
 
 
 @pytest.mark.parametrize("engine", ["default", "evented"])
@@ -82,12 +82,12 @@ def test_the_same(
     ours = [run.start_async(input_data=data)]
     for resume in resumes:
         ours.append(run.resume_async(step=resume["step"], resume_data=resume["resumeData"]))
-    assert [record.status for record in ours] == [answer["status"] for answer in theirs]
-    for record, answer in zip(ours, theirs, strict=True):
-        assert record.result == answer.get("result")
-        waiting = {name for name, step in answer["steps"].items() if _waits(step)}
+    assert [record.status for record in ours] == [response["status"] for response in theirs]
+    for record, response in zip(ours, theirs, strict=True):
+        assert record.result == response.get("result")
+        waiting = {name for name, step in response["steps"].items() if _waits(step)}
         assert {suspension.step[0] for suspension in record.suspensions} == (
-            waiting if answer["status"] == "suspended" else set()
+            waiting if response["status"] == "suspended" else set()
         )
 
 

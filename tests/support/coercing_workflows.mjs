@@ -33,7 +33,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     coercedInput: createWorkflow({ id: 'coerced-input', inputSchema: data, outputSchema: any })
       .then(step('pass', {}, async ({ inputData }) => inputData))
       .commit(),
-    coercedAnswer: createWorkflow({ id: 'coerced-answer', inputSchema: any, outputSchema: any })
+    coercedResponse: createWorkflow({ id: 'coerced-response', inputSchema: any, outputSchema: any })
       .then(
         step('ask', { resumeSchema: data }, async ({ resumeData, suspend }) =>
           resumeData ?? suspend({}),

@@ -3,7 +3,7 @@
 It forwards everything unchanged, except for the requests that a rule matches::
 
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
-        proxy.on("POST", r"/stream$", LoseAnswer(), nth=1)
+        proxy.on("POST", r"/stream$", LoseResponse(), nth=1)
         ...
         assert proxy.count("POST", r"/stream$") == 1
 
@@ -24,7 +24,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from mastra_workflows._api._features import NO_WORKFLOW
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
+from tests.support.faults import CutResponse, Delay, DropRequest, Fault, Hold, LoseResponse, Respond
 
 CHUNK = 65_536
 HEAD_END = b"\r\n\r\n"
@@ -268,29 +268,29 @@ class FaultProxy:
                 await asyncio.sleep(seconds)
             case Hold(at="request") if not await fault.stop():
                 return
-        answer, server = await asyncio.open_connection(*self._target)
+        response, server = await asyncio.open_connection(*self._target)
         async with _closing(server):
             server.write(request.forwarded())
             await server.drain()
             match fault:
-                case LoseAnswer(wait):
+                case LoseResponse(wait):
                     if wait:
-                        await answer.read(CHUNK)
-                    await _swallow(answer, writer)
+                        await response.read(CHUNK)
+                    await _swallow(response, writer)
                 case Respond():
-                    await answer.read(CHUNK)
+                    await response.read(CHUNK)
                     await _respond(writer, fault)
-                case CutAnswer(after):
-                    await _relay_some(answer, writer, after)
+                case CutResponse(after):
+                    await _relay_some(response, writer, after)
                 case Hold():
-                    first = await answer.read(CHUNK)
-                    if fault.at == "answer" and not await fault.stop():
-                        await _swallow(answer, writer)
+                    first = await response.read(CHUNK)
+                    if fault.at == "response" and not await fault.stop():
+                        await _swallow(response, writer)
                         return
                     writer.write(first)
-                    await _relay(answer, reader, writer)
+                    await _relay(response, reader, writer)
                 case _:
-                    await _relay(answer, reader, writer)
+                    await _relay(response, reader, writer)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> _Request:
@@ -301,12 +301,12 @@ async def _read_request(reader: asyncio.StreamReader) -> _Request:
 
 
 async def _relay(
-    answer: asyncio.StreamReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    response: asyncio.StreamReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Forward the response until either side closes the connection."""
 
     async def copy() -> None:
-        while chunk := await answer.read(CHUNK):
+        while chunk := await response.read(CHUNK):
             writer.write(chunk)
             await writer.drain()
 
@@ -319,18 +319,18 @@ async def _relay(
         await asyncio.gather(*ends, return_exceptions=True)
 
 
-async def _swallow(answer: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _swallow(response: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close the client's connection, and read the server's response to its end."""
     writer.close()
-    while await answer.read(CHUNK):
+    while await response.read(CHUNK):
         pass
 
 
 async def _relay_some(
-    answer: asyncio.StreamReader, writer: asyncio.StreamWriter, after: int
+    response: asyncio.StreamReader, writer: asyncio.StreamWriter, after: int
 ) -> None:
-    writer.write(await answer.readuntil(HEAD_END))
-    while after > 0 and (chunk := await answer.read(min(CHUNK, after))):
+    writer.write(await response.readuntil(HEAD_END))
+    while after > 0 and (chunk := await response.read(min(CHUNK, after))):
         writer.write(chunk)
         after -= len(chunk)
     await writer.drain()

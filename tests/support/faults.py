@@ -16,7 +16,7 @@ class DropRequest:
 
 
 @dataclass(frozen=True)
-class LoseAnswer:
+class LoseResponse:
     """Forward the request, and close the client's connection when the response begins.
 
     The connection to the server stays open until the response is complete, so that the server
@@ -30,7 +30,7 @@ class LoseAnswer:
 
 
 @dataclass(frozen=True)
-class CutAnswer:
+class CutResponse:
     """Forward the response headers and a number of body bytes, then close both connections."""
 
     after: int
@@ -66,14 +66,14 @@ class Hold:
     Use an instance for one request only (``nth=1``): the first decision is final.
 
     Args:
-        at: ``"request"`` holds the request before it is forwarded, ``"answer"`` when the response
+        at: ``"request"`` holds the request before it is forwarded, ``"response"`` when the response
             has begun.
 
     Attributes:
         held: set as soon as the request is held.
     """
 
-    def __init__(self, at: Literal["request", "answer"] = "request") -> None:
+    def __init__(self, at: Literal["request", "response"] = "request") -> None:
         self.at = at
         self.held = threading.Event()
         self._goes_on: Future[bool] = Future()
@@ -96,4 +96,4 @@ class Hold:
         return await asyncio.wrap_future(self._goes_on)
 
 
-Fault = DropRequest | LoseAnswer | CutAnswer | Delay | Respond | Hold
+Fault = DropRequest | LoseResponse | CutResponse | Delay | Respond | Hold

@@ -99,7 +99,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
     .commit();
 
   // The second release changes the resume schema, as a redeploy can.
-  const answer =
+  const response =
     process.env.ODD_WORKFLOWS_RELEASE === '2'
       ? z.object({ verdict: z.enum(['yes', 'no']) })
       : z.object({ approved: z.boolean() });
@@ -109,7 +109,7 @@ export function defineWorkflows({ createWorkflow, createStep, z }) {
         id: 'approve',
         inputSchema: any,
         outputSchema: any,
-        resumeSchema: answer,
+        resumeSchema: response,
         execute: async ({ resumeData, suspend }) => resumeData ?? suspend({ asked: 'Well?' }),
       }),
     )

@@ -11,7 +11,7 @@ const evented = await import(pathToFileURL(server.resolve('@mastra/core/workflow
 
 export function defineWorkflows({ z, counts, createWorkflow, createStep }) {
   const any = z.any();
-  const answer = z.object({
+  const response = z.object({
     ok: z.boolean(),
     note: z.string().default('none'),
     name: z.string().trim().optional(),
@@ -32,15 +32,15 @@ export function defineWorkflows({ z, counts, createWorkflow, createStep }) {
         async ({ inputData, resumeData, suspend, runId, abortSignal }) => {
           if (!resumeData) return suspend({ asked: id });
           await works(inputData, runId, abortSignal);
-          return { ...inputData, answer: resumeData };
+          return { ...inputData, response: resumeData };
         },
-        answer,
+        response,
       );
     const quick = step(
       'ask',
       async ({ inputData, resumeData, suspend }) =>
-        resumeData ? { ...inputData, answer: resumeData } : suspend({ asked: 'ask' }),
-      answer,
+        resumeData ? { ...inputData, response: resumeData } : suspend({ asked: 'ask' }),
+      response,
     );
     const work = step('work', async ({ inputData, runId, abortSignal }) => {
       await works(inputData, runId, abortSignal);

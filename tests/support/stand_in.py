@@ -57,18 +57,18 @@ class Endless:
     pause: float = 0.0
 
 
-Answer = bytes | Drip | Hold | Endless
+RawResponse = bytes | Drip | Hold | Endless
 
 
 class StandIn:
     """A server on a free port of 127.0.0.1. Use it as a context manager.
 
     Args:
-        answer: the response to each request, or a function that maps a request line to it.
+        response: the response to each request, or a function that maps a request line to it.
     """
 
-    def __init__(self, answer: Answer | Callable[[str], Answer]) -> None:
-        self._answer = answer
+    def __init__(self, response: RawResponse | Callable[[str], RawResponse]) -> None:
+        self._response = response
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._accept)]
@@ -115,10 +115,12 @@ class StandIn:
             connection.settimeout(10)
             line = _read_request(connection)
             self.requests.append(line)
-            self._send(connection, self._answer(line) if callable(self._answer) else self._answer)
+            self._send(
+                connection, self._response(line) if callable(self._response) else self._response
+            )
 
-    def _send(self, connection: socket.socket, answer: Answer) -> None:
-        match answer:
+    def _send(self, connection: socket.socket, response: RawResponse) -> None:
+        match response:
             case Drip(content, pause):
                 for byte in content:
                     connection.sendall(bytes([byte]))
@@ -132,7 +134,7 @@ class StandIn:
                 connection.sendall(content)
                 self._stopping.wait(30)
             case _:
-                connection.sendall(answer)
+                connection.sendall(response)
 
 
 def _read_request(connection: socket.socket) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from testkit.airflow_stack import AirflowStack
 
 OPEN = {"awaiting_input", "deferred"}
-Form = dict[str, Any]
+FormDetail = dict[str, Any]
 
 
 class Forms:
@@ -17,7 +17,7 @@ class Forms:
     Args:
         airflow: where they are shown.
         dag_id: the DAG.
-        of: a text that the forms in question hold, such as a run's id; empty for all.
+        of: a text that the forms contain, such as a run's id; empty for all.
     """
 
     def __init__(self, airflow: AirflowStack, dag_id: str, of: str = "") -> None:
@@ -26,28 +26,28 @@ class Forms:
         self._of = of
 
     @property
-    def shown(self) -> list[Form]:
-        """All that were shown, answered or not."""
+    def shown(self) -> list[FormDetail]:
+        """All that were shown, with or without a response."""
         path = f"/dags/{self._dag_id}/dagRuns/~/hitlDetails?limit=100"
-        forms: list[Form] = self._airflow.api.request("GET", path)["hitl_details"]
+        forms: list[FormDetail] = self._airflow.api.request("GET", path)["hitl_details"]
         return [form for form in forms if self._of in form["body"]]
 
     @property
-    def unanswered(self) -> list[Form]:
-        """Those that nobody has answered, whatever their task does."""
+    def without_response(self) -> list[FormDetail]:
+        """Those without a response, whatever their task does."""
         return [form for form in self.shown if not form["response_received"]]
 
     @property
-    def open(self) -> list[Form]:
-        """Those that a task waits with for an answer."""
-        return [form for form in self.unanswered if form["task_instance"]["state"] in OPEN]
+    def open(self) -> list[FormDetail]:
+        """Those that a task waits with for a response."""
+        return [form for form in self.without_response if form["task_instance"]["state"] in OPEN]
 
-    def answer(self, form: Form, option: str = "Resume", **values: Any) -> None:
+    def respond(self, form: FormDetail, option: str = "Resume", **values: Any) -> None:
         """Fill a form in and press a button, no sooner than a person would."""
         self.until_settled(form)
-        self.answer_at_once(form, option, **values)
+        self.respond_at_once(form, option, **values)
 
-    def until_settled(self, form: Form) -> None:
+    def until_settled(self, form: FormDetail) -> None:
         """Wait until the scheduler has heard that the process of the form's task has ended.
 
         Airflow fails a task that is woken before.
@@ -61,8 +61,8 @@ class Forms:
         )
         self._airflow.wait_until("the scheduler's notice", lambda: heard.search(log.read_text()))
 
-    def answer_at_once(self, form: Form, option: str = "Resume", **values: Any) -> None:
-        """As `answer`, but as fast as a program is."""
+    def respond_at_once(self, form: FormDetail, option: str = "Resume", **values: Any) -> None:
+        """As `respond`, but as fast as a program is."""
         ti = form["task_instance"]
         path = (
             f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/"

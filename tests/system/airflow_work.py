@@ -214,9 +214,9 @@ class Work:
 
     def approve(self, run: WorkflowRun) -> None:
         """Resume the suspended run of the variant "approval"."""
-        answer = {"approved": True, "note": self.key}
+        response = {"approved": True, "note": self.key}
         handle = self.client.get_workflow(run.workflow_id).get_run(run.run_id)
-        handle.resume(step="approve", resume_data=answer)
+        handle.resume(step="approve", resume_data=response)
 
     def check_approved(self) -> None:
         """As `check`, for an approved run, which was started by the one request there was."""

@@ -186,10 +186,10 @@ class Work:
         """Change the flow run's state as a person may do in Prefect's UI; gives the one before."""
         before = str(self.prefect.api.flow_run(self.flow_run_id)["state_type"])
         path = f"/flow_runs/{self.flow_run_id}/set_state"
-        answer = self.prefect.api.request(
+        response = self.prefect.api.request(
             "POST", path, {"state": {"type": kind, "name": name, "message": "By a person"}}
         )
-        assert answer["status"] == "ACCEPT", answer
+        assert response["status"] == "ACCEPT", response
         return before
 
     # -- judging ------------------------------------------------------------------------------

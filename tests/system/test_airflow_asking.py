@@ -14,7 +14,7 @@ from mastra_workflows import WorkflowRun
 from testkit.airflow_stack import AirflowStack
 from testkit.json_api import ApiError
 from tests.support.faults import Hold
-from tests.system.airflow_forms import Form, Forms
+from tests.system.airflow_forms import FormDetail, Forms
 from tests.system.airflow_work import Plan, Work
 
 pytest.importorskip("airflow", reason="Airflow is not installed")
@@ -37,8 +37,8 @@ def forms(work: Work) -> Forms:
     return Forms(work.airflow, work.dag_id, of=work.runs()[0].run_id if work.runs() else work.key)
 
 
-def until_asked(work: Work) -> Form:
-    """Wait for the only form that waits for an answer, in a task that holds nothing."""
+def until_asked(work: Work) -> FormDetail:
+    """Wait for the only form that waits for a response, in a task that holds nothing."""
     work.until("a form", lambda: len(forms(work).open) == 1)
     work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", PARKED)
     [form] = forms(work).open
@@ -76,14 +76,14 @@ def end(work: Work, run: WorkflowRun) -> None:
 
 @pytest.mark.essential
 @pytest.mark.parametrize("mode", WAITING)
-def test_a_parked_task_is_answered(plan: Plan, mode: str) -> None:
+def test_a_parked_task_is_responded_to(plan: Plan, mode: str) -> None:
     work = plan(mode, ASKED, variant="asking").begin()
     form = until_asked(work)
-    forms(work).answer(form, approved=True, note="by a person")
+    forms(work).respond(form, approved=True, note="by a person")
     work.until_over()
-    [answer] = work.result("answers")
+    [response] = work.result("responses")
     assert work.result() == approved(work)
-    assert (answer["by"], answer["user"]["name"]) == ("person", work.airflow.username)
+    assert (response["by"], response["user"]["name"]) == ("person", work.airflow.username)
     assert len(work.airflow.api.task_tries(work.dag_id, work.run_id, "charge")) == 1
 
 
@@ -91,7 +91,7 @@ def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
     work = plan("resume", ASKED, variant="asking").begin()
     form = until_asked(work)
     assert "By code." in form["body"]
-    forms(work).answer(form, verdict="approve")
+    forms(work).respond(form, verdict="approve")
     work.until_over()
     assert work.result() == {
         "text": f"About {work.key}. By code.",
@@ -100,52 +100,52 @@ def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
     }
 
 
-def test_a_question_is_answered_elsewhere(plan: Plan) -> None:
-    """The task goes on after its next look; what its form says then is nobody's answer."""
+def test_a_request_is_responded_to_elsewhere(plan: Plan) -> None:
+    """The task goes on after its next look; what its form says then is nobody's response."""
     work = plan("sync", ASKED, variant="asking_looking").begin()
     until_asked(work)
     work.approve(work.runs()[0])
     work.check_approved()
     with pytest.raises(ApiError):
-        work.result("answers")
+        work.result("responses")
     assert forms(work).open == []
-    assert "The question needs no answer any more" in work.log()
+    assert "The request no longer needs a response" in work.log()
 
 
-def test_nobody_answers_in_time(plan: Plan) -> None:
+def test_nobody_responds_in_time(plan: Plan) -> None:
     work = plan("sync", ASKED, variant="asking_default").begin()
     work.until_over()
     assert work.result() == approved(work)
-    assert [answer["by"] for answer in work.result("answers")] == ["default"]
+    assert [response["by"] for response in work.result("responses")] == ["default"]
     assert len(forms(work).shown) == 1
 
 
 @remembers
-def test_who_answers_when_the_time_is_over_is_heard(plan: Plan) -> None:
-    """The page takes an answer for as long as the task, whose time is over, waits for a worker."""
+def test_who_responds_when_the_time_is_over_is_heard(plan: Plan) -> None:
+    """The page takes a response for as long as the task, whose time is over, waits for a worker."""
     work = plan("sync", ASKED, variant="asking_default").begin()
     form = until_asked(work)
     with no_free_slots(work.airflow):
         work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"scheduled"})
-        forms(work).answer_at_once(form, approved=True, note="in time")
+        forms(work).respond_at_once(form, approved=True, note="in time")
     work.until_over()
     assert work.result() == {**approved(work), "note": "in time"}
-    assert [answer["by"] for answer in work.result("answers")] == ["person"]
+    assert [response["by"] for response in work.result("responses")] == ["person"]
 
 
-def test_who_answers_at_once_is_heard(plan: Plan) -> None:
-    """A program answers before Airflow's scheduler knows that the task's process has ended.
+def test_who_responds_at_once_is_heard(plan: Plan) -> None:
+    """A program responds before Airflow's scheduler knows that the task's process has ended.
 
-    Airflow may fail such a try, and the next one finds the answer; or park it all the same, and its
-    next look does.
+    Airflow may fail such a try, and the next one finds the response; or park it all the same, and
+    its next look does.
     """
     works = [plan("sync", ASKED, variant="asking_hurried").begin() for _ in range(AT_ONCE)]
     left = list(works)
     deadline = time.monotonic() + 120
     while left and time.monotonic() < deadline:
         for work in list(left):
-            for form in forms(work).unanswered:
-                forms(work).answer_at_once(form, approved=True, note="by a person")
+            for form in forms(work).without_response:
+                forms(work).respond_at_once(form, approved=True, note="by a person")
                 left.remove(work)
         time.sleep(ATTEMPT_SECONDS)
     assert not left
@@ -158,22 +158,22 @@ def test_who_answers_at_once_is_heard(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("what", [pytest.param("branches", marks=pytest.mark.essential), "items"])
-def test_gates_are_answered_in_the_same_moment(plan: Plan, what: str) -> None:
-    """Each answer reaches its own question, once, though the run is at work on another one."""
+def test_gates_are_responded_to_in_the_same_moment(plan: Plan, what: str) -> None:
+    """Each response reaches its own request, once, though the run is at work on another one."""
     work = plan(what, ASKED, variant="asking").begin()
-    is_one_answer_for_all = what == "items" and work.server.generation == "0"
-    number = {"branches": 2, "items": 1 if is_one_answer_for_all else 4}[what]
-    work.until("a form for each question", lambda: len(forms(work).open) == number)
+    is_one_response_for_all = what == "items" and work.server.generation == "0"
+    number = {"branches": 2, "items": 1 if is_one_response_for_all else 4}[what]
+    work.until("a form for each request", lambda: len(forms(work).open) == number)
     asked = forms(work).open
     for form in asked:
         forms(work).until_settled(form)
     with ThreadPoolExecutor(number) as people:
-        for answering in [
-            people.submit(forms(work).answer_at_once, form, approved=True) for form in asked
+        for responding in [
+            people.submit(forms(work).respond_at_once, form, approved=True) for form in asked
         ]:
-            answering.result()
+            responding.result()
     work.until_over()
-    result = work.airflow.api.xcom(work.dag_id, work.run_id, "charge_questions.outcome")
+    result = work.airflow.api.xcom(work.dag_id, work.run_id, "charge_requests.outcome")
     photos = [{"photo": photo, "approved": True} for photo in "abcd"]
     assert result == {"branches": {"approved": True}, "items": photos}[what]
     assert len(forms(work).shown) == number
@@ -181,14 +181,14 @@ def test_gates_are_answered_in_the_same_moment(plan: Plan, what: str) -> None:
 
 
 @remembers
-def test_a_try_that_dies_with_the_answer_in_its_hands(plan: Plan) -> None:
-    """The next one takes the answer, and nobody is asked again."""
+def test_a_try_that_dies_with_the_response_in_its_hands(plan: Plan) -> None:
+    """The next one takes the response, and nobody is asked again."""
     work = plan("sync", ASKED, variant="asking")
     hold = Hold()
     work.proxy.on("POST", "/resume", hold, nth=1)
     work.begin()
-    forms(work).answer(until_asked(work), approved=True, note="by a person")
-    work.until("the answer on its way to the server", hold.held.is_set)
+    forms(work).respond(until_asked(work), approved=True, note="by a person")
+    work.until("the response on its way to the server", hold.held.is_set)
     work.kill_task()
     hold.drop()
     work.until_over()
@@ -217,7 +217,7 @@ def test_a_parked_task_is_cleared(plan: Plan) -> None:
     until_asked(work)
     work.airflow.api.clear_tasks(work.dag_id, work.run_id, ["charge"])
     work.until("another run", lambda: len(work.runs()) == 2 and work.runs()[1].is_suspended)
-    forms(work).answer(until_asked(work), approved=True, note="by a person")
+    forms(work).respond(until_asked(work), approved=True, note="by a person")
     work.until_over()
     assert work.result() == approved(work)
     first = work.runs()[0]

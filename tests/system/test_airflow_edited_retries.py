@@ -101,7 +101,7 @@ def test_editing_retries_repeats_nothing(
                 kill(airflow, dag_id, f"{mark}-{dag_id}", task_id)
             forms = Forms(airflow, dag_id)
             [asked] = forms.open
-            forms.answer(asked, approved=True, note="by a person")
+            forms.respond(asked, approved=True, note="by a person")
             for name, run in runs(dag_id):
                 if name != "asked":
                     approve(client, run)
@@ -159,12 +159,12 @@ def kill(airflow: AirflowStack, dag_id: str, run_id: str, task_id: str) -> None:
 
 
 def approve(client: MastraClient, run: WorkflowRun) -> None:
-    """Give the last answer that a run waits for."""
+    """Give the last response that a run waits for."""
     [suspension] = run.suspensions
     is_loop = run.workflow_id == "reviseLoop"
-    answer = {"verdict": "approve"} if is_loop else {"approved": True, "note": "by code"}
+    response = {"verdict": "approve"} if is_loop else {"approved": True, "note": "by code"}
     handle = client.get_workflow(run.workflow_id).get_run(run.run_id)
-    handle.resume(step=suspension.step, resume_data=answer)
+    handle.resume(step=suspension.step, resume_data=response)
 
 
 def edit(airflow: AirflowStack, dags: Path) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+from tests.support.faults import CutResponse, Delay, DropRequest, Fault, LoseResponse, Respond
 from tests.system.airflow_work import MODES, PlanBoth, Work
 
 pytest.importorskip("airflow", reason="Airflow is not installed")
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.matrix
 
 FAULTS: dict[str, Fault] = {
     "cut before the request": DropRequest(),
-    "cut after the request and before the answer": LoseAnswer(),
-    "cut in the middle of the answer": CutAnswer(10),
+    "cut after the request and before the response": LoseResponse(),
+    "cut in the middle of the response": CutResponse(10),
     "delayed by 2 s": Delay(2),
     "answered with 502": Respond(502),
     "answered with 503": Respond(503),

@@ -30,7 +30,7 @@ class Moment:
 
     method: str
     path: str
-    at: Literal["request", "answer"] = "request"
+    at: Literal["request", "response"] = "request"
     arrives: bool = False
 
 
@@ -38,7 +38,7 @@ STARTING = {
     "before its first request": Moment("GET", "/packages$"),
     "between read and start": Moment("POST", "/stream$"),
     "while its start is on the way": Moment("POST", "/stream$", arrives=True),
-    "after its start": Moment("POST", "/stream$", at="answer"),
+    "after its start": Moment("POST", "/stream$", at="response"),
 }
 STARTING_TASK = {"sync": "charge", "deferrable": "charge", "sensor": "start"}
 
@@ -241,7 +241,7 @@ def test_a_worker_is_killed_and_its_task_continues(plan: Plan) -> None:
 def test_the_scheduler_freezes_while_a_task_defers_and_is_woken(plan: Plan) -> None:
     """It hears of the end of the task's process when the trigger has fired already."""
     work = plan("deferrable", "scheduler frozen while the task defers and is woken", seconds=3)
-    hold = Hold("answer")
+    hold = Hold("response")
     work.proxy.on("POST", "/stream$", hold, nth=1)
     work.begin()
     work.until("the request to be held", hold.held.is_set)

@@ -30,7 +30,7 @@ class Inbox:
         self.airflow, self.server, self.proxy = airflow, server, proxy
         self.workflow_id = workflow_id
         self.dag_id = f"inbox_{server.generation}_{workflow_id}"
-        self.asset = f"mastra-questions/inbox-{server.generation}/{workflow_id}"
+        self.asset = f"mastra-pending-requests/inbox-{server.generation}/{workflow_id}"
         self.client = MastraClient(server.url)
         self.begun: list[Run] = []
 
@@ -71,7 +71,7 @@ class Inbox:
         return self.forms(run).open
 
     def dag_runs(self, state: str = "") -> list[str]:
-        """The DAG runs of questions."""
+        """The DAG runs of requests."""
         path = f"/dags/{self.dag_id}/dagRuns?limit=100"
         runs = self.airflow.api.request("GET", path)["dag_runs"]
         return [
@@ -83,8 +83,8 @@ class Inbox:
     def events(self) -> int:
         """How often the watcher has told of something new.
 
-        They are counted, not listed: Airflow's list answers 500 while a DAG run that one of them
-        began is queued and has no start date yet (apache/airflow issue 71360).
+        They are counted, not listed: Airflow's list responds with 500 while a DAG run that one of
+        them began is queued and has no start date yet (apache/airflow issue 71360).
         """
         path = f"/assets/events?limit=0&asset_id={self.asset_id()}"
         counted: int = self.airflow.api.request("GET", path)["total_entries"]
@@ -122,12 +122,12 @@ class Inbox:
         self.until(f"the end of {run}", lambda: run.read().is_finished)
         return run.read().raise_for_status().result
 
-    def until_remembered(self, question: str) -> None:
-        """Wait until the watcher has stored that it has told of a question."""
+    def until_remembered(self, pending_request: str) -> None:
+        """Wait until the watcher has stored that it has told of a request."""
         path = f"/assets/{self.asset_id()}/state-store"
         self.until(
             "what the watcher remembers",
-            lambda: question in str(self.airflow.api.request("GET", path)),
+            lambda: pending_request in str(self.airflow.api.request("GET", path)),
         )
 
     def kill_triggerer(self) -> None:
@@ -172,7 +172,7 @@ REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
 
 
 @pytest.mark.essential
-def test_a_run_of_somebody_else_is_answered_and_nothing_is_asked_twice(
+def test_a_run_of_somebody_else_is_responded_to_and_nothing_is_asked_twice(
     open_inbox: Callable[[str], Inbox],
 ) -> None:
     inbox = open_inbox("refundApproval")
@@ -180,23 +180,23 @@ def test_a_run_of_somebody_else_is_answered_and_nothing_is_asked_twice(
     inbox.until("an event", inbox.events)
     inbox.kill_triggerer()  # it may have had no time to remember what it has told
     (form,) = inbox.until_asked(run)
-    (question,) = inbox.dag_runs()
+    (pending_request,) = inbox.dag_runs()
 
-    inbox.until_remembered(question)
+    inbox.until_remembered(pending_request)
     inbox.until_handed_out()
     events = inbox.events()
     inbox.kill_triggerer()
     assert inbox.events() == events
-    assert inbox.dag_runs() == [question]
+    assert inbox.dag_runs() == [pending_request]
     assert len(inbox.forms(run).shown) == 1
 
     assert "refundApproval" in form["subject"]
     assert "broken" in form["body"]
-    inbox.forms(run).answer(form, approved=True, note="by the inbox")
+    inbox.forms(run).respond(form, approved=True, note="by the inbox")
     expected = {"order": "A-17", "refunded": 2500, "note": "by the inbox"}
     assert inbox.until_over(run) == expected
     inbox.until("the end of the DAG run", lambda: inbox.dag_runs("success"))
-    assert inbox.airflow.api.xcom(inbox.dag_id, question, "ask") == expected
+    assert inbox.airflow.api.xcom(inbox.dag_id, pending_request, "ask") == expected
 
 
 def test_a_loop_of_three_rounds(open_inbox: Callable[[str], Inbox]) -> None:
@@ -205,23 +205,23 @@ def test_a_loop_of_three_rounds(open_inbox: Callable[[str], Inbox]) -> None:
     for number, remarks in enumerate(["Shorter.", "Kinder."], 1):
         (form,) = inbox.until_asked(run)
         assert len(inbox.forms(run).shown) == number
-        inbox.forms(run).answer(form, verdict="revise", remarks=remarks)
+        inbox.forms(run).respond(form, verdict="revise", remarks=remarks)
     (form,) = inbox.until_asked(run)
     assert "About autumn. Shorter. Kinder." in form["body"]
-    inbox.forms(run).answer(form, verdict="approve")
+    inbox.forms(run).respond(form, verdict="approve")
     result = inbox.until_over(run)
     assert result == {"text": "About autumn. Shorter. Kinder.", "round": 3, "done": True}
     inbox.until("the end of three DAG runs", lambda: len(inbox.dag_runs("success")) == 3)
 
 
-def test_two_questions_at_once_and_one_is_answered_elsewhere(
+def test_two_requests_at_once_and_one_is_responded_to_elsewhere(
     open_inbox: Callable[[str], Inbox],
 ) -> None:
     inbox = open_inbox("parallelReview")
     run = inbox.begin(document="plan")
     forms = inbox.until_asked(run, 2)
     (legal,) = [form for form in forms if "legal" in form["subject"]]
-    inbox.forms(run).answer(legal, approved=True)
+    inbox.forms(run).respond(legal, approved=True)
     inbox.until("the end of its DAG run", lambda: inbox.dag_runs("success"))
     assert len(inbox.forms(run).open) == 1
     run.resume(step="finance", resume_data={"approved": True})
@@ -238,5 +238,5 @@ def test_an_outage_of_the_server_delays_and_loses_nothing(
     inbox.server.start()
     run = inbox.begin(**REFUND)
     (form,) = inbox.until_asked(run)
-    inbox.forms(run).answer(form, approved=False)
+    inbox.forms(run).respond(form, approved=False)
     assert inbox.until_over(run)["refunded"] == 0

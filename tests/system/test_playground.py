@@ -61,8 +61,8 @@ def opens(url: str) -> bool:
     # As a browser asks: Prefect's server has pages for nobody else.
     request = urllib.request.Request(url, headers={"Accept": "text/html,application/json"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request) as answer:
-        return bool(answer.status == 200)
+    with opener.open(request) as response:
+        return bool(response.status == 200)
 
 
 def descendants(ancestor: int) -> set[int]:

@@ -13,7 +13,7 @@ from testkit.postgres import PostgresServer
 from testkit.prefect_stack import PrefectStack
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+from tests.support.faults import CutResponse, Delay, DropRequest, Fault, LoseResponse, Respond
 from tests.system.prefect_work import MATRIX, Begin, Work, at_once
 
 pytest.importorskip("prefect", reason="Prefect is not installed")
@@ -335,8 +335,8 @@ def test_the_server_restarts_while_the_run_is_suspended(begin: Begin) -> None:
 
 FAULTS: dict[str, Fault] = {
     "the connection is cut before the request": DropRequest(),
-    "the answer is lost": LoseAnswer(),
-    "the answer is cut": CutAnswer(10),
+    "the response is lost": LoseResponse(),
+    "the response is cut": CutResponse(10),
     "the request arrives after the client's timeout": Delay(3),
     "502": Respond(502),
     "503": Respond(503),

@@ -6,8 +6,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
     note: z.string().optional().describe('Why, for the record'),
   });
 
-  /** A step that suspends with `question(input)` and returns `answer(input, resumeData)`. */
-  const ask = ({ id, description, input, output, suspends, resumes, question, answer }) =>
+  /** A step that suspends with `request(input)` and returns `response(input, resumeData)`. */
+  const ask = ({ id, description, input, output, suspends, resumes, request, response }) =>
     createStep({
       id,
       description,
@@ -16,7 +16,7 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
       suspendSchema: suspends,
       resumeSchema: resumes,
       execute: async ({ inputData, resumeData, suspend }) =>
-        resumeData ? answer(inputData, resumeData) : suspend(question(inputData)),
+        resumeData ? response(inputData, resumeData) : suspend(request(inputData)),
     });
 
   const refund = z.object({
@@ -44,8 +44,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
         output: decided,
         suspends: refund,
         resumes: decision,
-        question: ({ order, amount, reason }) => ({ order, amount, reason }),
-        answer: (input, { approved, note }) => ({ ...input, approved, note }),
+        request: ({ order, amount, reason }) => ({ order, amount, reason }),
+        response: (input, { approved, note }) => ({ ...input, approved, note }),
       }),
     )
     .then(
@@ -79,8 +79,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
         output: judged,
         suspends: document,
         resumes: decision,
-        question: ({ document }) => ({ document }),
-        answer: ({ document }, { approved }) => ({ document, approved }),
+        request: ({ document }) => ({ document }),
+        response: ({ document }, { approved }) => ({ document, approved }),
       }),
     )
     .commit();
@@ -125,8 +125,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
           output: reviewed,
           suspends: photo,
           resumes: decision,
-          question: ({ photo }) => ({ photo }),
-          answer: ({ photo }, { approved }) => ({ photo, approved }),
+          request: ({ photo }) => ({ photo }),
+          response: ({ photo }, { approved }) => ({ photo, approved }),
         }),
         { concurrency },
       )
@@ -143,7 +143,7 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
     concurrency: 10,
   });
 
-  const question = z.object({ department: z.string(), document: z.string() });
+  const request = z.object({ department: z.string(), document: z.string() });
   const opinion = z.object({ approved: z.boolean(), note: z.string().optional() });
   const department = (id) =>
     ask({
@@ -151,10 +151,10 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
       description: `Waits for the opinion of ${id}`,
       input: document,
       output: opinion,
-      suspends: question,
+      suspends: request,
       resumes: decision,
-      question: ({ document }) => ({ department: id, document }),
-      answer: (_input, { approved, note }) => ({ approved, note }),
+      request: ({ document }) => ({ department: id, document }),
+      response: (_input, { approved, note }) => ({ approved, note }),
     });
   const opinions = z.object({ legal: opinion, finance: opinion });
   const parallelReview = createWorkflow({
@@ -181,8 +181,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
   const deadline = z.string().date().describe('When it must be done, such as 2026-01-31');
   const funded = campaign.extend({ budget });
   const planned = funded.extend({ deadline });
-  const twoQuestions = createWorkflow({
-    id: 'two-questions',
+  const twoRequests = createWorkflow({
+    id: 'two-requests',
     description: 'Asks for a budget and then for a deadline',
     inputSchema: campaign,
     outputSchema: planned,
@@ -195,8 +195,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
         output: funded,
         suspends: campaign,
         resumes: z.object({ budget }),
-        question: ({ campaign }) => ({ campaign }),
-        answer: ({ campaign }, { budget }) => ({ campaign, budget }),
+        request: ({ campaign }) => ({ campaign }),
+        response: ({ campaign }, { budget }) => ({ campaign, budget }),
       }),
     )
     .then(
@@ -207,8 +207,8 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
         output: planned,
         suspends: funded,
         resumes: z.object({ deadline }),
-        question: ({ campaign, budget }) => ({ campaign, budget }),
-        answer: (input, { deadline }) => ({ ...input, deadline }),
+        request: ({ campaign, budget }) => ({ campaign, budget }),
+        response: (input, { deadline }) => ({ ...input, deadline }),
       }),
     )
     .commit();
@@ -219,6 +219,6 @@ export function defineApprovals({ createWorkflow, createStep, z }) {
     photoReview,
     photoReviewAtOnce,
     parallelReview,
-    twoQuestions,
+    twoRequests,
   };
 }

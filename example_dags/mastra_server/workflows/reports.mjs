@@ -144,7 +144,7 @@ export function defineReports({ createWorkflow, createStep, z }) {
   const rows = z.object({ rows: z.array(z.object({ id: z.number(), text: z.string() })) });
   const bigReport = createWorkflow({
     id: 'big-report',
-    description: 'Answers with a large result',
+    description: 'Responds with a large result',
     inputSchema: z.object({ megabytes }),
     outputSchema: rows,
   })

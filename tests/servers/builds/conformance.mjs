@@ -3,7 +3,7 @@
 
 import { defineApprovals } from '../../../example_dags/mastra_server/workflows/approvals.mjs';
 import { defineImports } from '../../../example_dags/mastra_server/workflows/imports.mjs';
-import { defineQuestions } from '../../../example_dags/mastra_server/workflows/questions.mjs';
+import { defineRequests } from '../../../example_dags/mastra_server/workflows/requests.mjs';
 import { defineReports } from '../../../example_dags/mastra_server/workflows/reports.mjs';
 
 const EVENTED = [
@@ -41,7 +41,7 @@ function defineSamples(mastra) {
     ...defineReports(mastra),
     ...defineImports(mastra),
     ...defineApprovals(mastra),
-    ...defineQuestions(mastra),
+    ...defineRequests(mastra),
   };
 }
 

@@ -128,15 +128,15 @@ for mode, deferrable in MODES.items():
     with new_dag(f"dagrun_timeout_{mode}", dagrun_timeout=timedelta(seconds=15)):
         charge("charge", deferrable=deferrable, retries=0)
 
-    # A person answers, long before the next look.
+    # A person responds, long before the next look.
     with new_dag(f"asking_{mode}"):
         charge("charge", deferrable=deferrable, **ASKING)
 
-# Airflow may park a task whose form is answered in that moment; its next look finds the answer.
+# Airflow may park a task whose form gets a response in that moment; its next look finds it.
 with new_dag("asking_hurried_sync"):
     charge("charge", **{**ASKING, "response_poll_interval": 20})
 
-# Somebody answers elsewhere, and nobody at all.
+# Somebody responds elsewhere, and nobody at all.
 with new_dag("asking_looking_sync"):
     charge("charge", **{**ASKING, "response_poll_interval": 5})
 
@@ -145,8 +145,8 @@ with new_dag("asking_default_sync"):
         "charge",
         **ASKING,
         response_timeout=5,
-        on_response_timeout="answer",
-        default_answer={"approved": True, "note": "by a person"},
+        on_response_timeout="respond",
+        default_response={"approved": True, "note": "by a person"},
     )
 
 with new_dag("asking_resume"):

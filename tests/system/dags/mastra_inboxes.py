@@ -12,7 +12,7 @@ for generation in ("0", "1"):
             mastra_conn_id=f"inbox-{generation}",
             poll_interval=0.5,
             max_poll_interval=1,
-            # An answer that comes while the task looks at its run wakes it too soon for a machine
+            # A response that comes while the task looks at its run wakes it too soon for a machine
             # with much to do: Airflow fails the try then, and the next ones likewise.
             response_poll_interval=45 if workflow == "parallelReview" else 600,
             dag_arguments={"is_paused_upon_creation": True},

@@ -21,10 +21,10 @@ def stack_probe(name: str, seconds: float = 0) -> str:
 
 @flow(log_prints=True)
 def suspended(server: MastraServer, workflow_id: str, input_data: dict[str, Any]) -> None:
-    """Runs from its top again after each answer."""
+    """Runs from its top again after each response."""
     run = start_workflow(server, workflow_id, input_data)
     outcome = ask_and_resume(server, run, pause="suspend")
-    print(f"Answers: {[given['answer']['verdict'] for given in outcome['answers']]}")
+    print(f"Responses: {[given['resume_data']['verdict'] for given in outcome['responses']]}")
 
 
 suspended_flow = run_workflow.with_options(name="suspended-flow")
@@ -44,6 +44,6 @@ if __name__ == "__main__":
         ),
         *(
             RunnerDeployment.from_entrypoint(f"{INBOX}:{name}", name="playground")
-            for name in ("refund_inbox", "refund_question")
+            for name in ("refund_inbox", "refund_request")
         ),
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from testkit.sample_server import Generation
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, LoseAnswer, Respond
+from tests.support.faults import CutResponse, Delay, DropRequest, Fault, LoseResponse, Respond
 
 GENERATIONS: tuple[Generation, ...] = ("1", "0")
 REQUESTS = {
@@ -158,9 +158,9 @@ def draw(
 def _network_fault(dice: random.Random) -> Fault:
     faults: list[Fault] = [
         DropRequest(),
-        LoseAnswer(),
-        LoseAnswer(wait=False),
-        CutAnswer(dice.randint(0, 300)),
+        LoseResponse(),
+        LoseResponse(wait=False),
+        CutResponse(dice.randint(0, 300)),
         Delay(dice.uniform(0.2, 3)),
         Respond(dice.choice([502, 503, 504]), forwarded=dice.random() < 0.5),
         Respond(429, {"Retry-After": "1"}),

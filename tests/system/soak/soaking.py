@@ -227,7 +227,7 @@ class Soak:
                 self._under_way[self._orchestrator.begin(work)] = work
 
     def _end_some(self) -> bool:
-        with contextlib.suppress(OSError):  # an API that has too much to do to answer in time
+        with contextlib.suppress(OSError):  # an API that has too much to do to respond in time
             states = self._orchestrator.look(self._under_way)
             for run_id, state in states.items():
                 self._end(run_id, state, self._orchestrator.result(run_id))

@@ -105,11 +105,11 @@ class SoakedPrefect(Orchestrator):
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
         # Prefect refuses to leave a state such as Running, which nobody has ended, without force.
         body = {"state": state, "force": former["type"] not in RUN_ENDED}
-        answer = self._prefect.api.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
+        response = self._prefect.api.request("POST", f"/flow_runs/{flow_run_id}/set_state", body)
         self._failures[flow_run_id] += former["type"] == "FAILED"
         self._last_alive[flow_run_id] = time.monotonic()
         work.note(
-            f"{former['name']} ({former['message']}), set to AwaitingRetry: {answer['status']}"
+            f"{former['name']} ({former['message']}), set to AwaitingRetry: {response['status']}"
         )
 
     def result(self, run_id: str) -> Any:

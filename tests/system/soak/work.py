@@ -195,7 +195,7 @@ def _kind(fault: Fault) -> str:
         return f"HTTP {fault.status}"
     return {
         "DropRequest": "request dropped",
-        "LoseAnswer": "answer lost",
-        "CutAnswer": "answer cut",
+        "LoseResponse": "response lost",
+        "CutResponse": "response cut",
         "Delay": "request delayed",
     }[type(fault).__name__]

@@ -19,7 +19,7 @@ await runServer(parts.version, async ({ port: wanted, host, storageUrl, countsUr
   });
   if (process.env.CONFORMANCE_CLI === 'dev') await develop();
   else await import(`${root}/.mastra/output/index.mjs`);
-  await answers(`http://${host}:${port}/api/workflows`);
+  await responds(`http://${host}:${port}/api/workflows`);
   return { listening: true, address: () => ({ port }) };
 });
 
@@ -43,6 +43,6 @@ async function freePort(host) {
   return port;
 }
 
-async function answers(url) {
+async function responds(url) {
   while (!(await fetch(url).then((response) => response.ok, () => false))) await sleep(100);
 }

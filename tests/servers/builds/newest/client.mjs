@@ -1,4 +1,4 @@
-// The official JavaScript client: one job as JSON on stdin, what it answers as JSON on stdout.
+// The official JavaScript client: one job as JSON on stdin, its responses as JSON on stdout.
 
 import { readFileSync } from 'node:fs';
 import { MastraClient } from '@mastra/client-js';
@@ -8,7 +8,7 @@ const client = new MastraClient({ baseUrl: job.url, retries: 0, ...job.options }
 const workflow = client.getWorkflow(job.workflow);
 const run = await workflow.createRun({ runId: job.runId });
 
-const answers = [];
-if (job.inputData) answers.push(await run.startAsync({ inputData: job.inputData }));
-for (const resume of job.resumes ?? []) answers.push(await run.resumeAsync(resume));
-process.stdout.write(JSON.stringify({ workflows: Object.keys(await client.listWorkflows()), answers }));
+const responses = [];
+if (job.inputData) responses.push(await run.startAsync({ inputData: job.inputData }));
+for (const resume of job.resumes ?? []) responses.push(await run.resumeAsync(resume));
+process.stdout.write(JSON.stringify({ workflows: Object.keys(await client.listWorkflows()), responses }));

@@ -2,14 +2,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export function defineQuestions({ createWorkflow, createStep, z, counts }) {
+export function defineRequests({ createWorkflow, createStep, z, counts }) {
   const topic = z.object({ topic: z.string().describe('What it is about') });
   const address = z.object({
     street: z.string().min(1),
     zip: z.string().regex(/^[0-9]{5}$/).describe('Five digits'),
     country: z.enum(['DE', 'AT', 'CH']).default('DE'),
   });
-  const everyAnswer = z.object({
+  const everyResponse = z.object({
     agree: z.boolean().describe('Whether to go on'),
     urgent: z.boolean().default(false),
     title: z.string().min(3).max(80).describe('A headline'),
@@ -29,25 +29,25 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
   });
   const everyType = createWorkflow({
     id: 'every-type',
-    description: 'Asks for an answer that has a part of every type, and gives it back',
+    description: 'Asks for a response that has a part of every type, and gives it back',
     inputSchema: topic,
-    outputSchema: everyAnswer,
+    outputSchema: everyResponse,
   })
     .then(
       createStep({
         id: 'fill-in',
         description: 'Waits for all the particulars',
         inputSchema: topic,
-        outputSchema: everyAnswer,
+        outputSchema: everyResponse,
         suspendSchema: topic,
-        resumeSchema: everyAnswer,
+        resumeSchema: everyResponse,
         execute: async ({ inputData: { topic }, resumeData, suspend }) =>
           resumeData ?? suspend({ topic }),
       }),
     )
     .commit();
 
-  const oddAnswer = z.object({
+  const oddResponse = z.object({
     opens: z.string().time().describe('When the doors open'),
     amounts: z.array(z.number()).describe('What was counted'),
     parcels: z.array(z.object({ weight: z.number() })).describe('What was weighed, in kilograms'),
@@ -61,7 +61,7 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
     notes: z.object({}).passthrough().describe('Anything else, by name'),
     greeting: z.string().default('Welcome').describe('What the sign says; it may be empty'),
   });
-  const confirmed = z.object({ answer: oddAnswer, confirmed: z.any() });
+  const confirmed = z.object({ response: oddResponse, confirmed: z.any() });
   const oddTypes = createWorkflow({
     id: 'odd-types',
     description: 'Asks for what a page has no field of its own for, and then for anything at all',
@@ -73,8 +73,8 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
         id: 'fill-in',
         description: 'Waits for all the particulars',
         inputSchema: topic,
-        outputSchema: oddAnswer,
-        resumeSchema: oddAnswer,
+        outputSchema: oddResponse,
+        resumeSchema: oddResponse,
         execute: async ({ inputData: { topic }, resumeData, suspend }) =>
           resumeData ?? suspend({ topic }),
       }),
@@ -83,10 +83,10 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
       createStep({
         id: 'confirm',
         description: 'Waits for a word, and does not say what it may be',
-        inputSchema: oddAnswer,
+        inputSchema: oddResponse,
         outputSchema: confirmed,
         execute: async ({ inputData, resumeData, suspend }) =>
-          resumeData === undefined ? suspend({}) : { answer: inputData, confirmed: resumeData },
+          resumeData === undefined ? suspend({}) : { response: inputData, confirmed: resumeData },
       }),
     )
     .commit();
@@ -135,12 +135,12 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
     )
     .commit();
 
-  const pace = z.object({ seconds: z.number().min(0).max(60).describe('How long an answer takes') });
+  const pace = z.object({ seconds: z.number().min(0).max(60).describe('How long a response takes') });
   const noted = z.object({ approved: z.boolean() });
   const slowly = (id) =>
     createStep({
       id,
-      description: `Waits for the answer of the ${id} reviewer, and then works on it`,
+      description: `Waits for the response of the ${id} reviewer, and then works on it`,
       inputSchema: pace,
       outputSchema: noted,
       resumeSchema: noted,
@@ -153,7 +153,7 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
   const both = z.object({ first: noted, second: noted });
   const slowReview = createWorkflow({
     id: 'slow-review',
-    description: 'Asks two people at once, and works on the answer of each',
+    description: 'Asks two people at once, and works on the response of each',
     inputSchema: pace,
     outputSchema: both,
   })
@@ -171,20 +171,20 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
     nested: { list: ['<i>one</i>', { deep: { deeper: '`code` ``more``' } }] },
     long: 'all work and no play '.repeat(Math.ceil((kilobytes * 1024) / 21)),
   });
-  const hostileQuestion = createWorkflow({
-    id: 'hostile-question',
+  const hostileRequest = createWorkflow({
+    id: 'hostile-request',
     description: 'Asks with a payload that would break a careless page',
     inputSchema: z.object({ kilobytes: z.number().int().min(0).max(4000).describe('Of long text') }),
-    outputSchema: z.object({ answer: z.string() }),
+    outputSchema: z.object({ response: z.string() }),
   })
     .then(
       createStep({
-        id: 'answer-<b>me</b>',
+        id: 'respond-<b>me</b>',
         description: '<script>window.hostile = 4</script> **what** {{ this }} is',
         inputSchema: z.object({ kilobytes: z.number() }),
-        outputSchema: z.object({ answer: z.string() }),
+        outputSchema: z.object({ response: z.string() }),
         resumeSchema: z.object({
-          answer: z
+          response: z
             .string()
             .describe('<script>window.hostile = 5</script> {{ 7 * 7 }} | **what** you say'),
         }),
@@ -194,5 +194,5 @@ export function defineQuestions({ createWorkflow, createStep, z, counts }) {
     )
     .commit();
 
-  return { everyType, oddTypes, reviseLoop, slowReview, hostileQuestion };
+  return { everyType, oddTypes, reviseLoop, slowReview, hostileRequest };
 }

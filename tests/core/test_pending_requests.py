@@ -16,7 +16,12 @@ from mastra_workflows import MastraClient, Suspension, WorkflowRun
 from mastra_workflows._text import printable
 from mastra_workflows.errors import ConfigurationError
 from mastra_workflows.hitl._markdown import MAX_BODY, MAX_TEXT
-from mastra_workflows.hitl._questions import ASK, AskOptions, Question, questions
+from mastra_workflows.hitl._pending_requests import (
+    ASK,
+    AskOptions,
+    PendingRequest,
+    pending_requests,
+)
 from testkit.sample_server import SampleServer
 from tests.core.samples import REFUND, suspended_refund
 from tests.core.strategies import JSON_VALUES
@@ -28,11 +33,11 @@ OURS = {
     *("paragraph", "inline", "text", "softbreak", "hardbreak", "strong", "blockquote", "fence"),
     *("table", "thead", "tbody", "tr", "th", "td", "bullet_list", "list_item", "code_inline"),
 }
-"""What the body of a question is made of, where there is no link to Studio."""
+"""What the body of a request is made of, where there is no link to Studio."""
 
 
-def asking(payload: Any, **more: Any) -> Question:
-    return Question("orders", "run-1", Suspension(("approve",), payload, **more))
+def asking(payload: Any, **more: Any) -> PendingRequest:
+    return PendingRequest("orders", "run-1", Suspension(("approve",), payload, **more))
 
 
 def tokens(markdown: str) -> list[Token]:
@@ -55,45 +60,48 @@ def text_of(markdown: str) -> str:
 # -- on real servers ------------------------------------------------------------------------------
 
 
-def test_the_questions_of_a_run(client: MastraClient, key: str) -> None:
+def test_the_requests_of_a_run(client: MastraClient, key: str) -> None:
     record = suspended_refund(client, key).read()
-    [question] = questions(record, "http://studio/run")
-    assert question.subject == "refundApproval: approve"
-    assert "Waits for a decision on the refund" in question.body
-    assert "| **amount** | 2500 |" in question.body
-    assert "[See the run in Mastra Studio](http://studio/run)" in question.body
-    assert [field.key for field in question.form.fields] == ["approved", "note"]
-    assert Question.from_dict(json.loads(json.dumps(question.to_dict()))) == question
+    [pending_request] = pending_requests(record, "http://studio/run")
+    assert pending_request.subject == "refundApproval: approve"
+    assert "Waits for a decision on the refund" in pending_request.body
+    assert "| **amount** | 2500 |" in pending_request.body
+    assert "[See the run in Mastra Studio](http://studio/run)" in pending_request.body
+    assert [field.key for field in pending_request.form.fields] == ["approved", "note"]
+    assert (
+        PendingRequest.from_dict(json.loads(json.dumps(pending_request.to_dict())))
+        == pending_request
+    )
 
 
 def test_a_run_that_goes_on_asks_nothing(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     run.resume(resume_data={"approved": True})
-    assert questions(run.wait(timeout=30)) == ()
+    assert pending_requests(run.wait(timeout=30)) == ()
 
 
-def test_each_round_is_a_question_of_its_own(client: MastraClient, key: str) -> None:
+def test_each_round_is_a_request_of_its_own(client: MastraClient, key: str) -> None:
     run = client.get_workflow("reviseLoop").get_run(key)
     run.start(input_data={"topic": "forms"})
     asked = []
     for _ in range(2):
-        [question] = questions(run.wait(timeout=30))
-        asked.append(question)
-        run.answer(question, {"verdict": "revise"})
+        [pending_request] = pending_requests(run.wait(timeout=30))
+        asked.append(pending_request)
+        run.respond(pending_request, {"verdict": "revise"})
     assert asked[0].key != asked[1].key
-    assert asked[0].key == Question.from_dict(asked[0].to_dict()).key
+    assert asked[0].key == PendingRequest.from_dict(asked[0].to_dict()).key
 
 
 def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
-    run = client.get_workflow("hostileQuestion").get_run(key)
+    run = client.get_workflow("hostileRequest").get_run(key)
     run.start(input_data={"kilobytes": 1000})
-    [question] = questions(run.wait(timeout=30))
-    assert kinds(question.body) <= OURS
-    assert "<script>window.hostile = 1</script>" in text_of(question.body).replace("\n", "")
-    assert "{{ 7 * 7 }}" in text_of(question.body)
-    assert len(question.body) < 2 * MAX_TEXT
-    assert "of 1,024,002 characters" in question.body
-    assert question.key.startswith("answer-b-me-b-")
+    [pending_request] = pending_requests(run.wait(timeout=30))
+    assert kinds(pending_request.body) <= OURS
+    assert "<script>window.hostile = 1</script>" in text_of(pending_request.body).replace("\n", "")
+    assert "{{ 7 * 7 }}" in text_of(pending_request.body)
+    assert len(pending_request.body) < 2 * MAX_TEXT
+    assert "of 1,024,002 characters" in pending_request.body
+    assert pending_request.key.startswith("respond-b-me-b-")
 
 
 # -- any payload ----------------------------------------------------------------------------------
@@ -101,10 +109,10 @@ def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
 
 @given(JSON_VALUES, st.text(max_size=40))
 def test_no_payload_is_more_than_text(payload: Any, description: str) -> None:
-    question = asking(payload, description=description)
-    assert kinds(question.body) <= OURS
-    assert question.body == printable(question.body)
-    assert "\n" not in question.subject
+    pending_request = asking(payload, description=description)
+    assert kinds(pending_request.body) <= OURS
+    assert pending_request.body == printable(pending_request.body)
+    assert "\n" not in pending_request.subject
 
 
 @given(st.text(st.sampled_from("<>&`*_[]()#|~!-+=.:1 \n\\\t{}%$ab"), max_size=60))
@@ -168,34 +176,34 @@ def test_what_cannot_be_seen_is_shown() -> None:
     assert printable("👩\u200d🚀 é\n", keep="\n") == "👩\u200d🚀 é\n"
 
 
-def test_keys_are_short_and_tell_questions_apart() -> None:
-    long = Question("w", "r", Suspension(("Ünlich " * 30,)))
+def test_keys_are_short_and_tell_requests_apart() -> None:
+    long = PendingRequest("w", "r", Suspension(("Ünlich " * 30,)))
     assert len(long.key) <= 60
-    items = [Question("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
-    assert len({question.key for question in items}) == 3
+    items = [PendingRequest("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
+    assert len({pending_request.key for pending_request in items}) == 3
 
 
-# -- answers by code ------------------------------------------------------------------------------
+# -- responses by code ----------------------------------------------------------------------------
 
 
-def test_answers_by_the_name_of_the_step() -> None:
+def test_responses_by_the_name_of_the_step() -> None:
     options = AskOptions(
-        answers={"approve": {"ok": 1}, "inner.approve": lambda asked: asked.run_id}
+        responses={"approve": {"ok": 1}, "inner.approve": lambda asked: asked.run_id}
     )
     assert options.by_code(asking(None)) == {"ok": 1}
-    inner = Question("w", "run-2", Suspension(("inner", "approve")))
+    inner = PendingRequest("w", "run-2", Suspension(("inner", "approve")))
     assert options.by_code(inner) == "run-2"
-    assert options.by_code(Question("w", "r", Suspension(("other",)))) is ASK
+    assert options.by_code(PendingRequest("w", "r", Suspension(("other",)))) is ASK
 
 
-def test_answers_for_items() -> None:
-    options = AskOptions(answers={"review[1]": "second", "review": "others"})
-    items = [Question("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
+def test_responses_for_items() -> None:
+    options = AskOptions(responses={"review[1]": "second", "review": "others"})
+    items = [PendingRequest("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
     assert [options.by_code(item) for item in items] == ["others", "second", "others"]
 
 
 def test_a_callable_for_all_steps() -> None:
-    options = AskOptions(answers=lambda asked: ASK if asked.suspension.payload else "no")
+    options = AskOptions(responses=lambda asked: ASK if asked.suspension.payload else "no")
     assert options.by_code(asking("x")) is ASK
     assert options.by_code(asking(None)) == "no"
     assert AskOptions().by_code(asking(None)) is ASK
@@ -206,9 +214,9 @@ def test_a_callable_for_all_steps() -> None:
     [
         {"response_timeout": 0},
         {"on_response_timeout": "explode"},
-        {"on_response_timeout": "answer", "response_timeout": 5},
-        {"on_response_timeout": "answer", "default_answer": 1},
-        {"default_answer": 1},
+        {"on_response_timeout": "respond", "response_timeout": 5},
+        {"on_response_timeout": "respond", "default_response": 1},
+        {"default_response": 1},
     ],
 )
 def test_options_that_cannot_work(options: dict[str, Any]) -> None:
@@ -216,61 +224,63 @@ def test_options_that_cannot_work(options: dict[str, Any]) -> None:
         AskOptions(**options)
 
 
-# -- answering ------------------------------------------------------------------------------------
+# -- responding -----------------------------------------------------------------------------------
 
 
-def parallel(client: MastraClient, key: str, seconds: float) -> tuple[WorkflowRun, list[Question]]:
+def parallel(
+    client: MastraClient, key: str, seconds: float
+) -> tuple[WorkflowRun, list[PendingRequest]]:
     run = client.get_workflow("slowReview").get_run(key)
     run.start(input_data={"seconds": seconds})
     record = run.wait(timeout=30)
-    return record, list(questions(record))
+    return record, list(pending_requests(record))
 
 
-def test_an_answer_waits_for_a_branch_that_is_at_work(client: MastraClient, key: str) -> None:
+def test_a_response_waits_for_a_branch_that_is_at_work(client: MastraClient, key: str) -> None:
     _, [first, second] = parallel(client, key, 1.0)
     run = client.get_workflow("slowReview").get_run(key)
-    assert run.answer(first, {"approved": True}).is_active
-    run.answer(second, {"approved": False})
+    assert run.respond(first, {"approved": True}).is_active
+    run.respond(second, {"approved": False})
     result = run.wait(timeout=30).raise_for_status().result
     assert result == {"first": {"approved": True}, "second": {"approved": False}}
 
 
-def test_who_answered_is_kept_with_the_run(
+def test_who_responded_is_kept_with_the_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
-    run = client.get_workflow("twoQuestions").get_run(key)
+    run = client.get_workflow("twoRequests").get_run(key)
     run.start(input_data={"campaign": "x"}, request_context={"tenant": "acme"})
-    for answer, who in (({"budget": 5}, "ada"), ({"deadline": "2026-01-31"}, "bo")):
-        [question] = questions(run.wait(timeout=30))
-        run.answer(question, answer, answered_by=who)
+    for response, who in (({"budget": 5}, "ada"), ({"deadline": "2026-01-31"}, "bo")):
+        [pending_request] = pending_requests(run.wait(timeout=30))
+        run.respond(pending_request, response, responded_by=who)
     assert run.wait(timeout=30).is_success
-    rows = requests.get(f"{server.url}/api/workflows/twoQuestions/runs", timeout=30).json()["runs"]
+    rows = requests.get(f"{server.url}/api/workflows/twoRequests/runs", timeout=30).json()["runs"]
     [kept] = [row["snapshot"] for row in rows if row["runId"] == key]
     kept = json.loads(kept) if isinstance(kept, str) else kept
     assert (kept.get("requestContext") or kept.get("runtimeContext")) == {
         "tenant": "acme",
-        "answeredBy.ask-budget": "ada",
-        "answeredBy.ask-deadline": "bo",
+        "respondedBy.ask-budget": "ada",
+        "respondedBy.ask-deadline": "bo",
     }
 
 
-def test_the_same_answer_twice_is_one(client: MastraClient, key: str) -> None:
+def test_the_same_response_twice_is_one(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
-    [question] = questions(run.read())
-    run.answer(question, {"approved": True})
-    assert run.answer(question, {"approved": True}, is_retry=True).is_success
+    [pending_request] = pending_requests(run.read())
+    run.respond(pending_request, {"approved": True})
+    assert run.respond(pending_request, {"approved": True}, is_retry=True).is_success
     assert run.wait(timeout=30).result["refunded"] == REFUND["amount"]
 
 
-def test_a_question_is_open_until_it_is_answered(client: MastraClient, key: str) -> None:
+def test_a_request_is_open_until_it_is_responded_to(client: MastraClient, key: str) -> None:
     record, [first, second] = parallel(client, key, 1.0)
     assert first.is_open(record)
     run = client.get_workflow("slowReview").get_run(key)
-    at_work = run.answer(first, {"approved": True})
+    at_work = run.respond(first, {"approved": True})
     assert at_work.is_active
     assert second.is_open(at_work)  # though the record names nothing that waits
     rests = run.wait(timeout=30)
     assert not first.is_open(rests)
     assert second.is_open(rests)
-    run.answer(second, {"approved": True})
+    run.respond(second, {"approved": True})
     assert not second.is_open(run.wait(timeout=30))

@@ -54,8 +54,8 @@ def check(response: Response) -> Response:
             response.headers.get("location", "elsewhere").partition("?")[0], MAX_SHOWN
         )
         raise NotMastraError(
-            f"The server answered {status} and points to {target}. Redirects are not followed, "
-            "since a POST would arrive as a GET: give the final address as the base URL."
+            f"The server responded with {status} and points to {target}. Redirects are not "
+            "followed, since a POST would arrive as a GET: give the final address as the base URL."
         )
     kind, hint = _meaning(status, said)
     if status == 401 and response.headers.get("www-authenticate", "").lower().startswith("basic"):
@@ -68,7 +68,7 @@ def check(response: Response) -> Response:
             "limit is client_max_body_size."
         )
     raise kind(
-        f"The server answered {status}: {_sentence(said) if hint else said}{hint}",
+        f"The server responded with {status}: {_sentence(said) if hint else said}{hint}",
         status_code=status,
         server_message=said,
         retry_after=_retry_after(response),
@@ -84,7 +84,7 @@ def _not_json(response: Response) -> NotMastraError:
     kind = safe_text(response.headers.get("content-type", "no content type"), MAX_SHOWN)
     what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
     return NotMastraError(
-        f"The answer is {what}. Is the base URL that of a Mastra server, with the right API "
+        f"The response is {what}. Is the base URL that of a Mastra server, with the right API "
         "prefix, and is no login page or gateway in between?"
     )
 
@@ -161,7 +161,9 @@ def parse_object(response: Response) -> dict[str, Any]:
     """Parse a response as `parse_json` does, if it has to be a JSON object."""
     data = parse_json(response)
     if not isinstance(data, dict):
-        raise NotMastraError(f"The answer is a JSON {type(data).__name__} where an object belongs.")
+        raise NotMastraError(
+            f"The response is a JSON {type(data).__name__} where an object belongs."
+        )
     return data
 
 
@@ -181,7 +183,7 @@ def parse_server(response: Response) -> tuple[ServerGeneration, tuple[int, ...] 
         return ServerGeneration.V0, None
     packages = parse_object(response).get("packages")
     if not isinstance(packages, list):
-        raise NotMastraError("The answer is JSON, but not about Mastra: it lists no packages.")
+        raise NotMastraError("The response is JSON, but not about Mastra: it lists no packages.")
     for package in packages:
         if isinstance(package, dict) and package.get("name") == "@mastra/core":
             return ServerGeneration.V1, parse_version(package.get("version"))
@@ -200,7 +202,7 @@ def parse_workflows(response: Response) -> tuple[WorkflowDetails, ...]:
     """Parse the response to `list_workflows`."""
     data = parse_object(response)
     if not all(isinstance(value, dict) for value in data.values()):
-        raise NotMastraError("The answer is JSON, but no list of Mastra workflows.")
+        raise NotMastraError("The response is JSON, but no list of Mastra workflows.")
     return tuple(_details(key, value) for key, value in data.items())
 
 

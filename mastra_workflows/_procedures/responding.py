@@ -12,17 +12,17 @@ from mastra_workflows._policy import require_flags
 from mastra_workflows._procedures._effects import Procedure, Server
 from mastra_workflows._procedures.attaching import resume
 from mastra_workflows._procedures.reading import details, read_run
-from mastra_workflows._procedures.resuming import Answer, supports_for_each_index
+from mastra_workflows._procedures.resuming import ResumeOptions, supports_for_each_index
 from mastra_workflows._procedures.waiting import wait
 from mastra_workflows.errors import (
-    AnswerLostError,
     InvalidResumeDataError,
     MastraError,
     NotSuspendedError,
+    ResponseLostError,
     ResumeSchemaChangedError,
     ServerLostError,
 )
-from mastra_workflows.hitl._questions import Question, questions
+from mastra_workflows.hitl._pending_requests import PendingRequest, pending_requests
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,12 @@ SCHEMA_CHANGED = "the step asks for something else since the workflow was change
 """The validation error of a response to an outdated form."""
 
 
-def answer(
+def respond(
     server: Server,
-    question: Question,
+    pending_request: PendingRequest,
     resume_data: JSON,
     *,
-    answered_by: JSON,
+    responded_by: JSON,
     is_retry: bool,
     waiting: WaitOptions,
 ) -> Procedure[WorkflowRun]:
@@ -46,7 +46,7 @@ def answer(
     a single item of a ``foreach`` gives the response to all suspended items.
 
     Args:
-        answered_by: who responded, a name or an object; stored in the run's request context.
+        responded_by: who responded, a name or an object; stored in the run's request context.
         is_retry: whether an earlier attempt may have delivered this response.
         waiting: how to wait for other branches.
 
@@ -61,14 +61,16 @@ def answer(
             says whether the response was delivered.
         Also the errors of `resume` and `wait`.
     """
-    require_instance("question", question, Question, "a question of a suspended run")
+    require_instance(
+        "pending_request", pending_request, PendingRequest, "a pending request of a suspended run"
+    )
     require_flags(is_retry=is_retry)
     server = server.patient(max(server.retry.seconds, waiting.outage_timeout))
     server = server.lasting(is_run_known=True)
-    suspension = question.suspension
+    suspension = pending_request.suspension
     chooses = suspension.for_each_index is not None and (yield from supports_for_each_index(server))
-    context = {f"answeredBy.{suspension.name}": answered_by} if answered_by else None
-    meant = Answer(
+    context = {f"respondedBy.{suspension.name}": responded_by} if responded_by else None
+    meant = ResumeOptions(
         step=suspension.step,
         resume_data=resume_data,
         for_each_index=suspension.for_each_index if chooses else None,
@@ -78,14 +80,14 @@ def answer(
     until_it_rests = dataclasses.replace(waiting, on_suspend="return", is_known=True)
     try:
         if server.check_data:  # a deploy may have caused the outage; 0.x accepts any data
-            server.known.details.pop(question.workflow_id, None)
+            server.known.details.pop(pending_request.workflow_id, None)
         while True:
             try:
                 return (
                     yield from resume(
                         server,
-                        question.workflow_id,
-                        question.run_id,
+                        pending_request.workflow_id,
+                        pending_request.run_id,
                         meant,
                         is_retry=is_retry,
                         waiting=until_it_rests,
@@ -94,34 +96,42 @@ def answer(
             except NotSuspendedError as error:
                 if not error.run.is_active:
                     raise
-                log.info("%s; the answer to %r is given when it rests.", error.run, suspension.name)
-            yield from wait(server, question.workflow_id, question.run_id, until_it_rests)
+                log.info(
+                    "%s; the response to %r is sent when it rests.", error.run, suspension.name
+                )
+            yield from wait(
+                server, pending_request.workflow_id, pending_request.run_id, until_it_rests
+            )
     except InvalidResumeDataError as error:
-        now = yield from _asked_now(server, question)
+        now = yield from _asked_now(server, pending_request)
         if now is None or now.suspension.resume_schema == suspension.resume_schema:
             raise
         raise ResumeSchemaChangedError(
             f"{error} The resume schema of the step has changed since it asked, as by a deploy of "
             "the workflow: ask again, with the form that it has now.",
             validation_errors=(*error.validation_errors, SCHEMA_CHANGED),
-            question=now,
+            pending_request=now,
         ) from error
-    except AnswerLostError:
+    except ResponseLostError:
         raise
     except MastraError as error:
         if isinstance(error, ServerLostError) or server.may_pass(error):
             raise ServerLostError(
-                f"The answer to step {suspension.name!r} of run {question.run_id!r} of workflow "
-                f"{question.workflow_id!r} was not delivered; the step is still suspended as far "
-                f"as is known. Give the answer again. {error}"
+                f"The response to step {suspension.name!r} of run {pending_request.run_id!r} of "
+                f"workflow {pending_request.workflow_id!r} was not delivered; the step is still "
+                f"suspended as far as is known. Send the response again. {error}"
             ) from error
         raise
 
 
-def _asked_now(server: Server, question: Question) -> Procedure[Question | None]:
+def _asked_now(server: Server, pending_request: PendingRequest) -> Procedure[PendingRequest | None]:
     """Return the request with the workflow's current schemas; None if it is no longer pending."""
-    yield from details(server, question.workflow_id)
-    run = yield from read_run(server, question.workflow_id, question.run_id)
-    identity = question.suspension.identity
-    found = (item for item in questions(run, question.url) if item.suspension.identity == identity)
+    yield from details(server, pending_request.workflow_id)
+    run = yield from read_run(server, pending_request.workflow_id, pending_request.run_id)
+    identity = pending_request.suspension.identity
+    found = (
+        item
+        for item in pending_requests(run, pending_request.url)
+        if item.suspension.identity == identity
+    )
     return next(found, None)

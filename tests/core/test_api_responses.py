@@ -84,7 +84,7 @@ def test_the_items_of_a_foreach(generation: recorded.Recorded) -> None:
     items = recorded.run(generation, "suspended-items").suspensions
     assert [item.for_each_index for item in items] == [0, 1, 2]
     assert items[0].payload == {"photo": "a.jpg"}
-    # 0.x keeps the question of the first item only.
+    # 0.x keeps the request of the first item only.
     rest = {"v0": [{}, {}], "v1": [{"photo": "b.jpg"}, {"photo": "c.jpg"}]}[generation]
     assert [item.payload for item in items[1:]] == rest
 
@@ -111,7 +111,7 @@ def test_statuses(generation: recorded.Recorded, name: str, status: str, state: 
 
 @every_generation
 def test_a_page_of_runs(generation: recorded.Recorded) -> None:
-    runs = api.parse_runs("orderReport", recorded.answer(generation, "runs"))
+    runs = api.parse_runs("orderReport", recorded.response(generation, "runs"))
     assert [run.run_id for run in runs] == ["success", "pending"]
     assert runs[0].result["city"] == "Köln"
     assert runs[0].payload == {"city": "Köln", "limit": 1}
@@ -121,7 +121,7 @@ def test_a_page_of_runs(generation: recorded.Recorded) -> None:
 
 @every_generation
 def test_details(generation: recorded.Recorded) -> None:
-    found = api.parse_details("orderReport", recorded.answer(generation, "details-orderReport"))
+    found = api.parse_details("orderReport", recorded.response(generation, "details-orderReport"))
     assert (found.key, found.name) == ("orderReport", "order-report")
     assert found.description == "Reports a city's orders of a day"
     assert found.input_schema is not None
@@ -135,7 +135,7 @@ def test_details(generation: recorded.Recorded) -> None:
 
 @every_generation
 def test_details_of_nested_steps(generation: recorded.Recorded) -> None:
-    found = api.parse_details("w", recorded.answer(generation, "details-nestedApproval"))
+    found = api.parse_details("w", recorded.response(generation, "details-nestedApproval"))
     assert set(found.steps) == {("inner",), ("inner", "approve"), ("publish",)}
     assert found.steps[("inner",)].is_workflow
     approve = found.steps[("inner", "approve")]
@@ -145,9 +145,9 @@ def test_details_of_nested_steps(generation: recorded.Recorded) -> None:
     assert approve.suspend_schema is not None
 
 
-def test_which_generation_answers() -> None:
-    assert api.parse_server(recorded.answer("v0", "packages")) == (ServerGeneration.V0, None)
-    assert api.parse_server(recorded.answer("v1", "packages"))[0] is ServerGeneration.V1
+def test_which_generation_responds() -> None:
+    assert api.parse_server(recorded.response("v0", "packages")) == (ServerGeneration.V0, None)
+    assert api.parse_server(recorded.response("v1", "packages"))[0] is ServerGeneration.V1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_which_generation_answers() -> None:
 )
 def test_the_version_where_a_server_tells_it(version: Any, expected: Any) -> None:
     packages = [{"name": "other", "version": "9"}, {"name": "@mastra/core", "version": version}]
-    found = api.parse_server(recorded.json_answer({"packages": packages}))
+    found = api.parse_server(recorded.json_response({"packages": packages}))
     assert found == (ServerGeneration.V1, expected)
 
 
@@ -197,18 +197,18 @@ def test_a_step_path_is_its_name_again(names: list[str]) -> None:
     ],
 )
 def test_refusals(generation: recorded.Recorded, name: str, kind: type[ApiError]) -> None:
-    answer = recorded.answer(generation, name)
+    response = recorded.response(generation, name)
     with pytest.raises(kind) as caught:
-        api.check(answer)
+        api.check(response)
     assert type(caught.value) is kind
-    assert caught.value.status_code == answer.status_code
+    assert caught.value.status_code == response.status_code
     assert caught.value.server_message == recorded.body(generation, name)["error"]
-    assert str(answer.status_code) in str(caught.value)
+    assert str(response.status_code) in str(caught.value)
 
 
 def test_a_body_that_the_server_finds_too_large() -> None:
     with pytest.raises(BodyTooLargeError, match=r"\(413\): Request body too large"):
-        api.check(recorded.answer("v1", "too-large"))
+        api.check(recorded.response("v1", "too-large"))
 
 
 @pytest.mark.parametrize(
@@ -230,12 +230,12 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
 
 
 PARSERS: dict[str, Callable[[Response], object]] = {
-    "success": lambda answer: api.parse_run("w", "success", answer),
-    "suspended-nested": lambda answer: api.parse_run("w", "suspended-nested", answer),
-    "suspended-items": lambda answer: api.parse_run("w", "suspended-items", answer),
-    "failed": lambda answer: api.parse_run("w", "failed", answer),
-    "runs": lambda answer: api.parse_runs("w", answer),
-    "details-nestedApproval": lambda answer: api.parse_details("w", answer),
+    "success": lambda response: api.parse_run("w", "success", response),
+    "suspended-nested": lambda response: api.parse_run("w", "suspended-nested", response),
+    "suspended-items": lambda response: api.parse_run("w", "suspended-items", response),
+    "failed": lambda response: api.parse_run("w", "failed", response),
+    "runs": lambda response: api.parse_runs("w", response),
+    "details-nestedApproval": lambda response: api.parse_details("w", response),
     "packages": api.parse_server,
 }
 
@@ -252,7 +252,7 @@ def test_another_value_at_any_one_place(generation: recorded.Recorded, name: str
         for wrong in WRONG_VALUES:
             holder[key] = wrong
             with contextlib.suppress(NotMastraError):
-                PARSERS[name](recorded.json_answer(body))
+                PARSERS[name](recorded.json_response(body))
         holder[key] = right
 
 
@@ -260,7 +260,7 @@ def test_another_value_at_any_one_place(generation: recorded.Recorded, name: str
 def test_any_json_at_all(value: Any) -> None:
     for parse in (*PARSERS.values(), api.parse_workflows):
         with contextlib.suppress(MastraError):
-            parse(recorded.json_answer(value))
+            parse(recorded.json_response(value))
 
 
 @every_generation
@@ -269,14 +269,14 @@ def test_unknown_fields_and_statuses_pass_through(generation: recorded.Recorded)
     body["status"] = "hovering"
     body["newField"] = body["steps"]["render"]["newField"] = {"x": 1}
     body["steps"]["render"]["status"] = "levitating"
-    run = api.parse_run("w", body.get("runId", "r"), recorded.json_answer(body))
+    run = api.parse_run("w", body.get("runId", "r"), recorded.json_response(body))
     assert run.status == "hovering"
     assert run.is_active
     assert run.steps[-1].status == "levitating"
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b'{"status": "suc', b"[" * 200_000])
-def test_an_answer_that_is_no_json(content: bytes) -> None:
+def test_a_response_that_is_no_json(content: bytes) -> None:
     with pytest.raises(NotMastraError, match="Is the base URL that of a Mastra server"):
         api.parse_run("w", "r", Response(200, {"content-type": "text/html"}, content))
 
@@ -291,8 +291,8 @@ def test_an_answer_that_is_no_json(content: bytes) -> None:
     ],
 )
 def test_a_record_that_names_its_run(workflow_id: str, workflow_name: str | None) -> None:
-    answer = recorded.answer("v1", "success")
-    run = api.parse_run(workflow_id, "success", answer, workflow_name=workflow_name)
+    response = recorded.response("v1", "success")
+    run = api.parse_run(workflow_id, "success", response, workflow_name=workflow_name)
     assert (run.workflow_id, run.run_id) == (workflow_id, "success")
 
 
@@ -307,8 +307,8 @@ def test_a_record_that_names_its_run(workflow_id: str, workflow_name: str | None
 def test_a_record_of_another_run_is_an_error(
     workflow_id: str, run_id: str, workflow_name: str | None
 ) -> None:
-    answer = recorded.answer("v1", "success")
+    response = recorded.response("v1", "success")
     with pytest.raises(ForeignRunError) as caught:
-        api.parse_run(workflow_id, run_id, answer, workflow_name=workflow_name)
+        api.parse_run(workflow_id, run_id, response, workflow_name=workflow_name)
     assert repr(run_id) in str(caught.value)
     assert isinstance(caught.value, NotMastraError)

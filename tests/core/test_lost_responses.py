@@ -20,11 +20,11 @@ from mastra_workflows.errors import (
 from testkit.sample_server import Generation, SampleServer
 from tests.core.samples import REPORT, charge, marks, suspended_refund
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Delay, DropRequest, Fault, Hold, LoseAnswer, Respond
+from tests.support.faults import CutResponse, Delay, DropRequest, Fault, Hold, LoseResponse, Respond
 
 GATEWAYS = [Respond(status) for status in (502, 503, 504, 429)]
 LATE_GATEWAYS = [Respond(status, forwarded=True) for status in (502, 503, 504)]
-LOST: list[Fault] = [LoseAnswer(), LoseAnswer(wait=False), CutAnswer(0), *LATE_GATEWAYS]
+LOST: list[Fault] = [LoseResponse(), LoseResponse(wait=False), CutResponse(0), *LATE_GATEWAYS]
 NEVER_ARRIVED: list[Fault] = [DropRequest(), *GATEWAYS]
 
 
@@ -66,7 +66,7 @@ def test_start_with_the_stream_cut_in_a_record(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     for after in (1, 60):
-        proxy.on("POST", "/stream$", CutAnswer(after), nth=1)
+        proxy.on("POST", "/stream$", CutResponse(after), nth=1)
         run = proxied.get_workflow("countedCharge").get_run(f"{key}-{after}")
         run.start(input_data=charge(f"{key}-{after}", seconds=0.2))
         assert run.wait(timeout=30, poll_interval=0.1).is_success
@@ -172,7 +172,7 @@ def test_a_read_that_takes_too_long_is_tried_again(proxy: FaultProxy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("response", "kind"),
     [
         (Respond(401), AuthenticationError),
         (Respond(403, body=b"<html>", headers={"Content-Type": "text/html"}), AuthenticationError),
@@ -190,10 +190,10 @@ def test_a_gateway_that_lets_reads_through_and_starts_not(
     server: SampleServer,
     key: str,
     verb: str,
-    answer: Respond,
+    response: Respond,
     kind: type[Exception],
 ) -> None:
-    proxy.on("POST", "/stream$", answer)
+    proxy.on("POST", "/stream$", response)
     run = proxied.get_workflow("countedCharge").get_run(key)
 
     def start() -> None:
@@ -212,8 +212,8 @@ def test_a_gateway_that_lets_reads_through_and_starts_not(
 def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, after: int
 ) -> None:
-    proxy.on("POST", "/stream$", CutAnswer(after))
-    proxy.on("POST", "/observe$", CutAnswer(after + 200), nth=1)
+    proxy.on("POST", "/stream$", CutResponse(after))
+    proxy.on("POST", "/observe$", CutResponse(after + 200), nth=1)
     run = proxied.get_workflow("countedCharge").get_run(key)
     # Long enough that the run outlasts both cuts on a busy machine: 0.x replays no finished run.
     with run.stream(input_data=charge(key, seconds=3)) as stream:
@@ -231,7 +231,7 @@ def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
     run = proxied.get_workflow("slowReview").get_run(key)
     run.start(input_data={"seconds": 1})
     run.wait(timeout=30, observe=False)
-    proxy.on("POST", "/resume-stream$", CutAnswer(after))
+    proxy.on("POST", "/resume-stream$", CutResponse(after))
     with run.resume_stream(step="first", resume_data={"approved": True}) as stream:
         before = proxy.count("POST", "/observe$")
         events = list(stream)
@@ -242,12 +242,12 @@ def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
 def test_a_resumed_stream_that_is_cut_when_the_run_is_over(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
-    run = proxied.get_workflow("twoQuestions").get_run(key)
+    run = proxied.get_workflow("twoRequests").get_run(key)
     run.start(input_data={"campaign": "spring"})
     run.wait(timeout=30)
     run.resume(resume_data={"budget": 5})
     run.wait(timeout=30)
-    proxy.on("POST", "/resume-stream$", CutAnswer(0))
+    proxy.on("POST", "/resume-stream$", CutResponse(0))
     with run.resume_stream(resume_data={"deadline": "2026-01-31"}) as stream:
         events = list(stream)
     assert marks(events)[:3] == ["start", "start ask-deadline", "result ask-deadline"]
@@ -259,7 +259,7 @@ def test_a_resumed_stream_that_is_cut_when_the_run_is_over(
 def test_what_a_step_says_is_given_once_though_the_stream_is_cut(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
-    proxy.on("POST", "/stream$", CutAnswer(5_000))
+    proxy.on("POST", "/stream$", CutResponse(5_000))
     run = proxied.get_workflow("chattyAgent").get_run(key)
     with run.stream(input_data={"steps": 3, "chunks": 40}) as stream:
         said = [
@@ -293,7 +293,7 @@ def test_a_watch_of_0x_that_is_cut_ends_with_the_run(
     old: SampleServer, key: str, after: int, told: list[str]
 ) -> None:
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
-        proxy.on("GET", "/watch$", CutAnswer(after), nth=1)
+        proxy.on("GET", "/watch$", CutResponse(after), nth=1)
         run = client.get_workflow("slowExport").get_run(key)
         run.start(input_data={"seconds": 2})
         with run.watch() as stream:
@@ -304,7 +304,7 @@ def test_a_watch_of_0x_that_is_cut_ends_with_the_run(
 def test_a_run_that_ends_while_a_watch_of_0x_is_opened_again(old: SampleServer, key: str) -> None:
     held = Hold()
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
-        proxy.on("GET", "/watch$", CutAnswer(0), nth=1)
+        proxy.on("GET", "/watch$", CutResponse(0), nth=1)
         proxy.on("GET", "/watch$", held)
         run = client.get_workflow("slowExport").get_run(key)
         run.start(input_data={"seconds": 1})
@@ -339,13 +339,13 @@ def let_go_at_the_end(run: Run, held: Hold) -> None:
 def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, verb: str
 ) -> None:
-    """Another replica answers the second time, and has nothing to tell."""
+    """Another replica responds the second time, and has nothing to tell."""
     if (server.generation, verb) == ("0", "watch"):
         pytest.skip("a /watch stream of 0.x stays open without events")
     run = proxied.get_workflow("slowExport").get_run(key)
     if verb == "watch":
         run.start(input_data={"seconds": 3600})
-    proxy.on("POST", f"/({'observe' if verb == 'watch' else verb})$", CutAnswer(250), nth=1)
+    proxy.on("POST", f"/({'observe' if verb == 'watch' else verb})$", CutResponse(250), nth=1)
     proxy.on("POST", "/observe$", Respond(200, {"Content-Type": "text/plain"}))
     stream = run.watch() if verb == "watch" else run.stream(input_data={"seconds": 3600})
     with stream, pytest.raises(ConnectionFailedError, match=r"sends no more events.*`wait`"):
@@ -357,7 +357,7 @@ def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
 def test_a_stream_that_was_cut_may_be_mute_for_a_moment(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
-    proxy.on("POST", "/stream$", CutAnswer(250))
+    proxy.on("POST", "/stream$", CutResponse(250))
     proxy.on("POST", "/observe$", Respond(200), nth=1)
     run = proxied.get_workflow("slowExport").get_run(key)
     with run.stream(input_data={"seconds": 1}) as stream:
@@ -368,8 +368,8 @@ def test_a_stream_that_was_cut_may_be_mute_for_a_moment(
 def test_a_stream_that_is_cut_again_and_again(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
-    proxy.on("POST", "/stream$", CutAnswer(200))
-    proxy.on("POST", "/observe$", CutAnswer(20))
+    proxy.on("POST", "/stream$", CutResponse(200))
+    proxy.on("POST", "/observe$", CutResponse(20))
     run = proxied.get_workflow("countedCharge").get_run(key)
     with (
         run.stream(input_data=charge(key, seconds=8)) as stream,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-EVERY_ANSWER: dict[str, Any] = {
+EVERY_RESPONSE: dict[str, Any] = {
     "agree": True,
     "urgent": False,
     "title": "A fine headline",
@@ -18,9 +18,9 @@ EVERY_ANSWER: dict[str, Any] = {
     "address": {"street": "Am Kai 1", "zip": "20457", "country": "AT"},
     "contact": {"phone": "040"},
 }
-"""What everyType is answered with, and gives back."""
+"""The response to everyType, which returns it."""
 
-ODD_ANSWER: dict[str, Any] = {
+ODD_RESPONSE: dict[str, Any] = {
     "opens": "09:30",
     "amounts": [1, 2.5],
     "parcels": [{"weight": 0.5}],
@@ -34,7 +34,7 @@ ODD_ANSWER: dict[str, Any] = {
     "notes": {"seen": True},
     "greeting": "",
 }
-"""The same of oddTypes' first question."""
+"""The same of oddTypes' first request."""
 
 REFUND = {"order": "A-1042", "amount": 4200, "reason": "arrived broken"}
 
@@ -44,7 +44,7 @@ AS_IT_IS = (
     "{{ 7 * 7 }} {% raw %}",
     "all work and no play",
 )
-"""What can be read of hostileQuestion's payload, with nothing of it carried out."""
+"""What can be read of hostileRequest's payload, with nothing of it carried out."""
 
 CANCELLED = {"0": "suspended", "1": "canceled"}
 """How a run stands that was cancelled while it asked; 0.x leaves it as it is."""

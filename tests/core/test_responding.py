@@ -10,18 +10,18 @@ import pytest
 from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy, Run
 from mastra_workflows.errors import (
     FINAL,
-    AnswerLostError,
     InvalidResumeDataError,
+    ResponseLostError,
     ResumeRefusedError,
     ResumeSchemaChangedError,
     ServerLostError,
 )
-from mastra_workflows.hitl._questions import Question, questions
+from mastra_workflows.hitl._pending_requests import PendingRequest, pending_requests
 from testkit.sample_server import Generation, SampleServer
 from tests.conftest import EVERY_SERVER, ODD_WORKFLOWS, WAITING_WORKFLOWS
 from tests.core.samples import suspended_refund
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import DropRequest, LoseAnswer, Respond
+from tests.support.faults import DropRequest, LoseResponse, Respond
 
 IMPATIENT = RetryPolicy(seconds=0.5, first_wait=0.05)
 """Less patient than any outage of these tests is long."""
@@ -37,31 +37,31 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
         yield server
 
 
-def asked(run: Run) -> Question:
-    (question,) = questions(run.wait(timeout=60))
-    return question
+def asked(run: Run) -> PendingRequest:
+    (pending_request,) = pending_requests(run.wait(timeout=60))
+    return pending_request
 
 
-def test_an_answer_that_a_deploy_has_made_invalid(
+def test_a_response_that_a_deploy_has_made_invalid(
     own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with MastraClient(own_server.url) as client:
         run = client.get_workflow("released").get_run(key)
         run.start(input_data={})
-        question = asked(run)
+        pending_request = asked(run)
         with pytest.raises(InvalidResumeDataError) as plain:
-            run.answer(question, {"note": "no verdict"})
+            run.respond(pending_request, {"note": "no verdict"})
         assert not isinstance(plain.value, ResumeSchemaChangedError)
 
         monkeypatch.setenv("ODD_WORKFLOWS_RELEASE", "2")
         own_server.restart()
         with pytest.raises(ResumeSchemaChangedError, match="has changed since it asked") as changed:
-            run.answer(question, APPROVED)
-        now = changed.value.question
-        assert now.key == question.key
+            run.respond(pending_request, APPROVED)
+        now = changed.value.pending_request
+        assert now.key == pending_request.key
         assert "the step asks for something else" in changed.value.validation_errors[-1]
-        assert now.suspension.resume_schema != question.suspension.resume_schema
-        run.answer(now, {"verdict": "yes"})
+        assert now.suspension.resume_schema != pending_request.suspension.resume_schema
+        run.respond(now, {"verdict": "yes"})
         assert run.wait(timeout=60).is_success
 
 
@@ -87,62 +87,62 @@ def test_a_step_that_a_deploy_has_renamed(
         run.cancel()
 
 
-def test_an_answer_is_delivered_after_an_outage(own_server: SampleServer, key: str) -> None:
+def test_a_response_is_delivered_after_an_outage(own_server: SampleServer, key: str) -> None:
     with MastraClient(own_server.url, retry=IMPATIENT) as client:
         run = suspended_refund(client, key)
-        question = asked(run)
+        pending_request = asked(run)
         own_server.kill()
         comes_back = threading.Timer(3.0, own_server.start)
         comes_back.start()
-        run.answer(question, APPROVED, outage_timeout=60)
+        run.respond(pending_request, APPROVED, outage_timeout=60)
         comes_back.join()
         assert run.wait(timeout=60).is_success
 
 
 async def test_the_other_client_delivers_it_too(own_server: SampleServer, key: str) -> None:
     with MastraClient(own_server.url) as client:
-        question = asked(suspended_refund(client, key))
+        pending_request = asked(suspended_refund(client, key))
     async with AsyncMastraClient(own_server.url, retry=IMPATIENT) as client:
         run = client.get_workflow("refundApproval").get_run(key)
         own_server.kill()
         comes_back = threading.Timer(3.0, own_server.start)
         comes_back.start()
-        await run.answer(question, APPROVED, outage_timeout=60)
+        await run.respond(pending_request, APPROVED, outage_timeout=60)
         comes_back.join()
         assert (await run.wait(timeout=60)).is_success
 
 
 @pytest.mark.parametrize("fault", [DropRequest(), Respond(401), Respond(200, {}, b"<html>")])
-def test_an_answer_that_is_not_delivered(
+def test_a_response_that_is_not_delivered(
     proxy: FaultProxy, proxied: MastraClient, key: str, fault: DropRequest | Respond
 ) -> None:
     run = suspended_refund(proxied, key)
-    question = asked(run)
+    pending_request = asked(run)
     proxy.clear()
     proxy.on("", "/", fault)
     with MastraClient(proxy.url, retry=IMPATIENT) as client:
         mine = client.get_workflow("refundApproval").get_run(key)
         with pytest.raises(ServerLostError, match=f"run '{key}' .* was not delivered") as lost:
-            mine.answer(question, APPROVED, outage_timeout=1)
-        assert not isinstance(lost.value, (AnswerLostError, *FINAL))
+            mine.respond(pending_request, APPROVED, outage_timeout=1)
+        assert not isinstance(lost.value, (ResponseLostError, *FINAL))
         assert proxy.count("POST", "/resume") == 0
         proxy.clear()
-        mine.answer(question, APPROVED)
+        mine.respond(pending_request, APPROVED)
         assert mine.wait(timeout=60).is_success
 
 
-def test_an_answer_of_which_nothing_more_is_known(
+def test_a_response_of_which_nothing_more_is_known(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = suspended_refund(proxied, key)
-    question = asked(run)
+    pending_request = asked(run)
     proxy.clear()
-    proxy.on("POST", "/resume-stream$", LoseAnswer(wait=False))
+    proxy.on("POST", "/resume-stream$", LoseResponse(wait=False))
     proxy.on("", "/", DropRequest(), when=lambda: proxy.count("POST", "/resume-stream$") > 0)
-    with pytest.raises(AnswerLostError, match="has not shown whether that worked"):
-        run.answer(question, APPROVED, outage_timeout=1)
+    with pytest.raises(ResponseLostError, match="has not shown whether that worked"):
+        run.respond(pending_request, APPROVED, outage_timeout=1)
     assert proxy.count("POST", "/resume-stream$") == 1
     proxy.clear()
-    run.answer(question, APPROVED, is_retry=True)
+    run.respond(pending_request, APPROVED, is_retry=True)
     assert run.wait(timeout=60).is_success
     assert proxy.count("POST", "/resume-stream$") <= 1

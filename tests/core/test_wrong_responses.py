@@ -8,7 +8,7 @@ from mastra_workflows import AsyncMastraClient, MastraClient, RetryPolicy
 from mastra_workflows._options import WaitArguments
 from mastra_workflows.errors import FINAL, AuthenticationError, ServerLostError
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import CutAnswer, Fault, Respond
+from tests.support.faults import CutResponse, Fault, Respond
 
 RECORD = "/(execution-result|runs/[^/]+)$"
 JSON = {"Content-Type": "application/json"}
@@ -22,36 +22,38 @@ WRONG: dict[str, Fault] = {
     "page": Respond(200, {"Content-Type": "text/html"}, b"<html>Maintenance</html>"),
     "nothing": Respond(200, JSON),
     "half": Respond(200, JSON, b'{"status": "succ'),
-    "cut": CutAnswer(20),
+    "cut": CutResponse(20),
 }
 SOON = RetryPolicy(first_wait=0.02)
 EACH = list(WRONG.values())
 POLLS = WaitArguments(observe=False, poll_interval=0.1, max_poll_interval=0.1, timeout=60)
 
 
-def answers_wrongly(proxy: FaultProxy) -> None:
-    """Every second request for a record, from the second one on, gets another wrong answer."""
+def responds_wrongly(proxy: FaultProxy) -> None:
+    """Every second request for a record, from the second one on, gets another wrong response."""
     for number, fault in enumerate(EACH):
         proxy.on("GET", RECORD, fault, nth=2 + 2 * number)
 
 
-def test_a_wait_outlives_wrong_answers(proxy: FaultProxy, proxied: MastraClient, key: str) -> None:
+def test_a_wait_outlives_wrong_responses(
+    proxy: FaultProxy, proxied: MastraClient, key: str
+) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 6})
     proxy.clear()
-    answers_wrongly(proxy)
+    responds_wrongly(proxy)
     assert run.wait(**POLLS).is_success
     assert [seen.fault for seen in proxy.seen if seen.fault] == EACH
 
 
-async def test_a_wait_of_the_other_client_outlives_wrong_answers(
+async def test_a_wait_of_the_other_client_outlives_wrong_responses(
     proxy: FaultProxy, key: str
 ) -> None:
     async with AsyncMastraClient(proxy.url, retry=SOON) as client:
         run = client.get_workflow("slowExport").get_run(key)
         await run.start(input_data={"seconds": 6})
         proxy.clear()
-        answers_wrongly(proxy)
+        responds_wrongly(proxy)
         assert (await run.wait(**POLLS)).is_success
     assert [seen.fault for seen in proxy.seen if seen.fault] == EACH
 
@@ -76,12 +78,12 @@ def test_what_ends_a_wait_names_the_run_and_leaves_it_to_a_retry(
         run.cancel()
 
 
-def test_a_wait_that_begins_with_a_wrong_answer(proxy: FaultProxy, key: str) -> None:
+def test_a_wait_that_begins_with_a_wrong_response(proxy: FaultProxy, key: str) -> None:
     """As that of a triggerer which takes the run over."""
     with MastraClient(proxy.url) as client:
         client.get_workflow("slowExport").get_run(key).start(input_data={"seconds": 0})
     proxy.on("GET", "/packages$", EACH[0], nth=1)
-    answers_wrongly(proxy)
+    responds_wrongly(proxy)
     with MastraClient(proxy.url) as client:
         assert client.get_workflow("slowExport").get_run(key).wait(is_known=True).is_success
     with FaultProxy(proxy.url) as other, MastraClient(other.url) as client:
@@ -90,7 +92,7 @@ def test_a_wait_that_begins_with_a_wrong_answer(proxy: FaultProxy, key: str) -> 
             client.get_workflow("slowExport").get_run(key).wait(timeout=60)
 
 
-def test_cancelling_outlives_wrong_answers(
+def test_cancelling_outlives_wrong_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
@@ -102,7 +104,7 @@ def test_cancelling_outlives_wrong_answers(
     assert run.cancel().run.status == "canceled"
 
 
-def test_starting_outlives_wrong_answers(
+def test_starting_outlives_wrong_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     """The record is read after the start, which is not repeated."""
@@ -114,7 +116,7 @@ def test_starting_outlives_wrong_answers(
     assert proxy.count("POST", "/stream$") == 1
 
 
-def test_resuming_outlives_wrong_answers(
+def test_resuming_outlives_wrong_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("refundApproval").get_run(key)
@@ -128,7 +130,7 @@ def test_resuming_outlives_wrong_answers(
     assert proxy.count("POST", "/resume-stream$") == 1
 
 
-def test_looking_for_questions_outlives_wrong_answers(
+def test_looking_for_requests_outlives_wrong_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     workflow = proxied.get_workflow("refundApproval")
@@ -139,13 +141,16 @@ def test_looking_for_questions_outlives_wrong_answers(
         proxy.clear()
         proxy.on("GET", "/runs$", fault, nth=1)
         proxy.on("GET", f"{key}(/execution-result)?$", fault, nth=1)
-        assert key in [question.run_id for question in workflow.new_questions().questions]
+        assert key in [
+            pending_request.run_id
+            for pending_request in workflow.new_pending_requests().pending_requests
+        ]
         assert [seen.fault for seen in proxy.seen if seen.fault] == [fault, fault]
     proxy.clear()
     run.cancel()
 
 
-async def test_looking_with_the_other_client_outlives_wrong_answers(
+async def test_looking_with_the_other_client_outlives_wrong_responses(
     proxy: FaultProxy, key: str
 ) -> None:
     async with AsyncMastraClient(proxy.url, retry=SOON) as client:
@@ -156,14 +161,14 @@ async def test_looking_with_the_other_client_outlives_wrong_answers(
         proxy.clear()
         proxy.on("GET", "/runs$", REFUSED, nth=1)
         proxy.on("GET", f"{key}(/execution-result)?$", WRONG["page"], nth=1)
-        look = await workflow.new_questions()
-        assert key in [question.run_id for question in look.questions]
+        look = await workflow.new_pending_requests()
+        assert key in [pending_request.run_id for pending_request in look.pending_requests]
         assert [seen.fault for seen in proxy.seen if seen.fault] == [REFUSED, WRONG["page"]]
         await run.cancel()
 
 
-def test_looking_for_questions_with_a_wrong_token_fails_at_once(proxy: FaultProxy) -> None:
+def test_looking_for_requests_with_a_wrong_token_fails_at_once(proxy: FaultProxy) -> None:
     proxy.on("", "/", REFUSED)
     with MastraClient(proxy.url) as client, pytest.raises(AuthenticationError):
-        client.get_workflow("refundApproval").new_questions()
+        client.get_workflow("refundApproval").new_pending_requests()
     assert proxy.count() == 1

@@ -1,7 +1,7 @@
 """Record responses of real servers, for tests without a server.
 
-``python -m tests.core.record_answers`` rewrites ``answers/<generation>/<name>.json``. Run it after
-changing the sample workflows or the Mastra versions, and review the diff.
+``python -m tests.core.record_responses`` rewrites ``responses/<generation>/<name>.json``. Run it
+after changing the sample workflows or the Mastra versions, and review the diff.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import requests
 
 from testkit.sample_server import ROOT, Generation, SampleServer
 
-FOLDER = Path(__file__).parent / "answers"
+FOLDER = Path(__file__).parent / "responses"
 REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
 APPROVED = {"approved": True}
 KEPT_HEADERS = ("content-type", "retry-after")
 
 
 class Recorder:
-    """Sends plain requests to one server and keeps what it answers, under a name."""
+    """Sends plain requests to one server and keeps the responses, each under a name."""
 
     def __init__(self, server: SampleServer, token: str | None = None) -> None:
         self._api = f"{server.url}/api"
@@ -39,15 +39,15 @@ class Recorder:
 
     def post(self, path: str, body: Any, *, save: str = "", **query: Any) -> None:
         """Send a POST."""
-        answer = self._session.post(self._api + path, params=query, json=body, timeout=60)
-        self.keep(save, answer)
+        response = self._session.post(self._api + path, params=query, json=body, timeout=60)
+        self.keep(save, response)
 
     def begin(self, path: str, body: Any, **query: Any) -> None:
         """Start something by a stream and leave it at its second record, the first step's."""
         url = self._api + path
-        with self._session.post(url, params=query, json=body, stream=True, timeout=60) as answer:
+        with self._session.post(url, params=query, json=body, stream=True, timeout=60) as response:
             records = 0
-            for chunk in answer.iter_content(None):
+            for chunk in response.iter_content(None):
                 records += chunk.count(b"\x1e")
                 if records > 1:
                     return
@@ -59,22 +59,22 @@ class Recorder:
         text = ""
         with self._session.request(
             method, self._api + path, params=query, json=body, stream=True, timeout=60
-        ) as answer:
-            for chunk in answer.iter_content(None):
+        ) as response:
+            for chunk in response.iter_content(None):
                 text += chunk.decode()
                 if text.count("\x1e") >= count:
                     break
-            self.write(save, answer, text)
+            self.write(save, response, text)
 
-    def keep(self, name: str, answer: requests.Response) -> None:
+    def keep(self, name: str, response: requests.Response) -> None:
         if name:
-            answer.encoding = "utf-8"
-            self.write(name, answer, answer.text)
+            response.encoding = "utf-8"
+            self.write(name, response, response.text)
 
-    def write(self, name: str, answer: requests.Response, text: str) -> None:
+    def write(self, name: str, response: requests.Response, text: str) -> None:
         text = _without_folders(text)
-        headers = {key: answer.headers[key] for key in KEPT_HEADERS if key in answer.headers}
-        record: dict[str, Any] = {"status": answer.status_code, "headers": headers}
+        headers = {key: response.headers[key] for key in KEPT_HEADERS if key in response.headers}
+        record: dict[str, Any] = {"status": response.status_code, "headers": headers}
         try:
             record["body"] = json.loads(text)
         except ValueError:
@@ -95,7 +95,7 @@ def _run_path(workflow: str, run_id: str, generation: Generation) -> str:
 
 
 def record(server: SampleServer) -> None:
-    """Everything that a server without authentication answers."""
+    """All responses of a server without authentication."""
     api, generation = Recorder(server), server.generation
 
     def run(workflow: str, run_id: str, save: str) -> None:
@@ -155,7 +155,7 @@ def record(server: SampleServer) -> None:
         api.post("/workflows/translation/start", large, runId="large", save="too-large")
 
     # A run that is suspended and resumed twice, and observed after each.
-    path = "/workflows/twoQuestions"
+    path = "/workflows/twoRequests"
     api.post(f"{path}/create-run", {}, runId="q")
     api.post(f"{path}/stream", {"inputData": {"campaign": "c"}}, runId="q")
     budget = {"step": "ask-budget", "resumeData": {"budget": 1}}
@@ -174,14 +174,14 @@ def record_watch(server: SampleServer) -> None:
     api.post(f"{path}/create-run", {}, runId="watched")
     with requests.get(
         f"{server.url}/api{path}/watch", params={"runId": "watched"}, stream=True, timeout=60
-    ) as answer:
+    ) as response:
         api.post(f"{path}/start", {"inputData": {"city": "Köln", "limit": 1}}, runId="watched")
         text = ""
-        for chunk in answer.iter_content(None):
+        for chunk in response.iter_content(None):
             text += chunk.decode()
             if text.count("\x1e") == 7:  # two for each of three steps, and the run's end
                 break
-        api.write("watch", answer, text)
+        api.write("watch", response, text)
 
 
 def record_refusals(server: SampleServer, token: str) -> None:

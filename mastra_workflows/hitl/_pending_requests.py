@@ -1,4 +1,4 @@
-"""Pending requests of suspended steps, to be answered by a person or by code."""
+"""Pending requests of suspended steps, and responses to them by code."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class _Ask(Enum):
 
 
 ASK: Final = _Ask.ASK
-"""The value that a callable of `Answers` returns to leave a request to a person."""
+"""The value that a callable of `Responses` returns to leave a request to a person."""
 
 
 @dataclass(frozen=True)
-class Question:
+class PendingRequest:
     """The pending request of one suspension.
 
     Attributes:
@@ -89,8 +89,8 @@ class Question:
         if run.is_suspended:
             return any(item.identity == self.suspension.identity for item in run.suspensions)
         step = run.step(self.suspension.step)
-        is_answered = step is not None and step.status not in ("suspended", "running")
-        return run.is_active and not is_answered
+        is_resumed = step is not None and step.status not in ("suspended", "running")
+        return run.is_active and not is_resumed
 
     def to_dict(self) -> dict[str, Any]:
         """Serialise to plain JSON."""
@@ -103,12 +103,12 @@ class Question:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Create a question from the result of `to_dict`.
+        """Create a pending request from the result of `to_dict`.
 
         Raises:
-            InvalidDataError: the data is not a serialised question.
+            InvalidDataError: the data is not a serialised pending request.
         """
-        stored = Stored("Question", data)
+        stored = Stored("PendingRequest", data)
         return cls(
             workflow_id=stored.text("workflow_id"),
             run_id=stored.text("run_id"),
@@ -119,11 +119,11 @@ class Question:
     def __str__(self) -> str:
         return (
             f"Step {self.suspension.name!r} of run {safe_text(self.run_id)!r} of workflow "
-            f"{safe_text(self.workflow_id)!r} asks for an answer"
+            f"{safe_text(self.workflow_id)!r} waits for a response"
         )
 
 
-def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
+def pending_requests(run: WorkflowRun, url: str | None = None) -> tuple[PendingRequest, ...]:
     """Return the pending requests of a run in the server's order; none unless it is suspended.
 
     Args:
@@ -132,26 +132,26 @@ def questions(run: WorkflowRun, url: str | None = None) -> tuple[Question, ...]:
     """
     if not run.is_suspended:
         return ()
-    return tuple(Question(run.workflow_id, run.run_id, item, url) for item in run.suspensions)
+    return tuple(PendingRequest(run.workflow_id, run.run_id, item, url) for item in run.suspensions)
 
 
-def first_of_each_step(asked: Sequence[Question]) -> list[Question]:
+def first_of_each_step(asked: Sequence[PendingRequest]) -> list[PendingRequest]:
     """Return one request for each step of a run.
 
     Servers before 1.26 give the response to every suspended item of a ``foreach``.
     """
-    first = {question.suspension.step: question for question in reversed(asked)}
-    return [question for question in asked if first[question.suspension.step] is question]
+    first = {one.suspension.step: one for one in reversed(asked)}
+    return [one for one in asked if first[one.suspension.step] is one]
 
 
-Answers = Mapping[str, Any] | Callable[[Question], Any]
+Responses = Mapping[str, Any] | Callable[[PendingRequest], Any]
 """Responses by code. A mapping of step names (``approve``, ``inner.approve``, ``review[2]``) to
-resume data, or to callables that receive the `Question` and return it; or one callable for all
-steps. A callable that returns `ASK` leaves the request to a person."""
+resume data, or to callables that receive the `PendingRequest` and return it; or one callable for
+all steps. A callable that returns `ASK` leaves the request to a person."""
 
-OnResponseTimeout = Literal["fail", "cancel", "answer"]
+OnResponseTimeout = Literal["fail", "cancel", "respond"]
 """What happens when nobody responds in time: raise an error, cancel the run, or use the
-``default_answer``."""
+``default_response``."""
 
 
 MAX_RESPONSE_SECONDS = 100 * 365 * 86_400.0
@@ -161,30 +161,32 @@ date."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskOptions:
-    """How the pending requests of a run are answered.
+    """How to respond to the pending requests of a run.
 
     Attributes:
-        answers: responses by code; see `Answers`.
+        responses: responses by code; see `Responses`.
         response_timeout: how many seconds to wait for a person; None for no limit.
         on_response_timeout: see `OnResponseTimeout`.
-        default_answer: the resume data to use when nobody responds in time.
+        default_response: the resume data to use when nobody responds in time.
 
     Raises:
         ConfigurationError: an option is invalid, or two options contradict each other.
     """
 
-    answers: Answers | None = None
+    responses: Responses | None = None
     response_timeout: float | None = None
     on_response_timeout: OnResponseTimeout = "fail"
-    default_answer: JSON = None
+    default_response: JSON = None
 
     def __post_init__(self) -> None:
         if not (
-            self.answers is None or isinstance(self.answers, Mapping) or callable(self.answers)
+            self.responses is None
+            or isinstance(self.responses, Mapping)
+            or callable(self.responses)
         ):
             raise ConfigurationError(
-                "answers: expected a dict of resume data by step name, or a callable, got "
-                f"{quoted(self.answers)}."
+                "responses: expected a dict of resume data by step name, or a callable, got "
+                f"{quoted(self.responses)}."
             )
         require_choice("on_response_timeout", self.on_response_timeout, get_args(OnResponseTimeout))
         convert_durations(self, optional=["response_timeout"])
@@ -195,23 +197,23 @@ class AskOptions:
                 f"response_timeout is {self.response_timeout:g} s; it must be more than 0 and at "
                 "most 100 years. None waits for as long as it takes."
             )
-        answers_itself = self.on_response_timeout == "answer"
-        if answers_itself and (self.default_answer is None or self.response_timeout is None):
+        uses_default = self.on_response_timeout == "respond"
+        if uses_default and (self.default_response is None or self.response_timeout is None):
             raise ConfigurationError(
-                'on_response_timeout="answer" needs a default_answer and a response_timeout.'
+                'on_response_timeout="respond" needs a default_response and a response_timeout.'
             )
-        if self.default_answer is not None and not answers_itself:
-            raise ConfigurationError('default_answer needs on_response_timeout="answer".')
+        if self.default_response is not None and not uses_default:
+            raise ConfigurationError('default_response needs on_response_timeout="respond".')
 
-    def by_code(self, question: Question) -> JSON:
+    def by_code(self, pending_request: PendingRequest) -> JSON:
         """Return the response that code gives to a request; `ASK` if a person has to respond."""
-        answers = self.answers
-        if answers is None:
+        responses = self.responses
+        if responses is None:
             return ASK
-        if isinstance(answers, Mapping):
-            suspension = question.suspension
+        if isinstance(responses, Mapping):
+            suspension = pending_request.suspension
             names = (suspension.name, ".".join(suspension.step))
-            answer = next((answers[name] for name in names if name in answers), ASK)
+            response = next((responses[name] for name in names if name in responses), ASK)
         else:
-            answer = answers
-        return answer(question) if callable(answer) else answer
+            response = responses
+        return response(pending_request) if callable(response) else response
