@@ -63,7 +63,7 @@ each = failed=; for target in $(2); do $(MAKE) "$$target" || failed="$$failed $$
 	test-compat-airflow test-compat-forms test-compat-prefect \
 	test-browser test-browser-all screenshots reliability reliability-airflow reliability-prefect \
 	soak test-servers test-pythons test-latest test-runners bench bench-end bench-cost bench-start bench-pictures bench-airflow bench-prefect \
-	bench-import docs generate release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
+	bench-import docs docs-links generate release-check lint lint-ruff lint-core lint-airflow lint-prefect lint-browser format build \
 	lock clean
 
 help: ## List the targets
@@ -312,10 +312,15 @@ format: $(TOOLS) ## Format the code and apply ruff's fixes
 	@.build/tools/bin/ruff check --fix .
 	@.build/tools/bin/ruff format .
 
-docs: $(DOCS) ## Build the documentation site in .build/site; warnings are errors
+docs: $(DOCS) ## Build the documentation site in .build/site; warnings and broken links are errors
 	@echo "==> Documentation"
+	@.build/docs/bin/python -m scripts.check_links
 	@.build/docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .build/site
 	@echo "    .build/site/index.html"
+
+docs-links: $(TOOLS) ## Request every link to another site; needs the internet
+	@echo "==> External links"
+	@.build/tools/bin/python -m scripts.check_links --external
 
 build: $(TOOLS) ## Build wheel and sdist into dist/ and import them in empty environments
 	@.build/tools/bin/python -m scripts.distribution
