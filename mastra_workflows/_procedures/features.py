@@ -63,7 +63,7 @@ def check_starts_once(server: Server) -> Procedure[None]:
 
     if not (yield from through_outage(server, attempt)):
         raise UnsupportedError(
-            "This server is older than Mastra 0.17: it has no /resume-stream, and executes a run "
-            "twice that is started twice at once. Nothing was started. Upgrade the server."
+            "This server is older than Mastra 0.17: it has no /resume-stream, and two concurrent "
+            "starts execute a run twice. Nothing was started. Upgrade the server."
         )
     server.known.starts_once = True
