@@ -100,7 +100,7 @@ def test_two_at_once_in_parallel_branches(client: MastraClient, key: str) -> Non
     assert names(run.resume(step="finance", resume_data={"approved": True})) in (["legal"], [])
     assert names(run.wait(timeout=30)) == ["legal"]
     assert names(run.resume(step="finance", resume_data={"approved": True})) == ["legal"]
-    with pytest.raises(NotSuspendedError, match=r"'finance' .* is not suspended; .*: 'legal'"):
+    with pytest.raises(NotSuspendedError, match=r"'finance' .* is not suspended. .*: 'legal'"):
         run.resume(step="finance", resume_data={"approved": False})
     assert run.resume_async(resume_data={"approved": False}).result == {"approved": False}
 
