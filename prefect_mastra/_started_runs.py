@@ -77,7 +77,7 @@ def recorded_runs(flow_run_id: UUID) -> Iterator[dict[str, Any]]:
                     continue
                 note = _parse(artifact)
                 if note is None:
-                    log.warning("Artifact %s is not a valid record of a Mastra run; skipped.", artifact.id)
+                    log.warning("Artifact %s is not a valid record of a run; skipped.", artifact.id)
                     continue
                 which = (note["workflow_id"], note["run_id"])
                 if which not in seen:
