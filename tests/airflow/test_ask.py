@@ -115,7 +115,7 @@ EVERYTHING = {
 }
 
 
-def test_every_kind_of_field_and_a_bad_response_before_the_good_one(
+def test_invalid_response_is_refused_for_every_field_type(
     connected: SampleServer, run_dag: RunDag, people: People
 ) -> None:
     told: list[str] = []
@@ -179,7 +179,7 @@ def test_the_cancel_button(
         ),
     ],
 )
-def test_nobody_responds_in_time(
+def test_response_timeout(
     connected: SampleServer,
     run_dag: RunDag,
     run_of: Any,
@@ -196,7 +196,7 @@ def test_nobody_responds_in_time(
         assert run_of(result).read().status == status
 
 
-def test_responded_to_elsewhere(
+def test_response_elsewhere(
     connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
 ) -> None:
     def in_studio(form: ShownForm) -> None:
@@ -210,7 +210,7 @@ def test_responded_to_elsewhere(
 
 
 @pytest.mark.version_specific
-def test_the_run_is_cancelled_meanwhile(
+def test_run_cancelled_while_the_form_is_shown(
     connected: SampleServer, run_dag: RunDag, people: People, client: MastraClient
 ) -> None:
     if connected.generation == "0":
@@ -225,7 +225,7 @@ def test_the_run_is_cancelled_meanwhile(
     assert "was cancelled" in result.log
 
 
-def test_only_who_is_assigned_may_respond(
+def test_only_assigned_users_may_respond(
     connected: SampleServer, run_dag: RunDag, people: People
 ) -> None:
     dag = asking(assigned_users={"id": "bob", "name": "bob"})
@@ -243,7 +243,9 @@ class TestResponsesByCode:
     seen: ClassVar[list[PendingRequest]] = []
 
     @pytest.mark.parametrize("kind", ["xcom", "callable", "one for all"])
-    def test_nobody_is_asked(self, connected: SampleServer, run_dag: RunDag, kind: str) -> None:
+    def test_no_form_without_on_suspend_ask(
+        self, connected: SampleServer, run_dag: RunDag, kind: str
+    ) -> None:
         def decide(pending_request: PendingRequest) -> Any:
             return {"approved": pending_request.suspension.payload["amount"] <= 100, "note": "code"}
 
@@ -265,7 +267,7 @@ class TestResponsesByCode:
         assert result.xcom("refund") == {"order": "A-1", "refunded": 100, "note": "code"}
         assert [one["by"] for one in result.xcom("refund", "responses")] == ["code"]
 
-    def test_a_person_gets_what_code_leaves(
+    def test_person_handles_requests_that_code_leaves(
         self, connected: SampleServer, run_dag: RunDag, people: People
     ) -> None:
         with DAG("halves", schedule=None) as dag:
@@ -284,7 +286,7 @@ class TestResponsesByCode:
         assert [form.subject for form in ann.forms] == ["twoRequests: ask-deadline"]
         assert [one["by"] for one in result.xcom("plan", "responses")] == ["code", "person"]
 
-    def test_a_response_that_does_not_fit(
+    def test_invalid_response_by_code(
         self, connected: SampleServer, run_dag: RunDag, run_of: Any
     ) -> None:
         result = run_dag(asking(responses={"approve": {"note": "yes"}}, retries=1))
@@ -303,7 +305,7 @@ class TestResponsesByCode:
         ({"wait_for_completion": False}, "wait_for_completion"),
     ],
 )
-def test_options_that_cannot_work(options: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         MastraRunWorkflowOperator(
             task_id="refund", workflow_id="refundApproval", **{"on_suspend": "ask", **options}
@@ -319,5 +321,5 @@ def test_options_that_cannot_work(options: dict[str, Any], said: str) -> None:
         (0.2, "1 second"),
     ],
 )
-def test_a_form_tells_in_words_how_long_it_waits(seconds: float, text: str) -> None:
+def test_form_shows_the_response_timeout(seconds: float, text: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == text

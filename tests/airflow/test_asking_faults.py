@@ -52,7 +52,7 @@ def respond_after_redeploy(
     return respond
 
 
-def test_a_redeploy_changes_what_the_step_takes(
+def test_redeploy_changes_the_resume_schema(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No response to the old form can fit: the task says so, and what to do."""
@@ -73,7 +73,7 @@ def test_a_redeploy_changes_what_the_step_takes(
         assert run.read().is_suspended
 
 
-def test_a_gate_asks_with_the_new_form(
+def test_gate_shows_the_new_form(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with DAG("redeployed_gate", schedule=None) as dag:
@@ -86,7 +86,7 @@ def test_a_gate_asks_with_the_new_form(
     assert result.xcom("ask_requests.request_1") == {"verdict": "yes"}
 
 
-def test_a_response_waits_for_the_server(
+def test_response_is_delivered_after_an_outage(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is away until an attempt to deliver the response has failed."""
@@ -112,7 +112,7 @@ def test_a_response_waits_for_the_server(
     assert "The step was resumed with the response of" in result.log
 
 
-def test_a_response_that_is_not_delivered(
+def test_undelivered_response_raises(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log says so; and a retry, which finds the server again, delivers it."""
@@ -147,7 +147,7 @@ def test_a_response_that_is_not_delivered(
     assert result.tries("ask") == 2
 
 
-def test_clearing_loses_no_response_silently(
+def test_clear_logs_an_undelivered_response(
     own: SampleServer, run_dag: RunDag, people: People, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def respond(form: ShownForm) -> Any:

@@ -64,20 +64,20 @@ def test_an_attempt_is_classified(
 ATTEMPTS = [attempt(*numbers) for numbers in product(range(1, 5), range(4), range(3))]
 
 
-def test_without_a_clear_it_is_a_retry() -> None:
+def test_attempt_without_a_clear_is_a_retry() -> None:
     for before, more, has_ended in product(ATTEMPTS, range(1, 4), (False, True)):
         now = attempt(before.try_number + more, before.max_tries, before.clear_number)
         assert classify(before, now, has_ended=has_ended) == "retry", (before, now)
 
 
-def test_a_clear_of_an_ended_attempt_is_seen_however_retries_was_edited() -> None:
+def test_clear_of_a_finished_attempt_is_detected_despite_edited_retries() -> None:
     for before, retries, clears in product(ATTEMPTS, range(5), (1, 2)):
         max_tries = before.try_number + retries
         now = attempt(before.try_number + 1, max_tries, before.clear_number + clears)
         assert classify(before, now, has_ended=True) == "cleared", (before, now)
 
 
-def test_the_facts_come_from_the_context() -> None:
+def test_attempt_is_read_from_the_context() -> None:
     class Instance:
         try_number, max_tries, id = 2, 3, "an-id"
 

@@ -106,7 +106,9 @@ def test_a_connection_given_as_a_uri(uri: str, base_url: str) -> None:
         ),
     ],
 )
-def test_what_cannot_work_is_a_clear_error(fields: dict[str, Any], message: str) -> None:
+def test_invalid_connection_raises_a_configuration_error(
+    fields: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
         MastraClient(**client_arguments(connection(**fields)))
     assert "hush" not in str(caught.value)
@@ -136,7 +138,7 @@ def test_extras_as_json() -> None:
     assert studio_url(given) == "https://studio.example/"
 
 
-def test_extras_as_a_form_gives_them() -> None:
+def test_extras_as_submitted_by_the_form() -> None:
     extra = {
         "headers": '{"X-Team": "blue"}',
         "secret_headers": "",
@@ -163,7 +165,7 @@ def test_a_studio_url_is_an_http_address(url: object) -> None:
         studio_url(connection(host=URL, extra={"studio_url": url}))
 
 
-def test_unknown_extras_are_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_extras_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     client_arguments(connection(host=URL, extra={"time_out": 7, "timeout": 5}))
     (record,) = caplog.records
     assert "unknown fields: time_out. Known fields: headers, " in record.getMessage()

@@ -123,7 +123,7 @@ def test_invalid_input_fails_without_retries(connected: SampleServer, run_dag: R
     assert "$.city: required" in result.log
 
 
-def test_options_that_cannot_work() -> None:
+def test_invalid_options_are_rejected() -> None:
     def report() -> None: ...
 
     async def asynchronous() -> None: ...

@@ -58,7 +58,7 @@ def first_event(waiting: MastraWorkflowRunTrigger) -> dict[str, Any]:
     return asyncio.run(run())
 
 
-def test_a_run_is_waited_for_in_the_triggerer(
+def test_run_is_awaited_in_the_triggerer(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     with DAG("deferred", schedule=None) as dag:
@@ -79,7 +79,7 @@ def test_a_run_is_waited_for_in_the_triggerer(
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_airflows_own_option_is_the_default(default: bool) -> None:
+def test_default_deferrable_is_the_default(default: bool) -> None:
     """It is read when the operators are imported, so in a process of its own."""
     program = (
         "from airflow_provider_mastra.operators.workflow import *\n"
@@ -139,7 +139,7 @@ def test_defer_after_is_the_time_on_the_worker(
 
 
 @pytest.mark.version_specific
-def test_a_response_lost_at_the_end_of_the_moment_defers_the_task(
+def test_response_lost_at_the_end_of_defer_after_defers_the_task(
     server: SampleServer, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
     """The worker has no more time to ask again; the triggerer has."""
@@ -193,7 +193,7 @@ def test_a_failed_run_fails_the_task(connected: SampleServer, run_dag: RunDag) -
 
 
 @pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
-def test_the_deadline_comes_back_to_the_task_which_cancels(
+def test_deadline_wakes_the_task_which_cancels_the_run(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str, limit: str
 ) -> None:
     limits: Any = {limit: timedelta(seconds=3)}
@@ -215,7 +215,7 @@ def test_the_deadline_comes_back_to_the_task_which_cancels(
     assert record.status == RunStatus.CANCELED
 
 
-def test_a_connection_of_the_database_is_found(
+def test_connection_from_the_database_is_used(
     server: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     from airflow.models.connection import Connection  # the row, not what tasks are given
@@ -250,7 +250,7 @@ def test_the_event_holds_no_result(connected: SampleServer, client: MastraClient
     }
 
 
-def test_the_event_is_held_back_until_the_deferral_has_settled(
+def test_event_is_delayed_until_the_deferral_has_settled(
     connected: SampleServer, client: MastraClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get_workflow("orderReport").get_run(key).start_async(input_data={"city": "Oslo"})
@@ -260,7 +260,7 @@ def test_the_event_is_held_back_until_the_deferral_has_settled(
     assert time.time() - deferred >= 1.0
 
 
-def test_a_trigger_that_is_started_again_waits_again(
+def test_restarted_trigger_continues_to_wait(
     connected: SampleServer, client: MastraClient, key: str
 ) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
@@ -319,9 +319,7 @@ def test_a_trigger_waits_for_a_run_that_does_not_exist_yet(
     assert asyncio.run(run()).payload["reason"] == "over"
 
 
-def test_a_trigger_gives_up_a_run_that_does_not_come_to_exist(
-    connected: SampleServer, key: str
-) -> None:
+def test_trigger_times_out_for_a_run_that_never_exists(connected: SampleServer, key: str) -> None:
     deadline = time.time() + 0.5
     event = first_event(trigger(key, wait_for_existence=True, deadline=deadline))
     assert event["reason"] == "timeout"
@@ -386,7 +384,7 @@ def test_a_sensor_waits_in_the_triggerer(
 
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(True, "skipped"), (False, "failed")])
-def test_a_sensor_whose_time_is_over(
+def test_deferred_sensor_times_out(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -410,7 +408,7 @@ def test_a_sensor_whose_time_is_over(
     run.cancel()
 
 
-def test_a_sensor_of_a_run_that_fails(
+def test_deferred_sensor_of_a_failed_run(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
 ) -> None:
     client.get_workflow("failingImport").get_run(key).start_async()

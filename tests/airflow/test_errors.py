@@ -96,7 +96,7 @@ def test_a_suspended_run_is_final(fail: Failing, key: str, deferrable: bool) -> 
     assert (error.run.run_id, error.run.status) == (key, "suspended")
 
 
-def test_a_run_that_somebody_cancelled_is_final(
+def test_run_cancelled_by_another_client_is_final(
     fail: Failing, client: MastraClient, start_run: StartRun
 ) -> None:
     run_id = start_run("slowExport", seconds=60)
@@ -157,7 +157,7 @@ def test_a_timeout_of_a_sensor(fail: Failing, start_run: StartRun, way: dict[str
     assert error.run.run_id == run_id
 
 
-def test_an_error_that_is_about_no_run(fail: Failing, connect: Connect) -> None:
+def test_error_without_a_run(fail: Failing, connect: Connect) -> None:
     connect(f"http://127.0.0.1:{free_port()}")
     error, _ = fail(
         MastraRunWorkflowOperator, workflow_id="orderReport", input_data={"city": "Hamburg"}
@@ -167,7 +167,7 @@ def test_an_error_that_is_about_no_run(fail: Failing, connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("kind", FINAL, ids=lambda kind: str(kind.__name__))
-def test_errors_that_a_retry_meets_again_are_final(kind: type[MastraError]) -> None:
+def test_errors_that_a_retry_cannot_resolve_are_final(kind: type[MastraError]) -> None:
     error = kind.__new__(kind)
     with pytest.raises(AirflowFailException) as raised, as_airflow_errors():
         raise error
@@ -193,7 +193,7 @@ def test_a_converted_error_can_be_pickled() -> None:
     assert (again.status_code, str(again)) == (401, str(error))
 
 
-def test_a_caught_error_is_what_it_was() -> None:
+def test_caught_error_keeps_its_class() -> None:
     cause = KeyError("x")
     with pytest.raises(ConfigurationError, match="bad") as raised, as_airflow_errors():
         raise ConfigurationError("bad") from cause

@@ -22,7 +22,7 @@ def examples(airflow_database: None) -> dict[str, Any]:
     return dict(bag.dags)
 
 
-def test_each_goes_by_a_name_of_ours(examples: dict[str, Any]) -> None:
+def test_example_dags_have_the_expected_ids(examples: dict[str, Any]) -> None:
     assert set(examples) == {
         "mastra_approval_by_a_person",
         "mastra_batch",

@@ -106,7 +106,7 @@ def test_parallel_requests(connected: SampleServer, run_dag: RunDag, people: Peo
     assert result.xcom("review_requests.outcome") == {"approved": True}
 
 
-def test_a_response_waits_for_a_branch_that_is_at_work(
+def test_response_waits_for_a_running_branch(
     connected: SampleServer, run_dag: RunDag, client: MastraClient
 ) -> None:
     def respond(pending_request: PendingRequest) -> Any:
@@ -158,7 +158,7 @@ def test_items_of_a_foreach(
     assert approved == {"a": True, "b": is_one_response_for_all}
 
 
-def test_a_run_that_is_over_passes_through(
+def test_finished_run_passes_through_the_gate(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run_id = start_run("orderReport", city="Oslo")
@@ -170,14 +170,14 @@ def test_a_run_that_is_over_passes_through(
     assert result.xcoms("gate").keys() == {"return_value", "run_id", "status", "mastra_run_url"}
 
 
-def test_a_task_that_leaves_no_pending_request() -> None:
+def test_task_without_on_suspend_return_before_a_gate() -> None:
     with DAG("wrong", schedule=None):
         run = MastraRunWorkflowOperator(task_id="run", workflow_id="reviseLoop")
         with pytest.raises(ConfigurationError, match='set its on_suspend to "return"'):
             ask_in_turn(run)
 
 
-def test_several_requests_and_one_task(
+def test_several_requests_without_a_gate_fail(
     connected: SampleServer, run_dag: RunDag, client: MastraClient
 ) -> None:
     with DAG("parallel", schedule=None) as dag:

@@ -18,7 +18,7 @@ from tests.airflow.harness import TOKEN, Connect
 NAMES = {"0": "0.x", "1": "1.x"}
 
 
-def test_the_client_is_kept_until_it_is_closed(connected: SampleServer) -> None:
+def test_client_is_cached_until_closed(connected: SampleServer) -> None:
     with MastraHook() as hook:
         client = hook.get_conn()
         assert hook.get_conn() is client
@@ -38,7 +38,7 @@ def test_a_runs_page_in_studio(connected: SampleServer, connect: Connect) -> Non
 
 
 @pytest.mark.version_specific
-def test_the_test_says_what_responded(connected: SampleServer, client: MastraClient) -> None:
+def test_connection_test_reports_the_server(connected: SampleServer, client: MastraClient) -> None:
     ok, message = MastraHook().test_connection()
     assert ok
     assert message == (
@@ -66,9 +66,7 @@ def test_a_server_with_authentication(guarded: SampleServer, connect: Connect) -
 
 
 @pytest.mark.parametrize("password", ["", "wrong-token-of-nobody"])
-def test_a_wrong_token_is_said_to_be_one(
-    guarded: SampleServer, connect: Connect, password: str
-) -> None:
+def test_wrong_token_is_reported(guarded: SampleServer, connect: Connect, password: str) -> None:
     connect(guarded.url, password=password)
     ok, message = MastraHook().test_connection()
     assert not ok
@@ -76,7 +74,7 @@ def test_a_wrong_token_is_said_to_be_one(
     assert "of-nobody" not in message
 
 
-def test_a_server_that_is_not_there_is_said_at_once(connect: Connect) -> None:
+def test_unreachable_server_is_reported_at_once(connect: Connect) -> None:
     with socket.socket() as bound:  # bound, but nobody listens: nobody else takes the port
         bound.bind(("127.0.0.1", 0))
         connect("127.0.0.1", port=bound.getsockname()[1])
@@ -91,7 +89,7 @@ def test_a_server_that_is_not_there_is_said_at_once(connect: Connect) -> None:
     ("host", "extra", "message"),
     [("", {}, "has no host"), ("localhost", {"timeout": "soon"}, "'timeout' must be a number")],
 )
-def test_a_connection_that_cannot_work_is_told(
+def test_invalid_connection_is_reported(
     connect: Connect, host: str, extra: dict[str, Any], message: str
 ) -> None:
     connect(host, **extra)
@@ -110,6 +108,6 @@ def test_secrets_are_masked(connect: Connect) -> None:
         assert secret not in repr(hook) + repr(client) + repr(vars(client))
 
 
-def test_airflow_hides_secret_headers_in_its_own_pages() -> None:
+def test_airflow_masks_secret_headers_in_its_ui() -> None:
     extra = {"secret_headers": {"X-Key": "k"}, "api_prefix": "/mastra"}
     assert redact(extra) == {"secret_headers": {"X-Key": "***"}, "api_prefix": "/mastra"}

@@ -111,7 +111,7 @@ def test_editing_retries_between_tries_changes_nothing(
 
 
 @needs_state
-def test_a_clear_is_seen_although_edited_retries_hide_it(
+def test_clear_is_detected_despite_edited_retries(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     """`max_tries` is then what it was: 1 (the tries there were) + 2 (retries now) = 3."""
@@ -182,7 +182,7 @@ def test_input_of_an_explicit_id_may_change_between_retries(
     assert connected.executions(key) == 1
 
 
-def test_a_clear_can_take_the_result_of_a_successful_run(
+def test_clear_can_reuse_a_successful_run(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     dag = charge_dag(key, on_clear="reuse_run")
@@ -194,7 +194,7 @@ def test_a_clear_can_take_the_result_of_a_successful_run(
     assert connected.executions(key) == 1
 
 
-def test_a_variable_chooses_it_at_the_moment_of_the_clear(
+def test_variable_sets_on_clear(
     connected: SampleServer, run_dag: RunDag, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dag = charge_dag(key)
@@ -237,7 +237,7 @@ def test_a_cancelled_run_that_still_executes_is_not_reused(
     assert result.xcom("charge", "run_id") != cancelled
 
 
-def test_a_retry_does_not_run_again_what_a_person_has_cancelled(
+def test_retry_does_not_replace_a_run_cancelled_by_a_person(
     connected: SampleServer, run_dag: RunDag, key: str, client: MastraClient
 ) -> None:
     dag = charge_dag(key, seconds=60, timeout=1, cancel_on_timeout=False)

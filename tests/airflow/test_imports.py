@@ -32,7 +32,7 @@ def packages(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
-def test_what_airflow_imports_at_every_start_imports_nothing_else() -> None:
+def test_get_provider_info_imports_nothing_else() -> None:
     info = f"{PROVIDER}.get_provider_info"
     assert packages(imported(f"import {info}")) - sys.stdlib_module_names == {PROVIDER}
 
@@ -43,7 +43,7 @@ def test_the_provider_needs_no_prefect_and_leaves_async_http_alone() -> None:
     assert not loaded & {"prefect", "prefect_mastra", "aiohttp", "wtforms"}
 
 
-def test_a_dag_file_imports_what_tasks_need_only_when_they_run() -> None:
+def test_dag_file_imports_task_dependencies_lazily() -> None:
     modules = [*MODULES, f"{PROVIDER}.operators.hitl", f"{PROVIDER}.hitl.gates"]
     # What Airflow imports when it parses any DAG file.
     first = "import airflow.sdk; from airflow.sdk import DAG, BaseSensorOperator, TaskGroup, task"

@@ -58,7 +58,7 @@ def of_run(dag: DAG, run_id: str) -> dict[str, Any]:
     }
 
 
-def test_each_request_is_handed_out_once(
+def test_each_request_creates_one_dag_run(
     dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
 ) -> None:
     run = client.get_workflow("photoReview").get_run(run_id)
@@ -78,7 +78,7 @@ def test_each_request_is_handed_out_once(
     assert set(of_run(dag, run_id)) == {first.key, second.key}
 
 
-def test_the_dag_run_of_a_request_asks_that_one_and_no_other(
+def test_dag_run_of_a_request_handles_only_that_request(
     dag: DAG, run_id: str, client: MastraClient, run_dag: RunDag
 ) -> None:
     run_dag(dag)
@@ -93,15 +93,13 @@ def test_the_dag_run_of_a_request_asks_that_one_and_no_other(
     assert again.xcom("ask", "responses") is None
 
 
-def test_an_inbox_of_a_workflow_that_is_not_there(
-    connected: SampleServer, run_dag: RunDag, key: str
-) -> None:
+def test_inbox_of_an_unknown_workflow(connected: SampleServer, run_dag: RunDag, key: str) -> None:
     result = run_dag(mastra_inbox(dag_id=f"inbox-{key}", workflow_id="nope"))
     assert result.task_state("hand_out") == "failed"
     assert "The server has no workflow 'nope'. It has " in result.log
 
 
-def test_a_file_with_an_inbox_is_one_that_airflow_reads(airflow_database: None) -> None:
+def test_dag_file_with_an_inbox_is_parsed(airflow_database: None) -> None:
     """Without its safe mode switched off, and without the DAG being given a name there."""
     path = harness.ad_hoc_dags() / "inbox_only.py"
     path.write_text(

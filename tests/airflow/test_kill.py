@@ -60,7 +60,7 @@ class Stopped(MastraRunWorkflowOperator):
         ),
     ],
 )
-def test_a_process_that_is_told_to_end(
+def test_terminated_process_handles_its_run(
     servers: Callable[[Generation], SampleServer],
     connect: Connect,
     airflow_database: None,
@@ -113,7 +113,7 @@ def until(lines: Iterable[str], text: str) -> str:
         ("queued", "continues, since the task is queued; a retry attaches to the run"),
     ],
 )
-def test_what_the_tasks_state_means_to_its_run(
+def test_task_state_decides_about_the_run(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -173,7 +173,7 @@ class KilledInTriggerer(MastraRunWorkflowOperator):
         ),  # another triggerer has it now
     ],
 )
-def test_what_the_tasks_state_means_to_the_run_of_its_trigger(
+def test_task_state_decides_about_the_run_of_a_trigger(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -200,7 +200,7 @@ def test_what_the_tasks_state_means_to_the_run_of_its_trigger(
     assert run.status == (RunStatus.SUCCESS if is_spared else RunStatus.CANCELED)
 
 
-def test_a_run_in_line_is_cancelled_while_it_is_being_started(
+def test_next_run_is_cancelled_while_it_starts(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, key: str
 ) -> None:
     """The task still holds the id of the first run then, which is over."""
@@ -248,7 +248,7 @@ def test_execution_timeout_cancels_the_run(
     run.cancel()
 
 
-def test_with_cancel_on_kill_off_the_run_goes_on(
+def test_run_continues_without_cancel_on_kill(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     with DAG("goes_on", schedule=None) as dag:
@@ -268,7 +268,7 @@ def test_with_cancel_on_kill_off_the_run_goes_on(
     ) in result.log
 
 
-def test_it_is_said_when_a_step_does_not_heed_the_cancel(
+def test_step_that_ignores_the_cancel_is_logged(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     with DAG("stubborn", schedule=None) as dag:
@@ -286,7 +286,7 @@ def test_it_is_said_when_a_step_does_not_heed_the_cancel(
     )
 
 
-def test_a_server_that_is_gone_does_not_disturb_the_tasks_end(
+def test_unreachable_server_does_not_delay_the_end_of_the_task(
     own_server: SampleServer, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
     connect(own_server.url)
@@ -336,7 +336,7 @@ def test_a_resumed_run_is_cancelled_too(
 
 
 @pytest.mark.parametrize("arguments", [{}, {"wait_for_completion": False}])
-def test_what_is_done_is_not_cancelled(
+def test_finished_run_is_not_cancelled(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,

@@ -44,14 +44,14 @@ def make(operator: tuple[Any, dict[str, Any]], **options: Any) -> Any:
 
 @pytest.mark.parametrize("value", ["False", "", 0, 1, None, math.nan, [True]], ids=repr)
 @pytest.mark.parametrize("name", FLAGS)
-def test_a_flag(name: str, value: object) -> None:
+def test_flags_are_validated(name: str, value: object) -> None:
     for operator in FLAGS[name]:
         with pytest.raises(ConfigurationError, match=f"{name}: expected True or False, got"):
             make(operator, **{name: value})
 
 
 @pytest.mark.parametrize("value", [timedelta.max, 1e300, 10**400, math.inf, 0, -1, "2 days"])
-def test_the_time_for_a_response(value: Any) -> None:
+def test_response_timeout(value: Any) -> None:
     for operator in (RUN, RESUME, GATE):
         asks = {} if operator is GATE else {"on_suspend": "ask"}
         with pytest.raises(ConfigurationError, match="response_timeout"):
@@ -98,7 +98,7 @@ def test_a_gate_takes_no_on_suspend() -> None:
     ],
     ids=repr,
 )
-def test_what_may_be_a_template_is_checked_before_anything_is_sent(
+def test_templated_options_are_validated_before_any_request(
     connect: Connect, run_dag: RunDag, options: dict[str, Any]
 ) -> None:
     connect(f"http://127.0.0.1:{free_port()}")  # where a request would fail otherwise

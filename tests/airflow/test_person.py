@@ -16,7 +16,7 @@ from tests.airflow.person import NOBODY_IS_ASKED, Person
 pytestmark = pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason=NOBODY_IS_ASKED)
 
 
-def test_a_form_without_response_disturbs_no_later_dag_run(
+def test_form_without_response_does_not_affect_later_dag_runs(
     connected: SampleServer, run_dag: RunDag, people: Callable[..., Person]
 ) -> None:
     with DAG("without_response", schedule=None) as dag:

@@ -47,7 +47,7 @@ def manager(caplog: pytest.LogCaptureFixture) -> Any:
     return manager
 
 
-def test_the_entry_point_leads_to_it() -> None:
+def test_entry_point_returns_the_provider_info() -> None:
     (entry_point,) = (
         entry_point
         for entry_point in entry_points(group="apache_airflow_provider")
@@ -57,7 +57,7 @@ def test_the_entry_point_leads_to_it() -> None:
 
 
 @pytest.mark.smoke
-def test_airflow_reads_it_without_a_complaint(manager: Any) -> None:
+def test_airflow_loads_the_provider_without_warnings(manager: Any) -> None:
     provider = manager.providers[DISTRIBUTION]
     assert provider.data["name"] == "Mastra"
     with warnings.catch_warnings():
@@ -100,7 +100,7 @@ def test_the_configuration_option_has_a_default(manager: Any) -> None:
     assert conf.get("mastra", "deployment") == ""
 
 
-def test_every_module_that_it_names_is_there() -> None:
+def test_listed_modules_exist() -> None:
     info = get_provider_info()
     kinds: dict[str, type] = {
         "hooks": MastraHook,
@@ -120,7 +120,7 @@ def test_every_module_that_it_names_is_there() -> None:
                 assert own, f"{name} has none of the {kind}"
 
 
-def test_airflows_pages_find_the_link_in_the_database(
+def test_extra_link_is_read_from_the_database(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
     from airflow.models.serialized_dag import SerializedDagModel

@@ -21,7 +21,7 @@ from tests.airflow.harness import STUDIO, RunDag, StartRun, try_again
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
 
-def test_run_suspended_resume_result(connected: SampleServer, run_dag: RunDag) -> None:
+def test_suspend_resume_result(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("approval", schedule=None) as dag:
         ask: Any = MastraRunWorkflowOperator(
             task_id="ask", workflow_id="refundApproval", input_data=REFUND, on_suspend="return"
@@ -69,7 +69,7 @@ def test_a_step_in_a_nested_workflow(
     assert run_dag(dag).xcom("resume") == {"document": "d", "published": True}
 
 
-def test_one_item_after_the_other_with_an_index_from_a_template(
+def test_foreach_items_with_a_templated_index(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("photoReview").get_run(start_run("photoReview", photos=["a", "b"]))
@@ -105,7 +105,7 @@ def test_one_item_after_the_other_with_an_index_from_a_template(
         ({"for_each_index": "first"}, "for_each_index: expected an integer, got 'first'"),
     ],
 )
-def test_a_bad_response_is_refused_without_retries(
+def test_invalid_resume_data_fails_without_retries(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -132,7 +132,7 @@ def test_a_bad_response_is_refused_without_retries(
 
 
 @pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason="Airflow before 3.3 has no task state")
-def test_a_retry_does_not_respond_to_the_next_round_of_a_loop(
+def test_retry_does_not_resume_the_next_round_of_a_loop(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     """A record shows the latest response alone; that of 0.x none while the step waits again."""
@@ -172,7 +172,7 @@ def test_a_retry_does_not_respond_to_the_next_round_of_a_loop(
     assert result.xcom("resume")["round"] == 4
 
 
-def test_a_try_attaches_while_the_resumed_step_executes(
+def test_retry_attaches_while_the_resumed_step_executes(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     """As after the worker of an earlier try was killed; 1.71 shows that in the stream alone."""
@@ -212,7 +212,7 @@ def test_resuming_without_waiting(
     assert waits.name == "ask-deadline"
 
 
-def test_a_run_that_is_not_suspended(
+def test_resume_of_a_run_that_is_not_suspended(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("orderReport").get_run(start_run("orderReport", city="Oslo"))
@@ -226,7 +226,7 @@ def test_a_run_that_is_not_suspended(
     assert "succeeded. Only a suspended run can be resumed. Nothing was sent." in result.log
 
 
-def test_cancelling_a_run_that_is_under_way(
+def test_cancel_of_a_running_run(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run_id = start_run("slowExport", seconds=60)
@@ -246,7 +246,7 @@ def test_cancelling_a_run_that_is_under_way(
 
 
 @pytest.mark.version_specific
-def test_cancelling_says_when_something_goes_on(
+def test_unconfirmed_cancellation_is_logged(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("refundApproval").get_run(start_run("refundApproval", **REFUND))
@@ -263,7 +263,7 @@ def test_cancelling_says_when_something_goes_on(
     assert ("servers before 1.0 do not end a suspended run" in result.log) == stays
 
 
-def test_cancelling_leaves_a_finished_run_alone(
+def test_cancel_of_a_finished_run_changes_nothing(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("orderReport").get_run(start_run("orderReport", city="Oslo"))
@@ -279,7 +279,7 @@ def test_cancelling_leaves_a_finished_run_alone(
     assert "It had already finished; nothing was cancelled." in result.log
 
 
-def test_cancelling_an_unknown_run(connected: SampleServer, run_dag: RunDag, key: str) -> None:
+def test_cancel_of_an_unknown_run(connected: SampleServer, run_dag: RunDag, key: str) -> None:
     with DAG("cancel_unknown", schedule=None) as dag:
         MastraCancelWorkflowRunOperator(
             task_id="cancel",

@@ -89,7 +89,7 @@ def test_one_xcom_is_pushed_between_the_end_of_the_run_and_the_success(
     assert stored.count(MastraRunLink.xcom_key) == (3 if deferrable else 2)
 
 
-def test_a_failed_task_leaves_its_runs_error(connected: SampleServer, run_dag: RunDag) -> None:
+def test_failed_task_pushes_the_error_of_its_run(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("error_stored", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="fail", workflow_id="failingImport", input_data={}, retries=0
@@ -419,7 +419,7 @@ def test_a_retry_attaches_to_the_run_and_executes_nothing_again(
     assert "An earlier attempt started it." in result.log
 
 
-def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) -> None:
+def test_timeout_ends_the_wait(connected: SampleServer, run_dag: RunDag, key: str) -> None:
     with DAG("timeout", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="charge",
@@ -435,7 +435,7 @@ def test_waiting_has_an_end(connected: SampleServer, run_dag: RunDag, key: str) 
 
 
 @pytest.mark.parametrize(("cancels", "status"), [(True, "canceled"), (False, "running")])
-def test_a_run_that_is_not_over_in_time(
+def test_cancel_on_timeout_decides_about_the_run(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -483,7 +483,7 @@ def test_invalid_input_starts_nothing_and_is_not_retried(
         client.get_workflow("countedCharge").run_execution_result(key)
 
 
-def test_an_unknown_workflow_is_not_retried_and_the_known_are_named(
+def test_unknown_workflow_is_not_retried_and_existing_ones_are_named(
     connected: SampleServer, run_dag: RunDag
 ) -> None:
     with DAG("unknown", schedule=None) as dag:
@@ -498,7 +498,7 @@ def test_an_unknown_workflow_is_not_retried_and_the_known_are_named(
 
 
 @pytest.mark.parametrize("run_id", ["{{ none }}", "{{ '' }}"])
-def test_a_run_id_that_a_template_made_nothing_of_is_refused(
+def test_empty_rendered_run_id_is_rejected(
     connected: SampleServer, run_dag: RunDag, run_id: str
 ) -> None:
     with DAG("no_run_id", schedule=None) as dag:
@@ -525,7 +525,7 @@ def test_a_result_of_several_megabytes_arrives(connected: SampleServer, run_dag:
     assert len(json.dumps(rows)) > 4_000_000
 
 
-def test_keys_and_data_of_any_script(connected: SampleServer, run_dag: RunDag) -> None:
+def test_keys_and_data_in_any_script(connected: SampleServer, run_dag: RunDag) -> None:
     with DAG("odd", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="echo",
@@ -540,7 +540,7 @@ def test_keys_and_data_of_any_script(connected: SampleServer, run_dag: RunDag) -
 
 
 @pytest.mark.parametrize("password", [TOKEN, "wrong-token-0815"])
-def test_no_secret_gets_into_the_log(
+def test_log_contains_no_secret(
     guarded: SampleServer, connect: Connect, run_dag: RunDag, password: str
 ) -> None:
     headers = {"X-Team-Key": "team-key-of-the-tests"}
@@ -577,6 +577,6 @@ def test_no_secret_gets_into_the_log(
     ],
     ids=lambda option: next(iter(option)),
 )
-def test_a_bad_option_is_refused_when_the_dag_is_read(option: dict[str, Any]) -> None:
+def test_invalid_option_fails_the_dag_import(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(option))):
         MastraRunWorkflowOperator(task_id="report", workflow_id="orderReport", **option)

@@ -60,7 +60,7 @@ def test_waits_for_the_end_and_returns_the_result(sense: Any, start_run: StartRu
     assert f"Run '{run_id}' of workflow 'slowExport' succeeded. Steps: export" in result.log
 
 
-def test_rescheduled_it_holds_no_worker_between_two_looks(
+def test_reschedule_mode_holds_no_worker_between_polls(
     sense: Any, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("refundApproval").get_run(
@@ -85,7 +85,7 @@ def test_rescheduled_it_holds_no_worker_between_two_looks(
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_failed_run_fails_it_at_once_and_without_retries(
+def test_failed_run_fails_the_sensor_without_retries(
     sense: Any, start_run: StartRun, mode: str
 ) -> None:
     result = sense(
@@ -97,7 +97,9 @@ def test_a_failed_run_fails_it_at_once_and_without_retries(
     assert result.xcom("wait", "status") == "failed"
 
 
-def test_a_cancelled_run_fails_it(sense: Any, client: MastraClient, start_run: StartRun) -> None:
+def test_cancelled_run_fails_the_sensor(
+    sense: Any, client: MastraClient, start_run: StartRun
+) -> None:
     run_id = start_run("slowExport", seconds=60)
     client.get_workflow("slowExport").get_run(run_id).cancel()
     result = sense("slowExport", run_id)
@@ -105,7 +107,7 @@ def test_a_cancelled_run_fails_it(sense: Any, client: MastraClient, start_run: S
     assert "was cancelled. It has finished; start a new run to do the work again." in result.log
 
 
-def test_an_unknown_run_fails_it_at_once(sense: Any, key: str) -> None:
+def test_unknown_run_fails_the_sensor_at_once(sense: Any, key: str) -> None:
     result = sense("orderReport", key, retries=3, retry_delay=timedelta(0))
     assert (result.task_state("wait"), result.tries("wait")) == ("failed", 1)
     assert f"The server has no run '{key}'" in result.log
@@ -128,7 +130,7 @@ class Early(MastraWorkflowRunSensor):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
-def test_it_can_wait_for_a_run_that_does_not_exist_yet(
+def test_sensor_waits_for_a_run_that_does_not_exist_yet(
     connected: SampleServer,
     run_dag: RunDag,
     client: MastraClient,
@@ -179,7 +181,7 @@ def test_waiting_for_existence_does_not_hide_an_unknown_workflow(sense: Any, key
 
 @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
-def test_a_failed_run_skips_it_with_the_reason_in_the_log(
+def test_failed_run_skips_the_sensor_and_logs_the_reason(
     sense: Any, start_run: StartRun, way: dict[str, Any], option: str
 ) -> None:
     result = sense("failingImport", start_run("failingImport"), **way, **{option: True})
@@ -190,7 +192,7 @@ def test_a_failed_run_skips_it_with_the_reason_in_the_log(
 
 @pytest.mark.parametrize(("option", "state"), [("soft_fail", "failed"), ("never_fail", "skipped")])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
-def test_a_mistake_is_no_end_of_the_run(
+def test_unknown_workflow_is_not_a_soft_failure(
     sense: Any, start_run: StartRun, way: dict[str, Any], option: str, state: str
 ) -> None:
     run_id = start_run("orderReport", city="Oslo")
@@ -203,7 +205,9 @@ def test_a_mistake_is_no_end_of_the_run(
 
 
 @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
-def test_a_timeout_in_the_triggerer_skips_it(sense: Any, start_run: StartRun, option: str) -> None:
+def test_timeout_in_the_triggerer_skips_the_sensor(
+    sense: Any, start_run: StartRun, option: str
+) -> None:
     run_id = start_run("slowExport", seconds=60)
     result = sense("slowExport", run_id, deferrable=True, timeout=2, **{option: True})
     assert result.task_state("wait") == "skipped"
@@ -212,7 +216,7 @@ def test_a_timeout_in_the_triggerer_skips_it(sense: Any, start_run: StartRun, op
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 @pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
-def test_when_its_time_is_over_the_run_goes_on(
+def test_run_continues_after_the_sensors_timeout(
     sense: Any, client: MastraClient, start_run: StartRun, mode: str, soft_fail: bool, state: str
 ) -> None:
     run_id = start_run("slowExport", seconds=60)
@@ -232,7 +236,9 @@ def test_when_its_time_is_over_the_run_goes_on(
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_it_can_wait_for_a_suspension(sense: Any, start_run: StartRun, mode: str) -> None:
+def test_on_suspend_return_succeeds_with_the_suspensions(
+    sense: Any, start_run: StartRun, mode: str
+) -> None:
     result = sense(
         "refundApproval", start_run("refundApproval", **REFUND), on_suspend="return", mode=mode
     )
@@ -242,7 +248,7 @@ def test_it_can_wait_for_a_suspension(sense: Any, start_run: StartRun, mode: str
 
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
-def test_a_suspension_fails_it_by_default(
+def test_suspension_fails_the_sensor_by_default(
     sense: Any, start_run: StartRun, soft_fail: bool, state: str
 ) -> None:
     result = sense("refundApproval", start_run("refundApproval", **REFUND), soft_fail=soft_fail)
@@ -250,7 +256,7 @@ def test_a_suspension_fails_it_by_default(
     assert "is suspended at 'approve'" in result.log
 
 
-def test_it_can_wait_through_a_suspension(
+def test_on_suspend_wait_waits_through_a_suspension(
     connected: SampleServer, run_dag: RunDag, client: MastraClient, start_run: StartRun
 ) -> None:
     run = client.get_workflow("refundApproval").get_run(start_run("refundApproval", **REFUND))
@@ -268,7 +274,7 @@ def test_it_can_wait_through_a_suspension(
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_it_survives_an_outage_of_the_server(
+def test_sensor_survives_an_outage(
     own_server: SampleServer, connect: Connect, run_dag: RunDag, key: str, mode: str
 ) -> None:
     connect(own_server.url)
@@ -287,7 +293,7 @@ def test_it_survives_an_outage_of_the_server(
     assert "The Mastra server responds again." in result.log
 
 
-def test_it_gives_up_after_an_outage_that_is_too_long(
+def test_sensor_fails_after_outage_timeout(
     own_server: SampleServer, connect: Connect, run_dag: RunDag
 ) -> None:
     connect(own_server.url)
@@ -303,7 +309,7 @@ def test_it_gives_up_after_an_outage_that_is_too_long(
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_a_run_that_its_server_has_lost_fails_it(
+def test_lost_run_fails_the_sensor(
     own_server: SampleServer, connect: Connect, run_dag: RunDag, key: str, deferrable: bool
 ) -> None:
     connect(own_server.url)
@@ -341,6 +347,6 @@ def test_a_run_that_its_server_has_lost_fails_it(
     ],
     ids=lambda option: "{}={}".format(*next(iter(option.items()))),
 )
-def test_a_bad_option_is_refused_when_the_dag_is_read(option: dict[str, Any]) -> None:
+def test_invalid_option_fails_the_dag_import(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(option))):
         MastraWorkflowRunSensor(task_id="wait", workflow_id="w", run_id="r", **option)

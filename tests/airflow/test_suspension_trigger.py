@@ -106,7 +106,7 @@ async def silence(events: AsyncIterator[TriggerEvent], inbox: Inbox) -> None:
     await asyncio.gather(next_one, return_exceptions=True)
 
 
-async def test_an_event_says_which_request_it_is_and_no_more(inbox: Inbox, key: str) -> None:
+async def test_event_contains_only_a_reference_to_the_request(inbox: Inbox, key: str) -> None:
     run = inbox.begin("refundApproval", key)
     (pending_request,) = pending_requests(run.read())
     events = made_again("refundApproval").run()
@@ -123,7 +123,7 @@ async def test_an_event_says_which_request_it_is_and_no_more(inbox: Inbox, key: 
     await silence(events, inbox)
 
 
-async def test_each_round_and_each_branch_is_told_of_once(inbox: Inbox, key: str) -> None:
+async def test_each_round_and_each_branch_is_reported_once(inbox: Inbox, key: str) -> None:
     rounds = made_again("photoReview").run()
     run = inbox.begin("photoReview", key, photos=["a.jpg", "b.jpg"])
     assert [one["for_each_index"] for one in await news(rounds)] == [0]
@@ -139,7 +139,7 @@ async def test_each_round_and_each_branch_is_told_of_once(inbox: Inbox, key: str
     await silence(branches, inbox)
 
 
-async def test_without_a_store_a_new_triggerer_tells_again_by_the_same_key(
+async def test_without_a_state_store_requests_are_reported_again_with_the_same_key(
     inbox: Inbox, key: str
 ) -> None:
     inbox.begin("refundApproval", key)
@@ -151,7 +151,7 @@ async def test_without_a_store_a_new_triggerer_tells_again_by_the_same_key(
     assert told[0] == told[1]
 
 
-async def test_an_outage_is_survived(inbox: Inbox, key: str) -> None:
+async def test_trigger_survives_an_outage(inbox: Inbox, key: str) -> None:
     events = made_again("refundApproval").run()
     first = asyncio.ensure_future(news(events))
     await inbox.until_looked()
@@ -176,7 +176,9 @@ async def test_an_outage_is_survived(inbox: Inbox, key: str) -> None:
     ],
     ids=["401", "page", "cut_json", "cut_response", "500", "redirect"],
 )
-async def test_an_odd_response_does_not_end_the_watch(odd: Fault, inbox: Inbox, key: str) -> None:
+async def test_invalid_response_does_not_end_the_trigger(
+    odd: Fault, inbox: Inbox, key: str
+) -> None:
     events = made_again("refundApproval").run()
     first = asyncio.ensure_future(news(events))
     await inbox.until_looked()
@@ -189,7 +191,7 @@ async def test_an_odd_response_does_not_end_the_watch(odd: Fault, inbox: Inbox, 
     await silence(events, inbox)
 
 
-async def test_a_wrong_connection_is_told_once_and_can_be_mended(
+async def test_invalid_connection_is_logged_once_and_can_be_corrected(
     inbox: Inbox, key: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     inbox.begin("refundApproval", key)
@@ -206,7 +208,7 @@ async def test_a_wrong_connection_is_told_once_and_can_be_mended(
     assert "wrong-token" not in log
 
 
-async def test_an_open_request_is_told_again_if_that_is_wanted(inbox: Inbox, key: str) -> None:
+async def test_pending_request_is_reported_again_with_repeat_after(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     events: Any = made_again("refundApproval", repeat_after=0.001).run()
     assert await news(events) == await news(events)
@@ -214,7 +216,7 @@ async def test_an_open_request_is_told_again_if_that_is_wanted(inbox: Inbox, key
 
 
 @pytest.mark.version_specific
-async def test_it_says_how_far_to_look_back_on_an_old_server(inbox: Inbox, key: str) -> None:
+async def test_event_of_a_0x_server_contains_since(inbox: Inbox, key: str) -> None:
     record = inbox.begin("refundApproval", key).read()
     events: Any = made_again("refundApproval").run()
     since = (await anext(events)).payload["since"]
@@ -226,7 +228,7 @@ async def test_it_says_how_far_to_look_back_on_an_old_server(inbox: Inbox, key: 
     assert row.run_id == record.run_id
 
 
-def test_two_of_a_kind_are_one_to_airflow() -> None:
+def test_equal_triggers_have_equal_hashes() -> None:
     """Else each parsing of the DAG file would make another trigger."""
     one, other = (BaseEventTrigger.hash(*made_again("w").serialize()) for _ in range(2))
     assert one == other

@@ -85,7 +85,7 @@ def ended_by_person(key: str, kill: Callable[[MastraWorkflowRunTrigger], Any]) -
     return dag
 
 
-def test_a_cancellation_in_the_middle_of_on_kill(
+def test_cancellation_during_on_kill(
     server: SampleServer, client: MastraClient, connect: Connect, run_dag: RunDag, key: str
 ) -> None:
     """Airflow repeats it each second; the run is cancelled nevertheless."""
@@ -137,7 +137,7 @@ def test_a_cancellation_that_fails_is_logged(
 
 @pytest.mark.parametrize("kind", ["half-emoji", "nul", "forged"])
 @pytest.mark.parametrize("how", ["throw", "return", "suspend"])
-def test_text_of_the_server_is_in_no_event(
+def test_event_contains_no_text_of_the_server(
     odd_server: SampleServer, connect: Connect, key: str, kind: str, how: str
 ) -> None:
     connect(odd_server.url)
@@ -156,7 +156,7 @@ def test_text_of_the_server_is_in_no_event(
     }
 
 
-def test_text_of_the_server_in_an_asset_event(
+def test_server_text_in_an_asset_event_is_sanitised(
     odd_server: SampleServer, connect: Connect, key: str
 ) -> None:
     connect(odd_server.url)
@@ -173,7 +173,7 @@ def test_text_of_the_server_in_an_asset_event(
     )
 
 
-def test_an_error_that_nobody_expects(airflow_database: None, key: str) -> None:
+def test_unexpected_error_is_sanitised(airflow_database: None, key: str) -> None:
     """Airflow stores what a trigger raises; here its own error, which names the connection."""
     waiting = trigger(key, mastra_conn_id="cut \ud83d\nforged line")
     with pytest.raises(RuntimeError) as caught:
@@ -197,7 +197,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_outages, "PAUSE_SECONDS", 0.2)
 
 
-def test_an_edited_token_is_picked_up(
+def test_edited_token_is_used(
     guarded: SampleServer,
     connect: Connect,
     key: str,
@@ -218,7 +218,7 @@ def test_an_edited_token_is_picked_up(
         assert asyncio.run(rotate())["reason"] == "over"
 
 
-def test_an_edited_address_is_picked_up(
+def test_edited_address_is_used(
     server: SampleServer, client: MastraClient, connect: Connect, key: str, quick: None
 ) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
@@ -258,7 +258,7 @@ def until(look: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("is_sensor", [False, True])
-def test_a_worker_picks_up_an_edited_connection(
+def test_worker_uses_an_edited_connection(
     guarded_servers: Callable[[Generation], SampleServer],
     connect: Connect,
     run_dag: RunDag,

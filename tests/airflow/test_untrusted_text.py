@@ -67,7 +67,7 @@ def review(**options: Any) -> MastraRunWorkflowOperator:
     return MastraRunWorkflowOperator(task_id="review", **arguments)
 
 
-def test_the_template_would_be_rendered(proxy: FaultProxy, run_dag: RunDag) -> None:
+def test_trusted_template_is_rendered(proxy: FaultProxy, run_dag: RunDag) -> None:
     """So that the other tests show something."""
     with DAG("rendered", schedule=None) as dag:
 
@@ -227,7 +227,7 @@ def test_responses_by_code(proxy: FaultProxy, run_dag: RunDag) -> None:
 
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("how", ["throw", "suspend", "return"])
-def test_no_text_forges_a_log_line(
+def test_server_text_cannot_forge_log_lines(
     proxy: FaultProxy, run_dag: RunDag, how: str, deferrable: bool
 ) -> None:
     """Neither a line of its own, nor an escape, nor a mark that turns the text's direction."""

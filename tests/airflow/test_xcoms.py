@@ -41,7 +41,7 @@ def some_json(random: Random, depth: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_escaping_can_be_undone(seed: int) -> None:
+def test_escaping_round_trip(seed: int) -> None:
     is_new = find_spec("airflow.sdk.serde") is not None  # from Airflow 3.2 on
     serde = import_module("airflow.sdk.serde" if is_new else "airflow.serialization.serde")
     random = Random(seed)
@@ -52,7 +52,7 @@ def test_escaping_can_be_undone(seed: int) -> None:
         assert serde.deserialize(serde.serialize(escaped)) == escaped
 
 
-def test_what_an_escaped_key_looks_like() -> None:
+def test_escaped_keys() -> None:
     assert escape_keys({"a": [{"__type": 1, "mastra.__var": 2, "__other": 3}]}) == {
         "a": [{"mastra.__type": 1, "mastra.mastra.__var": 2, "__other": 3}]
     }
@@ -60,7 +60,7 @@ def test_what_an_escaped_key_looks_like() -> None:
 
 @pytest.mark.parametrize("how", ["return", "suspend"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_odd_results(
+def test_unusual_results_are_stored(
     odd_server: SampleServer, connect: Connect, run_dag: RunDag, kind: str, how: str
 ) -> None:
     connect(odd_server.url)
@@ -121,7 +121,7 @@ def test_a_large_result_is_stored_once_in_an_object_store(
         assert len(json.load(file)["rows"]) == 1000
 
 
-def test_a_form_of_reserved_keys(
+def test_form_with_reserved_keys(
     odd_server: SampleServer,
     connect: Connect,
     run_dag: RunDag,

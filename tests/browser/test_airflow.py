@@ -141,7 +141,7 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     assert response["user"]["name"] == "admin"
 
 
-def test_what_has_no_field_of_its_own(asking: Asking) -> None:
+def test_types_without_a_field(asking: Asking) -> None:
     """And null, and a request that does not say what its response may be."""
     dag_id = "ask_in_turn"
     run_id = asking.begin(dag_id, "oddTypes", {"topic": "a fair"})
@@ -166,7 +166,7 @@ def test_what_has_no_field_of_its_own(asking: Asking) -> None:
     assert result == {"response": ODD_RESPONSE, "confirmed": {"by": ["me"]}}
 
 
-def test_a_bad_response(asking: Asking) -> None:
+def test_invalid_response_is_rejected(asking: Asking) -> None:
     """The page takes what its own few checks let pass; the task asks again, and says why."""
     run_id = asking.begin("ask", "everyType", {"topic": "a brochure"})
     page = asking.look("ask", run_id, "run")

@@ -123,7 +123,7 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     assert asking.result(flow_run_id) == EVERY_RESPONSE
 
 
-def test_what_has_no_field_of_its_own(asking: Asking) -> None:
+def test_types_without_a_field(asking: Asking) -> None:
     """And null, and a request that does not say what its response may be."""
     flow_run_id = asking.begin("oddTypes", {"topic": "a fair"})
     page = asking.look(flow_run_id)
@@ -152,7 +152,7 @@ def test_what_has_no_field_of_its_own(asking: Asking) -> None:
 
 
 @pytest.mark.pictured
-def test_a_bad_response(asking: Asking, picture: Picture) -> None:
+def test_invalid_response_is_rejected(asking: Asking, picture: Picture) -> None:
     """Prefect's server refuses it and the page says why; the window stays, for a better one."""
     flow_run_id = asking.begin("everyType", {"topic": "a brochure"})
     page = asking.look(flow_run_id)

@@ -92,7 +92,7 @@ async def test_ten_starts_at_once_execute_once(
     assert server.executions(key) == 1
 
 
-async def test_events_arrive_while_the_run_goes_on(mastra: AsyncMastraClient, key: str) -> None:
+async def test_events_arrive_while_the_run_is_running(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("slowExport").get_run(key)
     async with await run.stream(input_data={"seconds": 60}) as events:
         async for event in events:
@@ -102,7 +102,7 @@ async def test_events_arrive_while_the_run_goes_on(mastra: AsyncMastraClient, ke
     await run.cancel()
 
 
-async def test_watching_a_run_under_way(mastra: AsyncMastraClient, key: str) -> None:
+async def test_watch_of_a_running_run(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("countedCharge").get_run(key)
     await run.start(input_data={"key": key, "amount": 1, "seconds": 1})
     async with await run.watch() as events:
@@ -139,7 +139,9 @@ async def test_resuming_and_waiting_in_one_call(mastra: AsyncMastraClient, key: 
 
 
 @pytest.mark.version_specific
-async def test_the_rest(mastra: AsyncMastraClient, server: SampleServer, key: str) -> None:
+async def test_time_travel_listing_and_deletion(
+    mastra: AsyncMastraClient, server: SampleServer, key: str
+) -> None:
     workflow = mastra.get_workflow("flakyImport")
     run = workflow.get_run(key)
     await run.start(input_data={"key": key})
@@ -167,7 +169,7 @@ async def test_a_lost_run_is_restarted(key: str) -> None:
             assert (await run.wait()).is_success
 
 
-async def test_bad_input(mastra: AsyncMastraClient, key: str) -> None:
+async def test_invalid_input(mastra: AsyncMastraClient, key: str) -> None:
     with pytest.raises(InvalidInputError, match=r"\$\.city: required"):
         await mastra.get_workflow("orderReport").get_run(key).start(input_data={})
     with pytest.raises(UnknownRunError):
@@ -176,13 +178,15 @@ async def test_bad_input(mastra: AsyncMastraClient, key: str) -> None:
         await mastra.get_workflow("nope").details()
 
 
-async def test_awkward_names(mastra: AsyncMastraClient, key: str) -> None:
+async def test_ids_with_special_characters(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow('odd key/50% + "quotes" é').get_run(f'{key}/ü + 50% "x"')
     await run.start(input_data={"text": "hé"})
     assert (await run.wait()).is_success
 
 
-async def test_a_timeout_says_that_the_run_goes_on(mastra: AsyncMastraClient, key: str) -> None:
+async def test_wait_timeout_reports_that_the_run_continues(
+    mastra: AsyncMastraClient, key: str
+) -> None:
     run = mastra.get_workflow("slowExport").get_run(key)
     await run.start(input_data={"seconds": 60})
     with pytest.raises(WaitTimeoutError, match="It continues"):
@@ -190,9 +194,7 @@ async def test_a_timeout_says_that_the_run_goes_on(mastra: AsyncMastraClient, ke
     await run.cancel()
 
 
-async def test_cancelling_the_waiting_task_is_not_swallowed(
-    mastra: AsyncMastraClient, key: str
-) -> None:
+async def test_cancelled_task_raises_cancelled_error(mastra: AsyncMastraClient, key: str) -> None:
     run = mastra.get_workflow("slowExport").get_run(key)
     await run.start(input_data={"seconds": 60})
     looked = asyncio.Event()
@@ -222,7 +224,7 @@ async def test_no_secure_connection(server: SampleServer) -> None:
             await client.server_generation()
 
 
-async def test_the_limit_for_bodies(server: SampleServer, key: str) -> None:
+async def test_body_size_limit(server: SampleServer, key: str) -> None:
     async with AsyncMastraClient(server.url, max_body_bytes=2_000, check_data=False) as client:
         run = client.get_workflow("translation").get_run(key)
         with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
@@ -231,7 +233,7 @@ async def test_the_limit_for_bodies(server: SampleServer, key: str) -> None:
             await client.list_workflows()
 
 
-async def test_the_token_and_only_the_token_opens_the_door() -> None:
+async def test_valid_token_is_accepted_and_others_are_refused() -> None:
     with SampleServer("1", token="s3cret-t0ken") as server:
         async with AsyncMastraClient(server.url, token="s3cret-t0ken") as client:
             assert await client.list_workflows()

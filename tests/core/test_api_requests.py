@@ -52,7 +52,7 @@ def ids_in(url: str) -> list[str]:
 
 @pytest.mark.parametrize("text", ODD_IDS)
 @pytest.mark.parametrize("make", BY_RUN.values(), ids=list(BY_RUN))
-def test_odd_ids_arrive_as_they_are(make: ByRun, text: str) -> None:
+def test_special_characters_in_ids_are_encoded(make: ByRun, text: str) -> None:
     arrived = ids_in(sent_url(make(text, "run-1")))
     assert arrived[3] == text
     assert "run-1" in arrived
@@ -60,7 +60,7 @@ def test_odd_ids_arrive_as_they_are(make: ByRun, text: str) -> None:
 
 
 @given(IDS, IDS)
-def test_any_ids_arrive_as_they_are(workflow: str, run: str) -> None:
+def test_any_id_is_encoded(workflow: str, run: str) -> None:
     url = sent_url(api.run_execution_result(workflow, run, ServerGeneration.V1))
     assert ids_in(url) == ["", "api", "workflows", workflow, "runs", run]
     url = sent_url(api.stream(workflow, run, StartOptions()))
@@ -69,7 +69,7 @@ def test_any_ids_arrive_as_they_are(workflow: str, run: str) -> None:
 
 @pytest.mark.parametrize("text", ["", ".", "..", "\ud800", "a\0b"])
 @pytest.mark.parametrize("make", BY_RUN.values(), ids=list(BY_RUN))
-def test_ids_that_no_address_can_hold(make: ByRun, text: str) -> None:
+def test_ids_that_cannot_be_in_a_path_are_rejected(make: ByRun, text: str) -> None:
     # A server takes "/runs/.." for another address altogether, percent-encoded or not.
     with pytest.raises(ConfigurationError, match="Nothing was sent"):
         make(text, "run-1")
@@ -77,7 +77,7 @@ def test_ids_that_no_address_can_hold(make: ByRun, text: str) -> None:
         make("w", text)
 
 
-def test_which_calls_may_be_repeated() -> None:
+def test_repeatable_requests() -> None:
     repeatable = {name for name, make in BY_RUN.items() if make("w", "r").repeatable}
     assert repeatable == {"watch_0", "watch_1", "read_0", "read_1", "create_run", "delete"}
     options = ResumeCommand(step=("a",))
@@ -93,7 +93,7 @@ def test_a_post_always_has_a_body() -> None:
     assert api.restart_async("w", "r").encode(max_bytes=10) == b"{}"
 
 
-def test_what_a_start_sends() -> None:
+def test_body_of_a_start() -> None:
     options = StartOptions(
         input_data={"city": "Köln"},
         initial_state={"seen": 1},
@@ -115,7 +115,7 @@ def test_what_a_start_sends() -> None:
 @pytest.mark.parametrize(
     ("path", "sent"), [(("approve",), "approve"), (("inner", "approve"), ["inner", "approve"])]
 )
-def test_what_a_resume_sends(path: tuple[str, ...], sent: Any) -> None:
+def test_body_of_a_resume(path: tuple[str, ...], sent: Any) -> None:
     body = ResumeCommand(step=path, resume_data={"approved": True}, for_each_index=0).body()
     assert body == {"step": sent, "resumeData": {"approved": True}, "forEachIndex": 0}
     assert api.time_travel_stream("w", "r", path, {"a": 1}).body == {
@@ -134,14 +134,14 @@ def test_the_body_is_the_data_as_utf_8(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "value", [math.nan, math.inf, {1, 2}, object(), b"bytes", datetime.now(UTC), "\ud800", {(): 1}]
 )
-def test_data_that_is_no_json(value: Any) -> None:
+def test_data_that_is_not_json(value: Any) -> None:
     request = api.stream("w", "r", StartOptions(input_data={"secret": ["s3cret", value]}))
     with pytest.raises(InvalidDataError, match="Nothing was sent") as caught:
         request.encode(max_bytes=1000)
     assert "s3cret" not in str(caught.value)
 
 
-def test_data_that_holds_itself() -> None:
+def test_circular_data_is_rejected() -> None:
     data: dict[str, Any] = {}
     data["self"] = data
     with pytest.raises(InvalidDataError):
@@ -155,7 +155,7 @@ def test_a_body_over_the_limit() -> None:
     assert len(request.encode(max_bytes=217) or b"") == 217
 
 
-def test_the_four_words_of_paging_go_together() -> None:
+def test_paging_parameters_of_both_versions_are_sent() -> None:
     since = datetime(2026, 1, 31, 12, tzinfo=UTC)
     request = api.list_runs(
         "w", page=2, per_page=20, from_date=since, resource_id="a+b c", status="suspended"

@@ -69,7 +69,7 @@ def test_a_run_that_failed(generation: recorded.Recorded) -> None:
         ("suspended-foreach", [("review[0]", {"photo": "a.jpg"})]),
     ],
 )  # fmt: skip
-def test_what_a_run_waits_for(
+def test_suspensions_of_a_run(
     generation: recorded.Recorded, name: str, expected: list[tuple[str, Any]]
 ) -> None:
     run = recorded.run(generation, name)
@@ -145,7 +145,7 @@ def test_details_of_nested_steps(generation: recorded.Recorded) -> None:
     assert approve.suspend_schema is not None
 
 
-def test_which_generation_responds() -> None:
+def test_server_generation_is_detected() -> None:
     assert api.parse_server(recorded.response("v0", "packages")) == (ServerGeneration.V0, None)
     assert api.parse_server(recorded.response("v1", "packages"))[0] is ServerGeneration.V1
 
@@ -154,7 +154,7 @@ def test_which_generation_responds() -> None:
     ("version", "expected"),
     [("1.71.0", (1, 71, 0)), ("1.2.3-beta.1", (1, 2, 3)), ("next", None), (None, None)],
 )
-def test_the_version_where_a_server_tells_it(version: Any, expected: Any) -> None:
+def test_version_of_servers_that_report_it(version: Any, expected: Any) -> None:
     packages = [{"name": "other", "version": "9"}, {"name": "@mastra/core", "version": version}]
     found = api.parse_server(recorded.json_response({"packages": packages}))
     assert found == (ServerGeneration.V1, expected)
@@ -179,7 +179,7 @@ def test_step_paths(names: list[str], paths: list[tuple[str, ...]]) -> None:
 
 
 @given(st.lists(st.text("ab.", min_size=1, max_size=6), unique=True))
-def test_a_step_path_is_its_name_again(names: list[str]) -> None:
+def test_step_path_round_trip(names: list[str]) -> None:
     assert [".".join(path) for path in api.step_paths(names)] == names
 
 
@@ -196,7 +196,7 @@ def test_a_step_path_is_its_name_again(names: list[str]) -> None:
         ("resume-async-refused", ApiError),
     ],
 )
-def test_refusals(generation: recorded.Recorded, name: str, kind: type[ApiError]) -> None:
+def test_http_errors(generation: recorded.Recorded, name: str, kind: type[ApiError]) -> None:
     response = recorded.response(generation, name)
     with pytest.raises(kind) as caught:
         api.check(response)
@@ -206,7 +206,7 @@ def test_refusals(generation: recorded.Recorded, name: str, kind: type[ApiError]
     assert str(response.status_code) in str(caught.value)
 
 
-def test_a_body_that_the_server_finds_too_large() -> None:
+def test_status_413_raises_body_too_large() -> None:
     with pytest.raises(BodyTooLargeError, match=r"\(413\): Request body too large"):
         api.check(recorded.response("v1", "too-large"))
 
@@ -245,7 +245,7 @@ WRONG_VALUES: tuple[Any, ...] = (None, True, 7, "x", "", [], {}, [7], {"a": 7}, 
 
 @every_generation
 @pytest.mark.parametrize("name", [name for name in PARSERS if name != "packages"])
-def test_another_value_at_any_one_place(generation: recorded.Recorded, name: str) -> None:
+def test_records_with_one_value_replaced(generation: recorded.Recorded, name: str) -> None:
     body = recorded.body(generation, name)
     for holder, key in list(places(body)):
         right = holder[key]
@@ -257,7 +257,7 @@ def test_another_value_at_any_one_place(generation: recorded.Recorded, name: str
 
 
 @given(JSON_VALUES)
-def test_any_json_at_all(value: Any) -> None:
+def test_parsers_accept_or_reject_any_json(value: Any) -> None:
     for parse in (*PARSERS.values(), api.parse_workflows):
         with contextlib.suppress(MastraError):
             parse(recorded.json_response(value))
@@ -276,7 +276,7 @@ def test_unknown_fields_and_statuses_pass_through(generation: recorded.Recorded)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b'{"status": "suc', b"[" * 200_000])
-def test_a_response_that_is_no_json(content: bytes) -> None:
+def test_response_that_is_not_json(content: bytes) -> None:
     with pytest.raises(NotMastraError, match="Is the base URL that of a Mastra server"):
         api.parse_run("w", "r", Response(200, {"content-type": "text/html"}, content))
 
@@ -290,7 +290,9 @@ def test_a_response_that_is_no_json(content: bytes) -> None:
         ("order-report", "renamed"),
     ],
 )
-def test_a_record_that_names_its_run(workflow_id: str, workflow_name: str | None) -> None:
+def test_record_of_the_requested_run_is_accepted(
+    workflow_id: str, workflow_name: str | None
+) -> None:
     response = recorded.response("v1", "success")
     run = api.parse_run(workflow_id, "success", response, workflow_name=workflow_name)
     assert (run.workflow_id, run.run_id) == (workflow_id, "success")
@@ -304,7 +306,7 @@ def test_a_record_that_names_its_run(workflow_id: str, workflow_name: str | None
         ("refundApproval", "success", "refund-approval"),
     ],
 )
-def test_a_record_of_another_run_is_an_error(
+def test_record_of_another_run_is_rejected(
     workflow_id: str, run_id: str, workflow_name: str | None
 ) -> None:
     response = recorded.response("v1", "success")

@@ -131,7 +131,7 @@ def test_an_error_names_the_argument_and_its_value(host: StandIn) -> None:
 
 
 @given(st.text(st.characters(codec=None)))
-def test_any_text_is_sendable_or_refused(text: str) -> None:
+def test_any_string_is_accepted_or_rejected(text: str) -> None:
     if is_sendable(text):
         require_text(status=text)
         assert "\0" not in text.encode().decode()
@@ -141,7 +141,7 @@ def test_any_text_is_sendable_or_refused(text: str) -> None:
 
 
 @given(st.recursive(st.none() | st.text() | st.integers(), st.lists))
-def test_any_step_is_taken_or_refused(step: Any) -> None:
+def test_any_step_is_accepted_or_rejected(step: Any) -> None:
     names = [step] if isinstance(step, str) else step
     if isinstance(names, list) and names and step != "" and all(isinstance(n, str) for n in names):
         require_step(step)

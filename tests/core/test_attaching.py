@@ -22,9 +22,7 @@ def charge(key: str, **more: Any) -> dict[str, Any]:
     return {"key": key, "amount": 5, **more}
 
 
-def test_a_run_that_is_not_there_is_started(
-    client: MastraClient, server: SampleServer, key: str
-) -> None:
+def test_missing_run_is_started(client: MastraClient, server: SampleServer, key: str) -> None:
     workflow = client.get_workflow("countedCharge")
     attachment = workflow.attach_or_start(key, input_data=charge(key))
     assert attachment.run_id == key
@@ -41,7 +39,7 @@ def test_a_pending_run_is_started(client: MastraClient, server: SampleServer, ke
     assert server.executions(key) == 1
 
 
-def test_a_run_under_way_is_attached_to_and_a_result_is_taken(
+def test_running_run_is_attached_to_and_result_is_reused(
     client: MastraClient, server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -70,7 +68,7 @@ def test_a_suspended_run_is_attached_to(client: MastraClient, key: str) -> None:
     assert again.found.suspensions == suspended.suspensions
 
 
-def test_after_a_failed_run_comes_the_next_in_line(
+def test_failed_run_is_followed_by_the_next_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     workflow = client.get_workflow("flakyImport")
@@ -82,7 +80,7 @@ def test_after_a_failed_run_comes_the_next_in_line(
     assert server.executions(f"{key}/read-file") == 2
 
 
-def test_from_the_failed_step_on_the_finished_ones_are_kept(
+def test_from_failed_step_keeps_finished_steps(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     workflow = client.get_workflow("flakyImport")
@@ -98,7 +96,7 @@ def test_from_the_failed_step_on_the_finished_ones_are_kept(
     assert server.executions(key) == 2
 
 
-def test_a_failed_run_can_be_an_error(client: MastraClient, key: str) -> None:
+def test_failed_run_raises_with_on_failed_run_fail(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("failingImport")
     workflow.attach_or_start(key)
     workflow.get_run(key).wait()
@@ -106,7 +104,7 @@ def test_a_failed_run_can_be_an_error(client: MastraClient, key: str) -> None:
         workflow.attach_or_start(key, on_failed_run="fail")
 
 
-def test_what_to_do_about_a_failed_run_is_checked_before_anything_is_sent() -> None:
+def test_on_failed_run_is_validated_before_any_request() -> None:
     with (
         MastraClient("http://127.0.0.1:9") as client,
         pytest.raises(ConfigurationError, match="on_failed_run is 'retry'"),
@@ -114,7 +112,7 @@ def test_what_to_do_about_a_failed_run_is_checked_before_anything_is_sent() -> N
         client.get_workflow("w").attach_or_start("r", on_failed_run="retry")  # type: ignore[arg-type]
 
 
-def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
+def test_ten_concurrent_attempts_execute_once(server: SampleServer, key: str) -> None:
     def attempt(_: int) -> str:
         with MastraClient(server.url) as client:
             workflow = client.get_workflow("countedCharge")
@@ -127,7 +125,7 @@ def test_ten_tries_at_once_execute_once(server: SampleServer, key: str) -> None:
     assert server.executions(key) == 1
 
 
-def test_ten_processes_at_once_execute_once(server: SampleServer, key: str) -> None:
+def test_ten_concurrent_processes_execute_once(server: SampleServer, key: str) -> None:
     command = [sys.executable, "-m", "tests.core.one_try", server.url, key]
     # Longer than all of them take to send their start: 0.x takes one that comes after the end.
     command.append(json.dumps(charge(key, seconds=5)))
@@ -157,7 +155,7 @@ def test_ten_processes_at_once_execute_once(server: SampleServer, key: str) -> N
     assert server.executions(key) == 1
 
 
-def test_a_response_is_given_once(
+def test_response_is_delivered_once(
     client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -173,7 +171,7 @@ def test_a_response_is_given_once(
         run.resume(step="approve", resume_data={"approved": False}, is_retry=True)
 
 
-def test_a_response_that_no_database_can_hold_is_given_once(client: MastraClient, key: str) -> None:
+def test_unstorable_response_is_delivered_once(client: MastraClient, key: str) -> None:
     """A record shows NUL as U+FFFD."""
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
@@ -187,9 +185,7 @@ def test_a_response_that_no_database_can_hold_is_given_once(client: MastraClient
     assert run.resume(**response, is_retry=True).is_success
 
 
-def test_tries_at_once_that_give_the_same_response_resume_once(
-    client: MastraClient, key: str
-) -> None:
+def test_concurrent_equal_responses_resume_once(client: MastraClient, key: str) -> None:
     """A task that was taken for dead and its retry: neither fails."""
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
@@ -206,7 +202,7 @@ def test_tries_at_once_that_give_the_same_response_resume_once(
     assert run.wait(timeout=30).result["refunded"] == 1
 
 
-def test_the_next_request_is_not_responded_to_by_a_retry(client: MastraClient, key: str) -> None:
+def test_retry_does_not_respond_to_the_next_request(client: MastraClient, key: str) -> None:
     """A try that died after its resume is tried again while the next item of a foreach waits."""
     run = client.get_workflow("photoReview").get_run(key)
     run.start(input_data={"photos": ["a.png", "b.png"]})

@@ -26,7 +26,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
         yield server
 
 
-def test_the_right_token(guarded: SampleServer, key: str) -> None:
+def test_valid_token_is_accepted(guarded: SampleServer, key: str) -> None:
     with MastraClient(guarded.url, token=TOKEN) as client:
         assert len(client.list_workflows()) == 24
         run = client.get_workflow("orderReport").get_run(key)
@@ -40,14 +40,16 @@ def test_the_right_token(guarded: SampleServer, key: str) -> None:
             assert list(stream)[-1].is_end
 
 
-def test_the_right_token_as_a_header(guarded: SampleServer) -> None:
+def test_valid_token_in_a_header_is_accepted(guarded: SampleServer) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with MastraClient(guarded.url, headers=headers) as client:
         assert client.list_workflows()
 
 
 @pytest.mark.parametrize("token", [None, WRONG])
-def test_no_token_or_a_wrong_one(guarded: SampleServer, key: str, token: str | None) -> None:
+def test_missing_or_wrong_token_is_refused(
+    guarded: SampleServer, key: str, token: str | None
+) -> None:
     with MastraClient(guarded.url, token=token) as client:
         workflow = client.get_workflow("orderReport")
         run = workflow.get_run(key)
@@ -77,7 +79,7 @@ def test_nothing_was_started_without_a_token(guarded: SampleServer, key: str) ->
     assert guarded.executions(key) == 0
 
 
-def test_a_netrc_does_not_replace_the_token(
+def test_netrc_does_not_replace_the_token(
     guarded: SampleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -87,7 +89,7 @@ def test_a_netrc_does_not_replace_the_token(
         assert client.list_workflows()
 
 
-def test_the_token_is_in_no_log_text_or_error(
+def test_token_is_masked_in_logs_reprs_and_errors(
     guarded: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"X-Other-Secret": WRONG}

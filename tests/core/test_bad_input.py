@@ -48,7 +48,7 @@ ALONE: dict[str, Callable[[Workflow, str], object]] = {
 
 @pytest.mark.parametrize("call", [*BY_RUN, *STARTS, *ALONE])
 @pytest.mark.parametrize("workflow", ["nope", 'no "wörkflow" 50%/+'])
-def test_an_unknown_workflow_names_those_that_exist(
+def test_unknown_workflow_error_names_existing_workflows(
     client: MastraClient, key: str, call: str, workflow: str
 ) -> None:
     with pytest.raises(UnknownWorkflowError) as caught:
@@ -62,7 +62,7 @@ def test_an_unknown_workflow_names_those_that_exist(
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("call", [*BY_RUN, *(call for call in STARTS if call != "create_run")])
-def test_an_id_where_a_key_belongs(
+def test_workflow_id_instead_of_key_names_the_key(
     client: MastraClient, server: SampleServer, key: str, call: str
 ) -> None:
     if server.generation == "1":
@@ -80,7 +80,7 @@ def test_an_unknown_run(proxied: MastraClient, proxy: FaultProxy, key: str, call
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a\0b"])
 @pytest.mark.parametrize("call", [*BY_RUN, *STARTS])
-def test_ids_that_no_address_can_hold(
+def test_ids_that_cannot_be_in_a_path_are_rejected(
     proxied: MastraClient, proxy: FaultProxy, key: str, call: str, name: str
 ) -> None:
     if (call, name) == ("create_run", ""):
@@ -94,7 +94,7 @@ def test_ids_that_no_address_can_hold(
 
 
 @pytest.mark.parametrize("value", [math.nan, dt.date(2026, 1, 31), {1}, b"x", "\ud800", object()])
-def test_data_that_is_no_json(
+def test_input_that_is_not_json_is_rejected(
     server: SampleServer, proxy: FaultProxy, key: str, value: object
 ) -> None:
     for check_data in (True, False):
@@ -106,13 +106,13 @@ def test_data_that_is_no_json(
     assert proxy.count("POST") == proxy.count("POST", "/create-run$")
 
 
-def test_tuples_are_lists(client: MastraClient, key: str) -> None:
+def test_tuples_are_sent_as_lists(client: MastraClient, key: str) -> None:
     # JSON knows no other kind of list, and the server gets one.
     run = client.get_workflow("photoReview").get_run(key)
     assert run.start(input_data={"photos": ("a.jpg", "b.jpg")}).found is None
 
 
-def test_resume_data_that_is_no_json(client: MastraClient, key: str) -> None:
+def test_resume_data_that_is_not_json_is_rejected(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     for resume in (run.resume, run.resume_async, run.resume_stream):
         with pytest.raises(InvalidDataError, match="Nothing was sent"):
@@ -120,7 +120,7 @@ def test_resume_data_that_is_no_json(client: MastraClient, key: str) -> None:
     assert run.read().is_suspended
 
 
-def test_input_over_our_own_limit(proxy: FaultProxy, key: str) -> None:
+def test_input_over_the_clients_limit(proxy: FaultProxy, key: str) -> None:
     with MastraClient(proxy.url, max_body_bytes=200_000) as client:
         run = client.get_workflow("translation").get_run(key)
         with pytest.raises(BodyTooLargeError, match="Nothing was sent"):
@@ -141,20 +141,20 @@ def test_input_over_the_servers_limit(client: MastraClient, server: SampleServer
 
 
 @pytest.mark.parametrize("path", ["", "/", "/api", "/api/"])
-def test_base_urls_that_mean_the_same(server: SampleServer, path: str) -> None:
+def test_equivalent_base_urls(server: SampleServer, path: str) -> None:
     with MastraClient(server.url + path) as client:
         assert client.list_workflows()
         assert client.base_url == server.url
 
 
 @pytest.mark.parametrize("path", ["/mastra", "/v2/api"])
-def test_a_path_that_is_wrong(server: SampleServer, path: str) -> None:
+def test_wrong_base_url_path(server: SampleServer, path: str) -> None:
     with MastraClient(server.url + path) as client, pytest.raises(MastraError) as caught:
         client.list_workflows()
     assert "API prefix" in str(caught.value)
 
 
-def test_an_api_prefix_that_is_wrong(server: SampleServer) -> None:
+def test_wrong_api_prefix(server: SampleServer) -> None:
     with (
         MastraClient(server.url, api_prefix="/v2") as client,
         pytest.raises(MastraError, match="API prefix"),

@@ -31,7 +31,7 @@ def bigint_client(bigint_server: SampleServer) -> Iterator[MastraClient]:
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("workflow_id", KEYS)
-def test_a_run_with_a_bigint_is_executed_once_and_ends(
+def test_run_with_a_bigint_executes_once_and_finishes(
     bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
 ) -> None:
     workflow = bigint_client.get_workflow(workflow_id)
@@ -51,7 +51,7 @@ def test_a_run_with_a_bigint_is_executed_once_and_ends(
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("workflow_id", KEYS)
-def test_a_bigint_in_the_response_of_a_start(
+def test_bigint_in_the_response_of_a_start(
     bigint_server: SampleServer, bigint_client: MastraClient, key: str, workflow_id: str
 ) -> None:
     """Mastra 1.x fails to write its response and sends 500, but the run has succeeded."""

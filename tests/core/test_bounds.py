@@ -56,7 +56,7 @@ def test_a_name_of_many_dots() -> None:
         api.step_paths(["." * 5_000_000, "a"])
 
 
-def test_a_graph_that_is_nested_deep() -> None:
+def test_deeply_nested_step_graph() -> None:
     graph: Any = []
     for _ in range(5_000):
         graph = [{"id": "a", "serializedStepFlow": graph}]
@@ -72,7 +72,7 @@ def test_a_stream_of_many_events() -> None:
             list(once.feed(Event(kind, "r", {}, None, None, None)))
 
 
-def test_properties_whose_keys_are_the_same() -> None:
+def test_properties_with_equal_form_keys() -> None:
     names = [f"{'.' * dots}a" for dots in range(150)]
     form = Form({"properties": {name: {"type": "string"} for name in names}})
     assert len({field.key for field in form.fields}) == 150
@@ -115,14 +115,14 @@ for _ in range(50):
         ({"uniqueItems": True}, [{"a": n} for n in range(50_000)]),
     ],
 )
-def test_a_schema_that_is_dear_to_check(schema: Any, data: Any) -> None:
+def test_expensive_schema_is_bounded(schema: Any, data: Any) -> None:
     with at_most(20):
         check(schema, data)
         unknown_fields(schema, data)
         Form(parse_schema(json.dumps(schema))).values(data)
 
 
-def test_a_schema_over_the_bound_is_none_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_schema_over_the_limit_is_ignored_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     small = {"properties": {f"p{n}": {"type": "string"} for n in range(2_000)}}
     assert parse_schema(json.dumps(small)) == small
     large = {"properties": {f"q{n}": {"type": "string"} for n in range(7_777)}}
@@ -158,7 +158,7 @@ def memory_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("step_id", [LONG_ID, "o" * 900], ids=["one-long", "many-medium"])
-def test_a_graph_takes_memory_by_the_size_of_the_response(step_id: str) -> None:
+def test_memory_of_a_graph_is_bounded_by_the_response_size(step_id: str) -> None:
     graph = inside(step_id, 3_000)
     record = {"status": "running", "steps": {"a": {"status": "running"}}}
     details = {"steps": {"a": {}}, "stepGraph": graph}
@@ -173,7 +173,7 @@ def test_the_names_of_a_large_graph_are_bounded_together() -> None:
         assert api.step_paths(["a.b"], graph) == [("a.b",)]
 
 
-def test_steps_of_longer_names_than_any_has_are_refused() -> None:
+def test_overlong_step_names_are_rejected() -> None:
     record = {"status": "suspended", "steps": {LONG_ID: {"status": "suspended"}}}
     with pytest.raises(NotMastraError, match="500,000 characters"):
         api.parse_run("w", "r", response_of(record))
@@ -201,7 +201,7 @@ def test_items_of_a_foreach_repeat_no_large_schema_without_bound() -> None:
     assert all(item.resume_schema == schema for item in described(few, known).suspensions)
 
 
-def test_a_payload_that_is_nested_deep_takes_no_memory_to_show() -> None:
+def test_deeply_nested_payload_is_rendered_in_bounded_memory() -> None:
     payload: Any = list(range(20_000))
     for _ in range(140):
         payload = [payload]
@@ -209,7 +209,7 @@ def test_a_payload_that_is_nested_deep_takes_no_memory_to_show() -> None:
         assert len(shown(payload)) < 20_000
 
 
-def test_a_message_names_some_of_many_steps() -> None:
+def test_message_names_only_some_of_many_steps() -> None:
     steps = {f"step-{number}": {"status": "running"} for number in range(5_000)}
     run = api.parse_run("w", "r", response_of({"status": "canceled", "steps": steps}))
     text = str(Cancellation(run, requested=True))
@@ -218,20 +218,20 @@ def test_a_message_names_some_of_many_steps() -> None:
     assert len(text) < 2_000
 
 
-def test_a_record_of_more_steps_than_any_workflow_has_is_refused() -> None:
+def test_record_with_too_many_steps_is_rejected() -> None:
     record = {"status": "running", "steps": {f"s{n}": {"status": "success"} for n in range(50_001)}}
     with pytest.raises(NotMastraError, match="50,001 steps"):
         api.parse_run("w", "r", response_of(record))
 
 
-def test_so_many_items_of_a_foreach_wait_at_once_and_no_more() -> None:
+def test_number_of_suspended_foreach_items_is_bounded() -> None:
     items = [{"status": "suspended", "suspendPayload": {"n": n}} for n in range(12_000)]
     step = {"status": "suspended", "suspendPayload": {"__workflow_meta": {"foreachOutput": items}}}
     run = api.parse_run("w", "r", response_of({"status": "suspended", "steps": {"a": step}}))
     assert [item.for_each_index for item in run.suspensions] == list(range(10_000))
 
 
-def test_a_record_of_many_steps_is_few_lines_of_a_log() -> None:
+def test_record_of_many_steps_logs_few_lines() -> None:
     steps = {f"s{n}": {"status": "success", "startedAt": n, "endedAt": n} for n in range(20_000)}
     run = api.parse_run("w", "r", response_of({"status": "success", "steps": steps}))
     lines: list[str] = []

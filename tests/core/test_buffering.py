@@ -41,7 +41,7 @@ def buffered(server: SampleServer) -> Iterator[str]:
         yield nginx.url
 
 
-def test_a_start_does_not_wait_for_a_stream_that_is_buffered(
+def test_start_does_not_wait_for_a_buffered_stream(
     buffered: str, server: SampleServer, key: str
 ) -> None:
     with MastraClient(buffered) as client:
@@ -54,7 +54,7 @@ def test_a_start_does_not_wait_for_a_stream_that_is_buffered(
     assert server.executions(key) == 1
 
 
-async def test_nor_does_that_of_the_other_client(
+async def test_async_start_does_not_wait_for_a_buffered_stream(
     buffered: str, server: SampleServer, key: str
 ) -> None:
     async with AsyncMastraClient(buffered) as client:
@@ -67,7 +67,7 @@ async def test_nor_does_that_of_the_other_client(
     assert server.executions(key) == 1
 
 
-def test_a_resume_does_not_wait_for_a_stream_that_is_buffered(buffered: str, key: str) -> None:
+def test_resume_does_not_wait_for_a_buffered_stream(buffered: str, key: str) -> None:
     with MastraClient(buffered) as client:
         run = client.get_workflow("approvedExport").get_run(key)
         run.start(input_data={"seconds": SECONDS})
@@ -78,14 +78,14 @@ def test_a_resume_does_not_wait_for_a_stream_that_is_buffered(buffered: str, key
         run.cancel()
 
 
-def test_the_end_of_a_run_whose_stream_is_buffered(buffered: str, key: str) -> None:
+def test_end_of_a_run_behind_a_buffering_proxy_is_detected(buffered: str, key: str) -> None:
     with MastraClient(buffered) as client:
         run = client.get_workflow("slowExport").get_run(key)
         run.start(input_data={"seconds": 4})
         assert run.wait(timeout=60, max_poll_interval=1).is_success
 
 
-def test_a_server_that_is_slow_to_respond_to_a_start(server: SampleServer, key: str) -> None:
+def test_server_that_responds_slowly_to_a_start(server: SampleServer, key: str) -> None:
     """The request is given up before it is even read; the server executes it all the same."""
     wakes = threading.Timer(4.0, lambda: os.kill(server.pid, signal.SIGCONT))
 

@@ -17,7 +17,7 @@ from tests.core.virtual import LOST, REFUSED, World
 EXPORT = {"seconds": 3600}
 
 
-def test_a_run_that_somebody_cancelled_is_not_replaced(client: MastraClient, key: str) -> None:
+def test_run_cancelled_by_another_client_is_not_replaced(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("slowExport")
     workflow.attach_or_start(key, input_data=EXPORT)
     assert workflow.get_run(key).cancel().run.status == "canceled"  # as Mastra Studio does
@@ -28,7 +28,7 @@ def test_a_run_that_somebody_cancelled_is_not_replaced(client: MastraClient, key
     assert [run.run_id for run in workflow.runs() if run.run_id.startswith(key)] == [key]
 
 
-def test_a_run_cancelled_for_a_retry_is_followed_by_the_next_in_line(
+def test_run_cancelled_with_allow_retry_is_followed_by_the_next_run(
     client: MastraClient, key: str
 ) -> None:
     workflow = client.get_workflow("slowExport")
@@ -45,9 +45,7 @@ def test_a_run_cancelled_for_a_retry_is_followed_by_the_next_in_line(
         workflow.attach_or_start(key, input_data=EXPORT)
 
 
-def test_a_run_in_line_can_be_cancelled_for_a_retry_by_its_own_id(
-    client: MastraClient, key: str
-) -> None:
+def test_later_run_can_be_cancelled_by_its_own_id(client: MastraClient, key: str) -> None:
     """A trigger knows the run that it waits for, not the line that the run is in."""
     workflow = client.get_workflow("slowExport")
     for expected in (key, f"{key}-2", f"{key}-3"):
@@ -56,7 +54,7 @@ def test_a_run_in_line_can_be_cancelled_for_a_retry_by_its_own_id(
 
 
 @pytest.mark.version_specific
-def test_a_cancelled_run_that_still_executes_is_followed_by_the_next_in_line(
+def test_cancelled_run_that_still_executes_is_followed_by_the_next_run(
     client: MastraClient, server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The step does not heed its abort signal; 0.x records the cancellation when it has ended."""
@@ -79,7 +77,7 @@ def test_a_cancelled_run_that_still_executes_is_followed_by_the_next_in_line(
     assert last.run.run_id == f"{key}-2"
 
 
-async def test_the_async_client_finds_work(server: SampleServer, key: str) -> None:
+async def test_async_find_work(server: SampleServer, key: str) -> None:
     async with AsyncMastraClient(server.url) as client:
         workflow = client.get_workflow("countedCharge")
         assert await workflow.find_work(key) is None
@@ -91,7 +89,7 @@ async def test_the_async_client_finds_work(server: SampleServer, key: str) -> No
 
 
 @pytest.mark.version_specific
-def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> None:
+def test_cancelled_reservation_is_final(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("0.x does not cancel a pending run")
     with MastraClient(server.url) as client:
@@ -104,9 +102,7 @@ def test_a_reservation_is_cancelled_for_good(server: SampleServer, key: str) -> 
 
 
 @pytest.mark.version_specific
-def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
-    server: SampleServer, key: str
-) -> None:
+def test_cancelled_suspended_run_is_not_asked_again(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("0.x does not end a suspended run on a cancel")
     order = {"order": key, "amount": 1, "reason": "broken"}
@@ -120,7 +116,7 @@ def test_a_suspended_run_that_somebody_cancelled_asks_nobody_again(
 
 
 @pytest.mark.version_specific
-def test_from_the_failed_step_the_cancelled_run_itself_continues(
+def test_from_failed_step_continues_the_cancelled_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     workflow = client.get_workflow("slowExport")
@@ -137,7 +133,7 @@ def test_from_the_failed_step_the_cancelled_run_itself_continues(
             workflow.attach_or_start(key, input_data=EXPORT, on_failed_run="from_failed_step")
 
 
-async def test_the_async_client_reserves_as_well(server: SampleServer, key: str) -> None:
+async def test_async_cancel_reserves_the_next_run(server: SampleServer, key: str) -> None:
     async with AsyncMastraClient(server.url) as client:
         workflow = client.get_workflow("slowExport")
         await workflow.attach_or_start(key, input_data=EXPORT)
@@ -148,7 +144,7 @@ async def test_the_async_client_reserves_as_well(server: SampleServer, key: str)
             await workflow.attach_or_start(key, input_data=EXPORT)
 
 
-def test_a_cancel_whose_response_was_lost_reserves_too() -> None:
+def test_cancel_with_a_lost_response_reserves_the_next_run() -> None:
     world = World()
     world.on_run("running", "canceled")
     world.on("POST", "/cancel$", LOST)
@@ -158,14 +154,14 @@ def test_a_cancel_whose_response_was_lost_reserves_too() -> None:
     assert reservation.query == {"runId": "r-2"}
 
 
-def test_a_run_that_somebody_else_cancelled_before_is_not_reserved_for() -> None:
+def test_run_cancelled_before_by_another_client_gets_no_reservation() -> None:
     world = World()
     world.on_run("canceled", "unknown-run")
     world.run(cancel_work(world.server, "w", "r", confirm_timeout=5.0, allow_retry=True))
     assert world.sent("POST") == []
 
 
-def test_a_reservation_that_failed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_reservation_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.on_run("running", "canceled")
     world.on("POST", "/cancel$", "cancel")
@@ -176,7 +172,7 @@ def test_a_reservation_that_failed_is_told(caplog: pytest.LogCaptureFixture) -> 
     assert "a retry does not start a new run" in caplog.text
 
 
-def test_with_fail_a_cancelled_run_is_an_error_whoever_cancelled_it() -> None:
+def test_on_failed_run_fail_raises_for_any_cancelled_run() -> None:
     world = World()
     world.on_run("canceled", "pending")
     with pytest.raises(RunCanceledError):

@@ -13,7 +13,7 @@ from tests.support.fault_proxy import FaultProxy
 
 @pytest.mark.smoke
 @pytest.mark.version_specific
-def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
+def test_cancel_of_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
     cancellation = run.cancel()
@@ -24,7 +24,9 @@ def test_a_step_that_honours_its_abort_signal(client: MastraClient, key: str) ->
 
 
 @pytest.mark.version_specific
-def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: str) -> None:
+def test_cancel_of_a_step_that_ignores_its_abort_signal(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
     run = client.get_workflow("stubbornExport").get_run(key)
     run.start(input_data={"seconds": 2})
     cancellation = run.cancel(confirm_timeout=0.2)
@@ -39,7 +41,7 @@ def test_a_step_that_does_not(client: MastraClient, server: SampleServer, key: s
 
 
 @pytest.mark.version_specific
-def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str) -> None:
+def test_cancel_of_a_sleeping_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.start(input_data={"seconds": 1})
     cancellation = run.cancel(confirm_timeout=0.2)
@@ -49,7 +51,7 @@ def test_a_run_that_sleeps(client: MastraClient, server: SampleServer, key: str)
     assert record.step(("second-call",)) is None
 
 
-def test_a_run_that_is_over(proxied: MastraClient, proxy: FaultProxy, key: str) -> None:
+def test_cancel_of_a_finished_run(proxied: MastraClient, proxy: FaultProxy, key: str) -> None:
     # 1.x would rewrite its record as canceled.
     run = proxied.get_workflow("orderReport").get_run(key)
     run.start_async(input_data=REPORT)
@@ -61,7 +63,7 @@ def test_a_run_that_is_over(proxied: MastraClient, proxy: FaultProxy, key: str) 
     assert run.read().is_success
 
 
-def test_cancelling_twice(client: MastraClient, key: str) -> None:
+def test_cancel_twice(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
     assert run.cancel().requested
@@ -69,7 +71,7 @@ def test_cancelling_twice(client: MastraClient, key: str) -> None:
 
 
 @pytest.mark.version_specific
-def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
+def test_cancel_of_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = suspended_refund(client, key)
     cancellation = run.cancel(confirm_timeout=0.2)
     if server.generation == "1":
@@ -85,7 +87,7 @@ def test_a_suspended_run(client: MastraClient, server: SampleServer, key: str) -
 
 
 @pytest.mark.version_specific
-def test_a_run_that_nobody_started(client: MastraClient, server: SampleServer, key: str) -> None:
+def test_cancel_of_a_pending_run(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("orderReport").create_run(key)
     cancellation = run.cancel()
     assert cancellation.requested
@@ -94,14 +96,12 @@ def test_a_run_that_nobody_started(client: MastraClient, server: SampleServer, k
         assert "never started; nothing executes" in str(cancellation)
 
 
-def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
+def test_cancel_of_an_unknown_run(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
         client.get_workflow("orderReport").get_run(key).cancel()
 
 
-def test_a_piece_of_work_is_cancelled_where_it_is_in_its_line(
-    client: MastraClient, key: str
-) -> None:
+def test_cancel_work_cancels_the_active_run(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("slowExport")
     with pytest.raises(UnknownRunError):
         workflow.cancel_work(key)
@@ -113,7 +113,7 @@ def test_a_piece_of_work_is_cancelled_where_it_is_in_its_line(
     assert not workflow.cancel_work(key, allow_retry=True).requested
 
 
-def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) -> None:
+def test_cancel_work_ignores_runs_after_a_success(client: MastraClient, key: str) -> None:
     """Its id may look like the next in line; the line goes on after a failure only."""
     workflow = client.get_workflow("slowExport")
     workflow.get_run(key).start_async(input_data={"seconds": 0})
@@ -125,9 +125,7 @@ def test_what_follows_a_success_is_other_work(client: MastraClient, key: str) ->
 
 
 @pytest.mark.version_specific
-def test_other_work_whose_id_looks_like_the_next_in_line_is_left_alone(
-    client: MastraClient, key: str
-) -> None:
+def test_cancel_work_ignores_other_work_with_a_similar_id(client: MastraClient, key: str) -> None:
     """On 0.x a started run ``<id>-2`` is otherwise the sign that run ``<id>`` was cancelled."""
     workflow = client.get_workflow("slowExport")
     run, other = workflow.get_run(key), workflow.get_run(f"{key}-2")

@@ -52,7 +52,7 @@ def expected(server: SampleServer) -> dict[str, Any]:
 
 
 @pytest.mark.version_specific
-def test_input(
+def test_coerced_input_is_accepted(
     coercing: MastraClient,
     coercing_server: SampleServer,
     key: str,
@@ -72,7 +72,7 @@ WITHOUT_INPUT = {"anyInput": "{}", "nullInput": "null", "nullableInput": "null"}
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("workflow_id", WITHOUT_INPUT)
-def test_no_input(coercing: MastraClient, key: str, workflow_id: str) -> None:
+def test_missing_input_is_accepted(coercing: MastraClient, key: str, workflow_id: str) -> None:
     workflow = coercing.get_workflow(workflow_id)
     workflow.attach_or_start(key)
     received = WITHOUT_INPUT[workflow_id]
@@ -113,7 +113,9 @@ def test_a_run_id_whose_input_was_refused_can_be_used_again(
 
 
 @pytest.mark.version_specific
-def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key: str) -> None:
+def test_coerced_resume_data_is_accepted(
+    coercing: MastraClient, coercing_server: SampleServer, key: str
+) -> None:
     run = coercing.get_workflow("coercedResponse").get_run(key)
     assert run.start_async(input_data={}).is_suspended
     result = run.resume_async(resume_data=GIVEN).result
@@ -121,7 +123,7 @@ def test_resume_data(coercing: MastraClient, coercing_server: SampleServer, key:
 
 
 @pytest.mark.version_specific
-def test_what_the_server_refuses_after_all(
+def test_input_refused_by_the_server_raises_invalid_input(
     coercing: MastraClient, coercing_server: SampleServer, key: str
 ) -> None:
     if coercing_server.generation == "0":
@@ -139,9 +141,7 @@ def test_what_the_server_refuses_after_all(
             verb(resume_data=data)
 
 
-def test_a_missing_field_is_refused_before_anything_is_sent(
-    coercing: MastraClient, key: str
-) -> None:
+def test_missing_field_is_rejected_before_any_request(coercing: MastraClient, key: str) -> None:
     data = {name: value for name, value in GIVEN.items() if name != "amount"}
     with pytest.raises(InvalidInputError, match=r"\$\.amount: required.*Nothing was started"):
         coercing.get_workflow("coercedInput").get_run(key).start(input_data=data)
@@ -151,7 +151,7 @@ SCALAR = {"type": "object", "required": ["a"], "properties": {"a": {"type": "num
 
 
 @pytest.mark.parametrize("value", ["12", True, None, [5], {"a": 1}])
-def test_any_value_may_become_a_scalar(value: Any) -> None:
+def test_any_value_may_be_coerced_to_a_scalar(value: Any) -> None:
     assert check(SCALAR, {"a": value}).refused == []
     assert check(SCALAR, {"a": value}).doubtful == validation_errors(SCALAR, {"a": value}) != []
 
@@ -172,7 +172,7 @@ def test_any_value_may_become_a_scalar(value: Any) -> None:
         ({"anyOf": [SCALAR, {"type": "number"}]}, "5", False),
     ],
 )
-def test_what_no_conversion_can_help(schema: Any, data: Any, is_certain: bool) -> None:
+def test_input_that_cannot_be_coerced_is_rejected(schema: Any, data: Any, is_certain: bool) -> None:
     found = check(schema, data)
     assert bool(found.refused) is is_certain
     assert bool(found.doubtful) is not is_certain
@@ -195,7 +195,7 @@ def test_what_no_conversion_can_help(schema: Any, data: Any, is_certain: bool) -
         "0",
     ],
 )
-def test_a_date_in_another_form_is_the_same_input(
+def test_dates_in_different_formats_are_equal_input(
     coercing: MastraClient, key: str, day: str
 ) -> None:
     workflow = coercing.get_workflow("coercedInput")

@@ -37,7 +37,7 @@ def suspended(client: MastraClient, workflow: str, key: str, data: Any) -> Run:
 
 @pytest.mark.parametrize("step", ["review.v2", "review", "v3.review"])
 @pytest.mark.parametrize("as_list", [True, False])
-def test_siblings(dotted: MastraClient, key: str, step: str, as_list: bool) -> None:
+def test_sibling_steps_with_dots(dotted: MastraClient, key: str, step: str, as_list: bool) -> None:
     run = suspended(dotted, "dottedParallel", key, {"x": 1})
     before = {item.step: item for item in run.read().suspensions}
     assert set(before) == {("review",), ("review.v2",), ("v3.review",)}
@@ -55,7 +55,7 @@ def test_siblings(dotted: MastraClient, key: str, step: str, as_list: bool) -> N
     assert resumed.output == {"x": 1, step: response}
 
 
-def test_inside_nested_workflows(dotted: MastraClient, key: str) -> None:
+def test_nested_steps_with_dots(dotted: MastraClient, key: str) -> None:
     run = suspended(dotted, "dottedNested", key, {"x": 1})
     paths = [
         ("inner", "check"),
@@ -117,7 +117,7 @@ def test_a_step_called_input_that_asks(dotted: MastraClient, key: str) -> None:
     assert done.payload == {"x": 1}
 
 
-def test_items_of_a_foreach(dotted: MastraClient, key: str) -> None:
+def test_foreach_items_of_a_step_with_dots(dotted: MastraClient, key: str) -> None:
     run = suspended(dotted, "dottedForeach", key, [1, 2, 3])
     items = run.read().suspensions
     assert [(item.step, item.for_each_index) for item in items] == [

@@ -40,7 +40,7 @@ OPTIONS: list[tuple[Callable[..., Any], str]] = [
 
 @pytest.mark.parametrize(("options", "name"), OPTIONS, ids=lambda part: str(part))
 @pytest.mark.parametrize("value", ["3m", "30", True, math.nan, b"3", [3], {}])
-def test_anything_else_is_an_error_that_names_the_option(
+def test_invalid_duration_error_names_the_option(
     options: Callable[..., Any], name: str, value: object
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: expected seconds or a timedelta"):
@@ -48,18 +48,18 @@ def test_anything_else_is_an_error_that_names_the_option(
 
 
 @pytest.mark.parametrize(("options", "name"), OPTIONS, ids=lambda part: str(part))
-def test_a_timedelta_is_taken(options: Callable[..., Any], name: str) -> None:
+def test_timedelta_is_accepted(options: Callable[..., Any], name: str) -> None:
     assert getattr(options(**{name: timedelta(minutes=2)}), name) == 120.0
 
 
 @pytest.mark.parametrize("value", [10**400, 10**5000], ids=["long", "longer"])
-def test_a_number_of_any_size_is_taken(value: int) -> None:
+def test_number_of_any_size_is_accepted(value: int) -> None:
     assert as_seconds("timeout", value) == math.inf
     assert as_seconds("timeout", -value) == -math.inf
 
 
 @pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "outage_timeout"])
-def test_none_is_no_duration_where_one_is_needed(name: str) -> None:
+def test_none_is_rejected_for_a_required_duration(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: expected seconds"):
         WaitOptions(**{name: None})  # type: ignore[arg-type]
 
@@ -73,7 +73,7 @@ def test_none_is_no_duration_where_one_is_needed(name: str) -> None:
     | st.timedeltas()
     | st.lists(st.integers())
 )
-def test_every_value_is_seconds_or_refused(value: object) -> None:
+def test_any_value_is_seconds_or_rejected(value: object) -> None:
     try:
         seconds = as_seconds("timeout", value)
     except ConfigurationError:

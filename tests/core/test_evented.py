@@ -78,7 +78,7 @@ def test_a_request(evented: MastraClient, key: str, workflow: str) -> None:
     assert record.result == {"given": item.payload["asked"], "q": True}
 
 
-def test_several_at_once(evented: MastraClient, key: str) -> None:
+def test_parallel_suspensions(evented: MastraClient, key: str) -> None:
     run, record = started(evented, "eventedParallel", key, {"x": 1})
     assert {item.step for item in record.suspensions} == {("a",), ("b.c",)}
     assert all(item.resume_schema for item in record.suspensions)
@@ -104,7 +104,7 @@ def test_items_of_a_foreach(evented: MastraClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["resume", "respond"])
-def test_a_response_is_for_one_item(evented: MastraClient, key: str, verb: str) -> None:
+def test_response_resumes_one_item(evented: MastraClient, key: str, verb: str) -> None:
     run, record = started(evented, "eventedForeach", key, [1, 2, 3])
     for index in (1, 2, 0):
         if verb == "resume":
@@ -118,9 +118,7 @@ def test_a_response_is_for_one_item(evented: MastraClient, key: str, verb: str) 
     assert [item["fe"] for item in record.result] == [False, True, False]
 
 
-def test_an_item_whose_resume_gets_no_response_is_resumed_once(
-    evented: MastraClient, key: str
-) -> None:
+def test_item_with_a_lost_resume_response_is_resumed_once(evented: MastraClient, key: str) -> None:
     with FaultProxy(evented.base_url) as proxy, MastraClient(proxy.url) as client:
         run, _ = started(client, "eventedForeach", key, [1, 2])
         hold = Hold(at="response")
@@ -131,7 +129,7 @@ def test_an_item_whose_resume_gets_no_response_is_resumed_once(
         hold.drop()
 
 
-def test_nested(evented: MastraClient, key: str) -> None:
+def test_nested_suspension(evented: MastraClient, key: str) -> None:
     run, record = started(evented, "eventedDeep", key, {"x": 1})
     for path in (("middle", "inner", "ask"), ("last",)):
         [item] = record.suspensions
@@ -142,7 +140,7 @@ def test_nested(evented: MastraClient, key: str) -> None:
     assert record.result == {"given": {"given": {"x": 2}, "ask": True}, "last": True}
 
 
-def test_what_resuming_gives_is_what_the_server_responds(
+def test_resume_returns_the_servers_record(
     evented: MastraClient, evented_server: SampleServer, key: str
 ) -> None:
     run, _ = started(evented, "eventedNested", key, {"x": 1})
@@ -156,7 +154,7 @@ def test_what_resuming_gives_is_what_the_server_responds(
     "output",
     [{"status": "success", "output": 5}, {"status": "success", "output": 5, "startedAt": 8}],
 )
-def test_a_result_that_only_looks_like_a_record_stays(output: Any) -> None:
+def test_result_that_resembles_a_record_is_unchanged(output: Any) -> None:
     record = {
         "status": "success",
         "result": output,

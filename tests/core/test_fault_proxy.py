@@ -36,7 +36,7 @@ def exists(server: SampleServer, run_id: str) -> bool:
     return True
 
 
-def test_it_is_transparent(proxy: FaultProxy, server: SampleServer) -> None:
+def test_proxy_is_transparent_without_rules(proxy: FaultProxy, server: SampleServer) -> None:
     response = get(proxy, "/api/workflows?partial=true&x=%C3%A9")
     assert response.json() == requests.get(f"{server.url}/api/workflows?partial=true").json()
     url = f"{proxy.url}/api/workflows/earlyExit/start-async?runId=a%2Fb"
@@ -69,13 +69,13 @@ def test_no_response(proxy: FaultProxy, fault: DropRequest | LoseResponse) -> No
         get(proxy)
 
 
-def test_half_a_response(proxy: FaultProxy) -> None:
+def test_truncated_response(proxy: FaultProxy) -> None:
     proxy.on("GET", "", CutResponse(100))
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         get(proxy)
 
 
-def test_a_response_of_its_own(proxy: FaultProxy) -> None:
+def test_stubbed_response(proxy: FaultProxy) -> None:
     proxy.on("GET", "", Respond(429, {"Retry-After": "3"}, b"slow down"), nth=1)
     proxy.on("GET", "", Respond(504, forwarded=True))
     response = get(proxy)
@@ -84,7 +84,7 @@ def test_a_response_of_its_own(proxy: FaultProxy) -> None:
     assert get(proxy).status_code == 504
 
 
-def test_a_delay(proxy: FaultProxy) -> None:
+def test_delayed_response(proxy: FaultProxy) -> None:
     proxy.on("GET", "", Delay(0.3))
     began = time.monotonic()
     assert get(proxy).ok
@@ -92,7 +92,7 @@ def test_a_delay(proxy: FaultProxy) -> None:
 
 
 @pytest.mark.parametrize("at", ["request", "response"])
-def test_a_request_is_held_until_it_is_let_go(
+def test_held_request_is_sent_after_release(
     proxy: FaultProxy, at: Literal["request", "response"]
 ) -> None:
     hold = Hold(at)
@@ -107,7 +107,7 @@ def test_a_request_is_held_until_it_is_let_go(
 
 
 @pytest.mark.parametrize("at", ["request", "response"])
-def test_a_request_is_held_and_dropped(
+def test_held_request_can_be_dropped(
     proxy: FaultProxy, server: SampleServer, key: str, at: Literal["request", "response"]
 ) -> None:
     hold = Hold(at)
@@ -121,7 +121,7 @@ def test_a_request_is_held_and_dropped(
     assert exists(server, key) == (at == "response")
 
 
-def test_a_held_request_reaches_the_server_though_its_client_has_gone(
+def test_held_request_reaches_the_server_after_the_client_disconnects(
     proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     hold = Hold()
@@ -136,14 +136,14 @@ def test_a_held_request_reaches_the_server_though_its_client_has_gone(
         time.sleep(0.05)
 
 
-def test_a_rule_may_wait_for_its_moment(proxy: FaultProxy) -> None:
+def test_rule_can_be_activated_later(proxy: FaultProxy) -> None:
     proxy.on("GET", "/workflows$", Respond(503), nth=1, when=lambda: proxy.count("POST") > 0)
     assert get(proxy).ok
     create_run(proxy, "any")
     assert [get(proxy).status_code for _ in range(2)] == [503, 200]
 
 
-def test_it_can_be_left_in_the_middle_of_everything(server: SampleServer) -> None:
+def test_proxy_closes_during_requests(server: SampleServer) -> None:
     with FaultProxy(server.url) as proxy:
         proxy.on("GET", "/workflows$", Delay(3600))
         with pytest.raises(requests.ReadTimeout):
@@ -151,7 +151,7 @@ def test_it_can_be_left_in_the_middle_of_everything(server: SampleServer) -> Non
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_it_leaves_no_connection_open(server: SampleServer) -> None:
+def test_proxy_closes_all_connections(server: SampleServer) -> None:
     """Not even one that is accepted as it stops: a later test would get its ResourceWarning."""
     for _ in range(20):
         with FaultProxy(server.url) as proxy:

@@ -19,7 +19,7 @@ NOT_FOUND = Response(404, {"content-type": "text/plain"}, b"404 Not Found")
 
 
 @pytest.mark.parametrize("feature", Feature)
-def test_unknown_counts_as_old(feature: Feature) -> None:
+def test_unknown_version_counts_as_old(feature: Feature) -> None:
     world = World(features=no_features)
     assert world.run(supports(world.server, feature)) is False
 
@@ -45,7 +45,7 @@ def test_a_known_version_needs_no_detection(feature: Feature) -> None:
 
 
 @pytest.mark.parametrize("feature", Feature)
-def test_an_odd_response_counts_as_old_for_a_minute(feature: Feature) -> None:
+def test_invalid_response_counts_as_old_for_a_minute(feature: Feature) -> None:
     world = World(features=lambda _: Response(403, {}, b"no"))
     assert world.run(supports(world.server, feature)) is False
     assert world.server.known.features[feature] == (None, world.now)
@@ -55,7 +55,7 @@ def test_an_odd_response_counts_as_old_for_a_minute(feature: Feature) -> None:
 
 
 @given(st.sampled_from(Feature), st.integers(100, 599), st.binary() | st.text().map(str.encode))
-def test_every_response_is_read(feature: Feature, status: int, content: bytes) -> None:
+def test_detection_reads_every_response(feature: Feature, status: int, content: bytes) -> None:
     assert parse_detection(feature, Response(status, {}, content)) in (True, False, None)
 
 
@@ -67,7 +67,7 @@ def test_every_response_is_read(feature: Feature, status: int, content: bytes) -
         ),
     )
 )
-def test_every_json_is_read(data: object) -> None:
+def test_detection_accepts_any_json(data: object) -> None:
     import json
 
     for feature in Feature:
@@ -85,7 +85,7 @@ def test_a_legacy_server_that_executes_twice_starts_nothing() -> None:
 
 
 @pytest.mark.version_specific
-def test_real_servers_are_asked_once(server: SampleServer, key: str) -> None:
+def test_real_servers_are_probed_once(server: SampleServer, key: str) -> None:
     with FaultProxy(server.url) as proxy, MastraClient(proxy.url) as client:
         for number in range(2):
             run = client.get_workflow("orderReport").get_run(f"{key}-{number}")

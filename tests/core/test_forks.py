@@ -93,7 +93,7 @@ def test_a_child_closes_its_own_connections_only(client: MastraClient, key: str)
     read(client, key)
 
 
-def test_a_fork_while_a_thread_holds_the_pools(client: MastraClient, key: str) -> None:
+def test_fork_while_a_thread_holds_the_pool_lock(client: MastraClient, key: str) -> None:
     finished_run(client, key)
     ends = threading.Event()
 
@@ -120,7 +120,9 @@ def test_a_fork_while_a_thread_holds_the_pools(client: MastraClient, key: str) -
             thread.join()
 
 
-async def test_an_asyncio_client(server: SampleServer, client: MastraClient, key: str) -> None:
+async def test_asyncio_client_after_a_fork(
+    server: SampleServer, client: MastraClient, key: str
+) -> None:
     names = [f"{key}-{number}" for number in range(CHILDREN + 1)]
     for name in names:
         finished_run(client, name)

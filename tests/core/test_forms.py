@@ -53,7 +53,7 @@ def form(client: MastraClient) -> Form:
     return Form(details.steps[("fill-in",)].resume_schema)
 
 
-def test_every_type_has_its_field(form: Form) -> None:
+def test_each_schema_type_has_a_field(form: Form) -> None:
     assert {field.key: field.kind for field in form.fields} == {
         "agree": "boolean",
         "urgent": "boolean",
@@ -73,7 +73,7 @@ def test_every_type_has_its_field(form: Form) -> None:
     }
 
 
-def test_what_must_be_filled_in(form: Form) -> None:
+def test_required_fields(form: Form) -> None:
     """1.x lists fields with a default as required; a form need not."""
     assert [field.key for field in form.fields if not field.required] == [
         "urgent",
@@ -90,7 +90,7 @@ def test_what_must_be_filled_in(form: Form) -> None:
     assert defaults["title"] is NO_DEFAULT
 
 
-def test_what_a_page_can_check(form: Form) -> None:
+def test_constraints_checked_by_the_page(form: Form) -> None:
     schemas = {field.key: field.schema for field in form.fields}
     assert schemas["title"] == {"type": "string", "minLength": 3, "maxLength": 80}
     assert schemas["copies"] == {"type": "integer", "minimum": 1, "maximum": 10}
@@ -105,7 +105,7 @@ def test_a_response_of_every_type(form: Form) -> None:
     assert form.to_resume_data(FILLED_IN) == RESPONSE
 
 
-def test_the_server_takes_the_response(client: MastraClient, form: Form, key: str) -> None:
+def test_server_accepts_the_response(client: MastraClient, form: Form, key: str) -> None:
     run = client.get_workflow("everyType").get_run(key)
     run.start(input_data={"topic": "forms"})
     run.wait(timeout=30)
@@ -123,7 +123,7 @@ def test_a_form_can_be_filled_in_with_a_response(form: Form) -> None:
     assert form.to_resume_data(values) == RESPONSE
 
 
-def test_each_place_that_is_wrong_is_named(form: Form) -> None:
+def test_each_invalid_place_is_named(form: Form) -> None:
     with pytest.raises(InvalidResumeDataError) as caught:
         form.to_resume_data(
             {**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"}
@@ -168,7 +168,7 @@ def test_each_place_that_is_wrong_is_named(form: Form) -> None:
         ),
     ],
 )
-def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read: Any) -> None:
+def test_entered_values_are_converted(rule: Any, entered: Any, read: Any) -> None:
     assert properties(("x",), x=rule).to_resume_data({"x": entered}) == {"x": read}
 
 
@@ -181,31 +181,31 @@ def test_what_was_entered_is_read_as_it_was_meant(rule: Any, entered: Any, read:
         ("date-time", "next year"),
     ],
 )
-def test_what_is_no_time_is_refused(form: str, entered: str) -> None:
+def test_invalid_times_are_rejected(form: str, entered: str) -> None:
     """Mastra 0.x describes no more of a date than its format, and takes any text for one."""
     with pytest.raises(InvalidResumeDataError, match=rf"\$\.x: no {form}"):
         properties(x={"type": "string", "format": form}).to_resume_data({"x": entered})
 
 
-def test_a_time_that_no_calendar_has_is_sent_as_it_is() -> None:
+def test_time_beyond_pythons_range_is_sent_unchanged() -> None:
     form = properties(x={"type": "string", "format": "date-time"})
     moment = "9999-12-31T23:59:59-05:00"
     assert form.to_resume_data({"x": moment}) == {"x": moment}
 
 
 @pytest.mark.parametrize("entered", ["NaN", "-Infinity"])
-def test_what_is_no_number_in_json_is_none(entered: str) -> None:
+def test_text_that_is_not_a_json_number_is_rejected(entered: str) -> None:
     with pytest.raises(InvalidResumeDataError, match="expected number, got string"):
         properties(x={"type": "number"}).to_resume_data({"x": entered})
 
 
-def test_what_is_left_empty_is_left_out_where_it_may_be() -> None:
+def test_empty_optional_field_is_omitted() -> None:
     text = {"type": "string"}
     form = properties(("b", "c"), a=text, b=text, c={"type": ["number", "null"]}, d=text)
     assert form.to_resume_data({"a": "", "b": "", "c": None}) == {"b": "", "c": None}
 
 
-def test_what_is_left_empty_is_null_where_it_has_to_be_there() -> None:
+def test_empty_required_nullable_field_is_null() -> None:
     texts = properties(("a", "b"), a={"type": ["string", "null"]}, b={"type": "string"})
     assert texts.to_resume_data({"a": "", "b": ""}) == {"a": None, "b": ""}
     assert [field.key for field in texts.fields if field.may_be_empty] == ["a"]
@@ -221,7 +221,7 @@ def test_what_is_left_empty_is_null_where_it_has_to_be_there() -> None:
         ({"type": "number", "default": 5}, {}),
     ],
 )
-def test_a_default_that_somebody_removes_stays_away_where_it_can(rule: Any, emptied: Any) -> None:
+def test_removed_default_of_an_optional_field_is_omitted(rule: Any, emptied: Any) -> None:
     """The server puts it in for what is left out, which is right where nobody touched the field."""
     form = properties(x=rule)
     nothings: tuple[Any, ...] = (None, "", [])
@@ -231,13 +231,13 @@ def test_a_default_that_somebody_removes_stays_away_where_it_can(rule: Any, empt
 
 
 @pytest.mark.parametrize("rule", [{"maxLength": None}, {"required": True}, {"type": "anything"}])
-def test_what_is_no_schema_is_one_field(rule: Any) -> None:
+def test_invalid_schema_becomes_one_field(rule: Any) -> None:
     form = properties(x={"type": "string", **rule})
     assert [(field.key, field.kind) for field in form.fields] == [("response", "json")]
     assert form.to_resume_data({"response": '{"x": "y"}'}) == {"x": "y"}
 
 
-def test_what_pages_read_otherwise_is_not_for_them_to_check() -> None:
+def test_patterns_that_browsers_read_differently_are_not_in_the_form() -> None:
     texts = {"type": "string", "pattern": r"^\p{L}+$", "minLength": 1}
     form = properties(
         a=texts, b={"type": "array", "items": texts}, c={"type": "number", "multipleOf": 0.01}
@@ -250,18 +250,18 @@ def test_what_pages_read_otherwise_is_not_for_them_to_check() -> None:
 
 
 @pytest.mark.parametrize("schema", [{"type": "string"}, {"type": "array", "items": {}}, None])
-def test_a_response_that_is_no_object_is_one_field(schema: Any) -> None:
+def test_schema_that_is_not_an_object_becomes_one_field(schema: Any) -> None:
     [field] = Form(schema).fields
     assert (field.key, field.path, field.title) == ("response", (), "response")
 
 
-def test_a_response_without_a_schema_may_be_anything() -> None:
+def test_response_without_a_schema_accepts_any_json() -> None:
     assert Form(None).to_resume_data({}) == {}
     assert Form(None).to_resume_data({"response": '{"a": [1]}'}) == {"a": [1]}
     assert Form(None).to_resume_data({"response": "yes"}) == "yes"
 
 
-def test_a_response_that_says_nothing_has_no_fields() -> None:
+def test_schema_without_properties_has_no_fields() -> None:
     form = properties()
     assert form.fields == ()
     assert form.to_resume_data({}) == {}
@@ -269,7 +269,7 @@ def test_a_response_that_says_nothing_has_no_fields() -> None:
     assert anything.to_resume_data({"response": '{"a": 1}'}) == {"a": 1}
 
 
-def test_what_no_page_can_show_is_json() -> None:
+def test_unsupported_types_become_json_fields() -> None:
     inner = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}
     middle = {"type": "object", "properties": {"inner": inner}, "required": ["inner"]}
     form = properties(("outer",), outer=middle, optional=inner, record={"type": "object"})
@@ -306,7 +306,7 @@ def test_references_are_followed() -> None:
     ]
 
 
-def test_keys_are_plain_and_unique() -> None:
+def test_field_keys_are_plain_and_unique() -> None:
     text = {"type": "string"}
     rules = {"_id": text, "a b": text, "a-b": text, "1st": text, "é": text, "response": text}
     form = properties(**rules)
@@ -316,7 +316,7 @@ def test_keys_are_plain_and_unique() -> None:
 
 
 @given(st.none() | JSON_OBJECTS | RULES, JSON_OBJECTS)
-def test_no_schema_and_no_response_breaks_a_form(schema: Any, values: Any) -> None:
+def test_any_schema_and_response_give_a_form(schema: Any, values: Any) -> None:
     form = Form(schema)
     for field in form.fields:
         assert field.title

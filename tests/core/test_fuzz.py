@@ -215,7 +215,7 @@ def test_a_schema(schema: Any, data: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"not":' * 3_000 + "{}" + "}" * 3_000, "[" * 99_999, "{", "5"])
-def test_a_schema_that_is_none(text: str) -> None:
+def test_schema_that_is_none(text: str) -> None:
     assert parse_schema(text) is None
 
 
@@ -223,7 +223,7 @@ def test_a_schema_that_is_none(text: str) -> None:
     objects("error", "message", issues=st.lists(objects("field", "message"))) | ANYTHING,
     st.sampled_from([200, 301, 400, 401, 403, 404, 409, 413, 429, 500, 503]),
 )
-def test_a_refusal(data: Any, status: int) -> None:
+def test_http_errors(data: Any, status: int) -> None:
     response = response_of(data, status)
     assert api.server_message(response)
     with contextlib.suppress(MastraError):
@@ -299,7 +299,7 @@ STORED_DATA = (
     "read", STORED, ids=["RunFailure", "Step", "Suspension", "WorkflowRun", "PendingRequest"]
 )
 @given(data=STORED_DATA)
-def test_what_was_stored(read: Callable[[Any], Any], data: Any) -> None:
+def test_stored_data(read: Callable[[Any], Any], data: Any) -> None:
     with contextlib.suppress(MastraError):
         value = read(data)
         assert read(value.to_dict()) == value
@@ -325,7 +325,7 @@ def test_an_inbox_memory(data: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [5, None, b"run", ["a"], 1.5, "", "..", "\ud800"])
-def test_ids_that_are_no_text(name: Any) -> None:
+def test_ids_that_are_not_strings(name: Any) -> None:
     requests: list[Callable[[], api.Request]] = [
         lambda: api.workflow_details(name),
         lambda: api.create_run("w", name),

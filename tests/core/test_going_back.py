@@ -26,7 +26,7 @@ BOTH = pytest.mark.parametrize("generation", EVERY_SERVER)
 
 @pytest.mark.version_specific
 @BOTH
-def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -> None:
+def test_restart_of_runs_lost_by_a_killed_server(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         runs = {
             "running": client.get_workflow("slowExport").get_run(key),
@@ -45,7 +45,7 @@ def test_runs_that_a_dead_server_left_behind(generation: Generation, key: str) -
 
 @pytest.mark.version_specific
 @BOTH
-def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -> None:
+def test_restarted_run_keeps_finished_steps(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
         run.start(input_data=charge(key, seconds=1))
@@ -59,7 +59,7 @@ def test_a_restarted_run_keeps_what_was_done(generation: Generation, key: str) -
         assert server.executions(key) == 2
 
 
-def test_only_a_running_run_is_restarted(client: MastraClient, key: str) -> None:
+def test_restart_requires_a_running_run(client: MastraClient, key: str) -> None:
     run = client.get_workflow("orderReport").create_run(key)
     with pytest.raises(NotActiveError, match=r"is pending. Only a run that was running"):
         run.restart()
@@ -93,7 +93,7 @@ def test_time_travel_with_other_input(client: MastraClient, server: SampleServer
     assert server.executions(key) == 2
 
 
-def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, key: str) -> None:
+def test_time_travel_returns_the_changed_record(client: MastraClient, key: str) -> None:
     def travel(number: int) -> dict[str, object]:
         run = client.get_workflow("countedCharge").get_run(f"{key}-{number}")
         run.start_async(input_data=charge(key))
@@ -107,7 +107,7 @@ def test_what_time_travel_returns_is_not_the_old_record(client: MastraClient, ke
 
 @pytest.mark.version_specific
 @BOTH
-def test_a_step_that_the_workflow_does_not_have(generation: Generation, key: str) -> None:
+def test_time_travel_to_an_unknown_step(generation: Generation, key: str) -> None:
     """`/time-travel` with such a step ends a 0.24 server."""
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
@@ -129,7 +129,7 @@ def renaming_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 
 @pytest.mark.version_specific
-def test_from_a_failed_step_that_a_deploy_has_renamed(
+def test_from_failed_step_renamed_by_a_deploy(
     renaming_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with MastraClient(renaming_server.url) as client:
@@ -150,7 +150,7 @@ def test_from_a_failed_step_that_a_deploy_has_renamed(
         assert workflow.get_run(key).read() == failed
 
 
-async def test_the_other_client_tells_it_too(
+async def test_async_time_travel_to_a_step_renamed_by_a_deploy(
     renaming_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with AsyncMastraClient(renaming_server.url) as client:
@@ -167,7 +167,7 @@ async def test_the_other_client_tells_it_too(
 
 @pytest.mark.version_specific
 @BOTH
-def test_what_the_server_refuses_does_not_end_it(
+def test_refused_requests_do_not_end_the_server(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a deploy renames the step between the check and the call."""
@@ -188,7 +188,7 @@ def test_what_the_server_refuses_does_not_end_it(
 
 @pytest.mark.version_specific
 @BOTH
-def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -> None:
+def test_dropped_restart_request_does_not_stop_the_run(generation: Generation, key: str) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
         run = client.get_workflow("countedCharge").get_run(key)
         run.start(input_data=charge(key, seconds=4))
@@ -198,7 +198,7 @@ def test_dropping_a_restart_does_not_stop_it(generation: Generation, key: str) -
         assert run.wait(timeout=60).result == {"charged": 5}
 
 
-def test_no_time_travel_beside_a_run_that_executes(client: MastraClient, key: str) -> None:
+def test_time_travel_of_a_running_run_is_refused(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
     with pytest.raises(NotActiveError) as caught:

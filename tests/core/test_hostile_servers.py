@@ -82,7 +82,7 @@ BOTH = pytest.mark.parametrize("ask", [packages_sync, packages_async], ids=["syn
 
 @BOTH
 @EVERY_ONE
-def test_a_response_that_never_ends(response: RawResponse, ask: Callable[[str], object]) -> None:
+def test_endless_response(response: RawResponse, ask: Callable[[str], object]) -> None:
     with StandIn(response) as host:
         began = time.monotonic()
         with pytest.raises(MastraError):
@@ -91,7 +91,7 @@ def test_a_response_that_never_ends(response: RawResponse, ask: Callable[[str], 
 
 
 @BOTH
-def test_a_slow_response_that_makes_progress(ask: Callable[[str], object]) -> None:
+def test_slow_response_with_progress_is_accepted(ask: Callable[[str], object]) -> None:
     content = http(200, b'{"packages": []}')
     with StandIn(Drip(content, 0.2 * TIMEOUT / len(content) * WHOLE)) as host:
         assert ask(host.url)
@@ -112,7 +112,7 @@ MALFORMED = {
 
 @BOTH
 @pytest.mark.parametrize("response", MALFORMED.values(), ids=list(MALFORMED))
-def test_framing_that_is_malformed(response: bytes, ask: Callable[[str], object]) -> None:
+def test_malformed_framing(response: bytes, ask: Callable[[str], object]) -> None:
     with StandIn(response) as host, pytest.raises(MastraError):
         ask(host.url)
 
@@ -158,7 +158,7 @@ def server_of(stream: RawResponse, record: bytes = RECORD) -> Callable[[str], Ra
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
-def test_a_stream_delivers_what_has_come(stream: RawResponse) -> None:
+def test_stream_delivers_received_events_before_an_error(stream: RawResponse) -> None:
     with (
         StandIn(stream) as host,
         requests.get(host.url, stream=True, timeout=10) as response,
@@ -224,7 +224,7 @@ EACH_STREAM = pytest.mark.parametrize(
 
 @EACH_STREAM
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
-def test_a_client_gives_the_events_that_have_come(
+def test_client_delivers_received_events_before_an_error(
     stream: RawResponse, record: bytes, listen: Callable[[str], list[str]]
 ) -> None:
     with StandIn(server_of(stream, record)) as host:
@@ -239,7 +239,7 @@ HEADS: dict[str, RawResponse] = {
 
 @EACH_STREAM
 @pytest.mark.parametrize("stream", HEADS.values(), ids=list(HEADS))
-def test_a_stream_whose_head_never_ends(
+def test_endless_response_headers(
     stream: RawResponse, record: bytes, listen: Callable[..., list[str]]
 ) -> None:
     with StandIn(server_of(stream, record)) as host:
@@ -251,7 +251,7 @@ def test_a_stream_whose_head_never_ends(
 
 
 @EACH_STREAM
-def test_a_stream_outlives_the_limit_of_its_head(
+def test_stream_outlives_the_header_timeout(
     record: bytes, listen: Callable[..., list[str]]
 ) -> None:
     long = STEP.replace(b'"id"', b'"filler": "' + b"x" * 1000 + b'", "id"')
@@ -264,7 +264,7 @@ FOREIGN = START.replace(b'"r"', b'"other"') + STEP.replace(b'"r"', b'"other"')
 
 
 @EACH_STREAM
-def test_events_of_another_run_are_not_given(
+def test_events_of_another_run_are_dropped(
     record: bytes, listen: Callable[[str], list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     stream = Hold(chunked(FOREIGN + EVENTS, end=False))
@@ -273,7 +273,7 @@ def test_events_of_another_run_are_not_given(
     assert "holds events of run 'other', which are ignored" in caplog.text
 
 
-def test_an_end_of_another_run_ends_no_wait() -> None:
+def test_end_of_another_run_does_not_end_the_wait() -> None:
     finish = b'{"type": "workflow-finish", "runId": "other", "payload": {}}\x1e'
     heard: list[str] = []
     with (
@@ -300,7 +300,7 @@ def test_a_stream_of_malformed_chunks(kind: str) -> None:
 FLOOD = Endless(OK + b"\r\n", START * 1000)
 
 
-def test_a_flood_of_pieces_ends_in_time() -> None:
+def test_endless_small_chunks_end_in_time() -> None:
     with (
         StandIn(FLOOD) as host,
         requests.get(host.url, stream=True, timeout=10) as response,
@@ -317,7 +317,7 @@ def _read_slowly(flood: Iterator[bytes], until: float) -> None:
         assert time.monotonic() < until
 
 
-def test_a_flood_is_not_read_far_ahead() -> None:
+def test_stream_is_not_read_far_ahead() -> None:
     with StandIn(FLOOD) as host, requests.get(host.url, stream=True, timeout=10) as response:
         with StreamReader(response) as reader:
             pieces_of = reader.pieces(first_within=10, within=30, silent_within=10)
@@ -396,7 +396,7 @@ def start_async(url: str) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("start", [start_sync, start_async], ids=["sync", "async"])
-def test_a_flood_does_not_outlast_a_start(start: Callable[[str], None]) -> None:
+def test_endless_stream_does_not_outlast_a_start(start: Callable[[str], None]) -> None:
     with StandIn(server_of(FLOOD, NO_RECORD)) as host:
         began = time.monotonic()
         with pytest.raises(RunNotStartedError):
@@ -414,7 +414,7 @@ def test_a_flood_does_not_outlast_a_start(start: Callable[[str], None]) -> None:
         "http://user:pa55word@[::1",
     ],
 )
-def test_the_login_of_a_proxy_is_not_repeated(
+def test_proxy_credentials_are_not_in_errors(
     proxy: str, ask: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy)

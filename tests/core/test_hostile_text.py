@@ -56,7 +56,7 @@ def hostile_run(status: str = "failed") -> WorkflowRun:
 
 
 @pytest.mark.parametrize("status", ["failed", "suspended", "running", HOSTILE])
-def test_a_run_in_one_line(status: str) -> None:
+def test_run_is_one_line(status: str) -> None:
     run = hostile_run(status)
     assert_harmless(str(run), 10_000)
     assert_harmless(summary(run), 30_000)
@@ -91,7 +91,7 @@ def test_the_record_keeps_the_whole_text() -> None:
         response_of({"status": 5}),
     ],
 )
-def test_refusals_and_odd_responses(response: Response) -> None:
+def test_errors_of_refused_and_invalid_responses(response: Response) -> None:
     with pytest.raises(MastraError) as caught:
         api.parse_run("w", "r", response)
     assert_harmless(str(caught.value))
@@ -125,14 +125,14 @@ def test_the_reasons_of_a_refusal() -> None:
         assert_harmless(line)
 
 
-def test_an_error_of_ours_is_one_line() -> None:
+def test_client_error_is_one_line() -> None:
     error = MastraError(f"Something failed: {HOSTILE}")
     assert_harmless(str(error))
     assert str(error).startswith("Something failed: bad [2026-01-01] INFO")
     assert error.args[0].endswith("x")
 
 
-def test_data_is_storable() -> None:
+def test_hostile_data_is_made_storable() -> None:
     raw = (
         '{"status": "failed", "result": {"a\\u0000": ["cut \\ud83d"]}, '
         '"error": {"message": "\\u0000"}}'

@@ -38,7 +38,7 @@ def test_different_work_has_a_different_id(one: object, other: object) -> None:
     assert same or derive_run_id("a", identity=one) != derive_run_id("a", identity=other)
 
 
-def test_what_looks_alike_is_told_apart() -> None:
+def test_similar_work_has_different_ids() -> None:
     ids = {
         derive_run_id("dag", "task", identity=None),
         derive_run_id("dag.task", identity=None),
@@ -55,7 +55,7 @@ def test_what_looks_alike_is_told_apart() -> None:
     assert len(ids) == 11
 
 
-def test_a_long_label_is_shortened_and_the_digest_kept() -> None:
+def test_long_label_is_shortened_with_the_digest_kept() -> None:
     long = derive_run_id("x" * 300, "task", identity=7)
     assert len(long) == MAX_LENGTH
     assert long[-21:] != derive_run_id("x" * 300, "task", identity=8)[-21:]
@@ -66,11 +66,11 @@ def test_the_order_of_keys_makes_no_difference() -> None:
     assert one == derive_run_id("a", identity={"y": 2, "x": 1})
 
 
-def test_a_person_recognises_it() -> None:
+def test_id_contains_the_readable_label() -> None:
     assert derive_run_id("daily report", "plan", identity=7).startswith("daily-report.plan-")
 
 
-def test_it_stays_what_it_is() -> None:
+def test_id_is_stable_across_releases() -> None:
     # A changed id would start the runs of tasks that are being retried during an upgrade again.
     assert derive_run_id("dag", "task", identity={"run": "manual", "map_index": 3}) == (
         "dag.task-d033a7a995886deb2035"

@@ -39,7 +39,7 @@ print(sorted(heavy & sys.modules.keys()))
 """
 
 
-def test_what_a_dag_file_imports_loads_no_http_client_and_no_json_schema() -> None:
+def test_dag_file_imports_load_no_http_client_and_no_json_schema() -> None:
     command = [sys.executable, "-W", "error", "-c", LIGHT]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -53,7 +53,7 @@ def test_no_module_names_an_orchestrator() -> None:
         assert not [line for line in imports if "airflow" in line or "prefect" in line], path
 
 
-def test_everything_that_is_exported_is_there() -> None:
+def test_exported_names_exist() -> None:
     for name in mastra_workflows.__all__:
         assert getattr(mastra_workflows, name) is not None
 

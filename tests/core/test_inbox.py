@@ -32,7 +32,7 @@ def run(status: str, minutes_ago: int) -> WorkflowRun:
     )
 
 
-def test_a_request_is_given_out_once() -> None:
+def test_request_is_returned_once() -> None:
     memory = InboxState()
     assert memory.is_due("a", NOW)
     memory = memory.note(["a"], NOW, NOW)
@@ -40,14 +40,14 @@ def test_a_request_is_given_out_once() -> None:
     assert memory.is_due("b", NOW)
 
 
-def test_a_request_is_repeated_only_if_that_is_wanted() -> None:
+def test_request_is_repeated_only_with_repeat_after() -> None:
     memory = InboxState().note(["a"], NOW, NOW)
     hour = timedelta(hours=1)
     assert not memory.is_due("a", NOW + hour - MINUTE, hour)
     assert memory.is_due("a", NOW + hour, hour)
 
 
-def test_what_is_asked_no_more_is_forgotten_after_a_while() -> None:
+def test_resolved_requests_are_forgotten() -> None:
     memory = InboxState().note(["a", "b"], NOW, NOW)
     memory = memory.keep(["b"], NOW + FORGET_AFTER - MINUTE)
     assert set(memory.noted) == {"a", "b"}  # while a branch is resumed, say
@@ -56,7 +56,7 @@ def test_what_is_asked_no_more_is_forgotten_after_a_while() -> None:
     assert memory.noted["b"].asked == NOW
 
 
-def test_a_look_at_a_quiet_server_changes_nothing() -> None:
+def test_poll_without_new_requests_keeps_the_state() -> None:
     memory = InboxState().note(["a"], NOW, NOW)
     assert memory.keep(["a"], NOW + SEEN_EVERY - MINUTE) == memory
     assert memory.keep(["a"], NOW + SEEN_EVERY) != memory
@@ -65,7 +65,7 @@ def test_a_look_at_a_quiet_server_changes_nothing() -> None:
 @given(
     st.lists(st.tuples(st.sets(st.sampled_from("abcdefgh")), st.integers(0, 36 * 60)), max_size=30)
 )
-def test_it_holds_what_is_asked_and_little_else(looks: list[tuple[set[str], int]]) -> None:
+def test_state_size_is_bounded_by_pending_requests(looks: list[tuple[set[str], int]]) -> None:
     """Whatever was asked when: what was seen a while ago is known still, and nothing older."""
     memory, now = InboxState(), NOW
     last: dict[str, datetime] = {}
@@ -80,7 +80,7 @@ def test_it_holds_what_is_asked_and_little_else(looks: list[tuple[set[str], int]
         assert all(now - last[key] < FORGET_AFTER for key in memory.noted)
 
 
-def test_an_old_server_is_read_from_its_oldest_unfinished_run_on() -> None:
+def test_legacy_server_is_read_from_its_oldest_unfinished_run() -> None:
     week = timedelta(days=7)
     memory = InboxState()
     assert memory.look_back(NOW, week) == NOW - week
@@ -93,7 +93,7 @@ def test_an_old_server_is_read_from_its_oldest_unfinished_run_on() -> None:
     assert memory.look_back(NOW + 2 * week, week) == NOW + week
 
 
-def test_a_run_that_was_not_started_yet_may_still_ask() -> None:
+def test_pending_run_is_read_again() -> None:
     memory = InboxState().advance([run("success", 1), run("pending", 5)])
     assert memory.since == NOW - 5 * MINUTE
 
@@ -105,13 +105,13 @@ def test_a_run_that_was_not_started_yet_may_still_ask() -> None:
     ),
     since=st.none() | st.just(NOW),
 )
-def test_it_is_json(noted: dict[str, datetime], since: datetime | None) -> None:
+def test_state_is_json(noted: dict[str, datetime], since: datetime | None) -> None:
     memory = InboxState({key: Noted(time, NOW) for key, time in noted.items()}, since)
     assert InboxState.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
 
 
 @given(JSON_VALUES | st.fixed_dictionaries({"noted": JSON_VALUES, "since": JSON_VALUES}))
-def test_what_is_no_memory_is_an_empty_one(stored: Any) -> None:
+def test_invalid_state_is_read_as_an_empty_one(stored: Any) -> None:
     assert isinstance(InboxState.from_dict(stored), InboxState)
 
 

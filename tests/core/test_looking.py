@@ -78,7 +78,7 @@ def name(pending_request: PendingRequest) -> str:
     return f"{pending_request.run_id}: {pending_request.suspension.name}"
 
 
-def test_one_request_is_given_out_once(inbox: Inbox, key: str) -> None:
+def test_request_is_returned_once(inbox: Inbox, key: str) -> None:
     assert inbox.names("refundApproval") == []
     run = inbox.begin("refundApproval", key)
     (pending_request,) = inbox.look("refundApproval").pending_requests
@@ -100,7 +100,7 @@ def test_each_round_is_a_new_request(inbox: Inbox, key: str) -> None:
 
 
 @pytest.mark.version_specific
-def test_items_at_once_are_as_many_requests_as_responses(inbox: Inbox, key: str) -> None:
+def test_concurrent_items_are_one_request_per_response(inbox: Inbox, key: str) -> None:
     """0.x gives one response to all of them."""
     run = inbox.begin("photoReviewAtOnce", key, photos=["a.jpg", "b.jpg"])
     chooses = inbox.client.supports_for_each_index()
@@ -113,14 +113,14 @@ def test_items_at_once_are_as_many_requests_as_responses(inbox: Inbox, key: str)
     assert run.read().is_finished
 
 
-def test_two_at_once_are_two_requests(inbox: Inbox, key: str) -> None:
+def test_parallel_suspensions_are_two_requests(inbox: Inbox, key: str) -> None:
     run = inbox.begin("parallelReview", key, document="plan")
     assert set(inbox.names("parallelReview")) == {f"{key}: legal", f"{key}: finance"}
     run.resume(step="finance", resume_data={"approved": True})
     assert inbox.names("parallelReview") == []
 
 
-def test_a_nested_step_is_asked_for_as_its_record_has_it(inbox: Inbox, key: str) -> None:
+def test_nested_step_has_the_suspension_time_of_its_record(inbox: Inbox, key: str) -> None:
     """The row of a list has the time of the step around it, by which no resume would find it."""
     run = inbox.begin("nestedApproval", key, document="plan")
     (pending_request,) = inbox.look("nestedApproval").pending_requests
@@ -128,7 +128,7 @@ def test_a_nested_step_is_asked_for_as_its_record_has_it(inbox: Inbox, key: str)
     assert inbox.names("nestedApproval") == []
 
 
-def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> None:
+def test_oldest_come_first_up_to_most(inbox: Inbox, key: str) -> None:
     for number in range(5):
         inbox.begin("refundApproval", f"{key}-{number}")
     looks = [inbox.look("refundApproval", most=2) for _ in range(4)]
@@ -137,7 +137,7 @@ def test_the_oldest_come_first_and_so_many_at_once(inbox: Inbox, key: str) -> No
     assert [look.has_more for look in looks] == [True, True, False, False]
 
 
-def test_all_at_once(inbox: Inbox, key: str) -> None:
+def test_most_none_returns_all(inbox: Inbox, key: str) -> None:
     """More than a look gives out by default; of a workflow whose looks no test counts."""
     by_default = InboxOptions().most
     assert by_default is not None
@@ -149,7 +149,7 @@ def test_all_at_once(inbox: Inbox, key: str) -> None:
 
 
 @pytest.mark.version_specific
-def test_a_quiet_look_is_one_request(inbox: Inbox, key: str) -> None:
+def test_poll_without_new_requests_sends_one_request(inbox: Inbox, key: str) -> None:
     for number in range(3):
         inbox.begin("refundApproval", f"{key}-{number}")
     assert len(inbox.names("refundApproval")) == 3
@@ -171,7 +171,7 @@ def test_finished_runs_are_not_read_again(
     assert inbox.proxy.count() == 1
 
 
-def test_a_run_that_was_not_started_at_a_look_is_seen_at_the_next(
+def test_run_started_between_polls_is_found(
     inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mastra_workflows.hitl._inbox.LATE", timedelta(0))
@@ -183,7 +183,7 @@ def test_a_run_that_was_not_started_at_a_look_is_seen_at_the_next(
     assert inbox.names("refundApproval") == [f"{key}-early: approve"]
 
 
-def test_an_open_request_is_repeated_if_that_is_wanted(inbox: Inbox, key: str) -> None:
+def test_pending_request_is_repeated_with_repeat_after(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     assert inbox.names("refundApproval", repeat_after=1e-6) == [f"{key}: approve"]
     assert inbox.names("refundApproval", repeat_after=1e-6) == [f"{key}: approve"]
@@ -207,7 +207,7 @@ def test_an_unknown_workflow(inbox: Inbox) -> None:
         inbox.look("nope")
 
 
-async def test_from_asyncio(inbox: Inbox, key: str) -> None:
+async def test_async_client_finds_requests(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
     async with AsyncMastraClient(inbox.client.base_url) as client:
         workflow = client.get_workflow("refundApproval")

@@ -37,7 +37,7 @@ never_arrived = pytest.mark.parametrize("fault", NEVER_ARRIVED, ids=name_of)
 
 
 @lost
-def test_start_looks_and_finds_its_run(
+def test_start_confirms_its_run_by_reading_the_record(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, fault: Fault
 ) -> None:
     proxy.on("POST", "/stream$", fault, nth=1)
@@ -50,7 +50,7 @@ def test_start_looks_and_finds_its_run(
 
 
 @never_arrived
-def test_start_tries_again(
+def test_start_is_retried(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, fault: Fault
 ) -> None:
     proxy.on("POST", "/stream$", fault, nth=1)
@@ -73,7 +73,7 @@ def test_start_with_the_stream_cut_in_a_record(
         assert server.executions(f"{key}-{after}") == 1
 
 
-def test_reads_fail_in_every_way(proxy: FaultProxy, key: str) -> None:
+def test_reads_are_retried_after_every_failure(proxy: FaultProxy, key: str) -> None:
     for fault in (*NEVER_ARRIVED, *LOST):
         proxy.on("GET", "", fault, nth=1)
     retry = RetryPolicy(first_wait=0.01, longest_wait=0.02)
@@ -95,7 +95,7 @@ def test_a_lost_start_in_one_request_is_not_sent_again(
     assert server.executions(key) == 1
 
 
-def test_a_start_in_one_request_that_never_arrived_fails(
+def test_single_request_start_that_never_arrived_fails(
     proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     proxy.on("POST", "/start-async$", DropRequest())
@@ -111,7 +111,7 @@ def test_a_start_in_one_request_that_never_arrived_fails(
 
 @lost
 @pytest.mark.parametrize("verb", ["resume-stream", "resume-async"])
-def test_a_lost_resume_is_looked_up(
+def test_lost_resume_is_confirmed_by_reading_the_record(
     proxied: MastraClient, proxy: FaultProxy, key: str, fault: Fault, verb: str
 ) -> None:
     run = suspended_refund(proxied, key)
@@ -135,7 +135,7 @@ def test_a_resume_that_never_arrived_is_sent_again(
 
 
 @pytest.mark.parametrize("fault", [*LOST, *NEVER_ARRIVED], ids=name_of)
-def test_a_cancel_is_looked_up_or_sent_again(
+def test_lost_cancel_is_confirmed_or_sent_again(
     proxied: MastraClient, proxy: FaultProxy, key: str, fault: Fault
 ) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
@@ -147,16 +147,14 @@ def test_a_cancel_is_looked_up_or_sent_again(
     assert proxy.count("POST", "/cancel$") == (2 if fault in NEVER_ARRIVED else 1)
 
 
-def test_a_server_that_asks_for_patience_gets_it(
-    proxied: MastraClient, proxy: FaultProxy, key: str
-) -> None:
+def test_retry_after_is_respected(proxied: MastraClient, proxy: FaultProxy, key: str) -> None:
     proxy.on("GET", "/workflows$", Respond(429, {"Retry-After": "0.3"}), nth=1)
     assert proxied.list_workflows()
     assert proxy.count("GET", "/workflows$") == 2
 
 
 @pytest.mark.parametrize("retry", [RetryPolicy(seconds=0), RetryPolicy(seconds=0.5)])
-def test_how_long_to_try_can_be_set(proxy: FaultProxy, retry: RetryPolicy) -> None:
+def test_retry_time_is_configurable(proxy: FaultProxy, retry: RetryPolicy) -> None:
     proxy.on("GET", "", Respond(503))
     with MastraClient(proxy.url, retry=retry) as client:
         with pytest.raises(UnavailableError):
@@ -164,7 +162,7 @@ def test_how_long_to_try_can_be_set(proxy: FaultProxy, retry: RetryPolicy) -> No
         assert (proxy.count() == 1) == (retry.seconds == 0)
 
 
-def test_a_read_that_takes_too_long_is_tried_again(proxy: FaultProxy) -> None:
+def test_timed_out_read_is_retried(proxy: FaultProxy) -> None:
     proxy.on("GET", "/workflows$", Delay(30), nth=1)
     with MastraClient(proxy.url, timeout=0.5, retry=RetryPolicy(seconds=0.4)) as client:
         assert client.list_workflows()
@@ -184,7 +182,7 @@ def test_a_read_that_takes_too_long_is_tried_again(proxy: FaultProxy) -> None:
     ids=name_of,
 )
 @pytest.mark.parametrize("verb", ["start", "stream"])
-def test_a_gateway_that_lets_reads_through_and_starts_not(
+def test_gateway_that_refuses_starts(
     proxied: MastraClient,
     proxy: FaultProxy,
     server: SampleServer,
@@ -209,7 +207,7 @@ def test_a_gateway_that_lets_reads_through_and_starts_not(
 
 
 @pytest.mark.parametrize("after", [20, 130, 250, 420])
-def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
+def test_cut_stream_continues_without_gaps_or_duplicates(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, after: int
 ) -> None:
     proxy.on("POST", "/stream$", CutResponse(after))
@@ -225,7 +223,7 @@ def test_a_stream_that_is_cut_goes_on_without_a_gap_or_a_repeat(
 
 
 @pytest.mark.parametrize("after", [0, 20, 130, 300, 420, 600])
-def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
+def test_cut_resume_stream_continues_with_its_own_round(
     proxied: MastraClient, proxy: FaultProxy, key: str, after: int
 ) -> None:
     run = proxied.get_workflow("slowReview").get_run(key)
@@ -239,7 +237,7 @@ def test_a_resumed_stream_that_is_cut_tells_of_its_own_round(
     assert proxy.count("POST", "/observe$") == before + 1
 
 
-def test_a_resumed_stream_that_is_cut_when_the_run_is_over(
+def test_resume_stream_cut_after_the_end_of_the_run(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
     run = proxied.get_workflow("twoRequests").get_run(key)
@@ -256,7 +254,7 @@ def test_a_resumed_stream_that_is_cut_when_the_run_is_over(
     ]  # fmt: skip
 
 
-def test_what_a_step_says_is_given_once_though_the_stream_is_cut(
+def test_step_output_is_delivered_once_across_a_cut(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
     proxy.on("POST", "/stream$", CutResponse(5_000))
@@ -289,7 +287,7 @@ def listed(stream: EventStream) -> list[Event]:
 
 
 @pytest.mark.parametrize(("after", "told"), [(0, ["watch"]), (100, [])])
-def test_a_watch_of_0x_that_is_cut_ends_with_the_run(
+def test_cut_watch_of_0x_ends_with_the_run(
     old: SampleServer, key: str, after: int, told: list[str]
 ) -> None:
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
@@ -301,7 +299,7 @@ def test_a_watch_of_0x_that_is_cut_ends_with_the_run(
         assert run.read().is_success
 
 
-def test_a_run_that_ends_while_a_watch_of_0x_is_opened_again(old: SampleServer, key: str) -> None:
+def test_run_that_ends_while_a_watch_of_0x_reopens(old: SampleServer, key: str) -> None:
     held = Hold()
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("GET", "/watch$", CutResponse(0), nth=1)
@@ -315,7 +313,7 @@ def test_a_run_that_ends_while_a_watch_of_0x_is_opened_again(old: SampleServer, 
         ends.join()
 
 
-def test_a_run_that_ends_while_a_watch_of_0x_is_opened(old: SampleServer, key: str) -> None:
+def test_run_that_ends_while_a_watch_of_0x_opens(old: SampleServer, key: str) -> None:
     held = Hold()
     with FaultProxy(old.url) as proxy, MastraClient(proxy.url) as client:
         proxy.on("GET", "/watch$", held)
@@ -336,7 +334,7 @@ def let_go_at_the_end(run: Run, held: Hold) -> None:
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("verb", ["stream", "watch"])
-def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
+def test_cut_stream_of_a_running_run_raises(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str, verb: str
 ) -> None:
     """Another replica responds the second time, and has nothing to tell."""
@@ -354,7 +352,7 @@ def test_a_stream_that_was_cut_does_not_end_as_if_its_run_had(
     run.cancel()
 
 
-def test_a_stream_that_was_cut_may_be_mute_for_a_moment(
+def test_cut_stream_may_be_silent_after_reopening(
     proxied: MastraClient, proxy: FaultProxy, key: str
 ) -> None:
     proxy.on("POST", "/stream$", CutResponse(250))
@@ -365,7 +363,7 @@ def test_a_stream_that_was_cut_may_be_mute_for_a_moment(
     assert proxy.count("POST", "/observe$") == 2
 
 
-def test_a_stream_that_is_cut_again_and_again(
+def test_repeatedly_cut_stream_raises(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     proxy.on("POST", "/stream$", CutResponse(200))

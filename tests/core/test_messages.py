@@ -30,14 +30,14 @@ from tests.core.virtual import World
         (500, "disk full", "500: disk full"),
     ],
 )
-def test_advice_is_a_sentence_of_its_own(status: int, said: str, text: str) -> None:
+def test_error_hint_is_a_separate_sentence(status: int, said: str, text: str) -> None:
     body = recorded.json_response({"error": said}).content
     with pytest.raises(ApiError) as caught:
         check(Response(status, {"content-type": "application/json"}, body))
     assert text in str(caught.value)
 
 
-def test_a_problem_of_the_data_as_a_whole_has_a_place() -> None:
+def test_validation_error_of_the_whole_data_has_a_path() -> None:
     assert reasons("Invalid input data: \n- : Invalid input\n- city: Required") == [
         "$: Invalid input",
         "city: Required",
@@ -52,13 +52,13 @@ def test_a_problem_of_the_data_as_a_whole_has_a_place() -> None:
         ("\ude00", r"\$"),
     ],
 )
-def test_half_a_character_says_where_it_is(data: Any, place: str) -> None:
+def test_lone_surrogate_error_names_the_place(data: Any, place: str) -> None:
     with pytest.raises(InvalidDataError, match=f"the string at {place} contains a lone surrogate"):
         encode_json(data)
 
 
 @pytest.mark.parametrize("count", [5, 6, 2000])
-def test_a_misspelt_workflow_names_the_closest(count: int) -> None:
+def test_misspelt_workflow_error_names_the_closest_keys(count: int) -> None:
     world = World("v1")
     keys = [f"workflow{number}" for number in range(count - 1)] + ["orderReport"]
     response = recorded.json_response({key: {"name": key} for key in reversed(keys)})

@@ -53,36 +53,36 @@ def through_json(data: Any) -> Any:
 
 
 @given(RUNS)
-def test_a_run_and_back(run: WorkflowRun) -> None:
+def test_run_round_trip(run: WorkflowRun) -> None:
     assert WorkflowRun.from_dict(through_json(run.to_dict())) == run
 
 
 @given(STEPS)
-def test_a_step_and_back(step: Step) -> None:
+def test_step_round_trip(step: Step) -> None:
     assert Step.from_dict(through_json(step.to_dict())) == step
 
 
 @given(SUSPENSIONS)
-def test_a_suspension_and_back(suspension: Suspension) -> None:
+def test_suspension_round_trip(suspension: Suspension) -> None:
     assert Suspension.from_dict(through_json(suspension.to_dict())) == suspension
 
 
 @pytest.mark.parametrize("generation", recorded.GENERATIONS)
 @pytest.mark.parametrize("name", ["success", "failed", "suspended-nested", "suspended-items"])
-def test_a_recorded_run_and_back(generation: recorded.Recorded, name: str) -> None:
+def test_recorded_run_round_trip(generation: recorded.Recorded, name: str) -> None:
     run = recorded.run(generation, name)
     assert WorkflowRun.from_dict(through_json(run.to_dict())) == run
 
 
 @given(RUNS)
-def test_a_run_is_in_one_state(run: WorkflowRun) -> None:
+def test_run_has_exactly_one_state(run: WorkflowRun) -> None:
     states = [run.is_finished, run.is_suspended, run.is_pending, run.is_active]
     assert states.count(True) == 1
     assert not run.is_success or run.is_finished
 
 
 @given(RUNS, MAYBE_TEXT)
-def test_the_outcome_is_json_of_one_shape(run: WorkflowRun, url: str | None) -> None:
+def test_outcome_is_json_with_fixed_keys(run: WorkflowRun, url: str | None) -> None:
     outcome = through_json(run.outcome(url))
     assert list(outcome) == [
         "run_id", "workflow_id", "status", "result", "error", "suspensions", "url",
@@ -113,7 +113,7 @@ def test_any_other_run_does_not_raise(status: str) -> None:
     assert run.raise_for_status() is run
 
 
-def test_the_text_of_a_run_says_where_and_why() -> None:
+def test_str_of_a_run_names_step_and_error() -> None:
     failed = Step(("store", "rows"), "failed")
     error = RunFailure("disk full", "OSError")
     assert str(run_with("failed", steps=(failed,), error=error)) == (
@@ -126,7 +126,7 @@ def test_the_text_of_a_run_says_where_and_why() -> None:
 
 
 @given(st.datetimes(timezones=st.just(timezone(timedelta(hours=2)))))
-def test_a_time_and_back(moment: datetime) -> None:
+def test_time_round_trip(moment: datetime) -> None:
     assert from_iso(to_iso(moment)) == moment
 
 

@@ -88,7 +88,7 @@ def test_client_certificates(ask: Ask, server: SampleServer, tmp_path: Path) -> 
     ],
     ids=["expired", "other_name"],
 )
-def test_a_certificate_that_is_not_accepted(
+def test_untrusted_client_certificate_is_refused(
     ask: Ask, issued: dict[str, Any], reason: str, server: SampleServer, tmp_path: Path
 ) -> None:
     authority = Authority(tmp_path)

@@ -49,7 +49,7 @@ async def test_four_requests_for_a_run_of_any_length(
 
 
 @pytest.mark.version_specific
-def test_the_same_with_the_other_client(
+def test_four_requests_with_the_async_client(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     run = proxied.get_workflow("countedCharge").get_run(key)
@@ -95,7 +95,7 @@ async def test_four_requests_for_each_run_of_a_burst(
 
 
 @pytest.mark.version_specific
-def test_each_step_is_told_of_when_it_happens(
+def test_each_step_is_reported_as_it_happens(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = client.get_workflow("coolDown").get_run(key)
@@ -112,7 +112,7 @@ def test_each_step_is_told_of_when_it_happens(
         assert told[-1] == "watch"
 
 
-def test_who_comes_later_is_told_of_each_step_once(
+def test_late_subscriber_receives_each_step_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     client.get_workflow("coolDown").get_run(key).start(input_data={"seconds": 2})
@@ -133,7 +133,7 @@ def test_who_comes_later_is_told_of_each_step_once(
 
 
 @pytest.mark.version_specific
-def test_a_retry_by_the_server_itself_is_not_to_be_seen(client: MastraClient, key: str) -> None:
+def test_step_retries_of_the_server_send_no_events(client: MastraClient, key: str) -> None:
     """Neither generation tells of a step's own ``retries``; were it to, it should be logged."""
     run = client.get_workflow("retriedImport").get_run(key)
     events = [event for event in run.stream(input_data={"key": key}) if event.type != "watch"]
@@ -173,9 +173,7 @@ def test_without_a_stream_the_run_is_polled(
         assert "no events from the server" in caplog.text
 
 
-def test_a_run_that_was_started_without_a_stream(
-    client: MastraClient, server: SampleServer, key: str
-) -> None:
+def test_run_started_without_a_stream(client: MastraClient, server: SampleServer, key: str) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
     start_without_stream(server, run, charge(key, seconds=1))
     assert run.wait(poll_interval=0.1).result == {"charged": 5}
@@ -184,7 +182,7 @@ def test_a_run_that_was_started_without_a_stream(
 @pytest.mark.parametrize(
     ("workflow_id", "seconds"), [("slowExport", 60), ("stubbornExport", 2), ("coolDown", 2)]
 )
-def test_a_run_that_somebody_else_cancels(
+def test_run_cancelled_by_another_client_ends_the_wait(
     client: MastraClient, key: str, workflow_id: str, seconds: int
 ) -> None:
     run = client.get_workflow(workflow_id).get_run(key)
@@ -207,7 +205,9 @@ def hangs_when(server: SampleServer) -> Iterator[Callable[[Event], None]]:
         os.kill(server.pid, signal.SIGCONT)
 
 
-def test_a_server_that_hangs(servers: Callable[[Generation], SampleServer], key: str) -> None:
+def test_hanging_server_is_detected(
+    servers: Callable[[Generation], SampleServer], key: str
+) -> None:
     server = servers("1")
     with MastraClient(server.url, timeout=0.5) as client:
         run = client.get_workflow("coolDown").get_run(key)
@@ -217,7 +217,7 @@ def test_a_server_that_hangs(servers: Callable[[Generation], SampleServer], key:
         assert run.wait(timeout=30).is_success
 
 
-async def test_a_server_that_hangs_under_the_other_client(
+async def test_hanging_server_is_detected_by_the_async_client(
     servers: Callable[[Generation], SampleServer], key: str
 ) -> None:
     server = servers("1")
@@ -233,7 +233,7 @@ SPEAKS = {"steps": 1, "chunks": 10, "pause": 250}
 LOOKS_OFTEN = WaitArguments(poll_interval=0.1, max_poll_interval=0.1, outage_timeout=1)
 
 
-def test_a_stream_that_speaks_is_listened_to_for_longer(
+def test_active_stream_outlasts_the_poll_interval(
     servers: Callable[[Generation], SampleServer], key: str
 ) -> None:
     with FaultProxy(servers("1").url) as proxy, MastraClient(proxy.url) as client:
@@ -243,7 +243,7 @@ def test_a_stream_that_speaks_is_listened_to_for_longer(
         assert proxy.count("POST", "/observe$") == 1
 
 
-async def test_a_stream_that_speaks_to_the_other_client(
+async def test_active_stream_of_the_async_client(
     servers: Callable[[Generation], SampleServer], key: str
 ) -> None:
     with FaultProxy(servers("1").url) as proxy:
@@ -254,7 +254,7 @@ async def test_a_stream_that_speaks_to_the_other_client(
         assert proxy.count("POST", "/observe$") == 1
 
 
-def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> None:
+def test_run_resumed_by_another_client_ends_the_wait(client: MastraClient, key: str) -> None:
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": "A-1", "amount": 5, "reason": "broken"})
     assert run.wait().is_suspended
@@ -262,7 +262,7 @@ def test_a_run_that_somebody_else_resumes(client: MastraClient, key: str) -> Non
     assert run.wait().is_success
 
 
-async def test_clients_of_one_server_share_what_they_know_and_their_connections(
+async def test_clients_of_one_server_share_state_and_connections(
     proxy: FaultProxy, key: str
 ) -> None:
     async def one(number: int) -> None:

@@ -58,7 +58,7 @@ def test_other_input_can_be_attached_to(
     assert "Oslo" not in caplog.text
 
 
-async def test_the_async_client_compares_as_well(server: SampleServer, key: str) -> None:
+async def test_async_client_compares_the_input(server: SampleServer, key: str) -> None:
     async with AsyncMastraClient(server.url) as client:
         workflow = client.get_workflow("countedCharge")
         await workflow.attach_or_start(key, input_data=charge(key))
@@ -74,9 +74,7 @@ async def test_the_async_client_compares_as_well(server: SampleServer, key: str)
         assert found.found is not None
 
 
-def test_what_the_server_filled_in_and_dropped_is_no_difference(
-    client: MastraClient, key: str
-) -> None:
+def test_defaults_and_dropped_fields_are_not_differences(client: MastraClient, key: str) -> None:
     workflow = client.get_workflow("orderReport")
     given = {"city": "Oslo", "unknown": [1]}
     workflow.attach_or_start(key, input_data=given)
@@ -99,7 +97,7 @@ def test_after_a_failed_run_the_next_one_takes_the_new_input(
         )
 
 
-def test_a_run_from_before_the_work_is_the_run_of_other_work(
+def test_run_older_than_started_after_is_rejected(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     workflow = client.get_workflow("countedCharge")
@@ -117,7 +115,7 @@ def test_a_run_from_before_the_work_is_the_run_of_other_work(
     assert server.executions(key) == 1
 
 
-def test_options_are_checked_before_anything_is_sent() -> None:
+def test_options_are_validated_before_any_request() -> None:
     world = World()
     for options, text in (
         ({"on_other_input": "retry"}, "on_other_input is 'retry'"),
@@ -132,7 +130,7 @@ def test_options_are_checked_before_anything_is_sent() -> None:
     assert world.requests == []
 
 
-def test_input_that_is_not_json_is_an_error_for_a_found_run_too() -> None:
+def test_input_that_is_not_json_is_rejected_for_an_existing_run() -> None:
     world = World()
     world.on_run("success")
     options = StartOptions(input_data={"city": float("nan")})

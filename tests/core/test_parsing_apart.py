@@ -34,7 +34,7 @@ async def longest_gap(work: asyncio.Task[object]) -> float:
     return longest / (last - began)
 
 
-async def test_a_large_text_is_parsed_beside_an_event_loop(
+async def test_large_document_is_parsed_in_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(text, "_is_flat", lambda _: True)  # only the parsing is of interest
@@ -92,7 +92,7 @@ async def test_a_large_event_is_not_parsed_on_the_event_loop() -> None:
     assert spent < (time.thread_time() - began) / 2
 
 
-async def test_half_a_large_document_is_an_error_as_a_small_one_is() -> None:
+async def test_incomplete_large_document_is_an_error() -> None:
     with StandIn(server_of(b"", http(200, RECORD[:-1], Connection="close"))) as host:
         async with AsyncMastraClient(host.url) as client:
             with pytest.raises(NotMastraError, match="no whole JSON document"):

@@ -60,7 +60,7 @@ def text_of(markdown: str) -> str:
 # -- on real servers ------------------------------------------------------------------------------
 
 
-def test_the_requests_of_a_run(client: MastraClient, key: str) -> None:
+def test_pending_requests_of_a_run(client: MastraClient, key: str) -> None:
     record = suspended_refund(client, key).read()
     [pending_request] = pending_requests(record, "http://studio/run")
     assert pending_request.subject == "refundApproval: approve"
@@ -74,13 +74,13 @@ def test_the_requests_of_a_run(client: MastraClient, key: str) -> None:
     )
 
 
-def test_a_run_that_goes_on_asks_nothing(client: MastraClient, key: str) -> None:
+def test_running_run_has_no_requests(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     run.resume(resume_data={"approved": True})
     assert pending_requests(run.wait(timeout=30)) == ()
 
 
-def test_each_round_is_a_request_of_its_own(client: MastraClient, key: str) -> None:
+def test_each_round_is_a_new_request(client: MastraClient, key: str) -> None:
     run = client.get_workflow("reviseLoop").get_run(key)
     run.start(input_data={"topic": "forms"})
     asked = []
@@ -92,7 +92,7 @@ def test_each_round_is_a_request_of_its_own(client: MastraClient, key: str) -> N
     assert asked[0].key == PendingRequest.from_dict(asked[0].to_dict()).key
 
 
-def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
+def test_hostile_payload_is_rendered_as_text(client: MastraClient, key: str) -> None:
     run = client.get_workflow("hostileRequest").get_run(key)
     run.start(input_data={"kilobytes": 1000})
     [pending_request] = pending_requests(run.wait(timeout=30))
@@ -108,7 +108,7 @@ def test_a_hostile_payload_is_only_text(client: MastraClient, key: str) -> None:
 
 
 @given(JSON_VALUES, st.text(max_size=40))
-def test_no_payload_is_more_than_text(payload: Any, description: str) -> None:
+def test_any_payload_is_rendered_as_text(payload: Any, description: str) -> None:
     pending_request = asking(payload, description=description)
     assert kinds(pending_request.body) <= OURS
     assert pending_request.body == printable(pending_request.body)
@@ -116,14 +116,14 @@ def test_no_payload_is_more_than_text(payload: Any, description: str) -> None:
 
 
 @given(st.text(st.sampled_from("<>&`*_[]()#|~!-+=.:1 \n\\\t{}%$ab"), max_size=60))
-def test_text_is_shown_as_it_is(text: str) -> None:
+def test_plain_text_is_unchanged(text: str) -> None:
     seen = text_of(asking(text).body)
     for word in text.split():
         assert word in seen
 
 
 @pytest.mark.parametrize("payload", [None, {}, [], ""])
-def test_a_step_that_says_nothing(payload: Any) -> None:
+def test_step_without_a_payload(payload: Any) -> None:
     assert asking(payload).body == "Step `approve` of workflow `orders`, run `run-1`."
 
 
@@ -137,7 +137,7 @@ def test_flat_objects_are_tables() -> None:
     ]
 
 
-def test_lists_texts_and_what_is_deep() -> None:
+def test_lists_strings_and_deep_values() -> None:
     body = asking({"drafts": ["one", "two"], "mail": "Dear\n  Ada", "deep": {"a": [{}]}}).body
     assert "- one\n- two" in body
     assert "> Dear  \n> \u00a0\u00a0Ada" in body
@@ -152,7 +152,7 @@ def test_a_large_payload_does_not_make_a_large_page(payload: Any) -> None:
     assert len(asking(payload).body) < 5 * MAX_BODY
 
 
-def test_of_a_large_payload_as_much_is_shown_as_there_is_room_for() -> None:
+def test_large_payload_is_shown_up_to_the_limit() -> None:
     drafts = [f"Draft {number}. " + "word " * 780 for number in range(6)]
     body = asking(drafts).body
     assert all(f"- Draft {number}. word" in body for number in range(6))
@@ -171,12 +171,12 @@ def test_of_a_large_payload_as_much_is_shown_as_there_is_room_for() -> None:
     assert all(block.endswith("\n```") for block in fenced)
 
 
-def test_what_cannot_be_seen_is_shown() -> None:
+def test_invisible_characters_are_escaped() -> None:
     assert printable("a\x00b\x1b\u202e\ud800\u2028") == "a␀b␛(U+202E)(U+D800)(U+2028)"
     assert printable("👩\u200d🚀 é\n", keep="\n") == "👩\u200d🚀 é\n"
 
 
-def test_keys_are_short_and_tell_requests_apart() -> None:
+def test_keys_are_short_and_unique() -> None:
     long = PendingRequest("w", "r", Suspension(("Ünlich " * 30,)))
     assert len(long.key) <= 60
     items = [PendingRequest("w", "r", Suspension(("review",), for_each_index=n)) for n in range(3)]
@@ -219,7 +219,7 @@ def test_a_callable_for_all_steps() -> None:
         {"default_response": 1},
     ],
 )
-def test_options_that_cannot_work(options: dict[str, Any]) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         AskOptions(**options)
 
@@ -236,7 +236,7 @@ def parallel(
     return record, list(pending_requests(record))
 
 
-def test_a_response_waits_for_a_branch_that_is_at_work(client: MastraClient, key: str) -> None:
+def test_response_waits_for_a_running_branch(client: MastraClient, key: str) -> None:
     _, [first, second] = parallel(client, key, 1.0)
     run = client.get_workflow("slowReview").get_run(key)
     assert run.respond(first, {"approved": True}).is_active
@@ -245,7 +245,7 @@ def test_a_response_waits_for_a_branch_that_is_at_work(client: MastraClient, key
     assert result == {"first": {"approved": True}, "second": {"approved": False}}
 
 
-def test_who_responded_is_kept_with_the_run(
+def test_responder_is_stored_with_the_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = client.get_workflow("twoRequests").get_run(key)
@@ -264,7 +264,7 @@ def test_who_responded_is_kept_with_the_run(
     }
 
 
-def test_the_same_response_twice_is_one(client: MastraClient, key: str) -> None:
+def test_repeated_response_is_idempotent(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     [pending_request] = pending_requests(run.read())
     run.respond(pending_request, {"approved": True})
@@ -272,7 +272,7 @@ def test_the_same_response_twice_is_one(client: MastraClient, key: str) -> None:
     assert run.wait(timeout=30).result["refunded"] == REFUND["amount"]
 
 
-def test_a_request_is_open_until_it_is_responded_to(client: MastraClient, key: str) -> None:
+def test_request_is_pending_until_a_response(client: MastraClient, key: str) -> None:
     record, [first, second] = parallel(client, key, 1.0)
     assert first.is_open(record)
     run = client.get_workflow("slowReview").get_run(key)

@@ -52,28 +52,26 @@ def unavailable(retry_after: float | None) -> UnavailableError:
 
 
 @given(SECONDS, SECONDS, st.integers(1, 5000))
-def test_a_wait_is_its_full_length_less_some_jitter(
-    first: float, cap: float, attempts: int
-) -> None:
+def test_wait_is_its_length_minus_jitter(first: float, cap: float, attempts: int) -> None:
     full = min(first * 2.0 ** min(attempts - 1, 500), cap)
     wait = wait_jittered(first, cap)(after(attempts))
     assert full * (1 - JITTER) * 0.999 <= wait <= full * 1.001
 
 
 @given(SECONDS, SECONDS, st.integers(1, 5000))
-def test_looks_without_news_become_rarer(first: float, cap: float, looks: int) -> None:
+def test_poll_interval_grows_without_changes(first: float, cap: float, looks: int) -> None:
     full = min(first * 2.0 ** min(looks - 1, 64), cap)
     wait = PollPolicy(first_wait=first, longest_wait=cap).wait(looks)
     assert full * (1 - JITTER) * 0.999 <= wait <= full * 1.001
 
 
-def test_waiters_do_not_march() -> None:
+def test_waits_have_jitter() -> None:
     waits = {wait_jittered(1.0, 30.0)(after(3)) for _ in range(20)}
     assert len(waits) > 10
 
 
 @given(SECONDS, SECONDS, st.floats(0, 2000), st.integers(1, 50), st.floats(0, 2000))
-def test_no_wait_goes_past_the_end(
+def test_no_wait_exceeds_the_timeout(
     first: float, cap: float, within: float, attempts: int, gone: float
 ) -> None:
     wait = wait_jittered(first, cap, within)(after(attempts, gone))
@@ -81,7 +79,7 @@ def test_no_wait_goes_past_the_end(
 
 
 @pytest.mark.parametrize(("told", "expected"), [(3.0, 3.0), (0.0, 1.0), (None, 1.0), (20.0, 20.0)])
-def test_the_server_says_how_long(told: float | None, expected: float) -> None:
+def test_retry_after_sets_the_wait(told: float | None, expected: float) -> None:
     retrying = RetryPolicy(first_wait=1.0, longest_wait=1.0, seconds=60)
     wait = retrying.retrying().wait(after(1, 0, unavailable(told)))
     assert expected * (1 - JITTER) <= wait <= expected
@@ -89,15 +87,13 @@ def test_the_server_says_how_long(told: float | None, expected: float) -> None:
 
 @pytest.mark.parametrize("told", [61.0, 86_400.0, 1e15])
 @pytest.mark.parametrize("seconds", [300.0, 1e300, math.inf])
-def test_a_server_is_asked_again_after_a_minute_at_most(told: float, seconds: float) -> None:
+def test_retry_after_is_capped_at_a_minute(told: float, seconds: float) -> None:
     retrying = RetryPolicy(seconds=seconds).retrying()
     assert retrying.wait(after(1, 0.0, unavailable(told))) == 60.0
 
 
 @pytest.mark.parametrize("seconds", [1e300, math.inf])
-def test_a_wait_of_any_length_is_one_that_the_system_can_sleep(
-    seconds: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_wait_can_be_slept(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     with MastraClient("http://127.0.0.1:1") as client:
@@ -106,13 +102,13 @@ def test_a_wait_of_any_length_is_one_that_the_system_can_sleep(
 
 
 @pytest.mark.parametrize("told", [3600.0, 1e12])
-def test_a_server_cannot_make_us_wait_for_longer_than_we_would(told: float) -> None:
+def test_retry_after_does_not_exceed_the_retry_time(told: float) -> None:
     retrying = RetryPolicy(seconds=20.0).retrying()
     assert retrying.wait(after(1, 5.0, unavailable(told))) == pytest.approx(15.0)
     assert retrying.wait(after(9, 20.0, unavailable(told))) == 0.0
 
 
-def test_what_the_server_says_is_for_its_own_error() -> None:
+def test_retry_after_applies_to_its_own_error() -> None:
     wait = wait_as_told(wait_jittered(1.0, 1.0), within=60.0)
     error = ConnectionFailedError("cut", request_sent=True)
     assert wait(after(1, 0, error)) <= 1.0
@@ -135,12 +131,12 @@ def test_what_the_server_says_is_for_its_own_error() -> None:
         (RuntimeError(), False),
     ],
 )
-def test_which_failures_pass(error: BaseException, transient: bool) -> None:
+def test_transient_errors(error: BaseException, transient: bool) -> None:
     assert is_transient(error) is transient
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
-def test_waits_that_cannot_be(value: float) -> None:
+def test_invalid_waits_are_rejected(value: float) -> None:
     for name in ("first_wait", "longest_wait"):
         with pytest.raises(ConfigurationError):
             RetryPolicy(**{name: value})
@@ -149,7 +145,7 @@ def test_waits_that_cannot_be(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, math.nan])
-def test_times_that_cannot_be(value: float) -> None:
+def test_invalid_timeouts_are_rejected(value: float) -> None:
     with pytest.raises(ConfigurationError):
         RetryPolicy(seconds=value)
     with pytest.raises(ConfigurationError):

@@ -14,7 +14,7 @@ from testkit.sample_server import SampleServer
 from tests.core.test_sockets import open_sockets, opened_since
 
 
-def test_a_pool_lives_from_its_first_user_to_its_last() -> None:
+def test_pool_exists_while_clients_use_it() -> None:
     pools: Pools[object] = Pools(lambda _: None)
     first = pools.take("a", object)
     assert pools.take("a", object) is first
@@ -27,7 +27,7 @@ def test_a_pool_lives_from_its_first_user_to_its_last() -> None:
 @pytest.mark.parametrize(
     ("other", "connections"), [({}, 1), ({"headers": {"x-tenant": "other"}}, 2)]
 )
-def test_clients_share_connections_if_they_are_alike(
+def test_equal_clients_share_connections(
     server: SampleServer, other: dict[str, dict[str, str]], connections: int
 ) -> None:
     before = open_sockets()
@@ -43,7 +43,7 @@ def test_clients_share_connections_if_they_are_alike(
     assert opened_since(before) == {}
 
 
-async def test_the_same_for_asyncio(server: SampleServer) -> None:
+async def test_async_client_does_the_same(server: SampleServer) -> None:
     before = open_sockets()
     async with AsyncMastraClient(server.url) as one, AsyncMastraClient(server.url) as two:
         await one.list_workflows()
@@ -53,7 +53,7 @@ async def test_the_same_for_asyncio(server: SampleServer) -> None:
         await one.list_workflows()
 
 
-def test_a_server_that_was_upgraded_beneath_its_clients(key: str) -> None:
+def test_server_upgraded_under_running_clients(key: str) -> None:
     """In a triggerer there is always a client of it: what is known of it is never forgotten."""
     with SampleServer("0") as before:
         port = int(before.url.rpartition(":")[2])
@@ -68,7 +68,7 @@ def test_a_server_that_was_upgraded_beneath_its_clients(key: str) -> None:
     assert generations == [ServerGeneration.V0, ServerGeneration.V1]
 
 
-def test_a_pool_of_users_that_went_without_a_word() -> None:
+def test_pool_of_unclosed_clients_is_released() -> None:
     closed: list[object] = []
     pools: Pools[object] = Pools(closed.append)
     pool = pools.take("a", object)
@@ -83,7 +83,7 @@ def test_a_pool_of_users_that_went_without_a_word() -> None:
     assert len(pools) == 1
 
 
-def test_an_unclosed_client_leaves_nothing_open(server: SampleServer) -> None:
+def test_unclosed_client_leaves_no_connection_open(server: SampleServer) -> None:
     before = open_sockets()
     for _ in range(20):
         client = MastraClient(server.url)

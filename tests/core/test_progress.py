@@ -26,7 +26,7 @@ def lines_of(*looks: tuple[Step, ...]) -> list[str]:
     return lines
 
 
-def test_a_step_that_is_seen_to_run_and_to_end() -> None:
+def test_step_that_starts_and_ends() -> None:
     running = Step(("export",), "running", started_at=START)
     done = Step(("export",), "success", started_at=START, ended_at=LATER)
     assert lines_of((), (running,), (running,), (done,), (done,)) == [
@@ -35,7 +35,7 @@ def test_a_step_that_is_seen_to_run_and_to_end() -> None:
     ]
 
 
-def test_a_step_that_has_ended_before_the_first_look() -> None:
+def test_step_that_ended_before_the_first_poll() -> None:
     failed = Step(
         ("inner", "store"),
         "failed",
@@ -53,7 +53,7 @@ def event(kind: str, **step: Any) -> Event:
     return Event(kind, "r", {}, {"id": "export", "stepCallId": "c", **step})
 
 
-def test_events_and_records_tell_each_thing_once() -> None:
+def test_events_and_records_log_each_change_once() -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     at, ended = START.timestamp() * 1000, LATER.timestamp() * 1000
@@ -84,7 +84,7 @@ PAST = [
 
 
 @pytest.mark.parametrize("told", range(1, len(PAST) + 1))
-def test_a_stream_that_begins_with_the_past_repeats_nothing(told: int) -> None:
+def test_replayed_events_are_not_logged_again(told: int) -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     shown = step_of(PAST[told - 1])
@@ -100,7 +100,7 @@ def test_a_stream_that_begins_with_the_past_repeats_nothing(told: int) -> None:
     assert len(lines) == len(said) + len(PAST) - told
 
 
-def test_a_step_that_took_no_time_is_not_told_twice() -> None:
+def test_instant_step_is_logged_once() -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     done = Step(("export",), "success", started_at=START, ended_at=START)
@@ -110,7 +110,7 @@ def test_a_step_that_took_no_time_is_not_told_twice() -> None:
     assert len(lines) == 2
 
 
-def test_the_past_of_a_loop_is_not_told_after_its_present() -> None:
+def test_older_loop_iterations_are_not_logged() -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     second = Step(("export",), "running", started_at=LATER)
@@ -137,7 +137,7 @@ def test_a_step_that_runs_again_in_a_loop() -> None:
     assert len(lines_of((once,), (again,))) == 3
 
 
-def test_statuses_in_words() -> None:
+def test_statuses_are_described() -> None:
     for status, words in {
         "running": "started",
         "waiting": "waits",
@@ -147,14 +147,14 @@ def test_statuses_in_words() -> None:
         assert describe(Step(("a",), status)) == words
 
 
-def test_what_a_step_was_given_and_returned_is_not_repeated() -> None:
+def test_inputs_and_outputs_are_not_logged() -> None:
     step = Step(("a",), "success", payload="s3cret", output="s3cret", suspend_payload="s3cret",
                 started_at=START)  # fmt: skip
     run = WorkflowRun("w", "r", "success", steps=(step,), payload="s3cret", result="s3cret")
     assert "s3cret" not in " ".join([*lines_of((step,)), summary(run)])
 
 
-def test_the_last_line_sums_up_a_real_run() -> None:
+def test_summary_of_recorded_runs() -> None:
     for generation in recorded.GENERATIONS:
         text = summary(recorded.run(generation, "failed", "failingImport", "run-1"))
         assert text.startswith("Run 'run-1' of workflow 'failingImport' failed in step")
@@ -164,7 +164,7 @@ def test_the_last_line_sums_up_a_real_run() -> None:
         assert summary(recorded.run(generation, "pending")).endswith("is pending. Steps: none.")
 
 
-def test_the_page_of_a_run_in_studio() -> None:
+def test_studio_url_of_a_run() -> None:
     assert run_url(None, "w", "r") is None
     assert run_url("", "w", "r") is None
     assert run_url("http://studio:4111/", "a/b c", "50%é") == (

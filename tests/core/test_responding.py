@@ -42,7 +42,7 @@ def asked(run: Run) -> PendingRequest:
     return pending_request
 
 
-def test_a_response_that_a_deploy_has_made_invalid(
+def test_response_invalidated_by_a_deploy(
     own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with MastraClient(own_server.url) as client:
@@ -67,7 +67,7 @@ def test_a_response_that_a_deploy_has_made_invalid(
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("generation", EVERY_SERVER)
-def test_a_step_that_a_deploy_has_renamed(
+def test_resume_of_a_step_renamed_by_a_deploy(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -87,7 +87,7 @@ def test_a_step_that_a_deploy_has_renamed(
         run.cancel()
 
 
-def test_a_response_is_delivered_after_an_outage(own_server: SampleServer, key: str) -> None:
+def test_response_is_delivered_after_an_outage(own_server: SampleServer, key: str) -> None:
     with MastraClient(own_server.url, retry=IMPATIENT) as client:
         run = suspended_refund(client, key)
         pending_request = asked(run)
@@ -99,7 +99,9 @@ def test_a_response_is_delivered_after_an_outage(own_server: SampleServer, key: 
         assert run.wait(timeout=60).is_success
 
 
-async def test_the_other_client_delivers_it_too(own_server: SampleServer, key: str) -> None:
+async def test_async_client_delivers_a_response_after_an_outage(
+    own_server: SampleServer, key: str
+) -> None:
     with MastraClient(own_server.url) as client:
         pending_request = asked(suspended_refund(client, key))
     async with AsyncMastraClient(own_server.url, retry=IMPATIENT) as client:
@@ -113,7 +115,7 @@ async def test_the_other_client_delivers_it_too(own_server: SampleServer, key: s
 
 
 @pytest.mark.parametrize("fault", [DropRequest(), Respond(401), Respond(200, {}, b"<html>")])
-def test_a_response_that_is_not_delivered(
+def test_undelivered_response_raises(
     proxy: FaultProxy, proxied: MastraClient, key: str, fault: DropRequest | Respond
 ) -> None:
     run = suspended_refund(proxied, key)
@@ -131,9 +133,7 @@ def test_a_response_that_is_not_delivered(
         assert mine.wait(timeout=60).is_success
 
 
-def test_a_response_of_which_nothing_more_is_known(
-    proxy: FaultProxy, proxied: MastraClient, key: str
-) -> None:
+def test_unconfirmed_response_raises(proxy: FaultProxy, proxied: MastraClient, key: str) -> None:
     run = suspended_refund(proxied, key)
     pending_request = asked(run)
     proxy.clear()

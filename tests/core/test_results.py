@@ -78,7 +78,7 @@ def test_a_result_over_the_limit(server: SampleServer, client: MastraClient, key
             run.wait()
 
 
-def test_any_script(client: MastraClient, key: str) -> None:
+def test_text_in_any_script(client: MastraClient, key: str) -> None:
     words = {"grüße": "日本語", "🎈": "\u202eright to left", "tab\t": "line\nend", "": "\u0000"}
     record = (
         client.get_workflow("translation").get_run(key).start_async(input_data={"words": words})
@@ -89,7 +89,7 @@ def test_any_script(client: MastraClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("name", AWKWARD_IDS, ids=range(len(AWKWARD_IDS)))
-def test_awkward_ids(client: MastraClient, key: str, name: str) -> None:
+def test_ids_with_special_characters(client: MastraClient, key: str, name: str) -> None:
     workflow = client.get_workflow(ODD_WORKFLOW)
     run = workflow.get_run(f"{name} {key}")
     assert run.start(input_data={"text": name}).found is None
@@ -98,7 +98,9 @@ def test_awkward_ids(client: MastraClient, key: str, name: str) -> None:
     assert run.run_id in {found.run_id for found in workflow.runs()}
 
 
-def test_an_awkward_id_suspended_resumed_and_cancelled(client: MastraClient, key: str) -> None:
+def test_id_with_special_characters_is_resumed_and_cancelled(
+    client: MastraClient, key: str
+) -> None:
     run = client.get_workflow("refundApproval").create_run(f'50% "ä"/+ {key}')
     run.start(input_data={"order": "A-17", "amount": 2500, "reason": "broken"})
     assert run.wait(timeout=30).is_suspended

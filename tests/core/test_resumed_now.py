@@ -56,7 +56,7 @@ def suspended(client: MastraClient, workflow: str, key: str, **data: Any) -> Ite
         ("slowItems", "ask", {"count": 2}),
     ],
 )
-def test_a_try_attaches_while_the_resumed_part_executes(
+def test_retry_attaches_while_the_resumed_step_executes(
     slow: MastraClient, slow_server: SampleServer, key: str, workflow: str, step: Any, data: Any
 ) -> None:
     with suspended(slow, workflow, key, **data) as run:
@@ -68,7 +68,7 @@ def test_a_try_attaches_while_the_resumed_part_executes(
     assert slow_server.executions(key) == 1
 
 
-async def test_the_async_client_attaches(
+async def test_async_retry_attaches_while_the_resumed_step_executes(
     slow: MastraClient, slow_server: SampleServer, key: str
 ) -> None:
     with suspended(slow, "slowStep", key):
@@ -97,7 +97,7 @@ def test_a_retry_attaches_on_the_event_driven_engine(
 
 
 @pytest.mark.version_specific
-def test_a_retry_attaches_where_nothing_shows_the_response(
+def test_retry_attaches_if_the_server_does_not_show_the_response(
     slow: MastraClient, slow_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Such as a nested step of the event-driven engine, or another replica's run."""
@@ -113,7 +113,7 @@ def test_a_retry_attaches_where_nothing_shows_the_response(
     assert slow_server.executions(key) == 1
 
 
-def test_a_retry_for_the_other_branch_waits_and_resumes(
+def test_retry_for_another_branch_waits_and_resumes(
     slow: MastraClient, slow_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While one branch works the record does not tell whether the other was resumed, too."""
@@ -153,7 +153,7 @@ def test_each_item_gets_its_own_response(
         {"ok": True, "day": "2026-11-29T10:00:00.123456+01:00"},
     ],
 )
-def test_a_response_that_the_schema_rewrote_is_ones_own(
+def test_response_converted_by_the_schema_is_recognised(
     slow: MastraClient, slow_server: SampleServer, key: str, response: dict[str, Any]
 ) -> None:
     """While the run executes and after it has ended."""

@@ -42,7 +42,7 @@ def pages(proxy: FaultProxy) -> int:
     return proxy.count("GET", "/runs$")
 
 
-def test_all_of_them(reports: Workflow, own_proxy: FaultProxy) -> None:
+def test_all_runs_are_listed(reports: Workflow, own_proxy: FaultProxy) -> None:
     runs = list(reports.runs())
     assert sorted(run.run_id for run in runs) == SEVEN
     assert {run.status for run in runs} == {"success"}
@@ -51,7 +51,7 @@ def test_all_of_them(reports: Workflow, own_proxy: FaultProxy) -> None:
     assert pages(own_proxy) == 1
 
 
-def test_nothing_is_asked_before_it_is_needed(reports: Workflow, own_proxy: FaultProxy) -> None:
+def test_pages_are_requested_lazily(reports: Workflow, own_proxy: FaultProxy) -> None:
     runs = reports.runs(page_size=3)
     assert pages(own_proxy) == 0
     first = list(islice(runs, 3))
@@ -70,13 +70,13 @@ def test_pages_of_any_size(reports: Workflow, own_proxy: FaultProxy, size: int) 
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_pages_of_no_size(reports: Workflow, own_proxy: FaultProxy, size: int) -> None:
+def test_page_size_zero_is_rejected(reports: Workflow, own_proxy: FaultProxy, size: int) -> None:
     with pytest.raises(ConfigurationError, match="page_size"):
         list(reports.runs(page_size=size))
     assert pages(own_proxy) == 0
 
 
-def test_from_and_to(reports: Workflow) -> None:
+def test_runs_of_a_time_range(reports: Workflow) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
     assert len(list(reports.runs(from_date=now - hour, to_date=now + hour))) == 7
     assert list(reports.runs(from_date=now + hour)) == []
@@ -86,18 +86,18 @@ def test_from_and_to(reports: Workflow) -> None:
     assert [run.run_id for run in reports.runs(from_date=since)][-1:] == [ordered[3].run_id]
 
 
-def test_a_time_without_a_zone_is_refused(reports: Workflow, own_proxy: FaultProxy) -> None:
+def test_naive_datetime_is_rejected(reports: Workflow, own_proxy: FaultProxy) -> None:
     with pytest.raises(ConfigurationError, match=r"from_date .*aware"):
         list(reports.runs(from_date=datetime(2026, 1, 31)))  # noqa: DTZ001
     assert pages(own_proxy) == 0
 
 
-def test_of_one_owner(reports: Workflow, own_proxy: FaultProxy) -> None:
+def test_runs_of_one_resource(reports: Workflow, own_proxy: FaultProxy) -> None:
     assert list(reports.runs(resource_id="nobody + 50%")) == []
 
 
 @pytest.mark.parametrize("size", [1, 2, 20])
-def test_of_one_status(client: MastraClient, key: str, size: int) -> None:
+def test_runs_of_one_status(client: MastraClient, key: str, size: int) -> None:
     """A 0.x server sends them all; a page without any of these is not the last one for that."""
     waiting = client.get_workflow("refundApproval")
     for number in range(3):

@@ -66,7 +66,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "echo",
     ["sec\u200bret tok\u00aden", "\ufeffsecret\u2060 token", "secret\n token", "secret   token"],
 )
-def test_what_is_left_out_of_a_line_uncovers_no_secret(echo: str) -> None:
+def test_shortened_lines_reveal_no_secret(echo: str) -> None:
     _secrets.register(["secret token"])
     assert safe_text(f"You sent {echo}.") == "You sent ***."
 
@@ -85,7 +85,7 @@ def test_escapes_of_a_secret_that_is_not_ascii() -> None:
         {"Cookie": 'session="s3cret-t0ken"; b=2'},
     ],
 )
-def test_a_secret_inside_of_a_header(headers: dict[str, str]) -> None:
+def test_secret_inside_a_header_is_masked(headers: dict[str, str]) -> None:
     Settings.of(LOCAL, headers=headers)
     assert safe_text("It was s3cret-t0ken.") == "It was ***."
 
@@ -93,7 +93,7 @@ def test_a_secret_inside_of_a_header(headers: dict[str, str]) -> None:
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secret=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=8))
-def test_every_form_of_a_secret_is_masked(form: Callable[[str], str], secret: str) -> None:
+def test_every_encoding_of_a_secret_is_masked(form: Callable[[str], str], secret: str) -> None:
     secret = secret.replace("*", "+")
     _secrets.register([secret])
     shown = form(secret)
@@ -103,7 +103,7 @@ def test_every_form_of_a_secret_is_masked(form: Callable[[str], str], secret: st
 
 @pytest.mark.parametrize("limit", [40, 100])
 @pytest.mark.parametrize("times", [1, 20])
-def test_no_part_of_a_secret_is_left_where_a_text_is_cut(limit: int, times: int) -> None:
+def test_cut_text_contains_no_part_of_a_secret(limit: int, times: int) -> None:
     _secrets.register([SECRET])
     for before in range(limit + 1):
         line = safe_text("x" * before + SECRET * times + "y" * 300, limit)
@@ -112,19 +112,19 @@ def test_no_part_of_a_secret_is_left_where_a_text_is_cut(limit: int, times: int)
         assert "C'R" not in line
 
 
-def test_a_secret_that_is_too_short_or_no_text_at_all() -> None:
+def test_short_or_invalid_secrets_are_not_registered() -> None:
     _secrets.register(["", "abc", "****"])
     assert safe_text("abcd ****") == "abcd ****"
 
 
-def test_secrets_are_forgotten_in_the_order_of_their_use() -> None:
+def test_least_recently_used_secrets_are_evicted() -> None:
     _secrets.register(["first-one", "second-one"])
     for number in range(_secrets.MOST - 1):
         _secrets.register([f"secret-{number:04}-", "first-one"])
     assert safe_text("first-one second-one secret-0000-") == "*** second-one ***"
 
 
-def test_which_values_are_secrets() -> None:
+def test_values_treated_as_secrets() -> None:
     headers = {
         "X-Api-Key": "abcd",
         "Cookie": "kind=v; session=s3ss10n",
@@ -205,7 +205,7 @@ def secrets_of(login: SettingsArguments) -> Iterator[str]:
         yield base64.b64encode(f"user:{TOKEN}".encode()).decode()
 
 
-def test_an_error_of_a_run_is_masked_where_it_is_shown_and_kept_in_its_data() -> None:
+def test_run_error_is_masked_in_text_but_not_in_data() -> None:
     Settings(base_url=LOCAL, token=TOKEN)
     record = {"status": "failed", "error": {"message": ECHO}, "result": ECHO, "steps": {}}
     run = api.parse_run("w", "r", Response(200, {}, json.dumps(record).encode()))
@@ -233,7 +233,7 @@ def test_a_record_of_a_stream_is_masked() -> None:
         ("x" * 500 + " hdrSECRET", "x" * 40 + "…"),
     ],
 )
-def test_a_header_name_is_shown_up_to_what_is_wrong(name: str, shown: str) -> None:
+def test_invalid_header_name_is_shown_up_to_the_error(name: str, shown: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings(base_url=LOCAL, headers={name: "a"})
     assert shown in str(caught.value)

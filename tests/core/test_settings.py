@@ -89,7 +89,7 @@ def test_api_prefixes(base_url: str, prefix: str, api_url: str) -> None:
         ("http://example.com#x", "fragment"),
     ],
 )
-def test_base_urls_that_cannot_work(base_url: str, says: str) -> None:
+def test_invalid_base_urls_are_rejected(base_url: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         Settings(base_url=base_url)
 
@@ -114,14 +114,14 @@ def test_base_urls_that_cannot_work(base_url: str, says: str) -> None:
         f"http://example.com?token={SECRET}",
     ],
 )
-def test_a_password_in_the_address_is_refused_and_not_repeated(base_url: str) -> None:
+def test_password_in_the_base_url_is_rejected_and_not_shown(base_url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings(base_url=base_url)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", f"{SECRET}\n", "größe", "a\tb"])
-def test_tokens_that_cannot_work(token: str) -> None:
+def test_invalid_tokens_are_rejected(token: str) -> None:
     with pytest.raises(ConfigurationError, match="token") as caught:
         Settings(base_url=LOCAL, token=token)
     assert not token.strip() or token.strip() not in str(caught.value)
@@ -142,7 +142,7 @@ def test_tokens_that_cannot_work(token: str) -> None:
         {"X-Team": None},
     ],
 )
-def test_headers_that_cannot_work(headers: Any) -> None:
+def test_invalid_headers_are_rejected(headers: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"[Hh]eader") as caught:
         Settings(base_url=LOCAL, headers=headers)
     assert SECRET not in str(caught.value)
@@ -158,7 +158,7 @@ def test_the_headers_of_every_request() -> None:
     assert "Authorization" not in Settings(base_url=LOCAL).all_headers()
 
 
-def test_no_secret_in_any_text_of_a_client() -> None:
+def test_reprs_contain_no_secret() -> None:
     headers = {"X-Api-Key": SECRET}
     settings = Settings(base_url=LOCAL, token=SECRET, headers=headers)
     with MastraClient(LOCAL, token=SECRET, headers=headers) as client:
@@ -172,13 +172,13 @@ def test_no_secret_in_any_text_of_a_client() -> None:
     "setting", ["timeout", "connect_timeout", "max_body_bytes", "start_timeout"]
 )
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
-def test_limits_that_cannot_work(setting: str, value: float) -> None:
+def test_invalid_limits_are_rejected(setting: str, value: float) -> None:
     arguments: Any = {setting: value}
     with pytest.raises(ConfigurationError, match=setting):
         MastraClient(LOCAL, **arguments)
 
 
-def test_a_ca_bundle_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_ca_bundle_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="CA bundle"):
         Settings(base_url=LOCAL, verify=str(tmp_path / "missing.pem"))
     bundle = tmp_path / "ca.pem"
@@ -186,13 +186,13 @@ def test_a_ca_bundle_that_is_not_there(tmp_path: Path) -> None:
     assert Settings(base_url=LOCAL, verify=str(bundle)).verify == str(bundle)
 
 
-def test_an_empty_ca_bundle_does_not_turn_the_check_off() -> None:
+def test_empty_ca_bundle_does_not_disable_verification() -> None:
     # `requests` takes an empty text for False.
     with pytest.raises(ConfigurationError, match="CA bundle"):
         Settings(base_url=LOCAL, verify="")
 
 
-def test_an_error_of_a_setting_is_a_value_error_and_ours() -> None:
+def test_configuration_error_is_a_value_error() -> None:
     assert issubclass(ConfigurationError, ValueError)
     assert issubclass(ConfigurationError, MastraError)
 
@@ -201,12 +201,12 @@ def test_an_error_of_a_setting_is_a_value_error_and_ours() -> None:
     "name",
     ["Host", "content-length", "TRANSFER-ENCODING", "Connection", "Upgrade", "TE", "Expect"],
 )
-def test_headers_that_frame_a_message_are_not_the_users(name: str) -> None:
+def test_reserved_headers_are_rejected(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Settings(base_url=LOCAL, headers={name: "1"})
 
 
-def test_a_header_that_is_given_twice() -> None:
+def test_duplicate_header_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="twice"):
         Settings(base_url=LOCAL, headers={"X-Team": "a", "x-team": "b"})
     accept = {"accept": "text/plain"}
@@ -227,14 +227,14 @@ def test_basic_auth() -> None:
         {"basic_auth": ("user", SECRET), "headers": {"Authorization": "Bearer abc"}},
     ],
 )
-def test_a_request_has_one_login(logins: Any) -> None:
+def test_several_credentials_are_rejected(logins: Any) -> None:
     with pytest.raises(ConfigurationError, match="Leave all but one out") as caught:
         Settings(base_url=LOCAL, **logins)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("login", [("a:b", SECRET), ("", SECRET), ("a", f"{SECRET}\n"), (SECRET,)])
-def test_basic_auth_that_cannot_work(login: Any) -> None:
+def test_invalid_basic_auth_is_rejected(login: Any) -> None:
     with pytest.raises(ConfigurationError, match="basic_auth") as caught:
         Settings(base_url=LOCAL, basic_auth=login)
     assert SECRET not in str(caught.value)
@@ -258,7 +258,7 @@ def test_durations() -> None:
     assert (settings.timeout, settings.connect_timeout) == (60.0, 3.0)
 
 
-def test_a_client_is_neither_pickled_nor_copied() -> None:
+def test_client_cannot_be_pickled_or_copied() -> None:
     with MastraClient(LOCAL, token=SECRET) as client:
         workflow = client.get_workflow("report")
         mine = [client, workflow, workflow.get_run("r"), client._transport.settings]
@@ -314,7 +314,7 @@ NAMES = [field.name for field in fields(Settings)]
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), WRONG, max_size=3))
-def test_wrong_types_are_errors_of_ours(settings: dict[str, Any]) -> None:
+def test_wrong_types_raise_configuration_errors(settings: dict[str, Any]) -> None:
     with contextlib.suppress(ConfigurationError):
         hash(pool_key(Settings(**{"base_url": LOCAL, **settings})))
 

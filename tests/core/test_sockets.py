@@ -91,7 +91,7 @@ def _unclosed_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=list(USES))
-def test_connections_are_used_again_or_closed(
+def test_connections_are_reused_or_closed(
     server: SampleServer, key: str, use: Callable[[Run], object]
 ) -> None:
     before = open_sockets()
@@ -103,7 +103,7 @@ def test_connections_are_used_again_or_closed(
     gc.collect()
 
 
-def test_a_stream_that_was_closed_before_it_was_read(server: SampleServer, key: str) -> None:
+def test_stream_closed_before_reading(server: SampleServer, key: str) -> None:
     before = open_sockets()
     kept: list[EventStream] = []
     with MastraClient(server.url) as client:
@@ -118,7 +118,7 @@ def test_a_stream_that_was_closed_before_it_was_read(server: SampleServer, key: 
             assert list(stream) == []
 
 
-def test_what_a_connection_is_told(server: SampleServer) -> None:
+def test_connections_use_nodelay_and_keepalive(server: SampleServer) -> None:
     before = open_sockets()
     with MastraClient(server.url) as client:
         client.list_workflows()
@@ -163,7 +163,7 @@ def test_failures(response: bytes) -> None:
     gc.collect()
 
 
-def test_a_closed_client_says_so(server: SampleServer) -> None:
+def test_closed_client_raises(server: SampleServer) -> None:
     client = MastraClient(server.url)
     client.list_workflows()
     client.close()

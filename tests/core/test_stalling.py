@@ -27,19 +27,19 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
         yield server
 
 
-def test_a_slow_step_is_no_stall(client: MastraClient, key: str) -> None:
+def test_slow_step_is_not_a_stall(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3 * STALL})
     assert run.wait(stall_timeout=STALL, max_poll_interval=0.5).is_success
 
 
-def test_a_sleeping_run_is_no_stall(client: MastraClient, key: str) -> None:
+def test_sleeping_run_is_not_a_stall(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.start(input_data={"seconds": 3 * STALL})
     assert run.wait(stall_timeout=STALL, max_poll_interval=0.5).is_success
 
 
-def test_a_suspended_run_is_no_stall(client: MastraClient, key: str) -> None:
+def test_suspended_run_is_not_a_stall(client: MastraClient, key: str) -> None:
     run = client.get_workflow("refundApproval").get_run(key)
     run.start(input_data={"order": key, "amount": 1, "reason": "broken"})
     with pytest.raises(WaitTimeoutError, match="until it is resumed"):
@@ -72,7 +72,7 @@ def test_a_lost_run_is_restarted_once(
     assert own_server.executions(key) == 2
 
 
-def test_waiting_on_is_said(
+def test_on_stall_wait_is_logged(
     own_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with MastraClient(own_server.url) as client:
@@ -87,7 +87,7 @@ def test_waiting_on_is_said(
 
 
 @pytest.mark.parametrize("options", [{"stall_timeout": 0}, {"on_stall": "pray"}])
-def test_bad_options_are_refused(options: dict[str, object]) -> None:
+def test_invalid_options_are_rejected(options: dict[str, object]) -> None:
     with MastraClient("http://127.0.0.1:9") as client, pytest.raises(ConfigurationError):
         client.get_workflow("w").get_run("r").wait(**options)  # type: ignore[arg-type]
 
@@ -113,7 +113,7 @@ class Absence:
         self._thread.join()
 
 
-def test_a_lost_run_is_noticed_when_its_server_is_back(
+def test_lost_run_is_detected_when_its_server_is_back(
     own_server: SampleServer,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,7 +131,7 @@ def test_a_lost_run_is_noticed_when_its_server_is_back(
     assert "If its process has ended, the runs that it was executing are lost" in caplog.text
 
 
-async def test_the_other_client_notices_a_lost_run_and_restarts_it(
+async def test_async_client_detects_and_restarts_a_lost_run(
     own_server: SampleServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with AsyncMastraClient(own_server.url) as client:

@@ -23,7 +23,7 @@ def test_a_run_is_created(client: MastraClient, key: str) -> None:
     assert client.get_workflow("orderReport").create_run(key).run_id == key  # harmless
 
 
-def test_a_run_gets_an_id_of_its_own(client: MastraClient) -> None:
+def test_create_run_generates_a_unique_id(client: MastraClient) -> None:
     workflow = client.get_workflow("orderReport")
     ids = {workflow.create_run().run_id for _ in range(3)}
     assert len(ids) == 3
@@ -64,7 +64,7 @@ def test_start_async_ends_at_a_suspension(client: MastraClient, key: str) -> Non
 
 
 @pytest.mark.version_specific
-def test_what_a_run_was_started_with(client: MastraClient, server: SampleServer, key: str) -> None:
+def test_start_options_reach_the_run(client: MastraClient, server: SampleServer, key: str) -> None:
     workflow = client.get_workflow("orderReport")
     run = workflow.get_run(key)
     receipt = run.start(
@@ -113,7 +113,9 @@ def test_start_leaves_a_suspended_run_alone(client: MastraClient, key: str) -> N
     assert found.suspensions[0].payload["order"] == "A-17"
 
 
-def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, key: str) -> None:
+def test_ten_concurrent_starts_execute_once(
+    client: MastraClient, server: SampleServer, key: str
+) -> None:
     # It lasts until every client has sent its start: 0.x takes one that comes after the end.
     def ensure(_: int) -> WorkflowRun:
         run = client.get_workflow("countedCharge").get_run(key)
@@ -128,7 +130,7 @@ def test_ten_at_once_execute_once(client: MastraClient, server: SampleServer, ke
 
 @pytest.mark.smoke
 @pytest.mark.version_specific
-def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> None:
+def test_ten_concurrent_clients_execute_once(server: SampleServer, key: str) -> None:
     def ensure(_: int) -> str:
         with MastraClient(server.url) as client:
             run = client.get_workflow("countedCharge").get_run(key)
@@ -140,7 +142,7 @@ def test_ten_clients_at_once_execute_once(server: SampleServer, key: str) -> Non
     assert server.executions(key) == 1
 
 
-def test_start_drops_the_stream_and_the_run_goes_on(
+def test_run_continues_after_start_drops_the_stream(
     proxied: MastraClient, proxy: FaultProxy, server: SampleServer, key: str
 ) -> None:
     run = proxied.get_workflow("countedCharge").get_run(key)
@@ -181,7 +183,7 @@ def test_invalid_input_starts_nothing(
 
 
 @pytest.mark.version_specific
-def test_a_server_that_refuses_the_input_says_so(server: SampleServer, key: str) -> None:
+def test_input_refused_by_the_server_raises(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("0.x does not validate input")
     with MastraClient(server.url, check_data=False, start_timeout=2) as client:
@@ -195,7 +197,7 @@ def test_a_server_that_refuses_the_input_says_so(server: SampleServer, key: str)
         assert run.read().is_pending
 
 
-def test_fields_that_the_schema_does_not_know(
+def test_unknown_fields_are_logged(
     client: MastraClient, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = client.get_workflow("orderReport").get_run(key)

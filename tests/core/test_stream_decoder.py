@@ -41,7 +41,7 @@ def records(*values: Any) -> bytes:
 
 
 @given(st.data(), st.lists(JSON_OBJECTS, max_size=5))
-def test_where_the_chunks_end_makes_no_difference(data: st.DataObject, values: list[Any]) -> None:
+def test_chunk_boundaries_do_not_matter(data: st.DataObject, values: list[Any]) -> None:
     whole = records(*values)
     assert decode(data.draw(st.composite(cut_up)(whole))) == decode([whole])
 
@@ -55,7 +55,7 @@ def test_a_recorded_stream_byte_by_byte(generation: recorded.Recorded, name: str
     assert decode(bytes([byte]) for byte in content) == (events, False)
 
 
-def test_a_character_that_is_cut_in_two() -> None:
+def test_multibyte_character_across_chunks() -> None:
     whole = records({"type": "x", "payload": {"city": "Köln 🎈"}})
     for place in range(len(whole)):
         events, _ = decode([whole[:place], whole[place:]])
@@ -75,21 +75,21 @@ def test_watch_records_are_json_strings_of_json() -> None:
     assert begun.run_id == "watched"
 
 
-def test_a_stream_of_0_18_ends_with_an_event_of_another_name() -> None:
+def test_stream_of_0_18_ends_with_finish() -> None:
     events, _ = decode(
         [b'{"type":"step-finish","payload":{}}\x1e{"type":"finish","payload":{}}\x1e']
     )
     assert [event.is_end for event in events] == [False, True]
 
 
-def test_the_last_watch_record_tells_that_the_run_is_over() -> None:
+def test_last_watch_record_reports_the_end() -> None:
     events, _ = decode([recorded.response("v0", "watch").content])
     assert [event.is_end for event in events] == [False] * (len(events) - 1) + [True]
     assert events[-1].current_step is None
 
 
 @pytest.mark.parametrize("generation", recorded.GENERATIONS)
-def test_what_a_stream_tells_of_steps_and_run(generation: recorded.Recorded) -> None:
+def test_events_report_steps_and_run(generation: recorded.Recorded) -> None:
     events, _ = decode([recorded.response(generation, "stream-success").content])
     results = [event for event in events if event.type == "workflow-step-result"]
     steps = [event.current_step or {} for event in results]
@@ -110,7 +110,7 @@ def test_the_reason_of_a_refused_start_is_in_the_last_event() -> None:
 
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data: [DONE]", b"\n", b""])
-def test_an_end_that_is_no_record(end: bytes) -> None:
+def test_trailing_bytes_that_are_not_a_record(end: bytes) -> None:
     events, is_cut = decode([records({"type": "a"}) + end])
     assert [event.type for event in events] == ["a"]
     assert not is_cut
@@ -124,7 +124,7 @@ def test_bytes_that_end_inside_a_record_are_cut(value: Any, data: st.DataObject)
 
 
 @given(st.data(), st.integers(1, 60))
-def test_the_limit_is_kept_at_any_chunk_boundary(data: st.DataObject, size: int) -> None:
+def test_record_limit_holds_at_any_chunk_boundary(data: st.DataObject, size: int) -> None:
     small, large = {"type": "x"}, {"type": "x" * size}
     limit = len(records(small)) - 1
     whole = records(small, large, small)
@@ -136,7 +136,7 @@ def test_the_limit_is_kept_at_any_chunk_boundary(data: st.DataObject, size: int)
             decode(chunks, limit)
 
 
-def test_a_record_that_never_ends_does_not_fill_the_memory() -> None:
+def test_endless_record_is_bounded() -> None:
     decoder = Decoder(max_record_bytes=1000)
     for _ in range(10):
         assert list(decoder.feed(b"x" * 100)) == []
@@ -145,7 +145,7 @@ def test_a_record_that_never_ends_does_not_fill_the_memory() -> None:
 
 
 @pytest.mark.parametrize("record", [b"<html>", b"{", b"[1]", b"7", b"null", b'"text"', b"\xff\xfe"])
-def test_a_record_that_is_no_json_object(record: bytes) -> None:
+def test_record_that_is_not_a_json_object(record: bytes) -> None:
     with pytest.raises(NotMastraError, match="record of the stream"):
         decode([record + b"\x1e"])
 
@@ -180,7 +180,7 @@ def test_an_event_of_any_shape_passes_through(value: Any) -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=6))
-def test_any_bytes_end_in_events_or_in_an_error_of_ours(chunks: list[bytes]) -> None:
+def test_any_bytes_give_events_or_a_mastra_error(chunks: list[bytes]) -> None:
     with contextlib.suppress(MastraError):
         decode(chunks, limit=100)
 
@@ -203,7 +203,7 @@ def test_events_of_an_agent_may_name_its_own_run() -> None:
     assert list(decoder.feed(mark("agent-1", "text-delta")))
 
 
-def test_a_run_id_that_cannot_be_stored_is_compared_as_it_is_read() -> None:
+def test_unstorable_run_id_is_compared_after_sanitising() -> None:
     decoder = Decoder(max_record_bytes=1000, run_id="a\0b")
     assert list(decoder.feed(mark("a\0b")))
 

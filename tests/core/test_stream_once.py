@@ -29,7 +29,7 @@ def test_the_double_replay_of_a_real_server() -> None:
     assert once(replayed) == replayed[:2]
 
 
-def test_a_stream_without_a_replay_is_left_as_it_is() -> None:
+def test_stream_without_a_replay_is_unchanged() -> None:
     for generation in recorded.GENERATIONS:
         events = events_of(generation, "stream-success")
         assert once(events) == events
@@ -58,13 +58,13 @@ def test_every_watch_record_passes() -> None:
     assert once(events) == events
 
 
-def test_the_same_step_a_second_time_is_new() -> None:
+def test_repeated_step_is_new() -> None:
     first = Event("workflow-step-start", "r", {}, {"id": "think", "stepCallId": "1"})
     second = Event("workflow-step-start", "r", {}, {"id": "think", "stepCallId": "2"})
     assert once([first, second, first, second]) == [first, second]
 
 
-def test_what_a_step_writes_may_repeat_itself_and_a_replay_may_not() -> None:
+def test_repeated_step_output_is_kept_and_replayed_output_dropped() -> None:
     start = Event("workflow-start", "r")
     steps = [
         Event("workflow-step-start", "r", {}, {"id": "think", "stepCallId": number})
@@ -80,7 +80,7 @@ def test_what_a_step_writes_may_repeat_itself_and_a_replay_may_not() -> None:
         assert once([*first, *rest], [*first, *rest]) == [*first, *rest]
 
 
-def test_a_stream_that_is_opened_again_goes_on_where_it_was() -> None:
+def test_reopened_stream_continues_after_the_last_event() -> None:
     whole = events_of("v1", "observe-finished")
     for cut in range(len(whole)):
         given = once(whole[:cut], whole)
@@ -88,7 +88,7 @@ def test_a_stream_that_is_opened_again_goes_on_where_it_was() -> None:
         assert once(whole[:cut], whole, whole) == given
 
 
-def test_the_rounds_before_are_dropped_from_a_replay() -> None:
+def test_earlier_rounds_are_dropped_from_a_replay() -> None:
     """Wherever the stream of the round was cut, and though its ends have no time."""
     replay = events_of("v1", "observe-finished")
     third = replay[-4:]
@@ -104,6 +104,6 @@ def test_the_rounds_before_are_dropped_from_a_replay() -> None:
 
 
 @given(JSON_VALUES, JSON_VALUES)
-def test_any_step_id_will_do(step_id: Any, call_id: Any) -> None:
+def test_any_step_id_is_deduplicated(step_id: Any, call_id: Any) -> None:
     event = Event("workflow-step-start", "r", {}, {"id": step_id, "stepCallId": call_id})
     assert once([event, event]) == [event]

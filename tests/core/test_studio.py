@@ -35,24 +35,24 @@ WRONG = [
 
 
 @pytest.mark.parametrize("value", WRONG)
-def test_refuses_what_is_no_http_address(value: object) -> None:
+def test_invalid_url_is_rejected(value: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^studio_url: "):
         check_studio_url(value)
 
 
-def test_refuses_credentials_without_repeating_them() -> None:
+def test_credentials_are_rejected_and_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="user or password") as refused:
         check_studio_url("https://ada:pa55word@studio.example")
     assert "pa55word" not in str(refused.value)
 
 
-def test_keeps_an_ordinary_address() -> None:
+def test_valid_url_is_unchanged() -> None:
     for url in ("https://studio.example", "http://127.0.0.1:4111/studio/?tab=a%20b#x"):
         assert check_studio_url(f" {url} ") == url
 
 
 @given(st.text() | st.none() | st.integers() | st.binary() | st.lists(st.text()))
-def test_any_value_is_taken_or_refused(value: object) -> None:
+def test_any_value_is_accepted_or_rejected(value: object) -> None:
     try:
         url = check_studio_url(value)
     except ConfigurationError:
@@ -61,7 +61,7 @@ def test_any_value_is_taken_or_refused(value: object) -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_any_run_has_one_link(path: str, workflow_id: str, run_id: str) -> None:
+def test_any_run_has_a_unique_url(path: str, workflow_id: str, run_id: str) -> None:
     url = run_url(check_studio_url(f"https://studio.example/{path}"), workflow_id, run_id)
     html = MarkdownIt("commonmark").render(link("See the run", url))
     assert html.count("<a ") == 1
@@ -70,7 +70,7 @@ def test_any_run_has_one_link(path: str, workflow_id: str, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("url", [*WRONG[:5], "javascript:alert(1)//https://x"])
-def test_a_request_leaves_a_dangerous_link_out(url: str) -> None:
+def test_request_omits_an_unsafe_link(url: str) -> None:
     pending_request = PendingRequest(
         "refundApproval", "r1", Suspension(step=("approve",), payload={}), url=url
     )

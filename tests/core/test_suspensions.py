@@ -29,7 +29,7 @@ def suspended(client: MastraClient, workflow: str, key: str, data: object) -> Ru
 
 @pytest.mark.smoke
 @pytest.mark.version_specific
-def test_an_approval(client: MastraClient, key: str) -> None:
+def test_resume_of_an_approval(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     [suspension] = run.read().suspensions
     assert suspension.step == ("approve",)
@@ -47,7 +47,7 @@ def test_an_approval(client: MastraClient, key: str) -> None:
 @pytest.mark.smoke
 @pytest.mark.version_specific
 @pytest.mark.parametrize("step", ["inner.approve", ["inner", "approve"], None])
-def test_inside_a_nested_workflow(client: MastraClient, key: str, step: str | None) -> None:
+def test_resume_in_a_nested_workflow(client: MastraClient, key: str, step: str | None) -> None:
     run = suspended(client, "nestedApproval", key, {"document": "plan"})
     [suspension] = run.read().suspensions
     assert suspension.step == ("inner", "approve")
@@ -57,7 +57,7 @@ def test_inside_a_nested_workflow(client: MastraClient, key: str, step: str | No
     assert record.result == {"document": "plan", "published": True}
 
 
-def test_one_item_of_a_foreach_after_the_other(client: MastraClient, key: str) -> None:
+def test_sequential_foreach_items(client: MastraClient, key: str) -> None:
     run = suspended(client, "photoReview", key, PHOTOS)
     for index, photo in enumerate(PHOTOS["photos"]):
         [suspension] = run.read().suspensions
@@ -71,7 +71,7 @@ def test_one_item_of_a_foreach_after_the_other(client: MastraClient, key: str) -
 
 @pytest.mark.smoke
 @pytest.mark.version_specific
-def test_the_items_of_a_foreach_in_any_order(
+def test_concurrent_foreach_items_in_any_order(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = suspended(client, "photoReviewAtOnce", key, PHOTOS)
@@ -92,7 +92,7 @@ def test_the_items_of_a_foreach_in_any_order(
     assert [item["approved"] for item in record.result] == [True, True, False]
 
 
-def test_two_at_once_in_parallel_branches(client: MastraClient, key: str) -> None:
+def test_parallel_suspensions(client: MastraClient, key: str) -> None:
     run = suspended(client, "parallelReview", key, {"document": "plan"})
     assert names(run.read()) == ["legal", "finance"]
     with pytest.raises(NotSuspendedError, match=r"'legal', 'finance'. Select one with step"):
@@ -105,7 +105,7 @@ def test_two_at_once_in_parallel_branches(client: MastraClient, key: str) -> Non
     assert run.resume_async(resume_data={"approved": False}).result == {"approved": False}
 
 
-def test_two_different_ones_in_a_row(client: MastraClient, key: str) -> None:
+def test_successive_suspensions(client: MastraClient, key: str) -> None:
     run = suspended(client, "twoRequests", key, {"campaign": "spring"})
     record = run.resume_async(step="ask-budget", resume_data={"budget": 5000})
     [second] = record.suspensions
@@ -130,7 +130,7 @@ def test_invalid_resume_data(proxied: MastraClient, proxy: FaultProxy, key: str)
 
 
 @pytest.mark.version_specific
-def test_a_server_that_refuses_the_resume_data(server: SampleServer, key: str) -> None:
+def test_resume_data_refused_by_the_server_raises(server: SampleServer, key: str) -> None:
     if server.generation == "0":
         pytest.skip("0.x does not validate resume data")
     with MastraClient(server.url, check_data=False) as client:
@@ -142,7 +142,7 @@ def test_a_server_that_refuses_the_resume_data(server: SampleServer, key: str) -
         assert run.resume_async(resume_data={"approved": True}).is_success
 
 
-def test_a_run_that_is_over(client: MastraClient, key: str) -> None:
+def test_resume_of_a_finished_run(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     run.resume_async(resume_data={"approved": True})
     assert run.resume(resume_data={"approved": True}).is_success  # resumed once, by this data
@@ -153,7 +153,9 @@ def test_a_run_that_is_over(client: MastraClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["resume", "resume_async"])
-def test_of_several_at_once_one_wins(client: MastraClient, key: str, verb: str) -> None:
+def test_only_one_of_several_concurrent_resumes_succeeds(
+    client: MastraClient, key: str, verb: str
+) -> None:
     run = suspended_refund(client, key)
     barrier = threading.Barrier(5)
 
@@ -186,7 +188,5 @@ def test_a_suspension_outlives_the_server(key: str) -> None:
 
 
 @pytest.mark.version_specific
-def test_whether_one_item_of_a_foreach_can_be_chosen(
-    server: SampleServer, client: MastraClient
-) -> None:
+def test_for_each_index_support_is_detected(server: SampleServer, client: MastraClient) -> None:
     assert client.supports_for_each_index() == (server.generation == "1")

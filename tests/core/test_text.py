@@ -25,31 +25,31 @@ def test_lone_surrogates_and_nul_become_visible() -> None:
     assert decode(b'"\xed\xa0\xbd"') == "�"
 
 
-def test_numbers_that_only_python_has() -> None:
+def test_nan_and_infinity_are_replaced() -> None:
     assert decode("[NaN, Infinity, 1e999, 100000000000000000000, 5]") == [None, None, None, 1e20, 5]
     assert storable(10**400) is None
 
 
 @given(JSON_VALUES)
-def test_data_that_can_be_stored_stays(value: Any) -> None:
+def test_storable_data_is_unchanged(value: Any) -> None:
     assert json.dumps(storable(decode(json.dumps(value)))) == json.dumps(decode(json.dumps(value)))
 
 
 @given(st.recursive(ANY_TEXT | st.floats() | st.integers(), st.lists))
-def test_what_is_made_storable_can_be_stored(value: Any) -> None:
+def test_any_data_becomes_storable(value: Any) -> None:
     text = json.dumps(storable(value), ensure_ascii=False, allow_nan=False)
     assert "\\u0000" not in text
     assert text.encode().decode() == text
 
 
 @given(st.dictionaries(ANY_TEXT, ANY_TEXT))
-def test_the_given_value_is_left_alone(value: dict[str, str]) -> None:
+def test_argument_is_not_modified(value: dict[str, str]) -> None:
     before = dict(value)
     storable([value])
     assert value == before
 
 
-def test_deep_data_is_cut_visibly() -> None:
+def test_deep_data_is_cut_with_a_marker() -> None:
     value: Any = "bottom"
     for _ in range(100_000):
         value = [value]
@@ -77,7 +77,7 @@ def test_deep_data_is_cut_visibly() -> None:
         '{"a": [1.5e300, 1e-400, "é 😀", 9223372036854775807]}',
     ],
 )
-def test_what_is_decoded_is_storable(text: str) -> None:
+def test_decoded_json_is_storable(text: str) -> None:
     assert decode(text) == storable(json.loads(text))
     raw = text.encode(errors="surrogatepass")
     assert decode(raw) == storable(json.loads(raw))
@@ -85,7 +85,7 @@ def test_what_is_decoded_is_storable(text: str) -> None:
         assert decode(text.encode(coding, errors="surrogatepass")) == decode(text)
 
 
-def test_the_time_grows_with_the_size() -> None:
+def test_runtime_is_linear() -> None:
     value = [{"name\0": "text é", "n": number} for number in range(200_000)]
     began = time.process_time()
     storable(value)
@@ -108,7 +108,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_line_does_nothing(text: str) -> None:
+def test_any_text_becomes_a_safe_line(text: str) -> None:
     assert_safe(safe_text(text))
     assert_safe(safe_text([text]))
 
@@ -130,11 +130,11 @@ def test_any_line_is_safe(text: str, limit: int) -> None:
 @given(
     st.text(st.characters(categories=["L", "N", "P"]), max_size=50).filter(lambda t: ":" not in t)
 )
-def test_plain_text_stays(text: str) -> None:
+def test_plain_text_is_unchanged(text: str) -> None:
     assert safe_text(text) == text.replace("\u00ad", "") or "#" in text
 
 
-def test_a_flood_is_one_short_line() -> None:
+def test_long_text_is_one_short_line() -> None:
     assert safe_text("x" * 20_000_000, 100) == "x" * 75 + "… (20,000,000 characters)"
     assert len(safe_text({"a": ["x" * 5_000_000]})) <= 1000
     assert safe_text("std::vector and a::b::c()") == "std::vector and a::b::c()"
@@ -148,7 +148,7 @@ def test_other_values_are_shown(value: object, shown: str) -> None:
     assert safe_text(value) == shown
 
 
-def test_values_that_python_cannot_show() -> None:
+def test_values_with_a_failing_repr() -> None:
     deep: Any = []
     for _ in range(50_000):
         deep = [deep]

@@ -12,7 +12,7 @@ from testkit.sample_server import SampleServer
 
 
 @pytest.mark.parametrize("seconds", [0, 1.5])
-def test_a_run_without_a_record_is_an_error_that_no_retry_helps(
+def test_run_without_a_record_raises_a_final_error(
     odd_server: SampleServer, key: str, seconds: float
 ) -> None:
     with MastraClient(odd_server.url) as client:
@@ -26,7 +26,9 @@ def test_a_run_without_a_record_is_an_error_that_no_retry_helps(
             workflow.get_run(key).wait()
 
 
-async def test_the_async_client_says_the_same(odd_server: SampleServer, key: str) -> None:
+async def test_async_run_without_a_record_raises_a_final_error(
+    odd_server: SampleServer, key: str
+) -> None:
     async with AsyncMastraClient(odd_server.url) as client:
         workflow = client.get_workflow("unstored")
         await workflow.attach_or_start(key, input_data={"seconds": 0})
@@ -35,7 +37,7 @@ async def test_the_async_client_says_the_same(odd_server: SampleServer, key: str
 
 
 @pytest.mark.version_specific
-def test_a_long_run_without_a_record_is_not_taken_for_one_that_was_not_started(
+def test_running_run_without_a_record_raises_run_not_stored(
     odd_server: SampleServer, key: str
 ) -> None:
     """1.x shows such a run as pending while it executes."""

@@ -49,7 +49,7 @@ def test_a_run_is_cancelled(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["success", "failed", "canceled"])
-def test_a_run_that_is_over_is_left_alone(world: World, name: str) -> None:
+def test_cancel_of_a_finished_run_sends_nothing(world: World, name: str) -> None:
     world.on_run(name)
     found = canceled(world)
     assert not found.requested
@@ -58,7 +58,7 @@ def test_a_run_that_is_over_is_left_alone(world: World, name: str) -> None:
     assert world.sent("POST") == []
 
 
-def test_a_run_that_does_not_heed(world: World) -> None:
+def test_cancel_of_a_step_that_ignores_its_abort_signal(world: World) -> None:
     world.on_run("running")
     world.on("POST", "/cancel$", "cancel")
     began = world.now
@@ -69,7 +69,7 @@ def test_a_run_that_does_not_heed(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [REFUSED, LOST, Response(502, {}, b""), Response(429, {}, b"")])
-def test_a_lost_response_is_looked_up(world: World, failure: Any) -> None:
+def test_lost_response_is_confirmed_by_reading_the_record(world: World, failure: Any) -> None:
     world.on_run("running", "canceled")
     world.on("POST", "/cancel$", failure)
     found = canceled(world)
@@ -77,14 +77,14 @@ def test_a_lost_response_is_looked_up(world: World, failure: Any) -> None:
     assert len(world.sent("POST", "/cancel$")) == 1
 
 
-def test_a_cancel_that_did_not_arrive_is_sent_again(world: World) -> None:
+def test_cancel_that_did_not_arrive_is_sent_again(world: World) -> None:
     world.on_run("running", "running", "canceled")
     world.on("POST", "/cancel$", REFUSED, "cancel")
     assert canceled(world).run.status == "canceled"
     assert len(world.sent("POST", "/cancel$")) == 2
 
 
-def test_a_run_that_nobody_started_does_not_go_on() -> None:
+def test_cancel_of_a_pending_run_on_0x_is_confirmed() -> None:
     world = World("v0")  # which leaves it pending
     world.on_run("pending")
     world.on("POST", "/cancel$", "cancel")
@@ -115,7 +115,7 @@ def test_deleting() -> None:
     assert len(new.sent("DELETE")) == 1
 
 
-def test_a_delete_whose_response_was_lost_has_worked() -> None:
+def test_delete_with_a_lost_response_succeeds() -> None:
     world = World("v1")
     world.on_run("success")
     world.on("DELETE", "/runs/r$", LOST, "unknown-run")
@@ -145,13 +145,13 @@ def test_a_lost_run_is_restarted_once(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["running", "waiting"])
-def test_no_time_travel_beside_a_run_that_executes(world: World, name: str) -> None:
+def test_time_travel_of_a_running_run_is_refused(world: World, name: str) -> None:
     world.on_run(name)
     with pytest.raises(NotActiveError, match="Nothing was sent"):
         world.run(time_travel(world.server, "w", "r", ("a",), None))
 
 
-def test_a_server_that_is_too_old(world: World) -> None:
+def test_unsupported_features_of_an_old_server(world: World) -> None:
     world.on_run("running")
     world.on("POST", "/restart-async$", Response(404, {}, b"404 Not Found"))
     with pytest.raises(UnsupportedError, match=r"no restart; it came with Mastra 0\.24\.8"):
@@ -169,7 +169,7 @@ def test_a_server_that_is_too_old(world: World) -> None:
     ],
     ids=["details", "read_run", "watchable", "delete", "runs_page"],
 )
-def test_an_unknown_workflow_says_which_there_are(procedure: Any) -> None:
+def test_unknown_workflow_error_names_existing_workflows(procedure: Any) -> None:
     world = World("v1")
     listed = {"orderReport": {"name": "order-report"}, "odd key": {"name": "odd"}}
     world.on("GET", "/workflows$", recorded.json_response(listed))

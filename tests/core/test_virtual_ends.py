@@ -109,7 +109,7 @@ def test_a_wait_ends_by_its_timeout(
     observe=st.booleans(),
     is_known=st.booleans(),
 )
-def test_a_wait_without_a_timeout_ends_with_the_patience_for_outages(
+def test_wait_without_a_timeout_ends_after_outage_timeout(
     generation: recorded.Recorded,
     responses: list[Any],
     last: Any,
@@ -150,7 +150,7 @@ def test_a_constant_401_ends_a_wait(generation: recorded.Recorded, first: Any) -
     assert world.now - began <= 60 + 5
 
 
-def test_what_a_stream_needs_takes_no_longer_than_the_wait() -> None:
+def test_feature_detection_does_not_outlast_the_wait() -> None:
     world = a_world("v1", ["running"], [Silent(NOTHING)], Slow(NOTHING, 1000))
     began = world.now
     with pytest.raises(WaitTimeoutError):
@@ -158,7 +158,7 @@ def test_what_a_stream_needs_takes_no_longer_than_the_wait() -> None:
     assert world.now - began <= 10 + LEAST_SECONDS
 
 
-def test_the_look_at_a_stalled_run_takes_no_longer_than_the_wait() -> None:
+def test_stall_probe_does_not_outlast_the_wait() -> None:
     world = a_world("v0", ["running", "running", REFUSAL], [NOTHING], NOTHING)
     began = world.now
     options = WaitOptions(timeout=30, poll_interval=20, stall_timeout=10, observe=False)

@@ -46,14 +46,14 @@ def observing(world: World, *responses: Any) -> Any:
     return world.on("POST", "/observe$", *responses)
 
 
-def test_one_stream_and_two_looks_however_long_it_takes(world: World) -> None:
+def test_one_stream_and_two_polls_for_a_run_of_any_length(world: World) -> None:
     looks = world.on_run("running", "success")
     streams = observing(world, OVER)
     assert waiting(world).is_success
     assert (looks.count, streams.count, world.sleeps) == (2, 1, [])
 
 
-def test_a_run_that_was_just_begun_is_not_looked_at_first(world: World) -> None:
+def test_first_poll_is_skipped_for_a_run_just_started(world: World) -> None:
     waiting_for_others = world.on_run("success")
     waiting(world)  # and learn the generation
     assert waiting_for_others.count == 1
@@ -68,7 +68,7 @@ def test_a_run_that_was_just_begun_is_not_looked_at_first(world: World) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"stall_timeout": None}])
-def test_a_live_stream_that_is_silent_is_no_reason_to_poll_for_a_minute(
+def test_silent_live_stream_is_not_polled_for_a_minute(
     world: World, options: dict[str, Any]
 ) -> None:
     """Then it is one: another replica may have ended the run."""
@@ -81,7 +81,7 @@ def test_a_live_stream_that_is_silent_is_no_reason_to_poll_for_a_minute(
 
 
 @pytest.mark.parametrize("options", [{}, {"stall_timeout": None}])
-def test_a_server_that_hangs_is_given_up(world: World, options: dict[str, Any]) -> None:
+def test_hanging_server_ends_the_wait(world: World, options: dict[str, Any]) -> None:
     """The operating system shows that the connection is alive."""
     world.on_run("running", Slow(LOST, 30))
     observing(world, Silent(BEGUN))
@@ -91,7 +91,7 @@ def test_a_server_that_hangs_is_given_up(world: World, options: dict[str, Any]) 
     assert 360 <= world.now - began <= 460
 
 
-def test_a_silence_is_not_cut_short_where_polling_would_look_more_rarely(world: World) -> None:
+def test_silent_stream_is_kept_for_the_poll_interval(world: World) -> None:
     looks = world.on_run("running", "success")
     streams = observing(world, Silent(BEGUN))
     began = world.now
@@ -101,7 +101,7 @@ def test_a_silence_is_not_cut_short_where_polling_would_look_more_rarely(world: 
 
 
 @pytest.mark.parametrize("generation", ["v0", "v1"])
-def test_where_nothing_comes_the_looks_are_those_of_polling(generation: Any) -> None:
+def test_silent_stream_does_not_delay_polls(generation: Any) -> None:
     """A proxy that keeps everything back: each look at the time of polling, or sooner."""
     world = World(generation)
     looks = world.on_run(*["running"] * 8, "success")
@@ -113,7 +113,7 @@ def test_where_nothing_comes_the_looks_are_those_of_polling(generation: Any) -> 
     assert world.now - began <= 0.5 + 1 + 2 + 4 + 8 + 16 + 30 + 30
 
 
-def test_what_gives_nothing_is_tried_more_and_more_rarely(world: World) -> None:
+def test_fruitless_streams_are_opened_less_often(world: World) -> None:
     looks = world.on_run(*["running"] * 40, "success")
     streams = observing(world, Silent(NOTHING))
     waiting(world)
@@ -124,7 +124,7 @@ def test_what_gives_nothing_is_tried_more_and_more_rarely(world: World) -> None:
 @pytest.mark.parametrize(
     "response", [NOTHING, LOST, Response(404, {}, b""), Response(500, {}, b"")]
 )
-def test_without_a_stream_the_waits_are_those_of_polling(world: World, response: Any) -> None:
+def test_poll_intervals_without_a_stream(world: World, response: Any) -> None:
     """A run begun without a stream, another replica, an old server."""
     looks = world.on_run(*["running"] * 4, "success")
     observing(world, response)
@@ -134,14 +134,14 @@ def test_without_a_stream_the_waits_are_those_of_polling(world: World, response:
     assert world.now - began <= 0.5 + 1 + 2 + 4 + 8
 
 
-def test_a_stream_that_breaks_is_opened_again(world: World) -> None:
+def test_broken_stream_is_reopened(world: World) -> None:
     looks = world.on_run("running", "running", "success")
     streams = observing(world, Slow(LOST, 100), OVER)
     waiting(world)
     assert (looks.count, streams.count, world.sleeps) == (3, 2, [])
 
 
-def test_a_stream_may_be_late_while_somebody_elses_look_is_not_responded_to(world: World) -> None:
+def test_late_stream_is_awaited_during_an_unfinished_poll(world: World) -> None:
     """Of a burst of streams one looks for all of them."""
     looks = world.on_run("running", "success")
     streams = observing(world, Late(OVER, 4))
@@ -150,7 +150,7 @@ def test_a_stream_may_be_late_while_somebody_elses_look_is_not_responded_to(worl
     assert (looks.count, streams.count, world.sleeps) == (2, 1, [])
 
 
-def test_a_stream_that_is_late_alone_is_not_waited_for(world: World) -> None:
+def test_single_late_stream_does_not_delay_the_poll(world: World) -> None:
     looks = world.on_run("running", "success")
     observing(world, Late(OVER, 4))
     began = world.now
@@ -159,7 +159,7 @@ def test_a_stream_that_is_late_alone_is_not_waited_for(world: World) -> None:
     assert world.now - began <= 0.5
 
 
-def test_who_is_mute_when_somebody_elses_look_is_responded_to_is_looked_at(world: World) -> None:
+def test_silent_stream_is_polled_after_a_finished_poll(world: World) -> None:
     looks = world.on_run("running", "success")
     observing(world, Late(OVER, 4))
     known = world.server.known
@@ -170,7 +170,7 @@ def test_who_is_mute_when_somebody_elses_look_is_responded_to_is_looked_at(world
     assert world.now - began <= 0.5
 
 
-def test_somebody_elses_look_is_not_relied_on_for_long(world: World) -> None:
+def test_stale_poll_of_another_wait_is_ignored(world: World) -> None:
     """And what is looked at later for it, is looked at no later the next time."""
     looks = world.on_run(*["running"] * 4, "success")
     observing(world, Silent(NOTHING))
@@ -183,7 +183,7 @@ def test_somebody_elses_look_is_not_relied_on_for_long(world: World) -> None:
     assert times[-1] <= 0.5 + 1 + 2 + 4
 
 
-def test_an_end_that_is_none_is_looked_at_once(world: World) -> None:
+def test_false_end_event_is_polled_once(world: World) -> None:
     """A refused resume ends its stream, and a replay repeats the ends of earlier rounds."""
     looks = world.on_run("running", "running", "success")
     suspended = stream("workflow-start", "workflow-step-start", "workflow-finish suspended")
@@ -192,7 +192,7 @@ def test_an_end_that_is_none_is_looked_at_once(world: World) -> None:
     assert (looks.count, streams.count) == (3, 2)
 
 
-def test_a_suspended_run_is_not_listened_to(world: World) -> None:
+def test_suspended_run_is_not_streamed(world: World) -> None:
     world.on("GET", "/workflows/w$", "details-refundApproval")
     world.on_run("suspended", "suspended", "running", "success")
     streams = observing(world, OVER)
@@ -200,7 +200,7 @@ def test_a_suspended_run_is_not_listened_to(world: World) -> None:
     assert streams.count == 1
 
 
-def test_the_time_to_wait_holds(world: World) -> None:
+def test_timeout_holds_with_a_stream(world: World) -> None:
     world.on_run("running")
     observing(world, Silent(BEGUN))
     began = world.now
@@ -209,7 +209,7 @@ def test_the_time_to_wait_holds(world: World) -> None:
     assert world.now - began == pytest.approx(10)
 
 
-def test_the_time_to_wait_holds_for_a_run_that_was_just_begun(world: World) -> None:
+def test_timeout_holds_for_a_run_just_started(world: World) -> None:
     world.on_run("success")
     waiting(world)
     looks = world.on_run("running")
@@ -227,7 +227,7 @@ def test_the_time_to_wait_holds_for_a_run_that_was_just_begun(world: World) -> N
     [(600, {}), (0, {"observe": False})],
     ids=["begun long ago", "nobody listens"],
 )
-def test_a_run_that_may_be_over_is_looked_at_at_once(
+def test_first_poll_is_not_skipped_if_the_run_may_have_finished(
     world: World, seconds: float, options: dict[str, Any]
 ) -> None:
     world.on_run("success")
@@ -241,7 +241,7 @@ def test_a_run_that_may_be_over_is_looked_at_at_once(
     assert streams.count == 0
 
 
-def test_an_older_server_is_looked_at_as_if_it_said_nothing(world: World) -> None:
+def test_old_server_is_polled_at_each_interval(world: World) -> None:
     looks = world.on_run(*["running"] * 3, "success")
     waiting_for_others = observing(world, Silent(BEGUN))
     world.on("GET", "/system/packages$", packages("1.4.0"))
@@ -251,7 +251,7 @@ def test_an_older_server_is_looked_at_as_if_it_said_nothing(world: World) -> Non
     assert (looks.count, waiting_for_others.count) == (4, 3)
 
 
-def test_a_0x_server_that_does_not_tell_of_a_cancel() -> None:
+def test_cancel_on_0x_without_an_event_is_polled() -> None:
     world = World("v0")
     looks = world.on_run(*["running"] * 3, "canceled")
     told = {"type": "watch", "payload": {"currentStep": {"id": "export", "status": "success"}}}
@@ -267,7 +267,7 @@ def packages(version: str) -> Response:
     return Response(200, {}, json.dumps({"packages": listed}).encode())
 
 
-def test_events_can_be_done_without(world: World) -> None:
+def test_observe_false_opens_no_stream(world: World) -> None:
     world.on_run("running", "success")
     streams = observing(world, OVER)
     waiting(world, observe=False)
@@ -275,7 +275,7 @@ def test_events_can_be_done_without(world: World) -> None:
     assert len(world.sleeps) == 1
 
 
-def test_each_event_is_given_once_and_outputs_are_not(world: World) -> None:
+def test_each_event_is_delivered_once_without_outputs(world: World) -> None:
     world.on_run("running", "running", "success")
     replay = ["workflow-start", "workflow-step-start", "workflow-step-output"]
     observing(
@@ -294,7 +294,7 @@ def test_each_event_is_given_once_and_outputs_are_not(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_a_run_that_says_too_much_is_polled(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_with_too_many_events_is_polled(world: World, caplog: pytest.LogCaptureFixture) -> None:
     looks = world.on_run(*["running"] * 5, "success")
     streams = observing(world, Silent(stream("workflow-step-output", size=BYTES_AT_ONCE)))
     with caplog.at_level(logging.INFO):
@@ -303,7 +303,7 @@ def test_a_run_that_says_too_much_is_polled(world: World, caplog: pytest.LogCapt
     assert "event stream too large, falling back to polling" in caplog.text
 
 
-def test_who_says_little_may_say_it_whatever_others_say(world: World) -> None:
+def test_small_streams_are_exempt_from_the_shared_budget(world: World) -> None:
     world.server.known.bytes_left = (-1.0, world.now)
     looks = world.on_run("running", "success")
     streams = observing(world, stream(*["workflow-step-start"] * 9, "workflow-finish success"))
@@ -311,7 +311,7 @@ def test_who_says_little_may_say_it_whatever_others_say(world: World) -> None:
     assert (looks.count, streams.count) == (2, 1)
 
 
-def test_the_log_says_which_way_it_waits(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_reports_events_or_polling(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.on_run(*["running"] * 4, "success")
     observing(world, LOST, LOST, OVER)
     with caplog.at_level(logging.INFO):

@@ -58,7 +58,7 @@ def test_a_step_is_resumed_by_a_stream(world: World) -> None:
 
 @BOTH
 @pytest.mark.parametrize("status", [502, 503, 504, None])
-def test_a_lost_response_to_a_resume_that_worked(
+def test_lost_response_to_a_successful_resume(
     world: World, procedure: Any, verb: str, status: int | None
 ) -> None:
     world.on_run("suspended", "running", "resumed")
@@ -67,14 +67,14 @@ def test_a_lost_response_to_a_resume_that_worked(
     assert len(world.sent("POST", f"/{verb}$")) == 1
 
 
-def test_a_resume_that_did_not_arrive_is_sent_again(world: World) -> None:
+def test_resume_that_did_not_arrive_is_sent_again(world: World) -> None:
     world.on_run("suspended", "suspended", "suspended", "resumed")
     world.on("POST", "/resume-stream$", REFUSED, LOST, "resume-stream")
     assert resumed(world).is_success
     assert len(world.sent("POST", "/resume-stream$")) == 3
 
 
-def test_a_resume_in_one_call_is_never_sent_again(world: World) -> None:
+def test_resume_async_is_never_sent_again(world: World) -> None:
     world.on_run("suspended")
     world.on("POST", "/resume-async$", LOST)
     with pytest.raises(ResumeRefusedError, match="can be resumed again") as caught:
@@ -86,13 +86,13 @@ def test_a_resume_in_one_call_is_never_sent_again(world: World) -> None:
     assert len(world.sent("POST", "/resume-async$")) == 2
 
 
-def test_the_servers_cut_after_three_minutes(world: World) -> None:
+def test_resume_async_cut_by_the_server_is_polled(world: World) -> None:
     world.on_run("suspended", "running", "running", "resumed")
     world.on("POST", "/resume-async$", Slow(world.recorded("cut"), 180))
     assert resumed(world, resume_async).is_success
 
 
-def test_a_stream_that_goes_on_while_the_step_works(world: World) -> None:
+def test_resume_stream_is_dropped_while_the_step_executes(world: World) -> None:
     world.on_run("suspended", "running")
     world.on("POST", "/resume-stream$", Silent(records(world.recorded("resume-stream"), 2)))
     began = world.now
@@ -101,9 +101,7 @@ def test_a_stream_that_goes_on_while_the_step_works(world: World) -> None:
 
 
 @BOTH
-def test_the_same_step_waits_again_with_the_next_request(
-    world: World, procedure: Any, verb: str
-) -> None:
+def test_resumed_step_is_suspended_again(world: World, procedure: Any, verb: str) -> None:
     body = recorded.body(world.generation, "suspended")
     body["steps"]["approve"]["suspendedAt"] += 1000
     world.on_run("suspended", recorded.json_response(body))
@@ -113,7 +111,9 @@ def test_the_same_step_waits_again_with_the_next_request(
 
 @BOTH
 @pytest.mark.parametrize("name", ["running", "success", "canceled", "pending"])
-def test_a_run_that_waits_for_nothing(world: World, procedure: Any, verb: str, name: str) -> None:
+def test_resume_requires_a_suspended_run(
+    world: World, procedure: Any, verb: str, name: str
+) -> None:
     world.on_run(name)
     with pytest.raises(NotSuspendedError) as caught:
         resumed(world, procedure)
@@ -132,7 +132,7 @@ def test_invalid_resume_data(world: World, procedure: Any, verb: str) -> None:
 
 
 @BOTH
-def test_somebody_else_was_faster(world: World, procedure: Any, verb: str) -> None:
+def test_resume_lost_to_another_caller(world: World, procedure: Any, verb: str) -> None:
     world.on_run("suspended", "resumed")
     world.on("POST", f"/{verb}$", f"{verb}-refused")
     with pytest.raises(NotSuspendedError) as caught:
@@ -140,7 +140,7 @@ def test_somebody_else_was_faster(world: World, procedure: Any, verb: str) -> No
     assert not caught.value.run.is_suspended
 
 
-def test_the_server_does_not_take_it(world: World) -> None:
+def test_resume_refused_by_the_server(world: World) -> None:
     world.on_run("suspended")
     for verb, procedure in (("resume-async", resume_async), ("resume-stream", resume_suspended)):
         world.on("POST", f"/{verb}$", f"{verb}-refused")
@@ -150,7 +150,7 @@ def test_the_server_does_not_take_it(world: World) -> None:
         assert world.now - began < 1
 
 
-def test_a_token_that_expired(world: World) -> None:
+def test_expired_token_fails_a_resume(world: World) -> None:
     world.on_run("suspended")
     world.on("POST", "/resume-stream$", "wrong-token")
     with pytest.raises(AuthenticationError):
@@ -158,7 +158,7 @@ def test_a_token_that_expired(world: World) -> None:
 
 
 @BOTH
-def test_what_stops_a_task_goes_through(world: World, procedure: Any, verb: str) -> None:
+def test_base_exceptions_are_not_caught(world: World, procedure: Any, verb: str) -> None:
     world.on_run("suspended")
     world.on("POST", f"/{verb}$", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -186,7 +186,7 @@ def chosen(name: str, generation: recorded.Recorded = "v1", **options: Any) -> s
         ("suspended-items", {"for_each_index": 2}, "review[2]"),
     ],
 )
-def test_which_suspension_is_meant(name: str, options: dict[str, Any], expected: str) -> None:
+def test_step_selects_the_suspension(name: str, options: dict[str, Any], expected: str) -> None:
     assert chosen(name, **options) == expected
 
 
@@ -205,13 +205,13 @@ def test_which_suspension_is_meant(name: str, options: dict[str, Any], expected:
         ("suspended-items", {"step": "review", "for_each_index": 3}, r"'review\[3\]' of"),
     ],
 )
-def test_it_is_not_clear_which_one(name: str, options: dict[str, Any], says: str) -> None:
+def test_ambiguous_step_is_rejected(name: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(NotSuspendedError, match=says) as caught:
         chosen(name, **options)
     assert "Nothing was sent" in str(caught.value)
 
 
-def test_a_server_that_responds_to_all_items_at_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_server_that_resumes_all_items_at_once(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(UnsupportedError, match=r"the same response to all.*Nothing was sent"):
         chosen("suspended-items", "v0", for_each_index=1)
     with caplog.at_level(logging.WARNING):
@@ -220,7 +220,7 @@ def test_a_server_that_responds_to_all_items_at_once(caplog: pytest.LogCaptureFi
     assert chosen("suspended-foreach", "v0", for_each_index=0) == "review[0]"
 
 
-def test_items_that_were_suspended_at_different_times_are_responded_to_at_once_too(
+def test_items_suspended_at_different_times_are_resumed_together(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = recorded.run("v0", "suspended-items")
@@ -247,7 +247,7 @@ def starts(suspended_at: int, **payload: Any) -> Response:
     return Response(200, {}, json.dumps(event).encode() + b"\x1e")
 
 
-def test_a_step_that_executes_unnoticed_by_the_record_is_not_resumed_again() -> None:
+def test_step_that_executes_despite_its_record_is_not_resumed_again() -> None:
     """On 1.57 the record shows nothing of a resume before the resumed part has ended."""
     world = World("v1")
     world.on("GET", "/workflows/w$", "details-refundApproval")
@@ -284,7 +284,7 @@ def test_a_resumed_step_is_followed_for_as_long_as_it_executes(ended: bool) -> N
     assert len(world.sent("POST", "/resume-stream$")) == 1
 
 
-def test_a_lost_response_to_a_resume_that_executes_unnoticed_by_the_record() -> None:
+def test_lost_response_to_a_resume_that_the_record_does_not_show() -> None:
     world = World("v1", start_timeout=5)
     world.on("GET", "/workflows/w$", "details-refundApproval")
     at = recorded.body("v1", "suspended")["steps"]["approve"]["suspendedAt"]
@@ -296,7 +296,7 @@ def test_a_lost_response_to_a_resume_that_executes_unnoticed_by_the_record() -> 
     assert len(world.sent("POST", "/resume-stream$")) == 1
 
 
-def test_the_first_start_of_a_step_is_no_resume() -> None:
+def test_first_start_of_a_step_is_not_a_resume() -> None:
     at = from_millis(1000)
     suspension = Suspension(("a", "b"), suspended_at=at)
 

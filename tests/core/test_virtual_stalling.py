@@ -59,9 +59,7 @@ def moved(world: World) -> Response:
 
 
 @pytest.mark.parametrize("stream", [NOTHING, UNKNOWN])
-def test_a_lost_run_is_restarted_once_it_has_stood_still_for_long_enough(
-    world: World, stream: Response
-) -> None:
+def test_lost_run_is_restarted_after_stall_timeout(world: World, stream: Response) -> None:
     world.on_run("running")
     world.on("POST", "/observe$", stream)
     began = world.now
@@ -84,7 +82,7 @@ def test_a_run_that_was_lost_again_is_restarted_again(world: World) -> None:
     assert restarts(world) == 2
 
 
-def test_a_run_that_moves_in_the_last_moment_is_left_alone(world: World) -> None:
+def test_run_with_late_progress_is_not_restarted(world: World) -> None:
     """One more look before the restart: its stream ends, too, when it does."""
     looks = world.on_run("running")
     began = world.now
@@ -99,14 +97,14 @@ def test_a_run_that_moves_in_the_last_moment_is_left_alone(world: World) -> None
 
 
 @pytest.mark.parametrize("on_stall", ["fail", "wait"])
-def test_it_is_restarted_only_where_that_is_wanted(world: World, on_stall: str) -> None:
+def test_stalled_run_is_not_restarted_without_on_stall_restart(world: World, on_stall: str) -> None:
     world.on_run("running")
     with pytest.raises(RunStalledError if on_stall == "fail" else WaitTimeoutError):
         waiting(world, on_stall=on_stall)
     assert restarts(world) == 0
 
 
-def test_a_server_that_is_at_work_on_it(world: World) -> None:
+def test_executing_run_is_not_restarted(world: World) -> None:
     world.on_run("running")
     world.on("POST", "/observe$", AT_WORK)
     world.on("GET", "/watch$", AT_WORK)
@@ -115,7 +113,7 @@ def test_a_server_that_is_at_work_on_it(world: World) -> None:
     assert restarts(world) == 0
 
 
-def test_an_outage_is_no_stall(world: World) -> None:
+def test_outage_is_not_a_stall(world: World) -> None:
     world.on_run("running")
     world.on("POST", "/observe$", LOST)
     with pytest.raises(WaitTimeoutError):
@@ -162,9 +160,7 @@ either_way = pytest.mark.parametrize("observe", [True, False])
 
 @either_way
 @pytest.mark.parametrize("gone", [GONE, Response(502, {}, b"")])
-def test_a_lost_run_is_noticed_within_minutes_of_its_servers_return(
-    world: World, observe: bool, gone: Any
-) -> None:
+def test_lost_run_is_detected_soon_after_an_outage(world: World, observe: bool, gone: Any) -> None:
     began = world.now
     with pytest.raises(RunStalledError, match="15 probes"):
         with_absence(
@@ -196,19 +192,19 @@ def test_a_lost_run_is_restarted_when_its_server_is_back(world: World, observe: 
         (BEGUN, Response(200, {"content-type": "text/html"}, b"<html>")),
     ],
 )
-def test_a_run_is_not_taken_for_lost(world: World, before: Any, after: Any, observe: bool) -> None:
+def test_run_is_not_mistaken_for_lost(world: World, before: Any, after: Any, observe: bool) -> None:
     with pytest.raises(WaitTimeoutError):
         with_absence(world, before=before, after=after, observe=observe)
     assert restarts(world) == 0
 
 
-def test_one_replica_of_two_executes_it(world: World) -> None:
+def test_run_on_one_of_two_replicas_is_not_lost(world: World) -> None:
     with pytest.raises(WaitTimeoutError):
         with_absence(world, before=BEGUN, after=(*[NOTHING] * 8, BEGUN))
     assert restarts(world) == 0
 
 
-def test_nobody_asks_where_stalls_do_not_count(world: World) -> None:
+def test_no_restart_without_stall_timeout(world: World) -> None:
     with pytest.raises(WaitTimeoutError):
         with_absence(world, before=BEGUN, after=NOTHING, stall_timeout=None)
     assert restarts(world) == 0

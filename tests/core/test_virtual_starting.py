@@ -57,7 +57,7 @@ def test_a_run_that_was_started_before(world: World, name: str) -> None:
     assert world.sent("POST") == []
 
 
-def test_a_run_that_was_only_made_known(world: World) -> None:
+def test_pending_run_is_started(world: World) -> None:
     world.on_run("pending")
     world.on("POST", "/stream$", "stream-success")
     assert ensure(world).found is None
@@ -65,7 +65,7 @@ def test_a_run_that_was_only_made_known(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [LOST, Slow(LOST, 30), *GATEWAY])
-def test_a_lost_response_to_a_start_that_worked(world: World, failure: Any) -> None:
+def test_lost_response_to_a_successful_start(world: World, failure: Any) -> None:
     world.on_run("unknown-run", "running")
     world.on("POST", "/stream$", failure)
     assert ensure(world) == Receipt("r", None)
@@ -73,7 +73,7 @@ def test_a_lost_response_to_a_start_that_worked(world: World, failure: Any) -> N
 
 
 @pytest.mark.parametrize("failure", [REFUSED, LOST, *GATEWAY])
-def test_a_start_that_did_not_arrive_is_sent_again(world: World, failure: Any) -> None:
+def test_start_that_did_not_arrive_is_sent_again(world: World, failure: Any) -> None:
     world.on_run("unknown-run", "unknown-run", "pending", "pending")
     world.on("POST", "/stream$", failure, failure, "stream-success")
     assert ensure(world).found is None
@@ -84,7 +84,7 @@ def test_a_start_that_did_not_arrive_is_sent_again(world: World, failure: Any) -
         assert "GET" in {method for method, _ in kinds[first:second]}  # looked in between
 
 
-def test_a_server_that_stays_away(world: World) -> None:
+def test_start_fails_after_the_retry_time(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/stream$", REFUSED)
     began = world.now
@@ -93,7 +93,7 @@ def test_a_server_that_stays_away(world: World) -> None:
     assert world.now - began <= 21
 
 
-def test_a_stream_that_shows_only_that_it_was_taken(world: World) -> None:
+def test_start_event_alone_does_not_confirm_execution(world: World) -> None:
     world.on_run("unknown-run", "pending", "running")
     taken = records(world.recorded("stream-success"), 1)
     world.on("POST", "/stream$", Silent(taken))
@@ -121,7 +121,7 @@ def test_invalid_input_starts_nothing(world: World) -> None:
     assert world.sent("POST") == []
 
 
-def test_a_workflow_that_was_changed_since_its_details_were_read(world: World) -> None:
+def test_outdated_schema_is_read_again(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/stream$", "stream-success")
     world.on("GET", "/workflows/w$", "details-orderReport", "details-photoReview")
@@ -141,7 +141,7 @@ def test_details_are_read_once_a_minute(world: World) -> None:
     assert len(world.sent("GET", "/workflows/w$")) == 2
 
 
-def test_the_server_refuses_the_input() -> None:
+def test_input_refused_by_the_server() -> None:
     world = World("v1", check_data=False)
     world.on_run("unknown-run", "refused-run")
     world.on("POST", "/stream$", "stream-refused")
@@ -153,7 +153,7 @@ def test_the_server_refuses_the_input() -> None:
     assert len(world.sent("DELETE")) == 1
 
 
-def test_a_refused_run_that_another_try_has_started_since_is_not_deleted() -> None:
+def test_refused_run_started_by_another_attempt_is_not_deleted() -> None:
     world = World("v1", check_data=False)
     world.on_run("unknown-run", "refused-run", "running")
     world.on("POST", "/stream$", "stream-refused")
@@ -171,7 +171,7 @@ def test_a_refused_run_that_cannot_be_deleted() -> None:
         ensure(world, StartOptions(input_data={"day": 3}))
 
 
-def test_somebody_elses_run_has_ended_meanwhile() -> None:
+def test_run_of_another_caller_that_has_finished() -> None:
     world = World("v1", check_data=False)
     world.on_run("unknown-run", "success")
     world.on("POST", "/stream$", "stream-conflict")
@@ -180,14 +180,14 @@ def test_somebody_elses_run_has_ended_meanwhile() -> None:
     assert found.is_success
 
 
-def test_somebody_elses_run_with_other_input_has_ended_meanwhile(world: World) -> None:
+def test_run_of_another_caller_with_other_input(world: World) -> None:
     world.on_run("unknown-run", "success")
     world.on("POST", "/stream$", Response(409, {}, b"{}"))
     with pytest.raises(RunMismatchError, match="other input"):
         ensure(world, StartOptions(input_data={"city": "Oslo", "limit": 77}))
 
 
-def test_a_token_that_expired(world: World) -> None:
+def test_expired_token_fails_a_start(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/stream$", "wrong-token")
     with pytest.raises(AuthenticationError, match="Set the token"):
@@ -196,7 +196,7 @@ def test_a_token_that_expired(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])
-def test_what_stops_a_task_goes_through(world: World, error: BaseException) -> None:
+def test_base_exceptions_are_not_caught(world: World, error: BaseException) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/stream$", error)
     with pytest.raises(type(error)):
@@ -213,14 +213,14 @@ def test_a_run_that_was_started_is_not_started_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [LOST, *GATEWAY])
-def test_a_lost_response_is_looked_up(world: World, failure: Any) -> None:
+def test_lost_response_is_confirmed_by_reading_the_record(world: World, failure: Any) -> None:
     world.on_run("unknown-run", "unknown-run", "running", "success")
     world.on("POST", "/start-async$", failure)
     assert world.run(start_async(world.server, "w", "r", OSLO)).status in ("running", "success")
     assert len(world.sent("POST", "/start-async$")) == 1
 
 
-def test_a_response_that_was_lost_with_the_start(world: World) -> None:
+def test_lost_response_of_a_start_that_did_not_arrive(world: World) -> None:
     world.on_run("unknown-run", "pending")
     world.on("POST", "/start-async$", LOST)
     with pytest.raises((RunNotStartedError, ConnectionFailedError)):
@@ -229,7 +229,7 @@ def test_a_response_that_was_lost_with_the_start(world: World) -> None:
     assert len(world.sent("POST", "/start-async$")) == 1
 
 
-def test_a_start_that_never_left(world: World) -> None:
+def test_start_that_was_never_sent_raises(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/start-async$", REFUSED)
     with pytest.raises(ConnectionFailedError):
@@ -237,14 +237,14 @@ def test_a_start_that_never_left(world: World) -> None:
     assert len(world.sent("POST", "/start-async$")) == 1
 
 
-def test_the_servers_cut_after_three_minutes(world: World) -> None:
+def test_start_async_cut_by_the_server_is_polled(world: World) -> None:
     world.on_run("unknown-run", "running", "running", "running", "success")
     world.on("POST", "/start-async$", Slow(world.recorded("cut"), 180))
     assert world.run(start_async(world.server, "w", "r", OSLO)).is_success
     assert len(world.sent("POST", "/start-async$")) == 1
 
 
-def test_too_many_requests_is_no_lost_response(world: World) -> None:
+def test_status_429_is_not_a_lost_response(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/start-async$", Response(429, {}, b""))
     with pytest.raises(UnavailableError):

@@ -43,7 +43,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return World(request.param)
 
 
-def test_the_waits_grow_to_their_cap(world: World) -> None:
+def test_poll_intervals_grow_to_their_maximum(world: World) -> None:
     world.on_run(*["running"] * 12, "success")
     assert waiting(world).status == "success"
     full = [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]
@@ -52,7 +52,7 @@ def test_the_waits_grow_to_their_cap(world: World) -> None:
         assert most * (1 - JITTER) <= wait_ <= most
 
 
-def test_a_server_of_another_generation_takes_the_place(world: World) -> None:
+def test_server_upgraded_during_a_wait(world: World) -> None:
     other = ServerGeneration.V0 if world.generation == "v1" else ServerGeneration.V1
     world.server.known.generation, world.server.known.version = other, (9, 9)
     looks = world.on_run("running", "success")
@@ -65,7 +65,7 @@ def test_a_server_of_another_generation_takes_the_place(world: World) -> None:
     assert world.server.known.version is None
 
 
-def test_a_wrong_address_is_asked_for_its_generation_once_more(world: World) -> None:
+def test_wrong_address_is_probed_once_more(world: World) -> None:
     world.on_run(NO_ROUTE)
     with pytest.raises(ApiError, match="Is this a Mastra server"):
         waiting(world)
@@ -73,14 +73,14 @@ def test_a_wrong_address_is_asked_for_its_generation_once_more(world: World) -> 
     assert len(world.sent("GET", "/system/packages$")) == 2
 
 
-def test_the_waits_can_be_set(world: World) -> None:
+def test_poll_intervals_are_configurable(world: World) -> None:
     world.on_run(*["running"] * 6, "success")
     waiting(world, poll_interval=3, max_poll_interval=10)
     for wait_, most in zip(world.sleeps, [3, 6, 10, 10, 10, 10], strict=True):
         assert most * (1 - JITTER) <= wait_ <= most
 
 
-def test_a_run_that_is_over_is_looked_at_once(world: World) -> None:
+def test_finished_run_is_polled_once(world: World) -> None:
     for name in ("success", "failed", "canceled", "suspended"):
         looks = world.on_run(name)
         world.on("GET", "/workflows/w$", "details-refundApproval")
@@ -89,7 +89,7 @@ def test_a_run_that_is_over_is_looked_at_once(world: World) -> None:
     assert world.sleeps == []
 
 
-def test_sleeping_runs_and_unknown_statuses_are_waited_for(world: World) -> None:
+def test_sleeping_runs_and_unknown_statuses_are_active(world: World) -> None:
     body = recorded.body(world.generation, "success")
     hovering = recorded.json_response({**body, "status": "hovering"})
     world.on_run("waiting", hovering, "running", "success")
@@ -97,7 +97,7 @@ def test_sleeping_runs_and_unknown_statuses_are_waited_for(world: World) -> None
     assert len(world.sleeps) == 3
 
 
-def test_the_time_is_over_first(world: World) -> None:
+def test_wait_times_out(world: World) -> None:
     world.on_run("running")
     began = world.now
     with pytest.raises(WaitTimeoutError, match=r"timed out after 100 s\. It continues") as caught:
@@ -106,7 +106,7 @@ def test_the_time_is_over_first(world: World) -> None:
     assert caught.value.run.status == "running"
 
 
-def test_no_time_at_all_is_one_look(world: World) -> None:
+def test_timeout_zero_polls_once(world: World) -> None:
     looks = world.on_run("running")
     with pytest.raises(WaitTimeoutError):
         waiting(world, timeout=0)
@@ -114,7 +114,7 @@ def test_no_time_at_all_is_one_look(world: World) -> None:
     assert world.sleeps == []
 
 
-def test_what_a_suspension_means(world: World) -> None:
+def test_on_suspend_options(world: World) -> None:
     world.on("GET", "/workflows/w$", "details-refundApproval")
     world.on_run("running", "suspended")
     run = waiting(world, on_suspend="return")
@@ -135,7 +135,7 @@ def test_what_a_suspension_means(world: World) -> None:
         waiting(world, on_suspend="wait", timeout=3600)
 
 
-def test_every_look_is_shown(world: World) -> None:
+def test_on_record_receives_every_record(world: World) -> None:
     world.on_run("running", "waiting", "success")
     seen: list[str] = []
     waiting(world, on_record=lambda run: seen.append(run.status))
@@ -156,7 +156,7 @@ def test_a_run_that_is_pending_for_a_while(world: World) -> None:
     assert waiting(world).status == "success"
 
 
-def test_an_outage_is_waited_through(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_wait_survives_an_outage(world: World, caplog: pytest.LogCaptureFixture) -> None:
     looks = world.on_run("running", REFUSED, DOWN, Slow(LOST, 30), REFUSED, "running", "success")
     with caplog.at_level(logging.WARNING):
         assert waiting(world).status == "success"
@@ -169,7 +169,7 @@ def test_an_outage_is_waited_through(world: World, caplog: pytest.LogCaptureFixt
     assert "for up to 300 s" in messages[0]
 
 
-def test_an_outage_that_does_not_end(world: World) -> None:
+def test_permanent_outage_ends_the_wait(world: World) -> None:
     world.on_run("running", REFUSED)
     began = world.now
     with pytest.raises(ServerLostError, match=r"may still be running\. Waiting again") as caught:
@@ -179,13 +179,13 @@ def test_an_outage_that_does_not_end(world: World) -> None:
     assert max(world.sleeps) <= 5
 
 
-def test_an_outage_counts_from_its_own_beginning(world: World) -> None:
+def test_outage_time_starts_with_the_outage(world: World) -> None:
     outage = [REFUSED] * 20  # 0.2 s growing to 5 s: more than a minute
     world.on_run("running", *outage, "running", *outage, "success")
     assert waiting(world, outage_timeout=100).status == "success"
 
 
-def test_an_outage_does_not_stretch_the_time_to_wait(world: World) -> None:
+def test_outage_does_not_extend_the_timeout(world: World) -> None:
     world.on_run("running", REFUSED)
     began = world.now
     with pytest.raises(ServerLostError):
@@ -193,7 +193,7 @@ def test_an_outage_does_not_stretch_the_time_to_wait(world: World) -> None:
     assert world.now - began <= 11
 
 
-def test_no_patience_with_outages(world: World) -> None:
+def test_outage_timeout_zero(world: World) -> None:
     world.on_run("running", REFUSED)
     with pytest.raises(ServerLostError):
         waiting(world, outage_timeout=0)
@@ -223,7 +223,7 @@ each_wrong_response = pytest.mark.parametrize(
 
 
 @each_wrong_response
-def test_a_wrong_response_in_the_middle_is_an_outage(
+def test_invalid_response_during_a_wait_is_an_outage(
     world: World, wrong: Response, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
@@ -234,7 +234,7 @@ def test_a_wrong_response_in_the_middle_is_an_outage(
 
 
 @each_wrong_response
-def test_wrong_responses_that_do_not_end(world: World, wrong: Response) -> None:
+def test_permanently_invalid_responses_end_the_wait(world: World, wrong: Response) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on_run("running", wrong)
     began = world.now
@@ -246,7 +246,7 @@ def test_wrong_responses_that_do_not_end(world: World, wrong: Response) -> None:
 
 
 @each_wrong_response
-def test_a_wrong_first_response_ends_the_wait_at_once(world: World, wrong: Response) -> None:
+def test_invalid_first_response_ends_the_wait(world: World, wrong: Response) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on_run(wrong)
     with pytest.raises((ApiError, NotMastraError)):
@@ -255,16 +255,14 @@ def test_a_wrong_first_response_ends_the_wait_at_once(world: World, wrong: Respo
 
 
 @each_wrong_response
-def test_a_wrong_first_response_about_a_run_that_is_known_to_run(
-    world: World, wrong: Response
-) -> None:
+def test_invalid_first_response_for_a_known_run_is_an_outage(world: World, wrong: Response) -> None:
     world.on("GET", "/workflows$", Response(200, JSON, b"{}"))
     world.on_run(*[wrong] * 5, "success")
     assert waiting(world, is_known=True).is_success
 
 
 @each_wrong_response
-def test_a_wrong_response_about_the_generation(world: World, wrong: Response) -> None:
+def test_invalid_response_to_the_version_detection(world: World, wrong: Response) -> None:
     if wrong.status_code == 404:
         pytest.skip("a 404 is the valid response of 0.x")
     world.on("GET", "/system/packages$", wrong, world.recorded("packages"))
@@ -272,20 +270,20 @@ def test_a_wrong_response_about_the_generation(world: World, wrong: Response) ->
     assert waiting(world, is_known=True).is_success
 
 
-def test_a_token_that_was_right_before_counts_for_the_server(world: World) -> None:
+def test_rejected_token_that_was_valid_before_is_an_outage(world: World) -> None:
     world.on_run("success")
     waiting(world)
     world.on_run(WRONG_RESPONSES["401"], "success")
     assert waiting(world).is_success
 
 
-def test_a_certificate_that_expires_in_the_middle(world: World) -> None:
+def test_certificate_that_expires_during_a_wait(world: World) -> None:
     insecure = ConnectionFailedError("certificate", request_sent=False, transient=False)
     world.on_run("running", insecure, insecure, "success")
     assert waiting(world).is_success
 
 
-def test_a_response_that_is_too_large_says_what_becomes_of_the_run(world: World) -> None:
+def test_too_large_response_error_states_the_status_of_the_run(world: World) -> None:
     world.on_run("running", BodyTooLargeError("The response is over the limit."))
     with pytest.raises(BodyTooLargeError, match=r"'r' of workflow 'w' .* may still be running"):
         waiting(world)
@@ -299,14 +297,14 @@ def test_an_unknown_run_ends_the_wait_at_once(world: World) -> None:
     assert world.sleeps == []
 
 
-def test_a_run_that_is_gone_for_a_while(world: World) -> None:
+def test_temporarily_missing_run(world: World) -> None:
     """A database that fails over, a replica that lags behind."""
     world.on_run("running", *["unknown-run"] * 5, "running", "success")
     assert waiting(world).is_success
 
 
 @pytest.mark.parametrize(("outage", "within"), [(300, 30), (10, 10)])
-def test_a_run_that_is_gone_for_good(world: World, outage: float, within: float) -> None:
+def test_permanently_missing_run(world: World, outage: float, within: float) -> None:
     world.on_run("running", "unknown-run")
     began = world.now
     with pytest.raises(UnknownRunError, match="wiped or replaced") as caught:
@@ -315,7 +313,7 @@ def test_a_run_that_is_gone_for_good(world: World, outage: float, within: float)
     assert "run 'r' of workflow 'w'" in str(caught.value)
 
 
-def test_a_page_in_the_place_of_a_resume_schema(world: World) -> None:
+def test_html_page_instead_of_a_resume_schema(world: World) -> None:
     """A form without its fields would be worse than a late one."""
     world.on_run("suspended")
     world.on("GET", "/workflows/w$", PAGE, WRONG_RESPONSES["401"], "details-refundApproval")
@@ -323,7 +321,7 @@ def test_a_page_in_the_place_of_a_resume_schema(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])
-def test_what_stops_a_task_goes_through(world: World, error: BaseException) -> None:
+def test_base_exceptions_are_not_caught(world: World, error: BaseException) -> None:
     world.on_run("running", error)
     with pytest.raises(type(error)) as caught:
         waiting(world)
@@ -332,7 +330,7 @@ def test_what_stops_a_task_goes_through(world: World, error: BaseException) -> N
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), RuntimeError("bug")])
-def test_what_stops_a_task_while_it_sleeps(world: World, error: BaseException) -> None:
+def test_base_exceptions_during_a_sleep_are_not_caught(world: World, error: BaseException) -> None:
     world.on_run("running")
 
     def look(_run: WorkflowRun) -> None:
@@ -343,21 +341,21 @@ def test_what_stops_a_task_while_it_sleeps(world: World, error: BaseException) -
     assert caught.value is error
 
 
-def test_the_generation_is_asked_once(world: World) -> None:
+def test_generation_is_detected_once(world: World) -> None:
     world.on_run("running", "success")
     waiting(world)
     waiting(world)
     assert len(world.sent("GET", "/system/packages")) == 1
 
 
-def test_a_server_that_is_away_at_first(world: World) -> None:
+def test_server_unreachable_at_first(world: World) -> None:
     packages = world.recorded("packages")
     world.on("GET", "/system/packages$", REFUSED, DOWN, packages)
     world.on_run("success")
     assert waiting(world).status == "success"
 
 
-def test_an_error_of_a_resume_schema_does_not_lose_the_record(world: World) -> None:
+def test_failing_resume_schema_does_not_lose_the_record(world: World) -> None:
     world.on_run("suspended")
     world.on("GET", "/workflows/w$", Response(500, {}, b"oops"))
     assert waiting(world).suspensions[0].resume_schema is None
@@ -373,18 +371,18 @@ def test_an_error_of_a_resume_schema_does_not_lose_the_record(world: World) -> N
         {"outage_timeout": -1},
     ],
 )
-def test_options_that_cannot_work(options: dict[str, Any]) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         WaitOptions(**options)
 
 
-def test_the_servers_own_wish_is_heeded(world: World) -> None:
+def test_retry_after_is_respected(world: World) -> None:
     world.on_run("running", Response(429, {"retry-after": "4"}, b""), "success")
     waiting(world)
     assert world.sleeps[1] == pytest.approx(4)
 
 
-def test_unavailable_for_ever_says_what_the_server_said(world: World) -> None:
+def test_server_lost_error_quotes_the_server(world: World) -> None:
     world.on_run(Response(429, {}, b'{"error": "slow down"}'))
     with pytest.raises(ServerLostError, match="429: slow down") as caught:
         waiting(world)

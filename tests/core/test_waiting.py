@@ -26,7 +26,7 @@ from tests.core.samples import REFUND, charge, suspended_refund
 
 
 @pytest.mark.version_specific
-def test_to_the_end(client: MastraClient, key: str) -> None:
+def test_wait_returns_the_finished_run(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.start(input_data={"seconds": 1})
     seen: list[WorkflowRun] = []
@@ -36,7 +36,7 @@ def test_to_the_end(client: MastraClient, key: str) -> None:
     assert seen[-1] == record
 
 
-def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
+def test_wait_times_out_and_the_run_continues(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
     with pytest.raises(
@@ -47,7 +47,7 @@ def test_the_time_is_over_first(client: MastraClient, key: str) -> None:
     run.cancel()
 
 
-def test_what_a_suspension_means(client: MastraClient, key: str) -> None:
+def test_on_suspend_options(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     assert run.wait().suspensions[0].payload == REFUND
     with pytest.raises(RunSuspendedError, match="is suspended at 'approve'") as caught:
@@ -55,7 +55,7 @@ def test_what_a_suspension_means(client: MastraClient, key: str) -> None:
     assert caught.value.suspensions[0].name == "approve"
 
 
-def test_until_somebody_resumes_it(client: MastraClient, key: str) -> None:
+def test_on_suspend_wait_waits_for_a_resume(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     asked = threading.Event()
 
@@ -86,9 +86,7 @@ class Termination(BaseException):
     """What an orchestrator throws into a task to stop it."""
 
 
-def test_an_exception_that_is_thrown_into_a_thread_ends_it_soon(
-    client: MastraClient, key: str
-) -> None:
+def test_exception_thrown_into_a_thread_ends_the_wait(client: MastraClient, key: str) -> None:
     """So orchestrators stop a task that is not in the main thread."""
     run = client.get_workflow("slowExport").get_run(key)
     run.start(input_data={"seconds": 3600})
@@ -115,7 +113,7 @@ def test_an_exception_that_is_thrown_into_a_thread_ends_it_soon(
 
 
 @pytest.mark.parametrize("verb", ["wait", "start_async", "watch"])
-def test_a_signal_ends_it_at_once(client: MastraClient, key: str, verb: str) -> None:
+def test_signal_ends_the_wait(client: MastraClient, key: str, verb: str) -> None:
     def stop(number: int, frame: object) -> NoReturn:
         raise Termination
 
@@ -141,12 +139,12 @@ def test_a_signal_ends_it_at_once(client: MastraClient, key: str, verb: str) -> 
     run.cancel()
 
 
-def test_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
+def test_unknown_run_raises(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}' of workflow 'orderReport'"):
         client.get_workflow("orderReport").get_run(key).wait()
 
 
-def test_the_steps_as_lines_of_a_log(client: MastraClient, key: str) -> None:
+def test_step_progress_logs_each_step(client: MastraClient, key: str) -> None:
     run = client.get_workflow("failingImport").get_run(key)
     run.start(input_data={})
     lines: list[str] = []
@@ -167,7 +165,7 @@ def hasty_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
         yield server
 
 
-def test_a_start_that_the_server_cuts(
+def test_start_async_cut_by_the_server_continues_to_wait(
     hasty_server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with MastraClient(hasty_server.url) as client, caplog.at_level(logging.INFO):
@@ -177,7 +175,9 @@ def test_a_start_that_the_server_cuts(
     assert hasty_server.executions(key) == 1
 
 
-def test_a_resume_that_the_server_cuts(hasty_server: SampleServer, key: str) -> None:
+def test_resume_async_cut_by_the_server_continues_to_wait(
+    hasty_server: SampleServer, key: str
+) -> None:
     with MastraClient(hasty_server.url) as client:
         run = suspended_refund(client, key)
         # The resumed run has no slow step; the start above shows the cut itself.
@@ -185,7 +185,7 @@ def test_a_resume_that_the_server_cuts(hasty_server: SampleServer, key: str) -> 
 
 
 @pytest.mark.parametrize("generation", EVERY_SERVER)
-def test_a_wait_outlives_a_restart_of_the_server(
+def test_wait_survives_a_server_restart(
     generation: Generation, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with SampleServer(generation) as server, MastraClient(server.url) as client:
@@ -213,7 +213,7 @@ def test_a_wait_outlives_a_restart_of_the_server(
     assert "responds again" in caplog.text
 
 
-def test_a_server_that_does_not_come_back(key: str) -> None:
+def test_wait_fails_if_the_server_does_not_return(key: str) -> None:
     with SampleServer("1") as server, MastraClient(server.url) as client:
         run = suspended_refund(client, key)
         server.kill()

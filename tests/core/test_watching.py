@@ -36,7 +36,7 @@ def test_a_run_and_all_its_events(client: MastraClient, key: str) -> None:
     assert run.read().is_success
 
 
-def test_what_an_event_tells(client: MastraClient, key: str) -> None:
+def test_fields_of_an_event(client: MastraClient, key: str) -> None:
     with client.get_workflow("orderReport").get_run(key).stream(input_data=REPORT) as stream:
         result = next(event for event in stream if event.type == "workflow-step-result")
     assert result.current_step is not None
@@ -48,7 +48,7 @@ def test_what_an_event_tells(client: MastraClient, key: str) -> None:
     assert result.payload["output"]["city"] == "Köln"
 
 
-def test_events_come_as_they_happen(client: MastraClient, key: str) -> None:
+def test_events_arrive_as_they_happen(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     with run.stream(input_data={"seconds": 1}) as stream:
         for event in stream:
@@ -58,7 +58,7 @@ def test_events_come_as_they_happen(client: MastraClient, key: str) -> None:
         assert list(stream)[-1].is_end
 
 
-def test_leaving_a_stream_does_not_stop_the_run(
+def test_closing_a_stream_does_not_stop_the_run(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     run = client.get_workflow("countedCharge").get_run(key)
@@ -76,7 +76,7 @@ def test_a_loop_repeats_its_steps(client: MastraClient, key: str) -> None:
     assert kinds.count("workflow-step-output") == 60
 
 
-def test_large_and_foreign_records(client: MastraClient, key: str) -> None:
+def test_large_records_with_unicode(client: MastraClient, key: str) -> None:
     words = {f"wort {number} 日本": "grüße 🎈" * 50 for number in range(300)}
     run = client.get_workflow("translation").get_run(key)
     with run.stream(input_data={"words": words}) as stream:
@@ -84,7 +84,7 @@ def test_large_and_foreign_records(client: MastraClient, key: str) -> None:
     assert results[0].payload["output"] == {"words": words}
 
 
-def test_watching_a_run_that_is_under_way(client: MastraClient, key: str) -> None:
+def test_watch_of_a_running_run(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.start(input_data={"seconds": 1})
     with run.watch() as stream:
@@ -97,7 +97,7 @@ def test_watching_a_run_that_is_under_way(client: MastraClient, key: str) -> Non
 
 
 @pytest.mark.version_specific
-def test_watching_gives_each_event_once(
+def test_watch_delivers_each_event_once(
     client: MastraClient, server: SampleServer, key: str
 ) -> None:
     if server.generation == "0":
@@ -112,7 +112,7 @@ def test_watching_gives_each_event_once(
     ]  # fmt: skip
 
 
-def test_several_can_watch(client: MastraClient, key: str) -> None:
+def test_several_watchers_receive_all_events(client: MastraClient, key: str) -> None:
     run = client.get_workflow("coolDown").get_run(key)
     run.start(input_data={"seconds": 1})
     with run.watch() as one, run.watch() as other:
@@ -152,7 +152,7 @@ def test_watching_a_suspended_run(client: MastraClient, server: SampleServer, ke
     assert (last.workflow_state or {})["status"] == "suspended"
 
 
-def test_watching_a_run_that_is_not_there(client: MastraClient, key: str) -> None:
+def test_watch_of_an_unknown_run(client: MastraClient, key: str) -> None:
     with pytest.raises(UnknownRunError, match=f"no run '{key}'"):
         client.get_workflow("orderReport").get_run(key).watch()
 
@@ -169,7 +169,7 @@ def test_resuming_and_watching(client: MastraClient, key: str) -> None:
     assert run.read().result == {"order": "A-17", "refunded": 2500}
 
 
-def test_leaving_a_resumed_stream_does_not_stop_the_run(client: MastraClient, key: str) -> None:
+def test_closing_a_resume_stream_does_not_stop_the_run(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     with run.resume_stream(resume_data={"approved": False}) as stream:
         first: list[Event] = list(islice(stream, 1))
@@ -177,7 +177,7 @@ def test_leaving_a_resumed_stream_does_not_stop_the_run(client: MastraClient, ke
     assert run.wait(timeout=30).result["refunded"] == 0
 
 
-def test_a_stream_of_a_resume_that_cannot_be(client: MastraClient, key: str) -> None:
+def test_resume_stream_of_a_run_that_is_not_suspended(client: MastraClient, key: str) -> None:
     run = suspended_refund(client, key)
     with pytest.raises(InvalidResumeDataError):
         run.resume_stream(resume_data={"note": "approved is required"})

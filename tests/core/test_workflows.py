@@ -20,7 +20,7 @@ def test_all_workflows(client: MastraClient) -> None:
     assert all(workflow.steps for workflow in workflows.values())
 
 
-def test_a_handle_costs_no_request(proxied: MastraClient, proxy: FaultProxy) -> None:
+def test_handle_sends_no_request(proxied: MastraClient, proxy: FaultProxy) -> None:
     proxied.get_workflow("orderReport").get_run("run-1")
     assert proxy.count() == 0
 
@@ -56,7 +56,7 @@ def test_nested_steps_have_paths(client: MastraClient) -> None:
     assert steps[("inner",)].is_workflow
 
 
-def test_an_awkward_key(client: MastraClient) -> None:
+def test_key_with_special_characters(client: MastraClient) -> None:
     workflow = client.get_workflow(ODD_WORKFLOW)
     assert workflow.details().name == "echo"
     run = workflow.create_run()
@@ -72,7 +72,7 @@ def test_the_generation(client: MastraClient, server: SampleServer) -> None:
 
 
 @pytest.mark.version_specific
-def test_the_generation_is_found_out_once_and_changes_nothing(
+def test_generation_is_detected_once_without_side_effects(
     proxied: MastraClient, proxy: FaultProxy
 ) -> None:
     for _ in range(3):
@@ -81,7 +81,9 @@ def test_the_generation_is_found_out_once_and_changes_nothing(
 
 
 @pytest.mark.version_specific
-def test_an_id_where_a_key_belongs(client: MastraClient, server: SampleServer) -> None:
+def test_workflow_id_instead_of_key_names_the_key(
+    client: MastraClient, server: SampleServer
+) -> None:
     workflow = client.get_workflow("order-report")
     if server.generation == "1":
         assert workflow.details().name == "order-report"

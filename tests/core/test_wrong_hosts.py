@@ -61,7 +61,7 @@ def error_of(response: RawResponse, call: str = "list") -> MastraError:
 
 
 @EVERY_CALL
-def test_a_page_where_json_belongs(call: str) -> None:
+def test_html_page_instead_of_json(call: str) -> None:
     error = error_of(http(200, HTML, Content_Type="text/html; charset=utf-8"), call)
     assert isinstance(error, NotMastraError)
     assert "an HTML page" in str(error)
@@ -89,14 +89,14 @@ def test_a_gateway_that_asks_for_a_token(call: str, status: int) -> None:
 
 
 @EVERY_CALL
-def test_half_a_document(call: str) -> None:
+def test_incomplete_json(call: str) -> None:
     error = error_of(http(200, b'{"packages": [{"name": "@mas'), call)
     assert isinstance(error, NotMastraError)
     assert "no whole JSON document" in str(error)
 
 
 @EVERY_CALL
-def test_a_response_that_is_cut(call: str) -> None:
+def test_cut_response(call: str) -> None:
     error = error_of(http(200, b'{"packages": [', Content_Length="1000"), call)
     lost = error.__cause__ if call == "wait" else error
     assert isinstance(lost, ConnectionFailedError)
@@ -105,7 +105,7 @@ def test_a_response_that_is_cut(call: str) -> None:
 
 
 @EVERY_CALL
-def test_a_connection_that_is_closed_without_a_response(call: str) -> None:
+def test_connection_closed_without_a_response(call: str) -> None:
     error = error_of(b"", call)
     lost = error.__cause__ if call == "wait" else error
     assert isinstance(lost, ConnectionFailedError)
@@ -116,25 +116,25 @@ def test_a_connection_that_is_closed_without_a_response(call: str) -> None:
     "response",
     [b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\xff\0\xff", b"HTTP/1.1 abc\r\n\r\n", chunked()[:60]],
 )
-def test_something_that_speaks_no_http(response: bytes) -> None:
+def test_server_without_http(response: bytes) -> None:
     assert isinstance(error_of(response), ConnectionFailedError | NotMastraError)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
-def test_a_gateway_without_its_server(status: int) -> None:
+def test_gateway_without_a_backend(status: int) -> None:
     error = error_of(http(status, HTML, Content_Type="text/html"))
     assert isinstance(error, UnavailableError)
     assert error.status_code == status
 
 
 @pytest.mark.parametrize("call", ["list", "details", "runs"])
-def test_a_host_that_knows_nothing_of_it(call: str) -> None:
+def test_host_without_the_mastra_api(call: str) -> None:
     error = error_of(http(404, b"Not Found", Content_Type="text/plain"), call)
     assert "Is this a Mastra server, and is its API prefix the one that is set?" in str(error)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"ok"', b"null", b'{"status": "ok"}'])
-def test_some_other_api(body: bytes) -> None:
+def test_other_json_api(body: bytes) -> None:
     assert isinstance(error_of(http(200, body)), NotMastraError)
     assert isinstance(error_of(http(200, body), "wait"), NotMastraError | MastraError)
 
@@ -146,7 +146,7 @@ def test_a_server_that_is_silent() -> None:
         assert "No response from http://127.0.0.1" in str(error)
 
 
-def test_a_slow_response_is_a_response() -> None:
+def test_slow_response_is_accepted() -> None:
     with StandIn(Drip(http(200, b"{}"), 0.005)) as host, connect(host.url) as client:
         assert client.list_workflows() == ()
 
@@ -157,18 +157,18 @@ def test_a_body_over_the_limit() -> None:
     assert "100000 bytes (max_body_bytes)" in str(error)
 
 
-def test_a_body_that_is_small_only_on_the_wire() -> None:
+def test_compressed_body_over_the_limit() -> None:
     bomb = gzip.compress(b" " * 50_000_000)
     assert len(bomb) < 100_000
     assert isinstance(error_of(http(200, bomb, Content_Encoding="gzip")), BodyTooLargeError)
 
 
-def test_a_body_that_never_ends() -> None:
+def test_endless_body() -> None:
     response = chunked(*[b" " * 10_000] * 50, end=False)
     assert isinstance(error_of(response), BodyTooLargeError)
 
 
-def test_a_body_that_is_not_what_it_says() -> None:
+def test_body_with_a_wrong_content_encoding() -> None:
     error = error_of(http(200, b"not gzip", Content_Encoding="gzip"))
     assert isinstance(error, ConnectionFailedError | NotMastraError)
 
@@ -191,7 +191,7 @@ def test_an_unknown_host() -> None:
     assert url in str(caught.value)
 
 
-def test_https_where_http_is_spoken() -> None:
+def test_https_to_a_plain_http_server() -> None:
     with StandIn(http(200, b"{}")) as host:
         secure = MastraClient(host.url.replace("http:", "https:"), timeout=1)
         with secure, pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
@@ -200,7 +200,7 @@ def test_https_where_http_is_spoken() -> None:
     assert not caught.value.request_sent
 
 
-def test_the_environment_does_not_undo_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_does_not_override_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     # `requests` would take this in place of a session's `verify`, False or a bundle of one's own.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with StandIn(http(200, b"{}")) as host:

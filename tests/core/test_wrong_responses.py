@@ -35,7 +35,7 @@ def responds_wrongly(proxy: FaultProxy) -> None:
         proxy.on("GET", RECORD, fault, nth=2 + 2 * number)
 
 
-def test_a_wait_outlives_wrong_responses(
+def test_wait_survives_invalid_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
@@ -46,9 +46,7 @@ def test_a_wait_outlives_wrong_responses(
     assert [seen.fault for seen in proxy.seen if seen.fault] == EACH
 
 
-async def test_a_wait_of_the_other_client_outlives_wrong_responses(
-    proxy: FaultProxy, key: str
-) -> None:
+async def test_async_wait_survives_invalid_responses(proxy: FaultProxy, key: str) -> None:
     async with AsyncMastraClient(proxy.url, retry=SOON) as client:
         run = client.get_workflow("slowExport").get_run(key)
         await run.start(input_data={"seconds": 6})
@@ -59,7 +57,7 @@ async def test_a_wait_of_the_other_client_outlives_wrong_responses(
 
 
 @pytest.mark.parametrize("fault", EACH, ids=list(WRONG))
-def test_what_ends_a_wait_names_the_run_and_leaves_it_to_a_retry(
+def test_error_of_a_wait_names_the_run_and_is_retryable(
     proxy: FaultProxy, key: str, fault: Fault
 ) -> None:
     with MastraClient(proxy.url) as client:
@@ -78,7 +76,7 @@ def test_what_ends_a_wait_names_the_run_and_leaves_it_to_a_retry(
         run.cancel()
 
 
-def test_a_wait_that_begins_with_a_wrong_response(proxy: FaultProxy, key: str) -> None:
+def test_wait_with_an_invalid_first_response(proxy: FaultProxy, key: str) -> None:
     """As that of a triggerer which takes the run over."""
     with MastraClient(proxy.url) as client:
         client.get_workflow("slowExport").get_run(key).start(input_data={"seconds": 0})
@@ -92,7 +90,7 @@ def test_a_wait_that_begins_with_a_wrong_response(proxy: FaultProxy, key: str) -
             client.get_workflow("slowExport").get_run(key).wait(timeout=60)
 
 
-def test_cancelling_outlives_wrong_responses(
+def test_cancel_survives_invalid_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("slowExport").get_run(key)
@@ -104,7 +102,7 @@ def test_cancelling_outlives_wrong_responses(
     assert run.cancel().run.status == "canceled"
 
 
-def test_starting_outlives_wrong_responses(
+def test_start_survives_invalid_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     """The record is read after the start, which is not repeated."""
@@ -116,7 +114,7 @@ def test_starting_outlives_wrong_responses(
     assert proxy.count("POST", "/stream$") == 1
 
 
-def test_resuming_outlives_wrong_responses(
+def test_resume_survives_invalid_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     run = proxied.get_workflow("refundApproval").get_run(key)
@@ -130,7 +128,7 @@ def test_resuming_outlives_wrong_responses(
     assert proxy.count("POST", "/resume-stream$") == 1
 
 
-def test_looking_for_requests_outlives_wrong_responses(
+def test_listing_requests_survives_invalid_responses(
     proxy: FaultProxy, proxied: MastraClient, key: str
 ) -> None:
     workflow = proxied.get_workflow("refundApproval")
@@ -150,9 +148,7 @@ def test_looking_for_requests_outlives_wrong_responses(
     run.cancel()
 
 
-async def test_looking_with_the_other_client_outlives_wrong_responses(
-    proxy: FaultProxy, key: str
-) -> None:
+async def test_async_listing_survives_invalid_responses(proxy: FaultProxy, key: str) -> None:
     async with AsyncMastraClient(proxy.url, retry=SOON) as client:
         workflow = client.get_workflow("refundApproval")
         run = workflow.get_run(key)
@@ -167,7 +163,7 @@ async def test_looking_with_the_other_client_outlives_wrong_responses(
         await run.cancel()
 
 
-def test_looking_for_requests_with_a_wrong_token_fails_at_once(proxy: FaultProxy) -> None:
+def test_listing_requests_with_a_wrong_token_fails_at_once(proxy: FaultProxy) -> None:
     proxy.on("", "/", REFUSED)
     with MastraClient(proxy.url) as client, pytest.raises(AuthenticationError):
         client.get_workflow("refundApproval").new_pending_requests()

@@ -51,7 +51,7 @@ async def test_tasks_start_resume_and_wait(mastra: MastraServer) -> None:
     assert (await refund())["result"]["refunded"] == 100
 
 
-async def test_runs_side_by_side(mastra: MastraServer, server: SampleServer, key: str) -> None:
+async def test_concurrent_runs(mastra: MastraServer, server: SampleServer, key: str) -> None:
     @flow
     async def several() -> list[dict[str, Any]]:
         charge = {"key": key, "amount": 1, "seconds": 1}
@@ -107,7 +107,7 @@ def until_active(run: Run) -> None:
     Retrying(retry=retry_if_result(lambda active: not active), wait=wait_fixed(0.05))(is_active)
 
 
-async def test_the_end_of_the_waiting(mastra: MastraServer, client: MastraClient, key: str) -> None:
+async def test_timeout_ends_the_wait(mastra: MastraServer, client: MastraClient, key: str) -> None:
     with pytest.raises(WaitTimeoutError, match="cancel_on_timeout is on"):
         await arun_workflow(mastra, "slowExport", {"seconds": 60}, run_id=key, timeout=0.2)
     assert client.get_workflow("slowExport").get_run(key).read().status == "canceled"
@@ -139,7 +139,7 @@ def test_a_flow_retry_after_a_failed_run(
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("generation", EVERY_SERVER)
-def test_a_flow_retry_from_a_failed_step_that_a_deploy_has_renamed(
+def test_flow_retry_from_a_failed_step_renamed_by_a_deploy(
     generation: Generation, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
@@ -162,7 +162,7 @@ def test_a_flow_retry_from_a_failed_step_that_a_deploy_has_renamed(
             orders()
 
 
-def test_a_failed_run_can_stay_an_error(
+def test_failed_run_raises_with_on_failed_run_fail(
     mastra: MastraServer, server: SampleServer, key: str
 ) -> None:
     @flow(retries=1)

@@ -116,7 +116,9 @@ def test_every_type_of_response(mastra: MastraServer, person: Person) -> None:
 
 
 @pytest.mark.smoke
-def test_two_requests_and_what_only_mastra_refuses(mastra_1: MastraServer, person: Person) -> None:
+def test_two_requests_with_a_server_side_validation_error(
+    mastra_1: MastraServer, person: Person
+) -> None:
     """Neither Prefect nor the schema knows what a date is; 0.x would take any text."""
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
@@ -135,7 +137,7 @@ def test_two_requests_and_what_only_mastra_refuses(mastra_1: MastraServer, perso
     assert len(set(person.asked)) == 3
 
 
-def test_a_loop_asks_until_it_is_content(mastra: MastraServer, person: Person) -> None:
+def test_loop_asks_until_it_is_approved(mastra: MastraServer, person: Person) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(lambda: ask(mastra, "reviseLoop", {"topic": "Ada"}, on_suspend="ask"))
     for round_ in (1, 2):
@@ -150,7 +152,7 @@ def test_a_loop_asks_until_it_is_content(mastra: MastraServer, person: Person) -
     }
 
 
-def test_parallel_requests_come_one_after_the_other(mastra: MastraServer, person: Person) -> None:
+def test_parallel_requests_are_handled_one_by_one(mastra: MastraServer, person: Person) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
         lambda: ask(mastra, "parallelReview", {"document": "plan"}, on_suspend="ask")
@@ -183,7 +185,7 @@ def test_code_responds_in_place_of_a_person(mastra: MastraServer) -> None:
     assert asked[0].suspension.payload == {"campaign": "spring", "budget": 7}
 
 
-def test_code_leaves_a_request_to_a_person(mastra_1: MastraServer, person: Person) -> None:
+def test_code_can_leave_a_request_to_a_person(mastra_1: MastraServer, person: Person) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
     running = person.watch(
         lambda: ask(
@@ -202,14 +204,14 @@ def test_code_leaves_a_request_to_a_person(mastra_1: MastraServer, person: Perso
     assert by == {"legal": "person", "finance": "code"}
 
 
-def test_a_response_by_code_that_does_not_fit_is_an_error(mastra: MastraServer) -> None:
+def test_invalid_response_by_code_raises(mastra: MastraServer) -> None:
     with pytest.raises(InvalidResumeDataError, match=r"\$\.approved"):
         run_workflow(
             mastra, "refundApproval", REFUND, on_suspend="ask", responses={"approve": {"ok": 1}}
         )
 
 
-def test_nobody_responds_in_time(mastra: MastraServer, refund: Run, logs_of: LogsOf) -> None:
+def test_response_timeout(mastra: MastraServer, refund: Run, logs_of: LogsOf) -> None:
     @flow
     def impatient() -> Outcome:
         run = start_workflow(mastra, "refundApproval", REFUND, run_id=refund.run_id)
@@ -231,9 +233,7 @@ def test_nobody_responds_in_time(mastra: MastraServer, refund: Run, logs_of: Log
     assert "The default response is used" in logs_of(state)
 
 
-def test_a_request_that_nobody_responds_to_cancels_the_run(
-    mastra_1: MastraServer, key: str
-) -> None:
+def test_response_timeout_cancels_the_run(mastra_1: MastraServer, key: str) -> None:
     with pytest.raises(WaitTimeoutError, match="on_response_timeout is 'cancel'"):
         run_workflow(
             mastra_1,
@@ -248,7 +248,7 @@ def test_a_request_that_nobody_responds_to_cancels_the_run(
         assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
-def test_a_response_from_elsewhere_lets_the_flow_go_on(
+def test_response_elsewhere_continues_the_flow(
     mastra: MastraServer, person: Person, refund: Run, logs_of: LogsOf
 ) -> None:
     ask = run_workflow.with_options(flow_run_name=person.name)
@@ -272,7 +272,7 @@ def test_a_response_from_elsewhere_lets_the_flow_go_on(
     assert "is no longer pending" in logs_of(state)
 
 
-def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
+def test_only_the_selected_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
     @flow(flow_run_name=person.name)
     def half() -> tuple[Outcome, Outcome]:
         run = start_workflow(mastra_1, "parallelReview", {"document": "plan"})
@@ -289,7 +289,7 @@ def test_only_one_step_is_asked(mastra_1: MastraServer, person: Person) -> None:
     assert over["responses"] == []
 
 
-def test_what_a_run_asks_that_others_have_begun(
+def test_run_started_by_another_client_is_asked(
     mastra: MastraServer, client: MastraClient, key: str
 ) -> None:
     run = client.get_workflow("parallelReview").get_run(key)
@@ -319,7 +319,7 @@ def test_what_a_run_asks_that_others_have_begun(
     assert asyncio.run(look()) == []
 
 
-async def test_runs_ask_side_by_side(mastra: MastraServer, person: Person) -> None:
+async def test_concurrent_runs_ask(mastra: MastraServer, person: Person) -> None:
     """Each has its turn with the one page of the flow run."""
 
     @flow(flow_run_name=person.name)
@@ -386,7 +386,7 @@ def test_a_parent_flow_run_shows_the_pause(
     assert "A person has responded" in responded
 
 
-def test_a_task_can_ask_too(mastra_1: MastraServer, person: Person) -> None:
+def test_task_can_ask(mastra_1: MastraServer, person: Person) -> None:
     @task
     def decide(order: str) -> Outcome:
         run = start_workflow.fn(mastra_1, "refundApproval", REFUND | {"order": order}, key=order)
@@ -403,7 +403,7 @@ def test_a_task_can_ask_too(mastra_1: MastraServer, person: Person) -> None:
     assert {outcome["result"]["order"] for outcome in running.result()} == {"A", "B"}
 
 
-def test_what_cannot_ask_starts_nothing(mastra_1: MastraServer, key: str) -> None:
+def test_invalid_ask_options_start_nothing(mastra_1: MastraServer, key: str) -> None:
     @flow
     def confused() -> None:
         ask: Any = {"on_suspend": "ask", "run_id": key}

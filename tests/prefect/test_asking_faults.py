@@ -36,7 +36,7 @@ Packaged = Callable[..., Callable[..., Any]]
 REFUND = {"order": "A-1", "amount": 100, "reason": "broken"}
 
 
-def test_a_response_reaches_a_server_that_was_away(
+def test_response_reaches_the_server_after_an_outage(
     server: SampleServer, person: Person, logs_of: LogsOf, packaged: Packaged
 ) -> None:
     """A wrong token, which no client retries on its own."""
@@ -61,7 +61,7 @@ def test_a_response_reaches_a_server_that_was_away(
 
 @pytest.mark.version_specific
 @pytest.mark.parametrize("generation", EVERY_SERVER)
-def test_a_deploy_changes_what_is_asked(
+def test_deploy_changes_the_resume_schema(
     person: Person, monkeypatch: pytest.MonkeyPatch, packaged: Packaged, generation: Generation
 ) -> None:
     """The form that is open becomes invalid; the next one is made of the new schema."""
@@ -79,7 +79,7 @@ def test_a_deploy_changes_what_is_asked(
         assert running.result()["status"] == "success"
 
 
-def test_a_run_that_is_cancelled_meanwhile_ends_the_flow(
+def test_run_cancelled_during_the_pause_ends_the_flow(
     mastra_1: MastraServer, person: Person, key: str, packaged: Packaged
 ) -> None:
     ask = packaged(flow_run_name=person.name)
@@ -131,7 +131,7 @@ def test_a_paused_subflow_run_is_cancelled(
         assert client.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
-def test_a_flow_run_that_is_set_going_without_a_response_asks_again(
+def test_flow_run_resumed_without_a_response_asks_again(
     mastra_1: MastraServer, person: Person, api: SyncPrefectClient, packaged: Packaged
 ) -> None:
     ask = packaged(flow_run_name=person.name)
@@ -144,7 +144,9 @@ def test_a_flow_run_that_is_set_going_without_a_response_asks_again(
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_a_pause_is_no_try_of_the_flow(mastra: MastraServer, person: Person, kind: str) -> None:
+def test_pause_does_not_count_as_an_attempt(
+    mastra: MastraServer, person: Person, kind: str
+) -> None:
     """Prefect counts the end of a pause as one, and so a flow with one retry would have none."""
     tries: list[Outcome] = []
 
@@ -177,7 +179,7 @@ def test_a_pause_is_no_try_of_the_flow(mastra: MastraServer, person: Person, kin
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_a_response_is_kept_over_a_retry(server: SampleServer, person: Person, kind: str) -> None:
+def test_response_survives_a_retry(server: SampleServer, person: Person, kind: str) -> None:
     """A try that fails with a response in its hands is followed by one that delivers it."""
     ended: list[str] = []
 

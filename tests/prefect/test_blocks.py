@@ -78,7 +78,7 @@ def test_a_saved_workflow_comes_back_with_its_server(secretive: MastraServer, ke
     assert run.wait_for_completion()["status"] == "success"
 
 
-def test_secrets_are_in_no_text(
+def test_reprs_contain_no_secret(
     secretive: MastraServer, key: str, api: SyncPrefectClient, logs_of: Any
 ) -> None:
     """Reprs, dumps, Prefect's API (block document, flow run parameters) and logs hide them."""
@@ -123,7 +123,7 @@ def test_secrets_are_in_no_text(
         ({"token": "two words"}, "token"),
     ],
 )
-def test_settings_that_cannot_work_make_no_block(setting: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_rejected(setting: dict[str, Any], message: str) -> None:
     settings = {"base_url": "http://localhost:4111", "token": TOKEN, **setting}
     with pytest.raises(ConfigurationError, match=message) as caught:
         MastraServer(**settings)
@@ -159,7 +159,7 @@ def test_basic_auth_and_client_certificates() -> None:
         server.get_client()
 
 
-def test_a_ca_bundle_need_only_be_there_where_it_is_used() -> None:
+def test_ca_bundle_is_only_required_where_it_is_used() -> None:
     server = MastraServer(base_url="https://mastra.example", ca_bundle="/not/here.pem")
     with pytest.raises(ConfigurationError, match=r"/not/here\.pem"):
         server.get_client()

@@ -30,7 +30,7 @@ def test_every_parameter_is_described(flow: Flow[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_choices_are_one_list(flow: Flow[..., Any]) -> None:
+def test_choices_are_one_enum(flow: Flow[..., Any]) -> None:
     schema = flow.parameters.properties["on_suspend"]
     assert schema["enum"] == ["fail", "return", "wait", "ask"]
     assert "anyOf" not in schema
@@ -69,7 +69,7 @@ def test_durations_of_tasks_and_blocks(mastra_1: MastraServer) -> None:
 
 
 @pytest.mark.parametrize("called", [execute_workflow, run_workflow, aexecute_workflow])
-async def test_a_wrong_choice_names_them_all(mastra_1: MastraServer, called: Any) -> None:
+async def test_wrong_choice_error_names_all_choices(mastra_1: MastraServer, called: Any) -> None:
     async def call() -> None:
         result = called.fn(mastra_1, "orderReport", on_suspend="bogus")
         if called is aexecute_workflow:

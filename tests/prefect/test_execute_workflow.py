@@ -33,7 +33,7 @@ def make_task(kind: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_mapped_calls_run_once_each_over_a_flow_retry(
+def test_mapped_calls_execute_once_across_a_flow_retry(
     mastra: MastraServer, server: SampleServer, key: str, kind: str
 ) -> None:
     """Calls with equal input are a run each. The block needs no `unmapped`."""
@@ -75,7 +75,7 @@ def test_retries_of_mapped_calls_attach_to_their_own_runs(
 
 
 @pytest.mark.parametrize("on_failed_run", ["new_run", "from_failed_step", "fail"])
-def test_a_retry_follows_a_run_that_failed(
+def test_retry_after_a_failed_run_starts_the_next(
     mastra_1: MastraServer, key: str, on_failed_run: Any
 ) -> None:
     @flow
@@ -101,7 +101,7 @@ def tag(api: SyncPrefectClient, key: str) -> Iterator[str]:
     api.delete_concurrency_limit_by_tag(key)
 
 
-def test_a_tag_limit_bounds_runs(
+def test_tag_limit_bounds_concurrent_runs(
     mastra_1: MastraServer, servers: Callable[[Any], SampleServer], tag: str, client_1: MastraClient
 ) -> None:
     @flow
@@ -164,7 +164,7 @@ def test_a_paused_flow_run_is_cancelled_with_the_run_of_its_task(
     assert client_1.get_workflow("refundApproval").get_run(key).read().status == "canceled"
 
 
-def test_what_a_task_cannot_ask_starts_nothing(
+def test_suspend_mode_in_a_task_starts_nothing(
     mastra_1: MastraServer, client_1: MastraClient, key: str
 ) -> None:
     ask: Any = {"on_suspend": "ask", "run_id": key}
@@ -202,7 +202,7 @@ def test_blocks_are_one_value_to_map_and_a_mapping_of_fields_to_prefect(
         assert set(type(block).model_fields) <= set(dict(block))
 
 
-def test_without_a_flow(mastra: MastraServer) -> None:
+def test_task_without_a_flow(mastra: MastraServer) -> None:
     assert execute_workflow(mastra, "orderReport", {"city": "Oslo"})["result"]["city"] == "Oslo"
     outcome: Any = asyncio.run(aexecute_workflow(mastra, "orderReport", {"city": "Oslo"}))
     assert outcome["result"]["city"] == "Oslo"

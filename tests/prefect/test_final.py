@@ -50,7 +50,7 @@ def is_next_in_line_known(client: MastraClient, workflow_id: str, run_id: str) -
 
 
 @pytest.mark.parametrize("kind", ["flow", "task", "asyncio flow", "asyncio task"])
-def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
+def test_retry_after_a_cancellation_starts_nothing(
     mastra: MastraServer,
     client: MastraClient,
     server: SampleServer,
@@ -96,7 +96,7 @@ def test_a_retry_starts_nothing_after_somebody_has_cancelled_the_run(
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
+def test_retry_after_a_cancellation_asks_nothing(
     mastra_1: MastraServer, person: Person, key: str, kind: str
 ) -> None:
     """Servers before 1.0 leave a suspended run as it is."""
@@ -131,7 +131,7 @@ def test_a_retry_asks_nothing_after_somebody_has_cancelled_the_run(
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_a_task_does_not_retry_what_a_retry_cannot_mend(mastra_1: MastraServer, kind: str) -> None:
+def test_task_does_not_retry_final_errors(mastra_1: MastraServer, kind: str) -> None:
     """In an asyncio task too, where `State.result` is a coroutine."""
     tries: list[str] = []
 

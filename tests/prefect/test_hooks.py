@@ -43,7 +43,7 @@ def hook(api: SyncPrefectClient, output: str) -> None:
 
 
 @pytest.mark.parametrize(("then", "status"), [("cancel", "canceled"), ("leave", "running")])
-def test_a_killed_process_leaves_a_run_that_the_hook_finds(
+def test_hook_cancels_the_run_of_a_killed_process(
     mastra: MastraServer,
     client: MastraClient,
     api: SyncPrefectClient,
@@ -61,7 +61,7 @@ def test_a_killed_process_leaves_a_run_that_the_hook_finds(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_hook_of_the_users_own_cancels_what_a_failed_flow_has_left(
+def test_user_hook_cancels_the_run_of_a_failed_flow(
     mastra: MastraServer, client: MastraClient, key: str, kind: str
 ) -> None:
     def wrapped(flow: Any, flow_run: Any, state: Any) -> None:
@@ -94,7 +94,7 @@ def test_the_packaged_flows_have_the_hook(packaged: Any) -> None:
     assert cancel_mastra_runs in packaged.on_crashed_hooks
 
 
-def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
+def test_record_names_the_block_and_no_secret(
     mastra_1: MastraServer, api: SyncPrefectClient, key: str
 ) -> None:
     mastra_1.token = "s3cret-of-the-tests"  # type: ignore[assignment]
@@ -112,7 +112,7 @@ def test_the_server_is_found_by_its_block_and_no_secret_is_noted(
         assert client.get_workflow("orderReport").get_run(key).read().is_success
 
 
-def test_every_run_is_noted_once_among_a_users_own_artifacts(
+def test_every_run_is_recorded_once_beside_user_artifacts(
     mastra_1: MastraServer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs that are started at once, in more pages than one, and a call that is tried again."""
@@ -174,7 +174,7 @@ def test_an_edited_record_does_not_keep_the_hook_from_other_runs(
     assert "canceled" in statuses
 
 
-def test_a_note_that_cannot_be_taken_is_no_reason_not_to_start(
+def test_run_starts_even_if_it_cannot_be_recorded(
     mastra_1: MastraServer,
     key: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -50,7 +50,7 @@ def charge(key: str) -> dict[str, Any]:
     return {"key": key, "amount": 1}
 
 
-def test_a_task_retry_finds_its_run(
+def test_task_retry_attaches_to_its_run(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     run_ids = []
@@ -73,7 +73,7 @@ def test_a_task_retry_finds_its_run(
     assert server.executions(key) == 1
 
 
-def test_a_flow_retry_finds_its_runs(
+def test_flow_retry_attaches_to_its_runs(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     """Inline, submitted and mapped calls, with equal and with different input."""
@@ -118,7 +118,7 @@ def test_a_flow_retry_gets_the_whole_outcome_of_a_stored_subflow(
     assert (server.executions(key), server.executions(f"{key}-b")) == (1, 1)
 
 
-def test_the_same_in_asyncio(
+def test_flow_retry_attaches_to_its_runs_in_asyncio(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     @flow(retries=1, persist_result=True, result_serializer="json")
@@ -133,7 +133,7 @@ def test_the_same_in_asyncio(
     assert server.executions(key) == 1
 
 
-def test_another_flow_run_is_other_work(
+def test_another_flow_run_starts_its_own_run(
     mastra: MastraServer, server: SampleServer, key: str
 ) -> None:
     first = run_workflow(mastra, "countedCharge", charge(key))
@@ -142,7 +142,7 @@ def test_another_flow_run_is_other_work(
     assert server.executions(key) == 2
 
 
-def test_a_subflow_finds_its_runs_in_a_retry_of_its_parent(
+def test_subflow_attaches_to_its_runs_in_a_retry_of_its_parent(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     """Prefect gives the subflow's run another id then."""
@@ -167,7 +167,7 @@ def test_a_subflow_finds_its_runs_in_a_retry_of_its_parent(
     assert server.executions(key) == 4
 
 
-def test_a_subflow_finds_its_runs_in_its_own_retry(
+def test_subflow_attaches_to_its_runs_in_its_own_retry(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     seen: list[list[str]] = []
@@ -189,7 +189,7 @@ def test_a_subflow_finds_its_runs_in_its_own_retry(
     assert server.executions(key) == 3
 
 
-def test_a_task_around_a_subflow_finds_its_runs(
+def test_task_around_a_subflow_attaches_to_its_runs(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     @task(retries=1)
@@ -225,7 +225,7 @@ def test_tasks_without_a_flow(
     assert server.executions(key) == 2
 
 
-def test_a_key_stands_for_input_that_changes(
+def test_key_identifies_work_with_changing_input(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     def now() -> dict[str, Any]:
@@ -241,7 +241,7 @@ def test_a_key_stands_for_input_that_changes(
     assert server.executions(key) == 2
 
 
-def test_a_key_cannot_stand_for_two_things(mastra_1: MastraServer) -> None:
+def test_key_cannot_be_used_for_two_inputs(mastra_1: MastraServer) -> None:
     @flow
     def confused() -> None:
         oslo = start_workflow(mastra_1, "orderReport", {"city": "Oslo"}, key="report")
@@ -253,7 +253,7 @@ def test_a_key_cannot_stand_for_two_things(mastra_1: MastraServer) -> None:
         confused()
 
 
-def test_an_id_of_the_callers_own(
+def test_explicit_run_id(
     mastra: MastraServer, server: SampleServer, key: str, first_try: FirstTry
 ) -> None:
     @flow(retries=1)
@@ -283,7 +283,7 @@ def test_a_task_in_another_process_needs_a_key(
     assert servers("1").executions(key) == 1
 
 
-def test_data_that_is_no_json(mastra_1: MastraServer) -> None:
+def test_data_that_is_not_json(mastra_1: MastraServer) -> None:
     for data in ({"when": object()}, {"much": float("inf")}):
         with pytest.raises(InvalidDataError, match="not valid JSON"):
             run_workflow(mastra_1, "orderReport", data)

@@ -77,12 +77,12 @@ def test_models_dataclasses_and_dates_become_json() -> None:
 
 
 @pytest.mark.parametrize("data", [SecretStr("hidden"), {"a", "b"}, b"bytes", float("nan")])
-def test_data_without_one_json_text_starts_nothing(mastra_1: MastraServer, data: Any) -> None:
+def test_data_that_is_not_json_starts_nothing(mastra_1: MastraServer, data: Any) -> None:
     with pytest.raises(InvalidDataError, match="not valid JSON"):
         start_workflow(mastra_1, "orderReport", {"city": data})
 
 
-def test_data_that_refers_to_itself(mastra_1: MastraServer) -> None:
+def test_circular_data_starts_nothing(mastra_1: MastraServer) -> None:
     loop: dict[str, Any] = {}
     loop["again"] = loop
     with pytest.raises(InvalidDataError, match="not valid JSON"):
@@ -125,7 +125,7 @@ def test_a_response_can_be_a_dataclass(mastra: MastraServer) -> None:
     assert [outcome["result"]["note"] for outcome in refund()] == ["fine", "fine"]
 
 
-def test_every_way_to_name_a_run(mastra_1: MastraServer) -> None:
+def test_every_kind_of_run_reference(mastra_1: MastraServer) -> None:
     handle = MastraWorkflow(server=mastra_1, workflow_id="orderReport").trigger({"city": "Oslo"})
     outcome = wait_for_workflow_run(mastra_1, handle)
     with mastra_1.get_client() as client:
@@ -149,7 +149,7 @@ def test_every_way_to_name_a_run(mastra_1: MastraServer) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["a-run-id", {"run_id": "a"}, {"workflow_id": "orderReport"}, 5])
-def test_what_names_no_run(mastra_1: MastraServer, wrong: Any) -> None:
+def test_invalid_run_references(mastra_1: MastraServer, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="workflow_id"):
         wait_for_workflow_run(mastra_1, wrong)
 

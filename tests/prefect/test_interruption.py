@@ -80,7 +80,7 @@ def test_an_interruption_cancels_the_run(
         assert f"Run '{key}' of workflow 'slowExport' was cancelled" in log
 
 
-def test_a_run_that_goes_on_is_told_of(mastra_1: MastraServer, key: str) -> None:
+def test_run_that_continues_is_logged(mastra_1: MastraServer, key: str) -> None:
     """A step that does not heed its abort signal; and a run that is to be left alone."""
     _, output = interrupt(mastra_1, "flow", "stubbornExport", key, "cancel", signal.SIGTERM)
     assert "runs to its end" in output
@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_is_told_of(mastra_1: MastraServer, key: str) -> None
         left_alone.cancel()
 
 
-def test_a_process_whose_runner_was_killed_leaves_its_run(
+def test_run_continues_if_the_runner_was_killed(
     mastra: MastraServer, client: MastraClient, key: str
 ) -> None:
     """Nobody reads what it prints any more: its console ends it at the next line."""
@@ -116,7 +116,7 @@ def test_a_process_whose_runner_was_killed_leaves_its_run(
     handle.cancel()
 
 
-def test_a_task_timeout_of_prefects_cancels_the_run(
+def test_prefect_task_timeout_cancels_the_run(
     mastra: MastraServer, client: MastraClient, key: str
 ) -> None:
     @flow

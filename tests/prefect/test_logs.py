@@ -27,20 +27,24 @@ def shared() -> Iterator[logging.Logger]:
     logger.setLevel(level)
 
 
-def test_a_flow_run_is_told_which_way_it_waits(mastra: MastraServer, logs_of: Any) -> None:
+def test_flow_run_log_contains_client_messages(mastra: MastraServer, logs_of: Any) -> None:
     log = logs_of(run_workflow(mastra, *WORK, return_state=True))
     assert log.count(STARTING) == 1
     assert log.count(WAITING) == 1
 
 
-async def test_the_same_with_asyncio(mastra: MastraServer, logs_of: Any) -> None:
+async def test_async_flow_run_log_contains_client_messages(
+    mastra: MastraServer, logs_of: Any
+) -> None:
     state = await arun_workflow(mastra, *WORK, return_state=True)
     log = await asyncio.to_thread(logs_of, state)
     assert log.count(STARTING) == 1
     assert log.count(WAITING) == 1
 
 
-def test_a_client_in_a_flow_of_ones_own(mastra_1: MastraServer, logs_of: Any, key: str) -> None:
+def test_client_in_a_user_flow_logs_to_the_flow_run(
+    mastra_1: MastraServer, logs_of: Any, key: str
+) -> None:
     @flow
     def export() -> None:
         with mastra_1.get_client() as client:
@@ -51,7 +55,7 @@ def test_a_client_in_a_flow_of_ones_own(mastra_1: MastraServer, logs_of: Any, ke
     assert WAITING in logs_of(export(return_state=True))
 
 
-def test_a_level_that_somebody_has_set_stays(
+def test_explicit_log_level_is_kept(
     mastra_1: MastraServer, logs_of: Any, shared: logging.Logger
 ) -> None:
     shared.setLevel(logging.WARNING)
@@ -59,7 +63,7 @@ def test_a_level_that_somebody_has_set_stays(
     assert shared.level == logging.WARNING
 
 
-def test_where_no_flow_runs_nothing_more_is_said(
+def test_log_level_is_unchanged_outside_flows(
     mastra_1: MastraServer, shared: logging.Logger
 ) -> None:
     with mastra_1.get_client():

@@ -54,7 +54,7 @@ def test_task_runs_have_the_workflow_id_and_the_key(
 
 
 @pytest.mark.parametrize("kind", ["sync", "asyncio"])
-def test_flow_runs_have_the_workflow_id_and_prefects_own_name(
+def test_flow_runs_have_the_workflow_id_and_prefects_name(
     mastra_1: MastraServer, api: SyncPrefectClient, kind: str
 ) -> None:
     states: list[State[Any]] = []
@@ -76,7 +76,7 @@ def test_flow_runs_have_the_workflow_id_and_prefects_own_name(
 
 
 @pytest.mark.parametrize("workflow_id", [HOSTILE, "{", "", "%s%n"])
-def test_a_name_renders_nothing_of_a_hostile_workflow_id(
+def test_hostile_workflow_id_in_a_name_is_not_rendered(
     mastra_1: MastraServer,
     api: SyncPrefectClient,
     caplog: pytest.LogCaptureFixture,

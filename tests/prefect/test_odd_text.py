@@ -23,7 +23,7 @@ def odd(odd_server: SampleServer) -> MastraServer:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", ["return", "throw", "suspend"])
-def test_a_subflow_ends_whatever_a_run_says(
+def test_subflow_ends_with_any_server_text(
     odd: MastraServer, api: SyncPrefectClient, logs_of: Any, packaged: Any, kind: str, how: str
 ) -> None:
     """Also where results are stored, and where they are logged."""
@@ -60,7 +60,7 @@ def test_a_subflow_ends_whatever_a_run_says(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tasks_end_too(odd: MastraServer, logs_of: Any, kind: str) -> None:
+def test_tasks_end_with_any_server_text(odd: MastraServer, logs_of: Any, kind: str) -> None:
     @flow
     def tasks() -> Any:
         run = start_workflow(odd, "oddEnd", {"kind": kind, "how": "return"})
@@ -71,7 +71,7 @@ def test_tasks_end_too(odd: MastraServer, logs_of: Any, kind: str) -> None:
     assert "Steps: end" in logs_of(state)
 
 
-def test_a_forged_line_stays_in_its_line(odd: MastraServer, logs_of: Any) -> None:
+def test_server_text_cannot_forge_log_lines(odd: MastraServer, logs_of: Any) -> None:
     state = run_workflow(odd, "oddEnd", {"kind": "forged", "how": "throw"}, return_state=True)
     assert state.is_failed()
     log = logs_of(state)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.smoke
 RUNNABLE = [value for value in EXPORTED if isinstance(value, Flow | Task)]
 
 
-def test_it_needs_no_airflow() -> None:
+def test_import_needs_no_airflow() -> None:
     code = (
         "import sys, prefect_mastra\n"
         "assert not {name for name in sys.modules if name.split('.')[0].startswith('airflow')}"

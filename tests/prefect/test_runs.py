@@ -114,7 +114,7 @@ def test_a_suspension_can_be_waited_through(mastra: MastraServer) -> None:
     assert approval()["result"]["refunded"] == 0
 
 
-def test_an_outage_is_told_in_the_log_of_the_flow_run(logs_of: Any) -> None:
+def test_outage_is_logged_in_the_flow_run(logs_of: Any) -> None:
     with SampleServer("1") as server:
         mastra = MastraServer(base_url=server.url)
 
@@ -131,7 +131,7 @@ def test_an_outage_is_told_in_the_log_of_the_flow_run(logs_of: Any) -> None:
     assert "The Mastra server responds again" in log
 
 
-def test_a_first_response_that_is_wrong_is_an_outage(
+def test_invalid_first_response_is_an_outage(
     mastra: MastraServer, server: SampleServer, logs_of: Any
 ) -> None:
     """As by a token that was rotated, where the run is known to have been started."""
@@ -149,7 +149,7 @@ def test_a_first_response_that_is_wrong_is_an_outage(
     assert "Mastra server unavailable" in logs_of(state)
 
 
-def test_waiting_has_an_end(mastra: MastraServer, client: MastraClient, key: str) -> None:
+def test_timeout_ends_the_wait(mastra: MastraServer, client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowExport").get_run(key)
     slow: dict[str, Any] = {"seconds": 60}
     with pytest.raises(WaitTimeoutError, match="continues"):
@@ -176,7 +176,7 @@ def test_a_run_is_cancelled(mastra: MastraServer, logs_of: Any) -> None:
     assert "was cancelled" in logs_of(state)
 
 
-def test_what_is_wrong_starts_nothing(mastra: MastraServer, key: str, has_run: Any) -> None:
+def test_invalid_arguments_start_nothing(mastra: MastraServer, key: str, has_run: Any) -> None:
     @flow
     def wrong() -> None:
         with pytest.raises(InvalidInputError, match=r"\$\.city: required"):
@@ -197,7 +197,9 @@ def test_what_is_wrong_starts_nothing(mastra: MastraServer, key: str, has_run: A
 @pytest.mark.parametrize(
     "workflow_id", ['odd key/50% + "quotes" é', "translation"], ids=["odd key", "plain key"]
 )
-def test_ids_and_data_of_any_characters(mastra: MastraServer, key: str, workflow_id: str) -> None:
+def test_ids_and_data_with_special_characters(
+    mastra: MastraServer, key: str, workflow_id: str
+) -> None:
     run_id = f"{key} /%+\"'é"
     data = {"text": "Grüße 東京"} if "odd" in workflow_id else {"words": {"Grüße": "東京"}}
     outcome = run_workflow(mastra, workflow_id, data, run_id=run_id)
@@ -219,7 +221,7 @@ def test_an_error_can_be_stored(mastra_1: MastraServer) -> None:
     ("workflow_id", "error"),
     [("orderReport", "InvalidInputError"), ("orderReports", "UnknownWorkflowError")],
 )
-def test_no_retry_for_what_it_cannot_mend(
+def test_no_retry_for_final_errors(
     mastra_1: MastraServer, api: SyncPrefectClient, workflow_id: str, error: str
 ) -> None:
     @flow
@@ -231,7 +233,7 @@ def test_no_retry_for_what_it_cannot_mend(
     assert _tries(api, state) == 1
 
 
-def test_no_retry_for_a_run_that_somebody_has_cancelled(
+def test_no_retry_for_a_cancelled_run(
     mastra_1: MastraServer, api: SyncPrefectClient, key: str
 ) -> None:
     @flow
@@ -261,7 +263,9 @@ def test_no_retry_for_a_suspension(mastra_1: MastraServer, api: SyncPrefectClien
 @pytest.mark.parametrize(
     "name", ["timeout", "poll_interval", "max_poll_interval", "outage_timeout", "stall_timeout"]
 )
-def test_a_duration_that_is_none_is_named(mastra_1: MastraServer, key: str, name: str) -> None:
+def test_invalid_duration_error_names_the_option(
+    mastra_1: MastraServer, key: str, name: str
+) -> None:
     wrong: Any = {name: "3m"}
     with pytest.raises(ConfigurationError, match=f"{name}.*'3m'"):
         run_workflow.fn(mastra_1, "orderReport", {"city": "Oslo"}, run_id=key, **wrong)
@@ -272,7 +276,7 @@ def test_a_duration_that_is_none_is_named(mastra_1: MastraServer, key: str, name
 
 
 @pytest.mark.smoke
-def test_a_retry_goes_on_waiting(mastra_1: MastraServer, api: SyncPrefectClient, key: str) -> None:
+def test_retry_continues_to_wait(mastra_1: MastraServer, api: SyncPrefectClient, key: str) -> None:
     @flow
     def waits() -> None:
         started = start_workflow(mastra_1, "slowExport", {"seconds": 60}, run_id=key)

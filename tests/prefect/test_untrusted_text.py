@@ -79,7 +79,7 @@ def check_markdown(text: str) -> None:
     assert not kinds & {"html_inline", "html_block", "image", "link_open"}, text
 
 
-def test_a_request_of_hostile_text(
+def test_request_with_hostile_text(
     odd: MastraServer, person: Person, logs_of: LogsOf, packaged: Packaged
 ) -> None:
     """Its form comes back as the page sends it, with every default."""

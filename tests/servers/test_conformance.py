@@ -250,7 +250,7 @@ def test_resume_is_idempotent(client: MastraClient, key: str) -> None:
 
 
 @feature("resume, while the resumed step works")
-def test_resume_while_the_step_works(client: MastraClient, key: str) -> None:
+def test_resume_attaches_to_an_executing_step(client: MastraClient, key: str) -> None:
     run = client.get_workflow("slowReview").get_run(key)
     run.start_async(input_data={"seconds": LONG})
     for _ in range(3):

@@ -68,7 +68,7 @@ def javascript(endpoint: Endpoint, job: Mapping[str, object]) -> list[dict[str, 
 @pytest.mark.parametrize("engine", ["default", "evented"])
 @pytest.mark.parametrize("work", WORK)
 @pytest.mark.feature("as the JavaScript client: {work}, {engine} engine")
-def test_the_same(
+def test_same_result_as_the_javascript_client(
     endpoint: Endpoint, client: MastraClient, key: str, work: str, engine: str
 ) -> None:
     if endpoint.javascript is None:

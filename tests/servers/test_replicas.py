@@ -34,7 +34,7 @@ def test_a_cancel_reaches_the_replica_that_executes_the_run(replicas: Endpoint, 
         assert {run.read().status for run in runs} == {"canceled"}
 
 
-def test_a_response_that_loses_against_another_one_is_reported(
+def test_response_that_loses_to_another_one_is_reported(
     replicas: Endpoint, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Mastra 1.71 claims a suspension in the database, so that one resume executes."""

@@ -76,7 +76,7 @@ def end(work: Work, run: WorkflowRun) -> None:
 
 @pytest.mark.essential
 @pytest.mark.parametrize("mode", WAITING)
-def test_a_parked_task_is_responded_to(plan: Plan, mode: str) -> None:
+def test_parked_task_receives_a_response(plan: Plan, mode: str) -> None:
     work = plan(mode, ASKED, variant="asking").begin()
     form = until_asked(work)
     forms(work).respond(form, approved=True, note="by a person")
@@ -100,7 +100,7 @@ def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
     }
 
 
-def test_a_request_is_responded_to_elsewhere(plan: Plan) -> None:
+def test_response_elsewhere_wakes_the_task(plan: Plan) -> None:
     """The task goes on after its next look; what its form says then is nobody's response."""
     work = plan("sync", ASKED, variant="asking_looking").begin()
     until_asked(work)
@@ -112,7 +112,7 @@ def test_a_request_is_responded_to_elsewhere(plan: Plan) -> None:
     assert "The request no longer needs a response" in work.log()
 
 
-def test_nobody_responds_in_time(plan: Plan) -> None:
+def test_response_timeout(plan: Plan) -> None:
     work = plan("sync", ASKED, variant="asking_default").begin()
     work.until_over()
     assert work.result() == approved(work)
@@ -121,7 +121,7 @@ def test_nobody_responds_in_time(plan: Plan) -> None:
 
 
 @remembers
-def test_who_responds_when_the_time_is_over_is_heard(plan: Plan) -> None:
+def test_response_just_after_the_timeout_is_received(plan: Plan) -> None:
     """The page takes a response for as long as the task, whose time is over, waits for a worker."""
     work = plan("sync", ASKED, variant="asking_default").begin()
     form = until_asked(work)
@@ -133,7 +133,7 @@ def test_who_responds_when_the_time_is_over_is_heard(plan: Plan) -> None:
     assert [response["by"] for response in work.result("responses")] == ["person"]
 
 
-def test_who_responds_at_once_is_heard(plan: Plan) -> None:
+def test_immediate_response_is_received(plan: Plan) -> None:
     """A program responds before Airflow's scheduler knows that the task's process has ended.
 
     Airflow may fail such a try, and the next one finds the response; or park it all the same, and
@@ -158,7 +158,7 @@ def test_who_responds_at_once_is_heard(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("what", [pytest.param("branches", marks=pytest.mark.essential), "items"])
-def test_gates_are_responded_to_in_the_same_moment(plan: Plan, what: str) -> None:
+def test_simultaneous_responses_to_gates(plan: Plan, what: str) -> None:
     """Each response reaches its own request, once, though the run is at work on another one."""
     work = plan(what, ASKED, variant="asking").begin()
     is_one_response_for_all = what == "items" and work.server.generation == "0"
@@ -181,7 +181,7 @@ def test_gates_are_responded_to_in_the_same_moment(plan: Plan, what: str) -> Non
 
 
 @remembers
-def test_a_try_that_dies_with_the_response_in_its_hands(plan: Plan) -> None:
+def test_try_killed_after_it_received_a_response(plan: Plan) -> None:
     """The next one takes the response, and nobody is asked again."""
     work = plan("sync", ASKED, variant="asking")
     hold = Hold()
@@ -198,7 +198,7 @@ def test_a_try_that_dies_with_the_response_in_its_hands(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_a_parked_task_is_marked(plan: Plan, state: Literal["failed", "success"]) -> None:
+def test_parked_task_is_marked(plan: Plan, state: Literal["failed", "success"]) -> None:
     """Airflow tells nobody, and no process is there: the run waits on, and executes nothing."""
     work = plan("sync", ASKED, variant="asking").begin()
     until_asked(work)
@@ -211,7 +211,7 @@ def test_a_parked_task_is_marked(plan: Plan, state: Literal["failed", "success"]
 
 
 @remembers
-def test_a_parked_task_is_cleared(plan: Plan) -> None:
+def test_parked_task_is_cleared(plan: Plan) -> None:
     """It cancels the run that it had, starts another one, and asks again."""
     work = plan("sync", ASKED, variant="asking").begin()
     until_asked(work)

@@ -57,7 +57,7 @@ def airflow(
         yield airflow
 
 
-def test_editing_retries_repeats_nothing(
+def test_edited_retries_execute_nothing_twice(
     airflow: AirflowStack, dags: Path, server: SampleServer
 ) -> None:
     """Runs are counted by the server's own list. Some tasks are killed after the edit."""

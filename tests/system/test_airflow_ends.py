@@ -33,7 +33,7 @@ def asset_events(airflow: AirflowStack, dag_id: str, run_id: str) -> Any:
     return airflow.api.request("GET", path)["total_entries"]
 
 
-def test_a_worker_does_all(airflow_stack: AirflowStack) -> None:
+def test_ending_on_the_worker_runs_all_hooks(airflow_stack: AirflowStack) -> None:
     dag_id = "ends_on_worker"
     run_id = ended(airflow_stack, dag_id)
     all_of_it = {"post_execute", "callback"}
@@ -42,7 +42,7 @@ def test_a_worker_does_all(airflow_stack: AirflowStack) -> None:
     assert isinstance(airflow_stack.api.xcom(dag_id, run_id, "wait"), dict)
 
 
-def test_a_trigger_leaves_most_of_it_out(airflow_stack: AirflowStack) -> None:
+def test_ending_in_the_trigger_omits_hooks_and_outlets(airflow_stack: AirflowStack) -> None:
     """The DAG processor is even asked to call `on_success_callback`, and refuses."""
     dag_id = "ends_in_triggerer"
     logs = airflow_stack.folder / "logs" / "dag_processor"

@@ -18,7 +18,7 @@ AWAY_SECONDS = 100.0
 SECONDS = 300.0
 
 
-def test_an_outage_is_outlasted_with_a_retry_delay(plan_both: PlanBoth) -> None:
+def test_retry_delay_outlasts_an_outage(plan_both: PlanBoth) -> None:
     works = waiting(
         plan_both, "API server of Airflow away for 100 s, `retry_delay` of 60 s", "patient"
     )
@@ -28,7 +28,7 @@ def test_an_outage_is_outlasted_with_a_retry_delay(plan_both: PlanBoth) -> None:
         work.check_approved()
 
 
-def test_after_an_outage_a_clear_takes_the_results(plan_both: PlanBoth) -> None:
+def test_clear_after_an_outage_reuses_the_results(plan_both: PlanBoth) -> None:
     """Without a `retry_delay`, the tries are used up within the outage."""
     works = waiting(
         plan_both,

@@ -44,7 +44,7 @@ STARTING_TASK = {"sync": "charge", "deferrable": "charge", "sensor": "start"}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nothing_dies(plan: Plan, mode: str) -> None:
+def test_run_without_a_fault(plan: Plan, mode: str) -> None:
     work = plan(mode, "nothing").begin()
     work.check()
     work.check_undisturbed()
@@ -58,7 +58,7 @@ def test_nothing_dies(plan: Plan, mode: str) -> None:
         for when in STARTING
     ],
 )
-def test_the_task_is_killed_as_it_starts_the_run(plan: Plan, mode: str, when: str) -> None:
+def test_task_is_killed_while_it_starts_the_run(plan: Plan, mode: str, when: str) -> None:
     moment, task = STARTING[when], STARTING_TASK[mode]
     work = plan(mode, f"task SIGKILLed {when}")
     hold = Hold(moment.at)
@@ -76,7 +76,7 @@ def test_the_task_is_killed_as_it_starts_the_run(plan: Plan, mode: str, when: st
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_dead_tasks_start_arrives_after_that_of_the_next_try(plan: Plan, mode: str) -> None:
+def test_start_of_a_killed_task_arrives_after_the_next_try(plan: Plan, mode: str) -> None:
     work = plan(mode, "task SIGKILLed, its start arrives after that of the next try", seconds=8)
     hold = Hold()
     work.proxy.on("POST", "/stream$", hold, nth=1)
@@ -106,7 +106,7 @@ a deferred task has one before and one in the triggerer."""
 
 
 @pytest.mark.parametrize("mode", list(WAKING))
-def test_the_task_is_killed_before_its_first_look(plan: Plan, mode: str) -> None:
+def test_task_is_killed_before_its_first_poll(plan: Plan, mode: str) -> None:
     fault = {
         "deferrable": "task SIGKILLed as it wakes from its deferral",
         "sensor": "sensor SIGKILLed before its first request",
@@ -152,7 +152,7 @@ def test_the_triggerer_ends(plan: Plan, how: str) -> None:
     work.check_undisturbed()
 
 
-def test_the_triggerer_freezes_and_comes_back(plan_both: PlanBoth) -> None:
+def test_triggerer_freezes_and_resumes(plan_both: PlanBoth) -> None:
     """Its triggers are another one's by then, and Airflow tells it that they were killed."""
     fault = "triggerer frozen until another one has taken over, then thawed"
     works = [work.begin() for work in plan_both("deferrable", fault, held=True)]
@@ -202,7 +202,7 @@ def test_the_scheduler_is_killed(plan: Plan, mode: str) -> None:
     work.check()
 
 
-def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
+def test_worker_shutdown_cancels_nothing(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, then SIGKILLed with its tasks", held=True).begin()
     work.until_waited_for()
     # It lets its tasks end first; what is left of its patience is not what is tested here.
@@ -217,7 +217,7 @@ def test_a_worker_ends_at_a_deploy_and_cancels_nothing(plan: Plan) -> None:
 
 
 @pytest.mark.essential
-def test_a_worker_passes_its_sigterm_on_and_nothing_is_cancelled(plan: Plan) -> None:
+def test_forwarded_sigterm_cancels_nothing(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, its task goes on", held=True).begin()
     work.until_waited_for()
     pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")

@@ -172,7 +172,7 @@ REFUND = {"order": "A-17", "amount": 2500, "reason": "broken"}
 
 
 @pytest.mark.essential
-def test_a_run_of_somebody_else_is_responded_to_and_nothing_is_asked_twice(
+def test_run_of_another_client_is_asked_once_and_resumed(
     open_inbox: Callable[[str], Inbox],
 ) -> None:
     inbox = open_inbox("refundApproval")
@@ -214,7 +214,7 @@ def test_a_loop_of_three_rounds(open_inbox: Callable[[str], Inbox]) -> None:
     inbox.until("the end of three DAG runs", lambda: len(inbox.dag_runs("success")) == 3)
 
 
-def test_two_requests_at_once_and_one_is_responded_to_elsewhere(
+def test_two_parallel_requests_with_one_resolved_elsewhere(
     open_inbox: Callable[[str], Inbox],
 ) -> None:
     inbox = open_inbox("parallelReview")

@@ -80,6 +80,6 @@ def test_a_running_task_is_marked(airflow_stack: AirflowStack) -> None:
     assert airflow_stack.wait_for_dag_run(SLOW, run_id, {"success"}) == "success"
 
 
-def test_what_does_not_come_about_is_told_of(airflow_stack: AirflowStack) -> None:
+def test_timeout_error_names_the_condition_and_shows_the_logs(airflow_stack: AirflowStack) -> None:
     with pytest.raises(WaitTimeoutError, match=r"(?s)the DAG missing.*Last lines of scheduler.log"):
         airflow_stack.wait_for_dag("missing", timeout=0.5)

@@ -33,7 +33,7 @@ def odd(
         airflow_stack.api.request("DELETE", f"/connections/{name}")
 
 
-def test_tasks_that_are_killed_together_leak_no_run(
+def test_tasks_killed_together_leak_no_run(
     airflow_stack: AirflowStack, odd: tuple[SampleServer, FaultProxy, str]
 ) -> None:
     """Cancelling takes seconds, in which Airflow cancels each trigger again and again."""
@@ -74,7 +74,7 @@ def test_tasks_that_are_killed_together_leak_no_run(
     airflow_stack.wait_until("every outcome in a log", lambda: all(map(is_said, range(TASKS))))
 
 
-def test_odd_text_crashes_no_triggerer(
+def test_server_text_does_not_crash_the_triggerer(
     airflow_stack: AirflowStack, odd: tuple[SampleServer, FaultProxy, str]
 ) -> None:
     """The runs end while the triggerer waits for them; each task ends as its run has."""

@@ -32,7 +32,7 @@ def playground(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]
 
 
 @pytest.mark.essential
-def test_it_boots_and_leaves_nothing(playground: subprocess.Popen[str]) -> None:
+def test_playground_starts_and_cleans_up(playground: subprocess.Popen[str]) -> None:
     assert playground.stdout is not None
     said = []
     for line in playground.stdout:

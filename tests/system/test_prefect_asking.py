@@ -42,7 +42,7 @@ def wait_for_request(stack: PrefectStack, flow_run_id: str) -> None:
 
 
 @pytest.mark.parametrize("flow", ["suspended", "suspended-flow", "suspended-flow-async"])
-def test_each_response_runs_the_flow_again_and_the_workflow_once(
+def test_each_response_reruns_the_flow_and_executes_the_workflow_once(
     prefect_stack: PrefectStack,
     server: SampleServer,
     key: str,
@@ -135,7 +135,7 @@ def inbox(
     return Inbox(prefect_stack, server, client.get_workflow("refundApproval").get_run(key))
 
 
-def test_an_inbox_asks_once_whoever_has_begun_the_run(inbox: Inbox) -> None:
+def test_inbox_asks_once_for_runs_of_any_client(inbox: Inbox) -> None:
     (asking,) = inbox.look()
     wait_for_request(inbox.stack, asking)
     assert inbox.look() == [asking]
@@ -144,7 +144,7 @@ def test_an_inbox_asks_once_whoever_has_begun_the_run(inbox: Inbox) -> None:
     assert inbox.look() == [asking]
 
 
-def test_a_request_of_an_inbox_that_is_deleted_or_responded_to_elsewhere(inbox: Inbox) -> None:
+def test_inbox_request_deleted_or_resolved_elsewhere(inbox: Inbox) -> None:
     (deleted,) = inbox.look()
     wait_for_request(inbox.stack, deleted)
     inbox.stack.api.request("DELETE", f"/flow_runs/{deleted}")

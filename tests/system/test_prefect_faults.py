@@ -72,7 +72,7 @@ def begin(
 # -- nothing, or the process ----------------------------------------------------------------------
 
 
-def test_nothing_dies(begin: Begin) -> None:
+def test_run_without_a_fault(begin: Begin) -> None:
     def scenario(work: Work) -> None:
         work.check()
         work.tell("nothing dies", "1", RIGHT)
@@ -231,7 +231,7 @@ def test_a_terminated_process_cancels_its_run(begin: Begin) -> None:
     at_once([begin(flow, EXPORT, seconds=90) for flow in MODES], scenario)
 
 
-def test_a_terminated_process_of_submitted_tasks_is_killed_at_last(begin: Begin) -> None:
+def test_terminated_process_of_submitted_tasks_is_killed(begin: Begin) -> None:
     """It does not end on SIGTERM; who sent that kills it in the end, and the hook cancels."""
 
     def scenario(work: Work) -> None:
@@ -245,7 +245,7 @@ def test_a_terminated_process_of_submitted_tasks_is_killed_at_last(begin: Begin)
     at_once([begin(flow, EXPORT, seconds=90) for flow in flows], scenario)
 
 
-def test_ten_tasks_at_once_are_all_cancelled_by_the_hook(begin: Begin) -> None:
+def test_hook_cancels_ten_concurrent_runs(begin: Begin) -> None:
     """Notes that are taken at once are all there when the process is killed."""
     work = begin("hooked-many", EXPORT, seconds=90)
     work.until("ten runs", lambda: sum(run.is_active for run in work.runs()) == 10)

@@ -47,7 +47,7 @@ def test_a_flow_run_outlives_its_runner(prefect_stack: PrefectStack) -> None:
     assert prefect_stack.wait_for_flow_run(flow_run_id) == "COMPLETED"
 
 
-def test_a_terminated_runner_takes_its_flow_runs_along(prefect_stack: PrefectStack) -> None:
+def test_terminated_runner_ends_its_flow_runs(prefect_stack: PrefectStack) -> None:
     start_slow_run(prefect_stack)
     prefect_stack.terminate_runner()
 

@@ -57,7 +57,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
     service.stop()
 
 
-def test_a_kill_leaves_orphans_which_stop_ends(service: Service) -> None:
+def test_killed_process_leaves_orphans_until_stop(service: Service) -> None:
     pid = service.pid
     assert len(service.members) == 2
 
@@ -78,7 +78,7 @@ def test_a_kill_with_children_leaves_nothing(service: Service) -> None:
     assert service.members == []
 
 
-def test_who_ends_by_itself_is_told_of_with_its_log(tmp_path: Path) -> None:
+def test_unexpected_end_of_a_process_is_reported_with_its_log(tmp_path: Path) -> None:
     service = Service(
         "short",
         [sys.executable, "-c", "print('why it ended'); raise SystemExit(3)"],
@@ -96,7 +96,7 @@ def test_who_ends_by_itself_is_told_of_with_its_log(tmp_path: Path) -> None:
     service.stop()
 
 
-def test_who_does_not_end_when_asked_is_told_of(tmp_path: Path) -> None:
+def test_process_that_ignores_sigterm_is_reported(tmp_path: Path) -> None:
     program = (
         "import signal, time; signal.signal(15, signal.SIG_IGN);"
         "print('ready', flush=True); time.sleep(60)"
@@ -120,7 +120,7 @@ def test_free_ports_differ() -> None:
     assert free_port() != free_port()
 
 
-def test_a_database_server_goes_with_its_databases(postgres: PostgresServer) -> None:
+def test_database_server_removes_its_databases(postgres: PostgresServer) -> None:
     first = postgres.create_database("one_of_two")
 
     assert first != postgres.create_database("two_of_two")
