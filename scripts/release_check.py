@@ -12,6 +12,8 @@ from pathlib import Path
 from packaging.metadata import Metadata
 from trove_classifiers import classifiers
 
+from scripts.readme import relative_links
+
 DIST = Path("dist")
 VERSION_FILE = Path("mastra_workflows/__init__.py")
 PACKAGES = ("mastra_workflows", "airflow_provider_mastra", "prefect_mastra")
@@ -44,17 +46,6 @@ def changelog_problems(version: str, changelog: str) -> list[str]:
     return problems
 
 
-def readme_problems(readme: str) -> list[str]:
-    """Require absolute links: a package index shows the README without the repository."""
-    prose = re.sub(r"^```.*?^```", "", readme, flags=re.MULTILINE | re.DOTALL)
-    targets = re.findall(r"\]\(([^)\s]+)", prose) + re.findall(r"(?:src|href)=\"([^\"]+)\"", prose)
-    return [
-        f"README.md: {target} is a relative link, which a package index cannot follow"
-        for target in targets
-        if not re.match(r"https?://|mailto:|#", target)
-    ]
-
-
 def metadata_problems(file: Path, raw: bytes, version: str) -> list[str]:
     """Return what a package index would refuse or display incorrectly."""
     try:
@@ -68,12 +59,19 @@ def metadata_problems(file: Path, raw: bytes, version: str) -> list[str]:
     problems += [f"{file}: unknown classifier {classifier!r}" for classifier in sorted(unknown)]
     if metadata.description_content_type != "text/markdown":
         problems.append(f"{file}: the description is not text/markdown")
+    problems += [
+        f"{file}: the README has a relative link, which a package index cannot follow: {target}"
+        for target in relative_links(metadata.description or "")
+    ]
     if len(metadata.summary or "") not in range(1, MAX_SUMMARY + 1):
         problems.append(f"{file}: the summary is missing or too long")
     if not metadata.license_expression or not metadata.license_files:
         problems.append(f"{file}: no licence expression or no licence file")
     if not metadata.project_urls:
-        problems.append(f"{file}: no project URLs; add [project.urls] to pyproject.toml")
+        problems.append(
+            f"{file}: no project URLs; add [project.urls] with Source, the address of the "
+            "repository, to pyproject.toml. The links of the README then lead there"
+        )
     return problems
 
 
@@ -104,7 +102,6 @@ def main() -> None:
     version = source_version()
     problems = [
         *changelog_problems(version, Path("CHANGELOG.md").read_text("utf-8")),
-        *readme_problems(Path("README.md").read_text("utf-8")),
         *distribution_problems(version),
     ]
     for problem in problems:
