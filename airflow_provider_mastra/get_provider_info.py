@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = ["get_provider_info"]
+
 NAME = "Mastra"
 PACKAGE = "airflow_provider_mastra"
 

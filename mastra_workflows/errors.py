@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mastra_workflows.hitl._pending_requests import PendingRequest
 
 
-MAX_MESSAGE = 4_000
+_MAX_MESSAGE = 4_000
 """The maximum length of an error message, in characters. Longer messages are cut."""
 
 
@@ -28,7 +28,7 @@ class MastraError(Exception):
     """
 
     def __str__(self) -> str:
-        return safe_text(super().__str__(), MAX_MESSAGE)
+        return safe_text(super().__str__(), _MAX_MESSAGE)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"

@@ -1,8 +1,9 @@
 """List the public names of the packages in docs/reference/public-names.md: `make generate`.
 
 A module is public if no part of its name begins with an underscore. Its public names are those of
-its ``__all__``, or else the classes, functions and constants that it defines. `make lint` runs this
-with ``--check`` to detect every added or removed public name.
+its ``__all__``, or else the classes, functions and constants that it defines. A name that the
+package's root exports is listed there only. `make lint` runs this with ``--check`` to detect every
+added or removed public name.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "public-names.md"
 PACKAGES = ("mastra_workflows", "airflow_provider_mastra", "prefect_mastra")
-INTERNAL = {"mastra_workflows.aio"}
-"""Packages whose names are exported by another package."""
-
 INTRODUCTION = """# Public names
 
 What a program may import. Every other name is internal and may change in any release.
@@ -48,13 +46,15 @@ def names_of(path: Path) -> list[str]:
 def modules() -> Iterator[tuple[str, list[str]]]:
     """Yield each public module with its public names."""
     for package in PACKAGES:
+        exported = set(names_of(ROOT / package / "__init__.py"))
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
             name = ".".join(parts)
-            if any(part.startswith("_") for part in parts) or ".".join(parts[:2]) in INTERNAL:
+            if any(part.startswith("_") for part in parts):
                 continue
-            if names := names_of(path):
+            names = [item for item in names_of(path) if item not in exported or name == package]
+            if names:
                 yield name, names
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_mastra.operators.hitl import InboxArguments
     from mastra_workflows import Duration
 
+__all__ = ["mastra_inbox", "mastra_pending_requests"]
+
 REPEAT_SECONDS = 3600.0
 RETRY_DELAY = timedelta(seconds=10)
 

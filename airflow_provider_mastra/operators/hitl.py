@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mastra_workflows import JSON, Duration, OnStall, Run
     from mastra_workflows.hitl import OnResponseTimeout, PendingRequest, Responses
 
+__all__ = ["MastraHITLOperator"]
+
 
 class InboxArguments(CommonArguments, total=False):
     """Arguments of the gate in an inbox: see `MastraHITLOperator`."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mastra_workflows import Duration
     from mastra_workflows.hitl import PendingRequestReference
 
+__all__ = ["MastraInboxOperator"]
+
 PENDING_REQUEST = "mastra_pending_request"
 """The key of the pending request in a DAG run's conf."""
 

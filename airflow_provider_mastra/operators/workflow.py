@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from mastra_workflows import JSON, Cancellation, Duration, OnStall, Run, Workflow, WorkflowRun
     from mastra_workflows.hitl import OnResponseTimeout, Responses
 
+__all__ = [
+    "MastraCancelWorkflowRunOperator",
+    "MastraResumeWorkflowOperator",
+    "MastraRunWorkflowOperator",
+    "OnClear",
+]
+
 OnClear = Literal["new_run", "reuse_run"]
 """How the first try after a clear treats the run from before the clear."""
 

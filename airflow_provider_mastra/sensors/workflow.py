@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from mastra_workflows import JSON, Duration, OnSuspend, Run, WorkflowRun
     from mastra_workflows.integration import WaitArguments
 
+__all__ = ["MastraWorkflowRunSensor"]
+
 ENDS = (RunFailedError, RunCanceledError, RunSuspendedError)
 """Errors that a retry of the sensor would only repeat."""
 

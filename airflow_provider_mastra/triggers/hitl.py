@@ -22,6 +22,8 @@ from mastra_workflows.errors import MastraError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+__all__ = ["MastraHITLTrigger"]
+
 POLL_SECONDS = 5.0
 """The interval between polls of the form, the same as that of Airflow's own trigger."""
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mastra_workflows import Duration
     from mastra_workflows.hitl import InboxPage, PendingRequestReference
 
+__all__ = ["MastraSuspensionTrigger", "SuspensionEvent"]
+
 MEMORY = "mastra_pending_requests"
 """The key of the trigger's state in Airflow's asset state store."""
 

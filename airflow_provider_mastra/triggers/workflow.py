@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mastra_workflows import WorkflowRun
     from mastra_workflows.integration import WaitArguments
 
+__all__ = ["MastraWorkflowRunTrigger", "WaitEvent"]
+
 Reason = Literal["over", "timeout", "stalled", "error"]
 
 SETTLE_SECONDS = 10.0

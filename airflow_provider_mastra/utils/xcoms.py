@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["escape_keys", "unescape_keys"]
+
 PREFIX = "mastra."
 
 RESERVED = frozenset(
