@@ -58,8 +58,9 @@ FINISHED = SUCCEEDED | {
     RunStatus.SKIPPED,
 }
 HELD = frozenset({RunStatus.SUSPENDED, RunStatus.PAUSED})
+"""Statuses that only a resume or a cancellation ends."""
 
-_STATES = {
+_STATES: dict[str, str] = {
     RunStatus.SUCCESS: "succeeded",
     RunStatus.FAILED: "failed",
     RunStatus.CANCELED: "was cancelled",
@@ -68,7 +69,6 @@ _STATES = {
 """Statuses that do not read well after "is" in a message."""
 
 _FINAL = "It has finished; start a new run to do the work again."
-"""Statuses that only a resume or a cancellation ends."""
 
 
 @dataclass(frozen=True, slots=True)
