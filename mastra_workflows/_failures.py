@@ -22,7 +22,7 @@ def refused(where: str, error: BaseException) -> ConnectionFailedError:
     """Create the error of a connection that could not be established."""
     why = reason(error)
     return ConnectionFailedError(
-        f"No connection to {where}: {why}. Is the server up, and are host and port right?",
+        f"No connection to {where}: {why}. Check that the server is running, and host and port.",
         request_sent=False,
         refused=why == os.strerror(errno.ECONNREFUSED),
     )
@@ -43,9 +43,9 @@ def no_proxy(where: str) -> ConnectionFailedError:
 def insecure(where: str, error: BaseException) -> ConnectionFailedError:
     """Create the error of a failed TLS handshake; a retry cannot fix a certificate."""
     why = reason(error)
-    hint = "Is verify, or the CA bundle, right for this server?"
+    hint = "Check verify or the CA bundle."
     if _NO_TLS.search(why):
-        hint = "Does the server speak https? If it does not, give it an http:// address."
+        hint = "If the server does not use TLS, use an http:// address."
     return ConnectionFailedError(
         f"No secure connection to {where}: {why}. {hint}",
         request_sent=False,

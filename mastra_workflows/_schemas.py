@@ -95,8 +95,8 @@ def parse_schema(text: object) -> dict[str, Any] | None:
 @lru_cache(maxsize=1024)  # schemas are parsed repeatedly, but logged once
 def _warn(reason: str) -> None:
     log.warning(
-        "A JSON Schema of a workflow is not used: %s. The data is checked by the server only, and "
-        "a response is entered as JSON.",
+        "A JSON Schema of a workflow is ignored: %s. Only the server validates the data, and forms "
+        "accept a response as JSON.",
         reason,
     )
 

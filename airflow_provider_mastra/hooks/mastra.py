@@ -99,8 +99,8 @@ class MastraHook(BaseHook):
                 number = len(client.list_workflows())
         except MastraError as error:
             return False, str(error)
-        what = f"A Mastra server of generation {generation.value}"
-        return True, f"{what} responds. Workflows that it has: {number}."
+        what = f"Connected to a Mastra {generation.value} server."
+        return True, f"{what} Workflows: {number}."
 
     def reload(self) -> bool:
         """Read the connection again, so that the next client uses its current values.

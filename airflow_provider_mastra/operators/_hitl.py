@@ -142,7 +142,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 self.send_response(self.current_handle(run), *found, state, by="code")
             elif (kept := self._undelivered_response(mine, state)) is not None:
                 pending_request, response = kept
-                self.log.info("Delivering a response that an earlier try could not deliver.")
+                self.log.info("Delivering the response that an earlier try could not deliver.")
                 self._handle_response(
                     run,
                     AwaitedResponse.of(pending_request, self.response_timeout),
@@ -193,8 +193,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         if len(left) > 1 and not has_gate:
             names = named([pending_request.suspension for pending_request in left])
             raise RunSuspendedError(
-                f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} asks for several "
-                f"responses at once ({names}), and a task can ask for only one. {GATE_HINT}",
+                f"Run {left[0].run_id!r} of workflow {left[0].workflow_id!r} has several "
+                f"pending requests ({names}), but a task can show only one form. {GATE_HINT}",
                 record,
             )
         waiting = next((one for one in left if self._is_form_shown(one, state)), None)
@@ -207,13 +207,13 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 action, show_form(context["ti"].id, action, self.assigned_users)
             ):
                 if has_gate:
-                    self.log.info("%s, which the next gate will ask for.", pending_request)
+                    self.log.info("%s. The next gate shows its form.", pending_request)
                     return
                 raise RunSuspendedError(self._reason_not_shown(pending_request, state), record)
             if (lost := state.undelivered_before) is not None:
                 self.log.warning(
-                    "The task was cleared before the response of %s, given at %s to the run "
-                    "before, was delivered. It is asked for again.",
+                    "The response of %s at %s was not delivered before the task was cleared. "
+                    "Asking again for the new run.",
                     lost,
                     lost.at,
                 )
@@ -221,7 +221,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             self._notify(pending_request, context)
             waiting = pending_request
         where = f"; see {waiting.url}" if waiting.url else ""
-        self.log.info("%s. It is asked on Airflow's page of required actions%s", waiting, where)
+        self.log.info("%s. The form is on Airflow's page of required actions%s", waiting, where)
         self._wait_for_response(
             AwaitedResponse.of(waiting, self.response_timeout), context, may_have_response=has_asked
         )
@@ -244,15 +244,14 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
     def _reason_not_shown(self, pending_request: PendingRequest, state: HITLState) -> str:
         if not state.has_asked(pending_request):
             return (
-                f"{pending_request}, and this task cannot ask for it: Airflow keeps the form of "
-                f"the request that the task showed first. {GATE_HINT}"
+                f"{pending_request}, but this task cannot show its form: Airflow keeps the first "
+                f"form of a task instance. {GATE_HINT}"
             )
         where = f" at {pending_request.url}" if pending_request.url else ""
         return (
-            f"{pending_request}, but what it takes has changed since it was asked (resume schema). "
-            "The form on the page is the old one: Airflow keeps one form for a task instance, also "
-            f"when it is cleared. Resume or cancel the run{where} or by its API, or run the DAG "
-            f"again. For the next time: {GATE_HINT}"
+            f"{pending_request}, but its resume schema has changed since the form was shown. "
+            "Airflow keeps the outdated form for the task instance, even after a clear. Resume or "
+            f"cancel the run{where} or by its API, or run the DAG again. To avoid this: {GATE_HINT}"
         )
 
     def _deadline_remarks(self) -> Iterable[str]:
@@ -276,7 +275,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         )
         if self.default_response is not None and wrong:
             raise InvalidResumeDataError(
-                f"The default_response does not fit: {'; '.join(wrong)}. {pending_request}.",
+                f"The default_response is invalid: {'; '.join(wrong)}. {pending_request}.",
                 validation_errors=wrong,
             )
 
@@ -291,7 +290,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
                 # would render the server's text that this call has inserted.
                 copy.copy(notifier)({**context, **more})
             except Exception:  # the form is shown even if a notification fails
-                self.log.exception("A notifier failed; the form is shown all the same.")
+                self.log.exception("A notifier failed; the form is shown nevertheless.")
 
     def _wait_for_response(
         self, asked: AwaitedResponse, context: Context, *, may_have_response: bool = False
@@ -382,7 +381,9 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         except MastraError as error:
             if waiting.is_expired or not (is_outage(error) or isinstance(error, ServerLostError)):
                 raise
-            self.log.warning("The request is still pending; the server did not respond: %s", error)
+            self.log.warning(
+                "Mastra server unreachable; continuing to wait for a response. %s", error
+            )
             self._wait_for_response(waiting, context)
         if not waiting.pending_request.is_open(record):
             self.log.info("The request no longer needs a response. %s.", record)
@@ -392,15 +393,15 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             self.log.info("The response timeout has passed; polling the form for the last time.")
             self._wait_for_response(waiting, context, may_have_response=True)
         elif _has_other_schema(record, waiting.pending_request):
-            self.log.warning("What the step takes has changed since it was asked for. %s.", record)
+            self.log.warning("The resume schema has changed since the form was shown. %s.", record)
         else:
-            self.log.info("Nobody has responded yet. %s.", record)
+            self.log.info("No response yet. %s.", record)
             self._wait_for_response(waiting, context)
 
     def _on_response_timeout(
         self, run: Run, record: WorkflowRun, pending_request: PendingRequest, context: Context
     ) -> None:
-        late = f"Nobody has responded within {self.response_timeout:g} s"
+        late = f"No response within {self.response_timeout:g} s"
         self.log.warning("%s. on_response_timeout is %r.", late, self.on_response_timeout)
         if self.on_response_timeout == "respond":
             state = HITLState(context, run.run_id)
@@ -415,8 +416,8 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         self.push_metadata(record, context)
         where = f" at {pending_request.url}" if pending_request.url else ""
         raise RunSuspendedError(
-            f"{late}. {pending_request}, and waits on: resume or cancel it{where}, or clear this "
-            "task to ask again.",
+            f"{late}. {pending_request}. The run stays suspended: resume or cancel it{where}, or "
+            "clear this task to ask again.",
             record,
         )
 
@@ -430,7 +431,7 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
             cancellation = self.retry_delivery(response, run, lambda current, _: current.cancel())
             self.push_metadata(cancellation.run, context)
             raise RunCanceledError(
-                f"{response} has cancelled the run. {cancellation}", cancellation.run
+                f"{response} cancelled the run. {cancellation}", cancellation.run
             )
         state = HITLState(context, run.run_id)
         try:
@@ -468,13 +469,13 @@ class MastraHITLBaseOperator(MastraRespondingOperator):
         self._notify(pending_request, context, str(error))
         if is_outdated:
             self.log.error(
-                "The response of %s is refused, since what the step takes has changed since it was "
-                "asked for: %s",
+                "The response of %s is invalid, since the resume schema has changed since the form "
+                "was shown: %s",
                 response,
                 error,
             )
             return
-        self.log.error("The response of %s is refused, and asked for again: %s", response, error)
+        self.log.error("The response of %s is invalid; showing the form again: %s", response, error)
         HITLState(context, run.run_id).clear_undelivered()
         show_form(context["ti"].id, RequiredAction.of(pending_request), self.assigned_users)
         self._wait_for_response(waiting, context)

@@ -51,7 +51,7 @@ class MastraRespondingOperator(MastraWaitingOperator):
                         f"{run.workflow_id!r} is still suspended. A retry of this task delivers "
                         "the response; clearing it cancels the run and asks again."
                     ) from error
-                what = "The response of %s is not delivered yet (%s). Trying for up to %g s."
+                what = "The response of %s is not delivered yet (%s); retrying for up to %g s."
                 self.log.warning(what, response, error, patience)
             time.sleep(pause)
             self.reload_connection()
@@ -83,7 +83,7 @@ class MastraRespondingOperator(MastraWaitingOperator):
                 pending_request, resume_data, responded_by=who, is_retry=True, **waiting
             )
         except NotSuspendedError as error:
-            self.log.warning("The response came too late and was not sent. %s", error)
+            self.log.warning("The response was too late and was not sent. %s", error)
             return
         self.log.info("The step was resumed with the response of %s. %s", user or by, record)
         state.save_response(

@@ -104,7 +104,7 @@ class MastraInboxOperator(BaseOperator):
     def _hand_out(self, dag_id: str, pending_request: PendingRequestReference) -> None:
         step = ".".join(pending_request["step"])
         if trigger_dag_run(dag_id, pending_request["key"], {PENDING_REQUEST: pending_request}):
-            what = "Step %r of run %r waits for a response: DAG run %r"
+            what = "Step %r of run %r waits for a response; created DAG run %r."
             run_id = safe_text(pending_request["run_id"])
             self.log.info(what, safe_text(step), run_id, pending_request["key"])
         else:

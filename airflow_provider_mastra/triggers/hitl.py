@@ -115,6 +115,8 @@ class MastraHITLTrigger(BaseTrigger):
                     .read()
                 )
         except MastraError as error:
-            self.log.warning("The request is still pending; the server did not respond: %s", error)
+            self.log.warning(
+                "Mastra server unreachable; continuing to wait for a response. %s", error
+            )
             return False
         return not pending_request.is_open(record)

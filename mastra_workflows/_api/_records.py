@@ -90,7 +90,7 @@ def parse_run(
 def _foreign(workflow_id: str, run_id: str, found: str) -> ForeignRunError:
     return ForeignRunError(
         f"The server was asked for run {run_id!r} of workflow {workflow_id!r} and responded with "
-        f"the record of {found}. Is a cache or proxy in between that mixes up responses?"
+        f"the record of {found}. Check for a cache or proxy in between that mixes up responses."
     )
 
 
@@ -120,7 +120,7 @@ def _run(workflow_id: str, run_id: str, row: Mapping[str, Any]) -> WorkflowRun:
         steps = mapping(row.get("steps"))
     status = state.get("status")
     if not isinstance(status, str):
-        raise NotMastraError("The response is JSON, but no workflow run: it has no status.")
+        raise NotMastraError("The response is not a workflow run: it has no status.")
     if len(steps) > MAX_STEPS:
         raise NotMastraError(
             f"The record of run {run_id!r} has {len(steps):,} steps, over the limit of "

@@ -54,18 +54,16 @@ def check(response: Response) -> Response:
             response.headers.get("location", "elsewhere").partition("?")[0], MAX_SHOWN
         )
         raise NotMastraError(
-            f"The server responded with {status} and points to {target}. Redirects are not "
-            "followed, since a POST would arrive as a GET: give the final address as the base URL."
+            f"The server responded with a redirect ({status}) to {target}. Redirects are not "
+            "followed, since a POST would become a GET. Use the final address as the base URL."
         )
     kind, hint = _meaning(status, said)
     if status == 401 and response.headers.get("www-authenticate", "").lower().startswith("basic"):
-        hint = (
-            " A proxy before the server, or the server, asks for basic auth: set user and password."
-        )
+        hint = " The server, or a proxy before it, requires basic auth: set user and password."
     if kind is None:
         raise BodyTooLargeError(
-            f"The server, or a proxy before it, refused the request's size (413): {said}. nginx's "
-            "limit is client_max_body_size."
+            f"The request is too large for the server, or a proxy before it (413): {said}. In "
+            "nginx, the limit is client_max_body_size."
         )
     raise kind(
         f"The server responded with {status}: {_sentence(said) if hint else said}{hint}",
@@ -82,24 +80,24 @@ def is_success(status: int, headers: Mapping[str, str]) -> bool:
 
 def _not_json(response: Response) -> NotMastraError:
     kind = safe_text(response.headers.get("content-type", "no content type"), MAX_SHOWN)
-    what = "an HTML page" if "html" in kind else f"{kind}, no whole JSON document"
+    what = "an HTML page" if "html" in kind else f"{kind}, not a complete JSON document"
     return NotMastraError(
-        f"The response is {what}. Is the base URL that of a Mastra server, with the right API "
-        "prefix, and is no login page or gateway in between?"
+        f"The response is {what}. Check that the base URL and the API prefix are those of a Mastra "
+        "server, without a login page or gateway in between."
     )
 
 
 def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
     if status == 401:
-        return AuthenticationError, " Set the token that this server asks for."
+        return AuthenticationError, " Set a valid token."
     if status == 403:
-        return AuthenticationError, " The token is known but may not do this; use another one."
+        return AuthenticationError, " The token is valid but lacks permission; use another one."
     if status == 404 and UNKNOWN_WORKFLOW.match(said):
         return UnknownWorkflowError, ""
     if status == 404 and said.startswith("Workflow run"):
         return UnknownRunError, ""
     if status == 404:
-        return ApiError, " Is this a Mastra server, and is its API prefix the one that is set?"
+        return ApiError, " Check that this is a Mastra server and that api_prefix is right."
     if status == 413:
         return None, ""
     if status in (429, 502, 503, 504):
@@ -161,9 +159,7 @@ def parse_object(response: Response) -> dict[str, Any]:
     """Parse a response as `parse_json` does, if it has to be a JSON object."""
     data = parse_json(response)
     if not isinstance(data, dict):
-        raise NotMastraError(
-            f"The response is a JSON {type(data).__name__} where an object belongs."
-        )
+        raise NotMastraError(f"Expected a JSON object as the response, got {type(data).__name__}.")
     return data
 
 
@@ -183,7 +179,7 @@ def parse_server(response: Response) -> tuple[ServerGeneration, tuple[int, ...] 
         return ServerGeneration.V0, None
     packages = parse_object(response).get("packages")
     if not isinstance(packages, list):
-        raise NotMastraError("The response is JSON, but not about Mastra: it lists no packages.")
+        raise NotMastraError("The response is not that of a Mastra server: it lists no packages.")
     for package in packages:
         if isinstance(package, dict) and package.get("name") == "@mastra/core":
             return ServerGeneration.V1, parse_version(package.get("version"))
@@ -202,7 +198,7 @@ def parse_workflows(response: Response) -> tuple[WorkflowDetails, ...]:
     """Parse the response to `list_workflows`."""
     data = parse_object(response)
     if not all(isinstance(value, dict) for value in data.values()):
-        raise NotMastraError("The response is JSON, but no list of Mastra workflows.")
+        raise NotMastraError("The response is not a list of Mastra workflows.")
     return tuple(_details(key, value) for key, value in data.items())
 
 

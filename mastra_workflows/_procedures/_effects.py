@@ -345,7 +345,7 @@ def through_outage(server: Server, attempt: Callable[[], Procedure[T]]) -> Proce
     retrying.wait = lambda state: min(wait(state), max(0.0, server.deadline - server.clock()))
     result = yield from repeat(server, retrying, attempt)
     if failing:
-        log.warning("The Mastra server responds again.")
+        log.warning("Mastra server available again.")
     return result
 
 

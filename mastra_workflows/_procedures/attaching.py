@@ -352,7 +352,9 @@ def _attached(
 ) -> Procedure[WorkflowRun | None]:
     """Return the run if a step was, or is being, resumed with this response; None if not."""
     if (name := (yield from _step_resumed_before(server, run, options, is_retry))) is not None:
-        log.info("Step %r was given this response before; it is not resumed again. %s.", name, run)
+        log.info(
+            "Step %r was already resumed with this response; not resuming it again. %s.", name, run
+        )
         return run
     any_item = replace(options, for_each_index=None)
     meant = [item for item in run.suspensions or run.unmoved if any_item.fits(item)]
@@ -367,7 +369,7 @@ def _attached(
     if found is not None:
         if not (yield from _is_ours(server, run, found, options, is_retry)):
             return None
-        log.info("Step %r executes with this response; attaching. %s.", meant[0].name, run)
+        log.info("Step %r is executing with this response; attaching. %s.", meant[0].name, run)
         if run.is_active:
             return run
         return (yield from confirm(server, run.workflow_id, run.run_id, meant[0]))
@@ -375,13 +377,15 @@ def _attached(
         return None
     if is_one and len(run.unmoved) == 1 and not _works_elsewhere(run, meant[0]):
         log.warning(
-            "Step %r is being resumed, and the server does not show with which response; "
-            "attaching. %s.",
+            "Step %r is being resumed; attaching, although the server does not show with which "
+            "response. %s.",
             meant[0].name,
             run,
         )
         return run
-    log.info("%s; waiting until it rests, which shows whether the step was resumed.", run)
+    log.info(
+        "%s; waiting until it is suspended or finished, which shows if the step was resumed.", run
+    )
     run = yield from wait(server, run.workflow_id, run.run_id, waiting)
     return (yield from _attached(server, run, options, is_retry, waiting))
 

@@ -26,7 +26,7 @@ from mastra_workflows.hitl._pending_requests import PendingRequest, pending_requ
 
 log = logging.getLogger(__name__)
 
-SCHEMA_CHANGED = "the step asks for something else since the workflow was changed"
+SCHEMA_CHANGED = "the resume schema has changed since the form was shown"
 """The validation error of a response to an outdated form."""
 
 
@@ -97,7 +97,9 @@ def respond(
                 if not error.run.is_active:
                     raise
                 log.info(
-                    "%s; the response to %r is sent when it rests.", error.run, suspension.name
+                    "%s; sending the response to %r when the run is suspended.",
+                    error.run,
+                    suspension.name,
                 )
             yield from wait(
                 server, pending_request.workflow_id, pending_request.run_id, until_it_rests
@@ -107,8 +109,8 @@ def respond(
         if now is None or now.suspension.resume_schema == suspension.resume_schema:
             raise
         raise ResumeSchemaChangedError(
-            f"{error} The resume schema of the step has changed since it asked, as by a deploy of "
-            "the workflow: ask again, with the form that it has now.",
+            f"{error} The resume schema has changed since the suspension, for example by a deploy "
+            "of the workflow. Ask again with the current form.",
             validation_errors=(*error.validation_errors, SCHEMA_CHANGED),
             pending_request=now,
         ) from error
@@ -118,8 +120,8 @@ def respond(
         if isinstance(error, ServerLostError) or server.may_pass(error):
             raise ServerLostError(
                 f"The response to step {suspension.name!r} of run {pending_request.run_id!r} of "
-                f"workflow {pending_request.workflow_id!r} was not delivered; the step is still "
-                f"suspended as far as is known. Send the response again. {error}"
+                f"workflow {pending_request.workflow_id!r} was not delivered; as far as is "
+                f"known, the step is still suspended. Send the response again. {error}"
             ) from error
         raise
 

@@ -325,11 +325,11 @@ def _all_items(items: tuple[Suspension, ...], options: ResumeOptions) -> Suspens
     names = named(items)
     if options.for_each_index is not None:
         raise UnsupportedError(
-            f"This server cannot resume one item of a foreach; it would give the same response to "
-            f"all that wait: {names}. Leave for_each_index out to do just that, set the foreach's "
-            "concurrency to 1, or use Mastra 1.26 or later. Nothing was sent."
+            f"This server cannot resume a single item of a foreach. It resumes all suspended items "
+            f"with the same data: {names}. Omit for_each_index to do that, set the concurrency of "
+            "the foreach to 1, or use Mastra 1.26 or later. Nothing was sent."
         )
-    log.warning("This server gives the same response to every item that waits: %s.", names)
+    log.warning("This server resumes all suspended items with the same data: %s.", names)
     return items[0]
 
 

@@ -312,7 +312,7 @@ def start_async(
             raise _invalid_input(workflow_id, run_id, options, error.server_message) from error
         run = yield from find_run(server, workflow_id, run_id)
         if run is not None and (run.is_finished or run.is_suspended):
-            log.warning("%s. The server's response was an error: %s", run, error)
+            log.warning("%s. The server responded with an error: %s", run, error)
             return run
         raise
     return (yield from wait(server, workflow_id, run_id, WaitOptions(on_suspend="return")))

@@ -199,9 +199,9 @@ def _lost(
 ) -> ServerLostError:
     is_silent = isinstance(error, ConnectionFailedError | UnavailableError)
     return ServerLostError(
-        f"The server has {'not responded' if is_silent else 'given no valid response'} for "
-        f"{round(seconds, 1):g} s: {error} {_last_known(workflow_id, run_id, last)} Waiting again "
-        "takes up where this left off."
+        f"The server has {'not responded' if is_silent else 'sent no valid response'} for "
+        f"{round(seconds, 1):g} s: {error} {_last_known(workflow_id, run_id, last)} Wait again to "
+        "get its result."
     )
 
 

@@ -224,13 +224,13 @@ class Form:
             InvalidResumeDataError: the input is invalid; ``validation_errors`` names each place.
         """
         keys = {field.key for field in self.fields}
-        wrong = [f"{key}: no field of this form" for key in sorted(set(values) - keys)]
+        wrong = [f"{key}: not a field of this form" for key in sorted(set(values) - keys)]
         data: JSON = {}
         for field in self.fields:
             is_sent = field.key in values or field.default is NO_DEFAULT
             value = field.read(values.get(field.key)) if is_sent else _Nothing.LEFT_OUT
             if isinstance(value, str) and not _is_in_time(field.kind, value):
-                wrong.append(f"{'.'.join(('$', *field.path))}: no {field.kind}")
+                wrong.append(f"{'.'.join(('$', *field.path))}: expected {field.kind}")
             if not field.path:
                 data = {} if value is _Nothing.LEFT_OUT else value
                 continue
@@ -242,7 +242,7 @@ class Form:
         wrong += validation_errors(self.schema or {}, data)
         if wrong:
             raise InvalidResumeDataError(
-                f"The response does not fit: {'; '.join(wrong)}. Nothing was sent.",
+                f"The response is invalid: {'; '.join(wrong)}. Nothing was sent.",
                 validation_errors=wrong,
             )
         return data

@@ -195,7 +195,7 @@ class AskOptions:
         ):
             raise ConfigurationError(
                 f"response_timeout is {self.response_timeout:g} s; it must be more than 0 and at "
-                "most 100 years. None waits for as long as it takes."
+                "most 100 years. None means no limit."
             )
         uses_default = self.on_response_timeout == "respond"
         if uses_default and (self.default_response is None or self.response_timeout is None):

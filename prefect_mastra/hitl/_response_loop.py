@@ -127,8 +127,8 @@ class ResponseLoop:
                     return
                 if pause.reason == "closed":
                     self.run.logger.info(
-                        "The request of step %r is no longer pending; somebody responded "
-                        "elsewhere, or the run has ended: %s.",
+                        "The request of step %r is no longer pending: it was resolved elsewhere, "
+                        "or the run has ended. %s.",
                         pending_request.suspension.name,
                         self.run.record,
                     )
@@ -201,7 +201,7 @@ class ResponseLoop:
         try:
             yield RunCall("respond", (pending_request, data))
         except NotSuspendedError as error:
-            self.run.logger.warning("%s The response was not needed any more.", error)
+            self.run.logger.warning("%s The response was too late and was not sent.", error)
             return
         step = pending_request.suspension.name
         # Do not log the response: it may be confidential. The outcome contains it.
@@ -224,7 +224,7 @@ class ResponseLoop:
         return f"mastra-responses-{digest[:20]}"
 
     def _handle_timeout(self, pending_request: PendingRequest) -> Procedure:
-        late = f"{pending_request}; nobody has responded in {self.options.response_timeout:g} s"
+        late = f"{pending_request}; no response within {self.options.response_timeout:g} s"
         if self.options.on_response_timeout == "respond":
             self.run.logger.warning("%s. The default response is used.", late)
             yield from self._resume(pending_request, self.options.default_response, "default")
@@ -236,8 +236,8 @@ class ResponseLoop:
                 self.run.record,
             )
         raise WaitTimeoutError(
-            f"{late}. The run stays suspended and executes nothing until somebody resumes it; "
-            "asking again takes up where this left off.",
+            f"{late}. The run stays suspended and executes nothing until it is resumed. Ask again, "
+            "or resume it.",
             self.run.record,
         )
 
@@ -289,7 +289,7 @@ def _form(pending_request: PendingRequest, number: int, wrong: Sequence[str]) ->
 
     Prefect returns a stored response again for the same key, so each attempt has its own key.
     """
-    lines = ["**The last response was not taken:**", *(f"- {inline(line)}" for line in wrong)]
+    lines = ["**The last response is invalid:**", *(f"- {inline(line)}" for line in wrong)]
     properties = {}
     for item in pending_request.form.fields:
         properties[item.key] = {**_without_directives(item.schema), "title": item.title}

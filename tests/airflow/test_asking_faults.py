@@ -63,7 +63,7 @@ def test_redeploy_changes_the_resume_schema(
 
     assert len(ann.forms) == 1
     assert (result.task_state("ask"), result.tries("ask")) == ("failed", 1)
-    assert "what it takes has changed since it was asked (resume schema)" in result.log
+    assert "its resume schema has changed since the form was shown" in result.log
     assert "Resume or cancel the run at http://studio.example" in result.log
     refused = result.xcom("ask", "refused_response")
     assert refused["form_is_outdated"] is True

@@ -78,7 +78,7 @@ def test_more_rounds_than_gates(
 
     assert result.task_state("write") == "success"
     assert result.task_state("write_requests.request_1") == "failed"
-    assert "this task cannot ask for it" in result.log
+    assert "this task cannot show its form" in result.log
     assert "ask_in_turn(task)" in result.log
     run_id = result.xcom("write", "run_id")
     run = client.get_workflow("reviseLoop").get_run(run_id)
@@ -132,7 +132,7 @@ def test_response_waits_for_a_running_branch(
 
     expected = {"first": {"approved": False}, "second": {"approved": True}}
     assert result.xcom("second") == expected
-    assert "waiting until it rests" in result.log
+    assert "waiting until it is suspended or finished" in result.log
 
 
 @pytest.mark.version_specific
@@ -190,7 +190,7 @@ def test_several_requests_without_a_gate_fail(
         )
     result = run_dag(dag)
     assert (result.task_state("review"), result.tries("review")) == ("failed", 1)
-    assert "asks for several responses at once ('legal', 'finance')" in result.log
+    assert "has several pending requests ('legal', 'finance')" in result.log
     assert "ask_each(task)" in result.log
     assert result.xcom("review", "status") == "suspended"
     assert len(result.xcom("review", "suspensions")) == 2

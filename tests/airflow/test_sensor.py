@@ -290,7 +290,7 @@ def test_sensor_survives_an_outage(
 
     assert result.xcom("wait", "status") == "success"
     assert "Mastra server unavailable" in result.log
-    assert "The Mastra server responds again." in result.log
+    assert "Mastra server available again." in result.log
 
 
 def test_sensor_fails_after_outage_timeout(

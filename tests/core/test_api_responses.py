@@ -277,7 +277,7 @@ def test_unknown_fields_and_statuses_pass_through(generation: recorded.Recorded)
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b'{"status": "suc', b"[" * 200_000])
 def test_response_that_is_not_json(content: bytes) -> None:
-    with pytest.raises(NotMastraError, match="Is the base URL that of a Mastra server"):
+    with pytest.raises(NotMastraError, match="the base URL and the API prefix"):
         api.parse_run("w", "r", Response(200, {"content-type": "text/html"}, content))
 
 

@@ -166,7 +166,7 @@ def test_response_is_delivered_once(
     run.resume(**response, is_retry=True)
     run.wait()
     assert run.resume(**response, is_retry=True).is_success
-    assert "was given this response before" in caplog.text
+    assert "was already resumed with this response" in caplog.text
     with pytest.raises(NotSuspendedError):
         run.resume(step="approve", resume_data={"approved": False}, is_retry=True)
 

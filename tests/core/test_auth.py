@@ -66,7 +66,7 @@ def test_missing_or_wrong_token_is_refused(
             lambda: run.stream(input_data=REPORT),
             lambda: run.resume(resume_data={}),
         ):
-            with pytest.raises(AuthenticationError, match=r"401: .*Set the token") as caught:
+            with pytest.raises(AuthenticationError, match=r"401: .*Set a valid token") as caught:
                 call()
             assert caught.value.status_code == 401
             assert WRONG not in str(caught.value)

@@ -129,7 +129,7 @@ def test_each_invalid_place_is_named(form: Form) -> None:
             {**FILLED_IN, "title": "no", "copies": "many", "draft": "", "phone": "1"}
         )
     assert caught.value.validation_errors == (
-        "phone: no field of this form",
+        "phone: not a field of this form",
         "$.copies: expected integer, got string",
         "$.draft: required",
         "$.title: violates minLength 3",
@@ -183,7 +183,7 @@ def test_entered_values_are_converted(rule: Any, entered: Any, read: Any) -> Non
 )
 def test_invalid_times_are_rejected(form: str, entered: str) -> None:
     """Mastra 0.x describes no more of a date than its format, and takes any text for one."""
-    with pytest.raises(InvalidResumeDataError, match=rf"\$\.x: no {form}"):
+    with pytest.raises(InvalidResumeDataError, match=rf"\$\.x: expected {form}"):
         properties(x={"type": "string", "format": form}).to_resume_data({"x": entered})
 
 

@@ -51,10 +51,10 @@ BOTH = pytest.mark.parametrize("ask", [ask_sync, ask_async], ids=["sync", "async
 def test_basic_auth(ask: Ask, server: SampleServer) -> None:
     with Nginx(server.url, basic_auth=True) as proxy:
         assert ask(proxy.url, basic_auth=(USER, PASSWORD))
-        with pytest.raises(AuthenticationError, match="asks for basic auth") as caught:
+        with pytest.raises(AuthenticationError, match="requires basic auth") as caught:
             ask(proxy.url, basic_auth=(USER, "wr0ng"))
         assert "wr0ng" not in str(caught.value)
-        with pytest.raises(AuthenticationError, match="asks for basic auth"):
+        with pytest.raises(AuthenticationError, match="requires basic auth"):
             ask(proxy.url)
 
 

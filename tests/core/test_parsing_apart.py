@@ -95,7 +95,7 @@ async def test_a_large_event_is_not_parsed_on_the_event_loop() -> None:
 async def test_incomplete_large_document_is_an_error() -> None:
     with StandIn(server_of(b"", http(200, RECORD[:-1], Connection="close"))) as host:
         async with AsyncMastraClient(host.url) as client:
-            with pytest.raises(NotMastraError, match="no whole JSON document"):
+            with pytest.raises(NotMastraError, match="not a complete JSON document"):
                 await client.get_workflow("w").get_run("r").read()
 
 

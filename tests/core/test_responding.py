@@ -55,11 +55,16 @@ def test_response_invalidated_by_a_deploy(
 
         monkeypatch.setenv("ODD_WORKFLOWS_RELEASE", "2")
         own_server.restart()
-        with pytest.raises(ResumeSchemaChangedError, match="has changed since it asked") as changed:
+        with pytest.raises(
+            ResumeSchemaChangedError, match="The resume schema has changed"
+        ) as changed:
             run.respond(pending_request, APPROVED)
         now = changed.value.pending_request
         assert now.key == pending_request.key
-        assert "the step asks for something else" in changed.value.validation_errors[-1]
+        assert (
+            "the resume schema has changed since the form was shown"
+            in changed.value.validation_errors[-1]
+        )
         assert now.suspension.resume_schema != pending_request.suspension.resume_schema
         run.respond(now, {"verdict": "yes"})
         assert run.wait(timeout=60).is_success

@@ -121,7 +121,7 @@ def test_retry_for_another_branch_waits_and_resumes(
     with suspended(slow, "slowBoth", key, seconds=2) as run:
         run.resume(step="a", resume_data=YES, is_retry=True)
         run.resume(step="b", resume_data={"ok": False}, is_retry=True)
-        assert "waiting until it rests" in caplog.text
+        assert "waiting until it is suspended or finished" in caplog.text
         result = run.wait(timeout=60).raise_for_status().result
     assert [result[name]["response"]["ok"] for name in "ab"] == [True, False]
     assert slow_server.executions(key) == 2

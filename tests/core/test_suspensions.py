@@ -77,7 +77,9 @@ def test_concurrent_foreach_items_in_any_order(
     run = suspended(client, "photoReviewAtOnce", key, PHOTOS)
     assert names(run.read()) == ["review[0]", "review[1]", "review[2]"]
     if server.generation == "0":
-        with pytest.raises(UnsupportedError, match=r"same response to all.*Nothing was sent"):
+        with pytest.raises(
+            UnsupportedError, match=r"all suspended items with the same data.*Nothing was sent"
+        ):
             run.resume(for_each_index=2, resume_data={"approved": True})
         record = run.resume_async(resume_data={"approved": True})
         assert [item["approved"] for item in record.result] == [True, True, True]

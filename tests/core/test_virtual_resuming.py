@@ -212,7 +212,9 @@ def test_ambiguous_step_is_rejected(name: str, options: dict[str, Any], says: st
 
 
 def test_server_that_resumes_all_items_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(UnsupportedError, match=r"the same response to all.*Nothing was sent"):
+    with pytest.raises(
+        UnsupportedError, match=r"all suspended items with the same data.*Nothing was sent"
+    ):
         chosen("suspended-items", "v0", for_each_index=1)
     with caplog.at_level(logging.WARNING):
         assert chosen("suspended-items", "v0") == "review[0]"

@@ -190,7 +190,7 @@ def test_run_of_another_caller_with_other_input(world: World) -> None:
 def test_expired_token_fails_a_start(world: World) -> None:
     world.on_run("unknown-run")
     world.on("POST", "/stream$", "wrong-token")
-    with pytest.raises(AuthenticationError, match="Set the token"):
+    with pytest.raises(AuthenticationError, match="Set a valid token"):
         ensure(world)
     assert world.sleeps == []
 

@@ -210,7 +210,7 @@ def test_wait_survives_a_server_restart(
         operator.join()
     assert record.is_success
     assert "Mastra server unavailable" in caplog.text
-    assert "responds again" in caplog.text
+    assert "available again" in caplog.text
 
 
 def test_wait_fails_if_the_server_does_not_return(key: str) -> None:

@@ -128,7 +128,7 @@ def test_outage_is_logged_in_the_flow_run(logs_of: Any) -> None:
 
         log = logs_of(approval(return_state=True))
     assert "Mastra server unavailable" in log
-    assert "The Mastra server responds again" in log
+    assert "Mastra server available again" in log
 
 
 def test_invalid_first_response_is_an_outage(
