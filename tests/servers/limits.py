@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 FOOTNOTES: dict[str, str] = {
-    "delete": "Deleting a run came with Mastra 1.0. The client says so (`UnsupportedError`).",
-    "restart": "`restart` and time travel came with Mastra 0.24.8. The client says so.",
-    "cancel": "Before 1.0 a cancelled run that was suspended stays so. The client says so.",
+    "delete": "Deleting a run came with Mastra 1.0. Before, the client raises `UnsupportedError`.",
+    "restart": "`restart` and time travel came with Mastra 0.24.8. Before, the client raises "
+    "`UnsupportedError`.",
+    "cancel": "Before 1.0 a cancel does not end a suspended run. The returned `Cancellation` is "
+    "not confirmed, and its text states it.",
     "items": "Before 1.26 a server gives one response to all suspended items of a `foreach`. The "
     "client detects that: `resume` refuses to resume one item, and `respond` logs a warning. The "
     "event-driven engine gives it to the first item, so respond to the items in their order there.",
-    "item-index": "Before 0.24 a record does not tell which item of a `foreach` waits.",
-    "replica-events": "Only the replica that executes a run tells its events, and the balancer may "
-    "lead to another one. The end is then known by polling.",
+    "item-index": "Before 0.24 a record does not show which item of a `foreach` is suspended.",
+    "replica-events": "Only the replica that executes a run sends its events, and the balancer may "
+    "lead to another one. The end is then detected by polling.",
     "javascript": "The JavaScript client has no client certificates: nothing to compare with.",
     "evented-old": "Until 1.20 at least, the event-driven engine does not finish these runs, with "
     "any client: a loop never gets as far as its suspension; after one of several parallel steps "
@@ -20,8 +22,8 @@ FOOTNOTES: dict[str, str] = {
     "Use the default engine, or Mastra 1.57 or later.",
     "dev-restarts": "`mastra dev` restarts the runs that it lost by itself, so that a `restart` "
     "executes the step once more.",
-    "replicas": "Each replica executes the run once: they do not share what is under way. Starts "
-    "one after the other execute once.",
+    "replicas": "Each replica executes the run once: replicas do not share which runs are "
+    "executing. Starts one after the other execute once.",
 }
 
 
