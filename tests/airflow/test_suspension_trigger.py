@@ -48,7 +48,7 @@ class Inbox:
         assert run.start_async(input_data=input_data or REFUND).is_suspended
         return run
 
-    async def until_looked(self, looks: int = 2) -> None:
+    async def until_polled(self, looks: int = 2) -> None:
         """Wait until the trigger has looked at the server so often from now on."""
         before = self.proxy.count("GET", "/runs$")
         await until(lambda: self.proxy.count("GET", "/runs$") >= before + looks)
@@ -73,7 +73,7 @@ def inbox(
                     run.resume(step=pending_request.suspension.step, resume_data=APPROVED)
 
 
-def made_again(workflow_id: str, **options: Any) -> MastraSuspensionTrigger:
+def recreated(workflow_id: str, **options: Any) -> MastraSuspensionTrigger:
     """A trigger as Airflow stores and makes it again."""
     options = {"poll_interval": 0.05, "max_poll_interval": 0.1, **options}
     path, arguments = MastraSuspensionTrigger(workflow_id=workflow_id, **options).serialize()
@@ -100,7 +100,7 @@ async def news(events: AsyncIterator[TriggerEvent]) -> list[dict[str, Any]]:
 async def silence(events: AsyncIterator[TriggerEvent], inbox: Inbox) -> None:
     """Nothing more comes; the trigger is over by that."""
     next_one = asyncio.ensure_future(anext(events))
-    await inbox.until_looked()
+    await inbox.until_polled()
     assert not next_one.done()
     next_one.cancel()
     await asyncio.gather(next_one, return_exceptions=True)
@@ -109,7 +109,7 @@ async def silence(events: AsyncIterator[TriggerEvent], inbox: Inbox) -> None:
 async def test_event_contains_only_a_reference_to_the_request(inbox: Inbox, key: str) -> None:
     run = inbox.begin("refundApproval", key)
     (pending_request,) = pending_requests(run.read())
-    events = made_again("refundApproval").run()
+    events = recreated("refundApproval").run()
     assert await news(events) == [
         {
             "key": pending_request.key,
@@ -124,7 +124,7 @@ async def test_event_contains_only_a_reference_to_the_request(inbox: Inbox, key:
 
 
 async def test_each_round_and_each_branch_is_reported_once(inbox: Inbox, key: str) -> None:
-    rounds = made_again("photoReview").run()
+    rounds = recreated("photoReview").run()
     run = inbox.begin("photoReview", key, photos=["a.jpg", "b.jpg"])
     assert [one["for_each_index"] for one in await news(rounds)] == [0]
     run.resume(resume_data=APPROVED)
@@ -132,7 +132,7 @@ async def test_each_round_and_each_branch_is_reported_once(inbox: Inbox, key: st
     run.resume(resume_data=APPROVED)
     await silence(rounds, inbox)
 
-    branches = made_again("parallelReview").run()
+    branches = recreated("parallelReview").run()
     run = inbox.begin("parallelReview", key, document="plan")
     assert sorted(one["step"] for one in await news(branches)) == [["finance"], ["legal"]]
     run.resume(step="legal", resume_data=APPROVED)
@@ -145,16 +145,16 @@ async def test_without_a_state_store_requests_are_reported_again_with_the_same_k
     inbox.begin("refundApproval", key)
     told = []
     for _ in range(2):
-        events = made_again("refundApproval").run()
+        events = recreated("refundApproval").run()
         told.append(await news(events))
         await silence(events, inbox)
     assert told[0] == told[1]
 
 
 async def test_trigger_survives_an_outage(inbox: Inbox, key: str) -> None:
-    events = made_again("refundApproval").run()
+    events = recreated("refundApproval").run()
     first = asyncio.ensure_future(news(events))
-    await inbox.until_looked()
+    await inbox.until_polled()
     is_down = True
     inbox.proxy.on("", "", DropRequest(), when=lambda: is_down)
     await until(lambda: inbox.proxy.seen[-1].fault is not None)
@@ -179,9 +179,9 @@ async def test_trigger_survives_an_outage(inbox: Inbox, key: str) -> None:
 async def test_invalid_response_does_not_end_the_trigger(
     odd: Fault, inbox: Inbox, key: str
 ) -> None:
-    events = made_again("refundApproval").run()
+    events = recreated("refundApproval").run()
     first = asyncio.ensure_future(news(events))
-    await inbox.until_looked()
+    await inbox.until_polled()
     is_odd = True
     inbox.proxy.on("GET", "/runs", odd, when=lambda: is_odd)
     await until(lambda: inbox.proxy.seen[-1].fault is not None)
@@ -196,7 +196,7 @@ async def test_invalid_connection_is_logged_once_and_can_be_corrected(
 ) -> None:
     inbox.begin("refundApproval", key)
     inbox.connect(inbox.proxy.url, password="wrong-token")
-    events = made_again("refundApproval").run()
+    events = recreated("refundApproval").run()
     first = asyncio.ensure_future(news(events))
     await until(lambda: inbox.proxy.count() > 3)
     inbox.connect(inbox.proxy.url, password=TOKEN)
@@ -210,7 +210,7 @@ async def test_invalid_connection_is_logged_once_and_can_be_corrected(
 
 async def test_pending_request_is_reported_again_with_repeat_after(inbox: Inbox, key: str) -> None:
     inbox.begin("refundApproval", key)
-    events: Any = made_again("refundApproval", repeat_after=0.001).run()
+    events: Any = recreated("refundApproval", repeat_after=0.001).run()
     assert await news(events) == await news(events)
     await events.aclose()
 
@@ -218,7 +218,7 @@ async def test_pending_request_is_reported_again_with_repeat_after(inbox: Inbox,
 @pytest.mark.version_specific
 async def test_event_of_a_0x_server_contains_since(inbox: Inbox, key: str) -> None:
     record = inbox.begin("refundApproval", key).read()
-    events: Any = made_again("refundApproval").run()
+    events: Any = recreated("refundApproval").run()
     since = (await anext(events)).payload["since"]
     await events.aclose()
     if since is None:
@@ -230,10 +230,10 @@ async def test_event_of_a_0x_server_contains_since(inbox: Inbox, key: str) -> No
 
 def test_equal_triggers_have_equal_hashes() -> None:
     """Else each parsing of the DAG file would make another trigger."""
-    one, other = (BaseEventTrigger.hash(*made_again("w").serialize()) for _ in range(2))
+    one, other = (BaseEventTrigger.hash(*recreated("w").serialize()) for _ in range(2))
     assert one == other
-    assert one != BaseEventTrigger.hash(*made_again("v").serialize())
-    AssetWatcher(name="w", trigger=made_again("w"))
+    assert one != BaseEventTrigger.hash(*recreated("v").serialize())
+    AssetWatcher(name="w", trigger=recreated("w"))
 
 
 @pytest.mark.parametrize(
@@ -242,4 +242,4 @@ def test_equal_triggers_have_equal_hashes() -> None:
 )
 def test_options_out_of_range_fail_in_the_dag_file(option: str, value: float) -> None:
     with pytest.raises(ConfigurationError, match=option):
-        made_again("refundApproval", **{option: value})
+        recreated("refundApproval", **{option: value})

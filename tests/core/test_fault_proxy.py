@@ -102,7 +102,7 @@ def test_held_request_is_sent_after_release(
         assert hold.held.wait(10)
         assert get(proxy).ok  # another one is not held
         assert not asked.done()
-        hold.let_go()
+        hold.release()
         assert asked.result().json() == get(proxy).json()
 
 
@@ -129,7 +129,7 @@ def test_held_request_reaches_the_server_after_the_client_disconnects(
     with pytest.raises(requests.ReadTimeout):
         create_run(proxy, key, seconds=0.2)
     assert not exists(server, key)
-    hold.let_go()
+    hold.release()
     deadline = time.monotonic() + 10
     while not exists(server, key):
         assert time.monotonic() < deadline

@@ -306,7 +306,7 @@ def test_run_that_ends_while_a_watch_of_0x_reopens(old: SampleServer, key: str) 
         proxy.on("GET", "/watch$", held)
         run = client.get_workflow("slowExport").get_run(key)
         run.start(input_data={"seconds": 1})
-        ends = threading.Thread(target=let_go_at_the_end, args=(run, held))
+        ends = threading.Thread(target=release_at_the_end, args=(run, held))
         ends.start()
         with run.watch() as stream:
             assert listed(stream) == []
@@ -319,17 +319,17 @@ def test_run_that_ends_while_a_watch_of_0x_opens(old: SampleServer, key: str) ->
         proxy.on("GET", "/watch$", held)
         run = client.get_workflow("slowExport").get_run(key)
         run.start(input_data={"seconds": 1})
-        ends = threading.Thread(target=let_go_at_the_end, args=(run, held))
+        ends = threading.Thread(target=release_at_the_end, args=(run, held))
         ends.start()
         with pytest.raises(NotActiveError, match="nothing to watch"):
             listed(run.watch())
         ends.join()
 
 
-def let_go_at_the_end(run: Run, held: Hold) -> None:
+def release_at_the_end(run: Run, held: Hold) -> None:
     assert held.held.wait(20)
     run.wait(timeout=30, observe=False, max_poll_interval=0.2)
-    held.let_go()
+    held.release()
 
 
 @pytest.mark.version_specific

@@ -85,9 +85,9 @@ async def test_four_requests_for_each_run_of_a_burst(
         proxy.on("GET", "/runs/", looks)
         waits = asyncio.gather(*(run.wait(poll_interval=0.2, on_event=hear) for run in runs))
         assert await asyncio.to_thread(looks.held.wait, 20)
-        streams.let_go()
+        streams.release()
         await asyncio.wait_for(all_spoke.wait(), 20)
-        looks.let_go()
+        looks.release()
         assert all(run.is_success for run in await waits)
     # The one that looked has dropped its own stream for that.
     assert proxy.count("POST", "/observe$") == number + 1
@@ -194,7 +194,7 @@ def test_run_cancelled_by_another_client_ends_the_wait(
 
 
 @contextlib.contextmanager
-def hangs_when(server: SampleServer) -> Iterator[Callable[[Event], None]]:
+def hanging_server(server: SampleServer) -> Iterator[Callable[[Event], None]]:
     """Stops the server's process at an event; its connections stay open. It is soon given up."""
     began = time.monotonic()
     try:
@@ -212,7 +212,7 @@ def test_hanging_server_is_detected(
     with MastraClient(server.url, timeout=0.5) as client:
         run = client.get_workflow("coolDown").get_run(key)
         run.start(input_data={"seconds": 1})
-        with hangs_when(server) as hang:
+        with hanging_server(server) as hang:
             run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
         assert run.wait(timeout=30).is_success
 
@@ -224,7 +224,7 @@ async def test_hanging_server_is_detected_by_the_async_client(
     async with AsyncMastraClient(server.url, timeout=0.5) as client:
         run = client.get_workflow("coolDown").get_run(key)
         await run.start(input_data={"seconds": 1})
-        with hangs_when(server) as hang:
+        with hanging_server(server) as hang:
             await run.wait(on_event=hang, outage_timeout=1, stall_timeout=None, timeout=20)
         assert (await run.wait(timeout=30)).is_success
 

@@ -196,7 +196,7 @@ def test_https_to_a_plain_http_server() -> None:
         secure = MastraClient(host.url.replace("http:", "https:"), timeout=1)
         with secure, pytest.raises(ConnectionFailedError, match="No secure connection") as caught:
             secure.list_workflows()
-    assert not caught.value.transient  # trying again would not mend it
+    assert not caught.value.transient  # a retry would not help
     assert not caught.value.request_sent
 
 

@@ -78,7 +78,7 @@ class Hold:
         self.held = threading.Event()
         self._goes_on: Future[bool] = Future()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Forward the held request or response, even if the client has disconnected."""
         self._decide(True)
 

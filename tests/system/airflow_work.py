@@ -34,7 +34,7 @@ class Work:
         mode: how the run is waited for, one of `MODES`.
         fault: what is broken, for the matrix.
         variant: which of the DAGs of this mode; see tests/system/dags/mastra_faults.py.
-        held: whether the workflow executes until `let_go` or `check`; see
+        held: whether the workflow executes until `release` or `check`; see
             tests/support/held_workflows.mjs.
         **conf: the conf of the DAG run, where it differs from that file's.
     """
@@ -80,14 +80,14 @@ class Work:
         self._begun = True
         return self
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let a workflow that is held end."""
         self._until.touch()
 
     def close(self) -> None:
         """Clean up; fails if a run of this work was left behind."""
         left = self.active_runs()
-        self.let_go()
+        self.release()
         try:
             if self._begun and self.state == "running":
                 self.airflow.api.set_dag_run_state(self.dag_id, self.run_id, "failed")
@@ -128,7 +128,7 @@ class Work:
             return None
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether there are runs, and all have ended."""
         return bool(self.runs()) and not self.active_runs()
 
@@ -145,7 +145,7 @@ class Work:
             lambda: next((run for run in self.runs() if run.status == status), None),
         )
 
-    def until_waited_for(self, status: str = "running", *, more_clients: int = 0) -> WorkflowRun:
+    def until_awaited(self, status: str = "running", *, more_clients: int = 0) -> WorkflowRun:
         """Wait until the task, or its trigger, waits for the run.
 
         A task that is ended before a triggerer has taken its trigger up has nobody to cancel.
@@ -159,14 +159,14 @@ class Work:
         states = {"deferred"} if self.mode == "deferrable" else {"running"}
         self.airflow.wait_for_task(self.dag_id, self.run_id, "charge", states)
         clients = (1 if self.mode == "sync" else 2) + more_clients
-        self.until("somebody to wait for the run", lambda: self._is_waited_for(record, clients))
+        self.until("somebody to wait for the run", lambda: self._is_awaited(record, clients))
         return record
 
-    def until_waited_for_again(self) -> WorkflowRun:
-        """As `until_waited_for`, after the process that waited was replaced."""
-        return self.until_waited_for(more_clients=1)
+    def until_awaited_again(self) -> WorkflowRun:
+        """As `until_awaited`, after the process that waited was replaced."""
+        return self.until_awaited(more_clients=1)
 
-    def _is_waited_for(self, record: WorkflowRun, clients: int) -> bool:
+    def _is_awaited(self, record: WorkflowRun, clients: int) -> bool:
         """Whether the last of so many processes listens to the run or looks at it."""
         seen = self.proxy.seen
         first = [number for number, one in enumerate(seen) if one.path.endswith("/packages")]
@@ -176,14 +176,14 @@ class Work:
         looks = sum(one.method == "GET" and record.run_id in one.path for one in since)
         return looks > MOST_LOOKS or any(one.is_stream for one in since)
 
-    def until_looked_at(self, record: WorkflowRun) -> None:
+    def until_polled_again(self, record: WorkflowRun) -> None:
         """Wait for two more looks at a suspended run, which tells nothing by itself."""
         looks = self.proxy.count("GET", record.run_id)
         self.until(
             "two more looks at the run", lambda: self.proxy.count("GET", record.run_id) > looks + 1
         )
 
-    def until_over(self, state: str = "success") -> None:
+    def until_finished(self, state: str = "success") -> None:
         """Wait until the DAG run is over, in that state."""
         assert self.airflow.wait_for_dag_run(self.dag_id, self.run_id) == state
 
@@ -206,11 +206,11 @@ class Work:
 
     def check(self, *, executions: int = 1, result: Any = CHARGED) -> None:
         """The work was done as often as it should be, its result has arrived, nothing goes on."""
-        self.let_go()
-        self.until_over()
+        self.release()
+        self.until_finished()
         found, counted, left = self.result(), self.server.executions(self.key), self.active_runs()
         assert (found, counted, left) == (result, executions, [])
-        self.tell(executions, "succeeds with the right result")
+        self.record_outcome(executions, "succeeds with the right result")
 
     def approve(self, run: WorkflowRun) -> None:
         """Resume the suspended run of the variant "approval"."""
@@ -220,17 +220,17 @@ class Work:
 
     def check_approved(self) -> None:
         """As `check`, for an approved run, which was started by the one request there was."""
-        self.until_over()
+        self.until_finished()
         expected = {"order": self.key, "refunded": 7, "note": self.key}
         assert self.result() == expected
         assert self.proxy.count("POST", "/stream$") == 1
-        assert self.is_over
-        self.tell(1, "succeeds with the right result")
+        assert self.is_finished
+        self.record_outcome(1, "succeeds with the right result")
 
     def check_cancelled(self) -> None:
         """Its one run was cancelled."""
         self.until("the cancelled run", lambda: [run.status for run in self.runs()] == ["canceled"])
-        self.tell("-", "is over; its run is cancelled")
+        self.record_outcome("-", "is over; its run is cancelled")
 
     def check_retried(self, task: str = "charge") -> None:
         """More than one try did it."""
@@ -255,7 +255,7 @@ class Work:
         """The log of a try."""
         return self.airflow.api.task_log(self.dag_id, self.run_id, task, try_number=try_number)
 
-    def tell(self, executions: int | str, outcome: str) -> None:
+    def record_outcome(self, executions: int | str, outcome: str) -> None:
         """Add the outcome of the work to the matrix."""
         self._matrix.add(self._fault, self.mode, self.server.version, str(executions), outcome)
 

@@ -90,17 +90,17 @@ class Work:
     def until(self, what: str, look: Callable[[], Any]) -> Any:
         """Wait until there is something to see."""
 
-        def tell() -> str:
-            state = self.prefect.api.flow_run(self.flow_run_id)["state"]
-            return f"{self!r}: {state}\n{self.prefect.api.log(self.flow_run_id)}"
+        def state() -> str:
+            current = self.prefect.api.flow_run(self.flow_run_id)["state"]
+            return f"{self!r}: {current}\n{self.prefect.api.log(self.flow_run_id)}"
 
-        return self.prefect.wait_until(what, look, timeout=SECONDS, state=tell)
+        return self.prefect.wait_until(what, look, timeout=SECONDS, state=state)
 
     def until_executing(self) -> WorkflowRun:
         """Wait until the workflow works."""
         return self._until_some_run(lambda run: run.is_active)
 
-    def until_waited_for(self) -> WorkflowRun:
+    def until_awaited(self) -> WorkflowRun:
         """Wait until the flow waits for the run."""
         run = self.until_executing()
         self.until("who listens to it", lambda: any(seen.is_stream for seen in self.proxy.seen))
@@ -110,7 +110,7 @@ class Work:
         """Wait until the last run has one of these statuses."""
         return self._until_some_run(lambda run: run.status in statuses)
 
-    def until_over(self, state: str = "COMPLETED") -> None:
+    def until_finished(self, state: str = "COMPLETED") -> None:
         assert self.prefect.wait_for_flow_run(self.flow_run_id, timeout=SECONDS) == state, (
             f"{self!r}:\n{self.prefect.api.log(self.flow_run_id)}"
         )
@@ -196,7 +196,7 @@ class Work:
 
     def check(self, executions: int = 1) -> None:
         """The work was done as often as it should be, its result has arrived, and it is over."""
-        self.until_over()
+        self.until_finished()
         assert self.result()["result"] == {"charged": 7}
         assert self.server.executions(self.key) == executions, self
         self.check_nothing_is_left()
@@ -206,13 +206,13 @@ class Work:
         self.until_run_is("canceled")
         self.until("the process's end", lambda: not self.executes())
         self.check_nothing_is_left()
-        self.tell(fault, "-", "is over; its run is cancelled")
+        self.record_outcome(fault, "-", "is over; its run is cancelled")
 
     def check_nothing_is_left(self) -> None:
         left = [run for run in self.runs() if run.is_active or run.is_suspended]
         assert left == [], self
 
-    def tell(self, fault: str, executions: str, outcome: str) -> None:
+    def record_outcome(self, fault: str, executions: str, outcome: str) -> None:
         MATRIX.add(fault, self.flow, self.server.version, executions, outcome)
 
 

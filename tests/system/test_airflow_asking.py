@@ -80,7 +80,7 @@ def test_parked_task_receives_a_response(plan: Plan, mode: str) -> None:
     work = plan(mode, ASKED, variant="asking").begin()
     form = until_asked(work)
     forms(work).respond(form, approved=True, note="by a person")
-    work.until_over()
+    work.until_finished()
     [response] = work.result("responses")
     assert work.result() == approved(work)
     assert (response["by"], response["user"]["name"]) == ("person", work.airflow.username)
@@ -92,7 +92,7 @@ def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
     form = until_asked(work)
     assert "By code." in form["body"]
     forms(work).respond(form, verdict="approve")
-    work.until_over()
+    work.until_finished()
     assert work.result() == {
         "text": f"About {work.key}. By code.",
         "round": 2,
@@ -114,7 +114,7 @@ def test_response_elsewhere_wakes_the_task(plan: Plan) -> None:
 
 def test_response_timeout(plan: Plan) -> None:
     work = plan("sync", ASKED, variant="asking_default").begin()
-    work.until_over()
+    work.until_finished()
     assert work.result() == approved(work)
     assert [response["by"] for response in work.result("responses")] == ["default"]
     assert len(forms(work).shown) == 1
@@ -128,7 +128,7 @@ def test_response_just_after_the_timeout_is_received(plan: Plan) -> None:
     with no_free_slots(work.airflow):
         work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"scheduled"})
         forms(work).respond_at_once(form, approved=True, note="in time")
-    work.until_over()
+    work.until_finished()
     assert work.result() == {**approved(work), "note": "in time"}
     assert [response["by"] for response in work.result("responses")] == ["person"]
 
@@ -150,7 +150,7 @@ def test_immediate_response_is_received(plan: Plan) -> None:
         time.sleep(ATTEMPT_SECONDS)
     assert not left
     for work in works:
-        work.until_over()
+        work.until_finished()
         assert work.result() == approved(work)
         assert work.proxy.count("POST", "/stream$") == 1
         assert work.proxy.count("POST", "/resume") == 1
@@ -172,7 +172,7 @@ def test_simultaneous_responses_to_gates(plan: Plan, what: str) -> None:
             people.submit(forms(work).respond_at_once, form, approved=True) for form in asked
         ]:
             responding.result()
-    work.until_over()
+    work.until_finished()
     result = work.airflow.api.xcom(work.dag_id, work.run_id, "charge_requests.outcome")
     photos = [{"photo": photo, "approved": True} for photo in "abcd"]
     assert result == {"branches": {"approved": True}, "items": photos}[what]
@@ -191,7 +191,7 @@ def test_try_killed_after_it_received_a_response(plan: Plan) -> None:
     work.until("the response on its way to the server", hold.held.is_set)
     work.kill_task()
     hold.drop()
-    work.until_over()
+    work.until_finished()
     assert work.result() == approved(work)
     assert len(forms(work).shown) == 1
     work.check_retried()
@@ -203,7 +203,7 @@ def test_parked_task_is_marked(plan: Plan, state: Literal["failed", "success"]) 
     work = plan("sync", ASKED, variant="asking").begin()
     until_asked(work)
     work.airflow.api.set_task_state(work.dag_id, work.run_id, "charge", state)
-    work.until_over(state)
+    work.until_finished(state)
     assert forms(work).open == []
     [run] = work.runs()
     assert run.is_suspended
@@ -218,7 +218,7 @@ def test_parked_task_is_cleared(plan: Plan) -> None:
     work.airflow.api.clear_tasks(work.dag_id, work.run_id, ["charge"])
     work.until("another run", lambda: len(work.runs()) == 2 and work.runs()[1].is_suspended)
     forms(work).respond(until_asked(work), approved=True, note="by a person")
-    work.until_over()
+    work.until_finished()
     assert work.result() == approved(work)
     first = work.runs()[0]
     if work.server.generation == "1":

@@ -53,7 +53,7 @@ def waiting(plan_both: PlanBoth, fault: str, variant: str) -> list[Work]:
     for work in works:
         work.begin()
     for work in works:
-        work.until_waited_for("suspended")
+        work.until_awaited("suspended")
     return works
 
 
@@ -66,13 +66,13 @@ def outage(works: list[Work]) -> None:
     for work, run in zip(works, runs, strict=True):
         work.approve(run)
     for work in works:
-        work.until("the end of the run", partial(is_over, work))
+        work.until("the end of the run", partial(is_finished, work))
     time.sleep(max(0.0, until - time.monotonic()))
     airflow.start_component(API_SERVER)
 
 
-def is_over(work: Work) -> bool:
-    return work.is_over
+def is_finished(work: Work) -> bool:
+    return work.is_finished
 
 
 def ends(works: list[Work]) -> set[str]:

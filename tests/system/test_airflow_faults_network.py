@@ -52,7 +52,7 @@ class Request:
 
 def clients(number: int) -> Callable[[Work], bool]:
     """Whether so many processes have begun to ask, and the run is over."""
-    return lambda work: work.proxy.count(*GENERATION) == number and work.is_over
+    return lambda work: work.proxy.count(*GENERATION) == number and work.is_finished
 
 
 STARTING = [

@@ -67,7 +67,7 @@ def test_task_is_killed_while_it_starts_the_run(plan: Plan, mode: str, when: str
     work.until("the request to be held", hold.held.is_set)
     work.kill_task(task)
     if moment.arrives:
-        hold.let_go()
+        hold.release()
     else:
         hold.drop()
     work.check()
@@ -84,7 +84,7 @@ def test_start_of_a_killed_task_arrives_after_the_next_try(plan: Plan, mode: str
     work.until("the request to be held", hold.held.is_set)
     work.kill_task(STARTING_TASK[mode])
     work.until_active()
-    hold.let_go()
+    hold.release()
     work.check()
     assert work.proxy.count("POST", "/stream$") == 2
 
@@ -93,9 +93,9 @@ def test_start_of_a_killed_task_arrives_after_the_next_try(plan: Plan, mode: str
 @pytest.mark.parametrize("mode", ["sync", "sensor"])
 def test_the_task_is_killed_while_it_waits(plan: Plan, mode: str) -> None:
     work = plan(mode, "task SIGKILLed while it waits", held=True).begin()
-    work.until_waited_for()
+    work.until_awaited()
     work.kill_task()
-    work.until_waited_for_again()
+    work.until_awaited_again()
     work.check()
     work.check_retried()
 
@@ -129,7 +129,7 @@ def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) 
     work.proxy.on("GET", "/end-of/charge$", hold, nth=1)
     work.begin()
     work.until("the request to be held", hold.held.is_set)
-    assert work.is_over
+    assert work.is_finished
     work.kill_task()
     hold.drop()
     work.check()
@@ -141,13 +141,13 @@ def test_the_task_is_killed_between_the_end_and_the_xcom(plan: Plan, mode: str) 
 )
 def test_the_triggerer_ends(plan: Plan, how: str) -> None:
     work = plan("deferrable", f"triggerer {how}", held=True).begin()
-    work.until_waited_for()
+    work.until_awaited()
     if how == "SIGKILLed":
         work.airflow.kill("triggerer")
     else:
         work.airflow.terminate("triggerer")
     work.airflow.start_component("triggerer")
-    work.until_waited_for_again()
+    work.until_awaited_again()
     work.check()
     work.check_undisturbed()
 
@@ -157,7 +157,7 @@ def test_triggerer_freezes_and_resumes(plan_both: PlanBoth) -> None:
     fault = "triggerer frozen until another one has taken over, then thawed"
     works = [work.begin() for work in plan_both("deferrable", fault, held=True)]
     for work in works:
-        work.until_waited_for()
+        work.until_awaited()
     first = {work.triggerer() for work in works}
     airflow = works[0].airflow
     with airflow.another_triggerer():
@@ -165,7 +165,7 @@ def test_triggerer_freezes_and_resumes(plan_both: PlanBoth) -> None:
             for work in works:
                 until_taken_over(work, first)
         for work in works:
-            until_let_go(work)
+            until_released(work)
             work.check()
             work.check_undisturbed()
 
@@ -183,10 +183,10 @@ def frozen(pids: list[int]) -> Iterator[None]:
 
 def until_taken_over(work: Work, first: set[int | None]) -> None:
     work.until("another triggerer", lambda: work.triggerer() not in {None, *first})
-    work.until_waited_for_again()
+    work.until_awaited_again()
 
 
-def until_let_go(work: Work) -> None:
+def until_released(work: Work) -> None:
     work.until(
         "the first triggerer to let go",
         lambda: "continues, since the task is deferred" in work.log(),
@@ -204,7 +204,7 @@ def test_the_scheduler_is_killed(plan: Plan, mode: str) -> None:
 
 def test_worker_shutdown_cancels_nothing(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, then SIGKILLed with its tasks", held=True).begin()
-    work.until_waited_for()
+    work.until_awaited()
     # It lets its tasks end first; what is left of its patience is not what is tested here.
     scheduler = work.airflow.service("scheduler")
     scheduler.ask_to_end()
@@ -219,7 +219,7 @@ def test_worker_shutdown_cancels_nothing(plan: Plan) -> None:
 @pytest.mark.essential
 def test_forwarded_sigterm_cancels_nothing(plan: Plan) -> None:
     work = plan("sync", "worker SIGTERMed, its task goes on", held=True).begin()
-    work.until_waited_for()
+    work.until_awaited()
     pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
     os.kill(parent_pid(pid), signal.SIGTERM)
     said = "continues, since the task is running; a retry attaches to the run"
@@ -230,10 +230,10 @@ def test_forwarded_sigterm_cancels_nothing(plan: Plan) -> None:
 def test_a_worker_is_killed_and_its_task_continues(plan: Plan) -> None:
     """Airflow misses the heartbeats, and begins the next try while the first process lives."""
     work = plan("sync", "worker SIGKILLed, its task continues", held=True).begin()
-    work.until_waited_for()
+    work.until_awaited()
     pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
     os.kill(parent_pid(pid), signal.SIGKILL)
-    work.until_waited_for_again()
+    work.until_awaited_again()
     work.check()
     work.check_retried()
 
@@ -246,7 +246,7 @@ def test_the_scheduler_freezes_while_a_task_defers_and_is_woken(plan: Plan) -> N
     work.begin()
     work.until("the request to be held", hold.held.is_set)
     with frozen([work.airflow.pid("scheduler")]):
-        hold.let_go()
+        hold.release()
         work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"deferred"})
         work.airflow.wait_for_task(work.dag_id, work.run_id, "charge", {"scheduled"})
     work.check()
@@ -264,10 +264,10 @@ def test_the_server_restarts_while_the_run_executes(plan: Plan, mode: str) -> No
 @pytest.mark.parametrize("mode", MODES)
 def test_the_server_restarts_while_the_run_is_suspended(plan: Plan, mode: str) -> None:
     work = plan(mode, "Mastra restarted while the run is suspended", variant="approval").begin()
-    record = work.until_waited_for("suspended")
+    record = work.until_awaited("suspended")
     work.server.kill()
     work.server.start()
-    work.until_looked_at(record)
+    work.until_polled_again(record)
     work.approve(record)
     work.check_approved()
     work.check_undisturbed()
@@ -281,10 +281,10 @@ def test_without_the_derived_id_a_killed_task_executes_twice(plan: Plan) -> None
         variant="unguarded",
         held=True,
     ).begin()
-    work.until_waited_for()
+    work.until_awaited()
     work.kill_task()
     work.until("another run", lambda: len(work.runs()) == 2)
-    work.let_go()
-    work.until_over()
-    work.until("the end of the run that was left behind", lambda: work.is_over)
+    work.release()
+    work.until_finished()
+    work.until("the end of the run that was left behind", lambda: work.is_finished)
     work.check(executions=2)

@@ -40,7 +40,7 @@ class Inbox:
         self.pause(False)
         dag: Any = self.airflow.api.dag(self.dag_id)
         self.airflow.api.request("PUT", f"/parseDagFile/{dag['file_token']}")
-        self.until_looked()
+        self.until_polled()
 
     def close(self) -> None:
         """Pause it, and leave nothing open."""
@@ -96,7 +96,7 @@ class Inbox:
         (number,) = [one["id"] for one in assets if one["name"] == self.asset]
         return int(number)
 
-    def until_handed_out(self) -> None:
+    def until_dag_runs_finished(self) -> None:
         """Wait until every DAG run of events is over."""
         path = f"/dags/{self.dag_id}/dagRuns?limit=100&run_type=asset_triggered"
 
@@ -111,18 +111,18 @@ class Inbox:
     def until(self, what: str, look: Callable[[], Any]) -> Any:
         return self.airflow.wait_until(what, look, timeout=SECONDS, state=lambda: self.dag_runs())
 
-    def until_looked(self) -> None:
+    def until_polled(self) -> None:
         """Wait for two more looks at the server, by the watcher if nothing is handed out."""
         path = f"/{self.workflow_id}/runs$"
         before = self.proxy.count("GET", path)
         self.until("two looks", lambda: self.proxy.count("GET", path) >= before + 2)
 
-    def until_over(self, run: Run) -> Any:
+    def until_finished(self, run: Run) -> Any:
         """Wait for the run's success, and give its result."""
         self.until(f"the end of {run}", lambda: run.read().is_finished)
         return run.read().raise_for_status().result
 
-    def until_remembered(self, pending_request: str) -> None:
+    def until_stored(self, pending_request: str) -> None:
         """Wait until the watcher has stored that it has told of a request."""
         path = f"/assets/{self.asset_id()}/state-store"
         self.until(
@@ -134,7 +134,7 @@ class Inbox:
         """Kill it, start it again, and wait until it has looked at the server."""
         self.airflow.kill("triggerer")
         self.airflow.start_component("triggerer")
-        self.until_looked()
+        self.until_polled()
 
 
 @pytest.fixture(scope="module", params=EVERY_SERVER)
@@ -182,8 +182,8 @@ def test_run_of_another_client_is_asked_once_and_resumed(
     (form,) = inbox.until_asked(run)
     (pending_request,) = inbox.dag_runs()
 
-    inbox.until_remembered(pending_request)
-    inbox.until_handed_out()
+    inbox.until_stored(pending_request)
+    inbox.until_dag_runs_finished()
     events = inbox.events()
     inbox.kill_triggerer()
     assert inbox.events() == events
@@ -194,7 +194,7 @@ def test_run_of_another_client_is_asked_once_and_resumed(
     assert "broken" in form["body"]
     inbox.forms(run).respond(form, approved=True, note="by the inbox")
     expected = {"order": "A-17", "refunded": 2500, "note": "by the inbox"}
-    assert inbox.until_over(run) == expected
+    assert inbox.until_finished(run) == expected
     inbox.until("the end of the DAG run", lambda: inbox.dag_runs("success"))
     assert inbox.airflow.api.xcom(inbox.dag_id, pending_request, "ask") == expected
 
@@ -209,7 +209,7 @@ def test_a_loop_of_three_rounds(open_inbox: Callable[[str], Inbox]) -> None:
     (form,) = inbox.until_asked(run)
     assert "About autumn. Shorter. Kinder." in form["body"]
     inbox.forms(run).respond(form, verdict="approve")
-    result = inbox.until_over(run)
+    result = inbox.until_finished(run)
     assert result == {"text": "About autumn. Shorter. Kinder.", "round": 3, "done": True}
     inbox.until("the end of three DAG runs", lambda: len(inbox.dag_runs("success")) == 3)
 
@@ -225,7 +225,7 @@ def test_two_parallel_requests_with_one_resolved_elsewhere(
     inbox.until("the end of its DAG run", lambda: inbox.dag_runs("success"))
     assert len(inbox.forms(run).open) == 1
     run.resume(step="finance", resume_data={"approved": True})
-    assert inbox.until_over(run) == {"approved": True}
+    assert inbox.until_finished(run) == {"approved": True}
     inbox.until("the release of its task", lambda: len(inbox.dag_runs("success")) == 2)
     assert len(inbox.forms(run).shown) == 2
 
@@ -239,4 +239,4 @@ def test_an_outage_of_the_server_delays_and_loses_nothing(
     run = inbox.begin(**REFUND)
     (form,) = inbox.until_asked(run)
     inbox.forms(run).respond(form, approved=False)
-    assert inbox.until_over(run)["refunded"] == 0
+    assert inbox.until_finished(run)["refunded"] == 0

@@ -75,7 +75,7 @@ def begin(
 def test_run_without_a_fault(begin: Begin) -> None:
     def scenario(work: Work) -> None:
         work.check()
-        work.tell("nothing dies", "1", RIGHT)
+        work.record_outcome("nothing dies", "1", RIGHT)
 
     at_once([begin(flow) for flow in (*MODES, *SUBMITTED)], scenario)
 
@@ -86,7 +86,7 @@ def test_a_flow_that_fails_after_the_work_is_retried(begin: Begin) -> None:
     def scenario(work: Work) -> None:
         work.check()
         assert work.prefect.api.flow_run(work.flow_run_id)["run_count"] == 2
-        work.tell("the flow fails after the work, and has `retries=1`", "1", RIGHT)
+        work.record_outcome("the flow fails after the work, and has `retries=1`", "1", RIGHT)
 
     at_once([begin(flow) for flow in ("retried-sync", "retried-async")], scenario)
 
@@ -108,19 +108,19 @@ def after_the_start(work: Work) -> None:
     work.begin()
     work.until_held(start)
     look = work.hold("GET", RECORD)
-    start.let_go()
+    start.release()
     work.until_held(look)
     work.until_executing()
 
 
 def while_it_waits(work: Work) -> None:
     work.begin()
-    work.until_waited_for()
+    work.until_awaited()
 
 
 def between_the_end_and_the_stored_result(work: Work) -> None:
     work.begin()
-    work.until_waited_for()
+    work.until_awaited()
     look = work.hold("GET", RECORD)
     work.until_run_is("success")
     work.until_held(look)
@@ -153,10 +153,10 @@ def test_a_flow_run_whose_process_was_killed_attaches_when_it_is_retried(
     def scenario(work: Work) -> None:
         moment(work)
         work.kill()
-        work.until_over("CRASHED")
+        work.until_finished("CRASHED")
         work.retry()
         work.check()
-        work.tell(fault_of(moment), "1", RIGHT)
+        work.record_outcome(fault_of(moment), "1", RIGHT)
 
     at_once([begin.prepare(flow, seconds=10) for flow in MODES], scenario)
 
@@ -171,13 +171,13 @@ def test_the_hook_cancels_the_run_of_a_process_that_was_killed(
     def scenario(work: Work) -> None:
         moment(work)
         work.kill()
-        work.until_over("CRASHED")
+        work.until_finished("CRASHED")
         work.until_the_hook_is_over()
         if cancels:
             work.until_run_is("canceled")
         work.retry()
         work.check(executions=2 if cancels else 1)
-        work.tell(fault_of(moment), "1 cancelled, then 1" if cancels else "1", RIGHT)
+        work.record_outcome(fault_of(moment), "1 cancelled, then 1" if cancels else "1", RIGHT)
 
     at_once([begin.prepare(f"hooked-{flow}", seconds=10) for flow in MODES], scenario)
 
@@ -185,9 +185,9 @@ def test_the_hook_cancels_the_run_of_a_process_that_was_killed(
 def test_without_the_derived_id_a_retried_flow_run_executes_again(begin: Begin) -> None:
     """What all this is for: a random run id, as any other client would choose."""
     work = begin("unguarded", seconds=8)
-    work.until_waited_for()
+    work.until_awaited()
     work.kill()
-    work.until_over("CRASHED")
+    work.until_finished("CRASHED")
     work.retry()
     work.check(executions=2)
 
@@ -200,9 +200,9 @@ def test_a_cancelled_flow_run_cancels_its_run(begin: Begin) -> None:
     """Tasks that were submitted are told nothing; the runner kills them after half a minute."""
 
     def scenario(work: Work) -> None:
-        work.until_waited_for()
+        work.until_awaited()
         work.prefect.api.cancel_flow_run(work.flow_run_id)
-        work.until_over("CANCELLED")
+        work.until_finished("CANCELLED")
         work.check_cancelled("the flow run is cancelled by the API")
 
     flows = [f"hooked-{flow}" for flow in (*MODES, *SUBMITTED)]
@@ -214,7 +214,7 @@ TIMEOUTS = {"hurried": "`timeout_seconds` of a task", "timed": "`timeout_seconds
 
 def test_a_timeout_cancels_the_run(begin: Begin) -> None:
     def scenario(work: Work) -> None:
-        work.until_over("FAILED")
+        work.until_finished("FAILED")
         work.check_cancelled(TIMEOUTS[work.flow.partition("-")[0]])
 
     flows = [f"{flow}-{how}" for flow in TIMEOUTS for how in ("sync", "async")]
@@ -223,9 +223,9 @@ def test_a_timeout_cancels_the_run(begin: Begin) -> None:
 
 def test_a_terminated_process_cancels_its_run(begin: Begin) -> None:
     def scenario(work: Work) -> None:
-        work.until_waited_for()
+        work.until_awaited()
         work.signal(signal.SIGTERM)
-        work.until_over("CRASHED")
+        work.until_finished("CRASHED")
         work.check_cancelled("SIGTERM of the flow's process")
 
     at_once([begin(flow, EXPORT, seconds=90) for flow in MODES], scenario)
@@ -235,10 +235,10 @@ def test_terminated_process_of_submitted_tasks_is_killed(begin: Begin) -> None:
     """It does not end on SIGTERM; who sent that kills it in the end, and the hook cancels."""
 
     def scenario(work: Work) -> None:
-        work.until_waited_for()
+        work.until_awaited()
         work.signal(signal.SIGTERM)
         work.kill()
-        work.until_over("CRASHED")
+        work.until_finished("CRASHED")
         work.check_cancelled("SIGTERM and then SIGKILL of the flow's process")
 
     flows = [f"hooked-{flow}" for flow in SUBMITTED]
@@ -250,7 +250,7 @@ def test_hook_cancels_ten_concurrent_runs(begin: Begin) -> None:
     work = begin("hooked-many", EXPORT, seconds=90)
     work.until("ten runs", lambda: sum(run.is_active for run in work.runs()) == 10)
     work.kill()
-    work.until_over("CRASHED")
+    work.until_finished("CRASHED")
     work.until_the_hook_is_over()
     assert [run.status for run in work.runs()] == ["canceled"] * 10
     work.check_cancelled("SIGKILL of the flow's process with ten submitted tasks")
@@ -265,16 +265,16 @@ def test_the_runner_is_killed(begin: Begin) -> None:
     Here that is the one that tells of the end of the only step.
     """
     works = [begin(flow, seconds=20) for flow in MODES]
-    at_once(works, Work.until_waited_for)
+    at_once(works, Work.until_awaited)
     begin.prefect.kill_runner()
     begin.prefect.start_runner()
 
     def scenario(work: Work) -> None:
-        work.until_over("CRASHED")
+        work.until_finished("CRASHED")
         work.until("the process's end", lambda: not work.executes())
         work.retry()
         work.check()
-        work.tell("SIGKILL of the runner; the flow run is retried", "1", RIGHT)
+        work.record_outcome("SIGKILL of the runner; the flow run is retried", "1", RIGHT)
 
     at_once(works, scenario)
 
@@ -282,7 +282,7 @@ def test_the_runner_is_killed(begin: Begin) -> None:
 def test_the_runner_is_terminated(begin: Begin) -> None:
     """As at a deploy. It kills its flow runs' processes, which Prefect then shows as running."""
     works = [begin(flow, seconds=20) for flow in (*MODES, "hooked-flow-sync", "hooked-flow-async")]
-    at_once(works, Work.until_waited_for)
+    at_once(works, Work.until_awaited)
     begin.prefect.terminate_runner()
     begin.prefect.start_runner()
 
@@ -291,7 +291,9 @@ def test_the_runner_is_terminated(begin: Begin) -> None:
         assert work.set_state("CRASHED", "Crashed") == "RUNNING"
         work.retry()
         work.check()
-        work.tell("SIGTERM of the runner; the flow run is marked crashed and retried", "1", RIGHT)
+        work.record_outcome(
+            "SIGTERM of the runner; the flow run is marked crashed and retried", "1", RIGHT
+        )
 
     at_once(works, scenario)
 
@@ -307,7 +309,7 @@ def test_the_server_restarts_while_the_run_executes(begin: Begin) -> None:
 
     def scenario(work: Work) -> None:
         work.check(executions=2)  # the restart repeats the step that was lost, and only that
-        work.tell("the server restarts while the run executes", "2", RIGHT)
+        work.record_outcome("the server restarts while the run executes", "2", RIGHT)
 
     at_once(works, scenario)
 
@@ -323,10 +325,10 @@ def test_the_server_restarts_while_the_run_is_suspended(begin: Begin) -> None:
         (run,) = work.runs()
         approval = work.client.get_workflow(run.workflow_id).get_run(run.run_id)
         approval.resume(resume_data={"approved": True})
-        work.until_over()
+        work.until_finished()
         assert work.result()["result"]["refunded"] == 500
         work.check_nothing_is_left()
-        work.tell("the server restarts while the run is suspended", "1", RIGHT)
+        work.record_outcome("the server restarts while the run is suspended", "1", RIGHT)
 
     at_once(works, scenario)
 
@@ -373,6 +375,6 @@ def test_the_network_fails(begin: Begin, fault: str) -> None:
         work.begin()
         work.check()
         assert any(seen.fault is not None for seen in work.proxy.seen), f"{work} met no fault"
-        work.tell(f"{fault}: {works[work]}", "1", RIGHT)
+        work.record_outcome(f"{fault}: {works[work]}", "1", RIGHT)
 
     at_once(works, scenario, ways=4)

@@ -8,11 +8,11 @@ from tests.system.soak.soaking import Soaked
 
 def write_row(soaked: Soaked) -> None:
     """Replace the row of the soak's mode, if the variable of `record` is set."""
-    ended = sum(number for kind, number in soaked.dealt.items() if kind.startswith("SIG"))
+    ended = sum(number for kind, number in soaked.injected.items() if kind.startswith("SIG"))
     numbers = (
         len(soaked.works),
         ended,
-        soaked.dealt.total() - ended,
+        soaked.injected.total() - ended,
         soaked.duplicates,
         soaked.lost,
         soaked.leaked,

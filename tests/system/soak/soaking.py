@@ -26,7 +26,7 @@ TELL_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Strike:
+class ComponentFault:
     """How a component is ended.
 
     Attributes:
@@ -60,7 +60,7 @@ class Orchestrator(ABC):
         stack: ProcessStack,
         components: Iterable[str],
         process_faults: Sequence[str],
-        component_faults: Mapping[str, Strike],
+        component_faults: Mapping[str, ComponentFault],
     ) -> None:
         self.process_faults = process_faults
         self.component_faults = component_faults
@@ -94,21 +94,21 @@ class Orchestrator(ABC):
     def kill(self, whose: str, pid: int) -> bool:
         """Kill a process that works for a run; False if it is gone already."""
 
-    def strike(self, fault: BreakComponent) -> bool:
+    def inject(self, fault: BreakComponent) -> bool:
         """Break a component; False if it is down, or was just before."""
-        strike = self.component_faults[fault.what]
-        component = strike.component
+        injection = self.component_faults[fault.what]
+        component = injection.component
         now = time.monotonic()
         if component in self._down or now < self._quiet_until.get(component, 0.0):
             return False
-        if strike.signal == signal.SIGKILL:
-            self._services[component].kill(with_children=strike.with_children)
+        if injection.signal == signal.SIGKILL:
+            self._services[component].kill(with_children=injection.with_children)
         else:
             self._services[component].ask_to_end()
         self._down[component] = now + fault.down
         return True
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Start again what has been down for long enough.
 
         Raises:
@@ -126,7 +126,7 @@ class Orchestrator(ABC):
     def recover(self) -> None:
         """Wait until everything that is down has been started again."""
         while self._down:
-            self.mend()
+            self.repair()
             time.sleep(LOOK_SECONDS)
 
 
@@ -147,9 +147,9 @@ class Soaked:
     seconds: float
 
     @property
-    def dealt(self) -> Counter[str]:
+    def injected(self) -> Counter[str]:
         """How many faults of each kind there were."""
-        return sum((work.dealt for work in self.works), Counter())
+        return sum((work.injected for work in self.works), Counter())
 
     @property
     def duplicates(self) -> int:
@@ -168,11 +168,11 @@ class Soaked:
 
     def summary(self) -> str:
         """All of this in a few lines."""
-        dealt = ", ".join(f"{kind} {number}" for kind, number in sorted(self.dealt.items()))
+        injected = ", ".join(f"{kind} {number}" for kind, number in sorted(self.injected.items()))
         return (
             f"{self.mode}: {len(self.works)} runs, seed {self.seed}, {self.seconds:.0f} s: "
             f"duplicates {self.duplicates}, lost {self.lost}, leaked {self.leaked}\n"
-            f"  {self.dealt.total()} faults: {dealt}"
+            f"  {self.injected.total()} faults: {injected}"
         )
 
 
@@ -200,7 +200,7 @@ class Soak:
         last_end = last_word = time.monotonic()
         while self._plans or self._under_way:
             self._begin_some()
-            self._orchestrator.mend()
+            self._orchestrator.repair()
             if self._end_some():
                 last_end = time.monotonic()
             self._break_some(LOOK_SECONDS)
@@ -248,17 +248,17 @@ class Soak:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for work in self._under_way.values():
-                for fault, pid in work.take_due():
+                for fault, pid in work.pop_due():
                     self._break(work, fault, pid)
             time.sleep(TICK_SECONDS)
 
     def _break(self, work: Work, fault: KillProcess | BreakComponent, pid: int) -> None:
         if isinstance(fault, KillProcess):
             if self._orchestrator.kill(fault.whose, pid):
-                work.dealt[f"SIGKILL of {fault.whose}"] += 1
+                work.injected[f"SIGKILL of {fault.whose}"] += 1
                 work.note(f"{fault}: done to process {pid}")
-        elif self._orchestrator.strike(fault):
-            work.dealt[fault.what] += 1
+        elif self._orchestrator.inject(fault):
+            work.injected[fault.what] += 1
             for other in self._under_way.values():
                 other.note(f"{fault.what}, to be started again in {fault.down:.1f} s")
 

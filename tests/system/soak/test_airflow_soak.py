@@ -19,7 +19,7 @@ from testkit.json_api import ApiError
 from testkit.postgres import PostgresServer
 from testkit.processes import Service, parent_pid
 from tests.system.soak.conftest import Soaking
-from tests.system.soak.soaking import Orchestrator, Strike, kill_process
+from tests.system.soak.soaking import ComponentFault, Orchestrator, kill_process
 from tests.system.soak.work import Slot, Work
 
 pytest.importorskip("airflow", reason="Airflow is not installed")
@@ -28,14 +28,14 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
 TASK = "charge"
 SCHEDULER = {
-    "SIGKILL of the scheduler": Strike("scheduler"),
-    "SIGKILL of the scheduler and its tasks": Strike("scheduler", with_children=True),
+    "SIGKILL of the scheduler": ComponentFault("scheduler"),
+    "SIGKILL of the scheduler and its tasks": ComponentFault("scheduler", with_children=True),
 }
 TRIGGERER = {
-    "SIGKILL of the triggerer": Strike("triggerer"),
-    "SIGTERM of the triggerer": Strike("triggerer", signal.SIGTERM),
+    "SIGKILL of the triggerer": ComponentFault("triggerer"),
+    "SIGTERM of the triggerer": ComponentFault("triggerer", signal.SIGTERM),
 }
-COMPONENT_FAULTS: dict[str, dict[str, Strike]] = {
+COMPONENT_FAULTS: dict[str, dict[str, ComponentFault]] = {
     "airflow-sync": SCHEDULER,
     "airflow-deferrable": {**SCHEDULER, **TRIGGERER},
     "airflow-sensor": SCHEDULER,

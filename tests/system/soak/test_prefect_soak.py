@@ -23,7 +23,7 @@ from testkit.postgres import PostgresServer
 from testkit.prefect_stack import RUN_ENDED, RUNNER, SERVER, PrefectStack
 from tests.system.prefect_work import stored_result
 from tests.system.soak.conftest import Soaking
-from tests.system.soak.soaking import Orchestrator, Strike, kill_process
+from tests.system.soak.soaking import ComponentFault, Orchestrator, kill_process
 from tests.system.soak.work import Work
 
 pytest.importorskip("prefect", reason="Prefect is not installed")
@@ -33,8 +33,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 MODES = ("prefect-sync", "prefect-async")
 THE_FLOW = "the flow run's process"
 RUNNER_FAULTS = {
-    "SIGKILL of the runner": Strike(RUNNER),
-    "SIGKILL of the runner and its flow runs": Strike(RUNNER, with_children=True),
+    "SIGKILL of the runner": ComponentFault(RUNNER),
+    "SIGKILL of the runner and its flow runs": ComponentFault(RUNNER, with_children=True),
 }
 MARK = "PREFECT__FLOW_RUN_ID="
 MOST_FAILURES = 10

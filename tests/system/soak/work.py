@@ -56,14 +56,14 @@ class Work:
     Attributes:
         key: what its executions are counted under.
         state: the orchestrator's word for how it ended; None before that.
-        dealt: how many faults of each kind it has met.
+        injected: how many faults of each kind it has met.
     """
 
     def __init__(self, plan: Plan, slot: Slot) -> None:
         self.plan, self.slot = plan, slot
         self.key = f"soak-{uuid.uuid4().hex}"
         self.state: str | None = None
-        self.dealt: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self.result: Any = None
         self.executions: list[tuple[str, bool]] = []
         self.still_active: list[str] = []
@@ -102,7 +102,7 @@ class Work:
             if isinstance(fault, KillProcess) and fault.nth == len(self._processes):
                 self._due.append((time.monotonic() + fault.after, fault, pid))
 
-    def take_due(self) -> list[tuple[KillProcess | BreakComponent, int]]:
+    def pop_due(self) -> list[tuple[KillProcess | BreakComponent, int]]:
         """The faults whose time has come, each once, with the process that it is for."""
         now = time.monotonic()
         due = [(fault, pid) for when, fault, pid in self._due if when <= now]
@@ -116,7 +116,7 @@ class Work:
         self._requests = self.slot.proxy.seen  # the next run in this slot forgets them
         for seen in self._requests:
             if seen.fault is not None:
-                self.dealt[_kind(seen.fault)] += 1
+                self.injected[_kind(seen.fault)] += 1
         self.look()
 
     def look(self) -> None:
