@@ -46,13 +46,13 @@ def refund_approval() -> None:
     )
 
     @task
-    def tell(refund: dict[str, Any]) -> str:
+    def report(refund: dict[str, Any]) -> str:
         """Notify the customer; this example prints the message."""
         text = f"{refund['refunded']} cents are refunded for {refund['order']}: {refund['note']}"
         print(text)
         return text
 
-    tell(resume.output)
+    report(resume.output)
 
 
 refund_approval()

@@ -19,10 +19,10 @@ with mastra_inbox(
 ) as dag:
 
     @task
-    def tell(refund: dict[str, Any]) -> str:
+    def report(refund: dict[str, Any]) -> str:
         """Notify the customer; this example prints the message."""
         text = f"{refund['refunded']} cents are refunded for {refund['order']}"
         print(text)
         return text
 
-    tell(dag.get_task("ask").output)
+    report(dag.get_task("ask").output)

@@ -32,21 +32,21 @@ SAME_MOMENT = timedelta(milliseconds=100)
 class StepProgress:
     """Logs one line for each change of a step, when it happens.
 
-    Pass `look` and `hear` to `Run.wait` as ``on_record`` and ``on_event``. They log each change
+    Pass its methods `on_record` and `on_event` to `Run.wait`. They log each change
     once, although a 1.x stream replays all past events. Inputs and outputs of steps are not logged.
     Nor are retries by a step's ``retries`` or the workflow's ``retryConfig``: the server sends no
     event for them, and the record does not count them (0.24 and 1.71). A step with retries shows
     one start and one, later, end.
 
     Args:
-        say: receives the lines, such as ``log.info``.
+        say: called with each line, such as ``log.info``.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
         self._seen: dict[str, Step] = {}
 
-    def look(self, run: WorkflowRun) -> None:
+    def on_record(self, run: WorkflowRun) -> None:
         """Log the changes that a record shows."""
         changed = [(step, before) for step in run.steps if (before := self._note(step)) is not step]
         for step, before in changed[:MAX_CHANGES]:
@@ -54,7 +54,7 @@ class StepProgress:
         if (more := len(changed) - MAX_CHANGES) > 0:
             self._say(f"… and {more:,} more steps changed")
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Log the change of a step that an event reports."""
         # Imported here, since DAG files import this module without needing the protocol.
         from mastra_workflows._api import step_of

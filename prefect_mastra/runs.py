@@ -226,7 +226,9 @@ class MastraWorkflowRun(JobRun[JSON]):
         progress = StepProgress(self.logger.info)
         with self.cancelling_on_kill(), self._remote() as run:
             try:
-                record = run.wait(on_record=progress.look, on_event=progress.hear, **self._waiting)
+                record = run.wait(
+                    on_record=progress.on_record, on_event=progress.on_event, **self._waiting
+                )
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:
                     raise
@@ -239,7 +241,7 @@ class MastraWorkflowRun(JobRun[JSON]):
         async with self.acancelling_on_kill(), self._aremote() as run:
             try:
                 record = await run.wait(
-                    on_record=progress.look, on_event=progress.hear, **self._waiting
+                    on_record=progress.on_record, on_event=progress.on_event, **self._waiting
                 )
             except WaitTimeoutError as error:
                 if not self._cancel_on_timeout:

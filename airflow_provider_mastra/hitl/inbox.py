@@ -87,7 +87,7 @@ def mastra_inbox(
     that you add after it::
 
         with mastra_inbox(dag_id="refund_inbox", workflow_id="refundApproval") as dag:
-            tell(dag.get_task("ask").output)
+            report(dag.get_task("ask").output)
 
     A request that somebody responds to elsewhere passes through. The DAG runs that Airflow triggers
     for new requests only create the DAG runs of those requests (task ``hand_out``); so do DAG runs

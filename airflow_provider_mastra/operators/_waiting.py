@@ -268,8 +268,8 @@ class MastraWaitingOperator(MastraBaseOperator):
             **self.wait_arguments,
             "timeout": timeout,
             "is_known": self.has_started_run,
-            "on_record": progress.look,
-            "on_event": progress.hear,
+            "on_record": progress.on_record,
+            "on_event": progress.on_event,
         }
         try:
             record = self.follow(run, arguments).raise_for_status()

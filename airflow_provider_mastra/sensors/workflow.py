@@ -331,9 +331,9 @@ class MastraWorkflowRunSensor(MastraBaseOperator, BaseSensorOperator):
 
         def look(record: WorkflowRun) -> None:
             self._exists = True
-            progress.look(record)
+            progress.on_record(record)
 
-        return {"on_record": look, "on_event": progress.hear}
+        return {"on_record": look, "on_event": progress.on_event}
 
     def result(self, record: WorkflowRun, context: Context) -> JSON:
         """Extend the base class's method: raise if the run ended without success."""

@@ -161,7 +161,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
             nonlocal exists
             exists = True
             outage.end()
-            progress.look(run)
+            progress.on_record(run)
 
         while True:
             left = None if self.deadline is None else max(0.0, self.deadline - time.time())
@@ -172,7 +172,7 @@ class MastraWorkflowRunTrigger(BaseTrigger):
                 "is_known": exists,
                 "on_stall": "wait" if self.wait.get("on_stall") == "wait" else "fail",
                 "on_record": look,
-                "on_event": progress.hear,
+                "on_event": progress.on_event,
             }
             try:
                 async with await async_client(self.mastra_conn_id) as client:

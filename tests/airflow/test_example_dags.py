@@ -76,7 +76,7 @@ def test_refund_approval(
 
     assert result.state == "success"
     assert result.xcom("ask", "status") == "suspended"
-    assert result.xcom("tell") == told
+    assert result.xcom("report") == told
 
 
 def test_batch(connected: SampleServer, run_dag: RunDag, examples: dict[str, Any]) -> None:
@@ -107,4 +107,4 @@ def test_refund_inbox(
     )
 
     assert result.state == "success"
-    assert result.xcom("tell") == f"4200 cents are refunded for {key}"
+    assert result.xcom("report") == f"4200 cents are refunded for {key}"

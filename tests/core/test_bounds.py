@@ -236,9 +236,9 @@ def test_record_of_many_steps_logs_few_lines() -> None:
     run = api.parse_run("w", "r", response_of({"status": "success", "steps": steps}))
     lines: list[str] = []
     progress = StepProgress(lines.append)
-    progress.look(run)
+    progress.on_record(run)
     assert len(lines) == 201
     assert lines[0].startswith("Step 's0'")
     assert lines[-1] == "… and 19,900 more steps changed"
-    progress.look(run)
+    progress.on_record(run)
     assert len(lines) == 201

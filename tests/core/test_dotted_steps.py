@@ -73,7 +73,7 @@ def test_nested_steps_with_dots(dotted: MastraClient, key: str) -> None:
         assert item.description == f"Asks as {path[-1]}"
         assert item.payload == {"asked": path[-1]}
         run.resume(step=path, resume_data={path[-1]: True})
-        record = run.wait(on_suspend="return", timeout=60, on_record=progress.look)
+        record = run.wait(on_suspend="return", timeout=60, on_record=progress.on_record)
     assert record.is_success
     assert {step.path for step in record.steps} >= {("start.here",), *paths}
     assert any(line.startswith("Step 'inner.check.v2' succeeded") for line in lines)

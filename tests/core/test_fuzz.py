@@ -120,7 +120,7 @@ def use(run: WorkflowRun) -> None:
     """All that is done with a record."""
     assert WorkflowRun.from_dict(json.loads(json.dumps(run.to_dict()))) == run
     summary(run)
-    StepProgress(str).look(run)
+    StepProgress(str).on_record(run)
     for pending_request in pending_requests(run):
         assert pending_request.key
         assert pending_request.body
@@ -257,7 +257,7 @@ def test_events(data: list[Any]) -> None:
             assert new.run_id is None or isinstance(new.run_id, str)
             reasons(error_text(new))
             api.step_of(new)
-            progress.hear(new)
+            progress.on_event(new)
 
 
 @given(

@@ -64,7 +64,7 @@ def test_run_is_one_line(status: str) -> None:
         assert_harmless(str(pending_request))
         assert_harmless(pending_request.subject)
     lines: list[str] = []
-    StepProgress(lines.append).look(run)
+    StepProgress(lines.append).on_record(run)
     assert len(lines) >= 100
     for line in lines:
         assert_harmless(line)
@@ -110,7 +110,7 @@ def test_events() -> None:
     data = {"id": HOSTILE, "status": HOSTILE, "startedAt": 5, "error": HOSTILE}
     lines: list[str] = []
     event = Event("workflow-step-result", "r", data, data, None, datetime.now(UTC))
-    StepProgress(lines.append).hear(event)
+    StepProgress(lines.append).on_event(event)
     assert len(lines) == 2
     for line in lines:
         assert_harmless(line)

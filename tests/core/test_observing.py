@@ -124,7 +124,7 @@ def test_late_subscriber_receives_each_step_once(
         Retrying(wait=wait_fixed(0.05), retry=retry_if_result(lambda n: n < 2))(
             lambda: len(run.read().steps)
         )
-        run.wait(on_record=progress.look, on_event=progress.hear)
+        run.wait(on_record=progress.on_record, on_event=progress.on_event)
     told = [line.split("after")[0].split("at")[0] for line in lines if "sleep" not in line]
     assert [line.strip() for line in told] == [
         "Step 'first-call' started", "Step 'first-call' succeeded",

@@ -22,7 +22,7 @@ def lines_of(*looks: tuple[Step, ...]) -> list[str]:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     for steps in looks:
-        progress.look(WorkflowRun("w", "r", "running", steps=steps))
+        progress.on_record(WorkflowRun("w", "r", "running", steps=steps))
     return lines
 
 
@@ -57,15 +57,15 @@ def test_events_and_records_log_each_change_once() -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     at, ended = START.timestamp() * 1000, LATER.timestamp() * 1000
-    progress.hear(Event("workflow-start", "r"))
-    progress.hear(event("workflow-step-start", startedAt=at))
-    progress.hear(event("workflow-step-suspended", suspendedAt=at))
+    progress.on_event(Event("workflow-start", "r"))
+    progress.on_event(event("workflow-step-start", startedAt=at))
+    progress.on_event(event("workflow-step-suspended", suspendedAt=at))
     held = Step(("export",), "suspended", started_at=START, suspended_at=START)
-    progress.look(WorkflowRun("w", "r", "suspended", steps=(held,)))
-    progress.hear(event("workflow-step-start", startedAt=at, resumedAt=at + 500))
-    progress.hear(event("workflow-step-result", status="success", endedAt=ended))
+    progress.on_record(WorkflowRun("w", "r", "suspended", steps=(held,)))
+    progress.on_event(event("workflow-step-start", startedAt=at, resumedAt=at + 500))
+    progress.on_event(event("workflow-step-result", status="success", endedAt=ended))
     done = dataclasses.replace(held, status="success", ended_at=LATER + timedelta(milliseconds=2))
-    progress.look(WorkflowRun("w", "r", "success", steps=(done,)))
+    progress.on_record(WorkflowRun("w", "r", "success", steps=(done,)))
     assert lines == [
         "Step 'export' started",
         "Step 'export' is suspended",
@@ -89,14 +89,14 @@ def test_replayed_events_are_not_logged_again(told: int) -> None:
     progress = StepProgress(lines.append)
     shown = step_of(PAST[told - 1])
     assert shown is not None
-    progress.look(WorkflowRun("w", "r", "running", steps=(shown,)))
+    progress.on_record(WorkflowRun("w", "r", "running", steps=(shown,)))
     said = list(lines)
     for happened in PAST[:told]:
-        progress.hear(happened)
+        progress.on_event(happened)
     assert lines == said
 
     for happens in PAST[told:]:
-        progress.hear(happens)
+        progress.on_event(happens)
     assert len(lines) == len(said) + len(PAST) - told
 
 
@@ -104,9 +104,9 @@ def test_instant_step_is_logged_once() -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     done = Step(("export",), "success", started_at=START, ended_at=START)
-    progress.look(WorkflowRun("w", "r", "running", steps=(done,)))
-    progress.hear(event("workflow-step-start", startedAt=AT))
-    progress.hear(event("workflow-step-result", status="success", startedAt=AT, endedAt=AT))
+    progress.on_record(WorkflowRun("w", "r", "running", steps=(done,)))
+    progress.on_event(event("workflow-step-start", startedAt=AT))
+    progress.on_event(event("workflow-step-result", status="success", startedAt=AT, endedAt=AT))
     assert len(lines) == 2
 
 
@@ -114,14 +114,16 @@ def test_older_loop_iterations_are_not_logged() -> None:
     lines: list[str] = []
     progress = StepProgress(lines.append)
     second = Step(("export",), "running", started_at=LATER)
-    progress.look(WorkflowRun("w", "r", "running", steps=(second,)))
-    progress.hear(event("workflow-step-start", startedAt=AT))
-    progress.hear(event("workflow-step-result", status="success", startedAt=AT, endedAt=RESUMED))
-    progress.hear(event("workflow-step-start", startedAt=ENDED))
+    progress.on_record(WorkflowRun("w", "r", "running", steps=(second,)))
+    progress.on_event(event("workflow-step-start", startedAt=AT))
+    progress.on_event(
+        event("workflow-step-result", status="success", startedAt=AT, endedAt=RESUMED)
+    )
+    progress.on_event(event("workflow-step-start", startedAt=ENDED))
     assert lines == ["Step 'export' started"]
 
-    progress.hear(event("workflow-step-result", status="success", endedAt=ENDED))
-    progress.hear(event("workflow-step-start", startedAt=ENDED + 1))
+    progress.on_event(event("workflow-step-result", status="success", endedAt=ENDED))
+    progress.on_event(event("workflow-step-start", startedAt=ENDED + 1))
     assert lines[1:] == ["Step 'export' succeeded after 0 s", "Step 'export' started"]
 
 

@@ -148,7 +148,7 @@ def test_step_progress_logs_each_step(client: MastraClient, key: str) -> None:
     run = client.get_workflow("failingImport").get_run(key)
     run.start(input_data={})
     lines: list[str] = []
-    record = run.wait(timeout=30, on_record=StepProgress(lines.append).look)
+    record = run.wait(timeout=30, on_record=StepProgress(lines.append).on_record)
     text = "\n".join(lines)
     assert "Step 'read-file' started at" in text
     assert "Step 'read-file' succeeded after" in text
