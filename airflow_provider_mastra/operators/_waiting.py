@@ -302,8 +302,8 @@ class MastraWaitingOperator(MastraBaseOperator):
         """Restart a run that its server no longer executes, once per stall."""
         from mastra_workflows.integration import fingerprint
 
-        is_in_vain = event["restarted"] == fingerprint(lost)
-        if self.wait_arguments["on_stall"] != "restart" or is_in_vain:
+        had_no_effect = event["restarted"] == fingerprint(lost)
+        if self.wait_arguments["on_stall"] != "restart" or had_no_effect:
             raise RunStalledError(STALLED.format(lost), lost)
         record = self.current_handle(run).restart()
         self.log.warning("Restarted the run. %s", record)

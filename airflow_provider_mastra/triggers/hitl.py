@@ -77,13 +77,13 @@ class MastraHITLTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll the form and, less often, the run; fire once the task has to act."""
         await asyncio.sleep(self.not_before - time.time())
-        look_at = time.time() + LOOK_SECONDS
+        poll_run_at = time.time() + LOOK_SECONDS
         while (event := await self._response()) is None:
             if self.wake_at is not None and time.time() >= self.wake_at:
                 event = {"error_type": "timeout"}
                 break
-            if time.time() >= look_at:
-                look_at = time.time() + LOOK_SECONDS
+            if time.time() >= poll_run_at:
+                poll_run_at = time.time() + LOOK_SECONDS
                 if await self._is_over():
                     event = {"error_type": "over"}
                     break

@@ -134,9 +134,9 @@ its timeout."""
 
 PROCESS_GONE = " If its process has ended, the runs that it was executing are lost."
 
-MOST_UNDER_WAY = 10_000
+MOST_EXECUTING = 10_000
 
-UNDER_WAY_SECONDS = 5.0
+EXECUTING_SECONDS = 5.0
 """How long the first poll can be skipped after a stream has shown that a run executes. Later, the
 run may have finished."""
 
@@ -153,7 +153,7 @@ class ServerState:
             detection; None for an inconclusive response.
         starts_once: whether concurrent starts of one run are known to execute it once.
         details: workflow definitions by key, with the time they were read.
-        under_way: the time at which a stream has shown that a run executes, by workflow and id,
+        executing: the time at which a stream has shown that a run executes, by workflow and id,
             until the first wait for it, which can skip its first poll.
         bytes_left: the remaining receive budget for events, and the time of that value.
         looks_since: the start of the current poll on behalf of silent streams, which shows whether
@@ -169,23 +169,23 @@ class ServerState:
     features: dict[Feature, tuple[bool | None, float]] = field(default_factory=dict)
     starts_once: bool = False
     details: dict[str, tuple[float, WorkflowDetails]] = field(default_factory=dict)
-    under_way: dict[tuple[str, str], float] = field(default_factory=dict)
+    executing: dict[tuple[str, str], float] = field(default_factory=dict)
     bytes_left: tuple[float, float] = (0.0, -inf)
     looks_since: float = -inf
     has_looked_since: float = -inf
     has_responded: bool = False
     gone_at: float = -inf
 
-    def note_under_way(self, workflow_id: str, run_id: str, now: float) -> None:
+    def note_executing(self, workflow_id: str, run_id: str, now: float) -> None:
         """Record that a stream has just shown that a run executes."""
-        if len(self.under_way) >= MOST_UNDER_WAY:
-            self.under_way.clear()  # each entry only saves one poll
-        self.under_way[workflow_id, run_id] = now
+        if len(self.executing) >= MOST_EXECUTING:
+            self.executing.clear()  # each entry only saves one poll
+        self.executing[workflow_id, run_id] = now
 
-    def take_under_way(self, workflow_id: str, run_id: str, now: float) -> bool:
-        """Remove the record of `note_under_way`; return whether it was recent."""
-        noted = self.under_way.pop((workflow_id, run_id), -inf)
-        return now - noted <= UNDER_WAY_SECONDS
+    def take_executing(self, workflow_id: str, run_id: str, now: float) -> bool:
+        """Remove the record of `note_executing`; return whether it was recent."""
+        noted = self.executing.pop((workflow_id, run_id), -inf)
+        return now - noted <= EXECUTING_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,16 +198,16 @@ class Observer:
         known.looks_since = self._looks_since = now
         return 0.0
 
-    def looked(self, *, in_vain: bool) -> None:
+    def looked(self, *, failed: bool) -> None:
         """Record that the run was polled after `rest`.
 
         Args:
-            in_vain: whether the poll got no response.
+            failed: whether the poll got no response.
         """
         known = self._server.known
         if self._looks_since is None:
             return
-        if not in_vain:
+        if not failed:
             known.has_looked_since = max(known.has_looked_since, self._looks_since)
         if known.looks_since == self._looks_since:
             known.looks_since = -inf

@@ -183,7 +183,7 @@ def resume_suspended(
         run = yield from confirm(server, workflow_id, run_id, meant, error_text(heard.last))
         _warn_of_other_data(run, meant, command.resume_data)
         if run.is_active:
-            server.known.note_under_way(workflow_id, run_id, server.clock())
+            server.known.note_executing(workflow_id, run_id, server.clock())
         return run
 
     try:

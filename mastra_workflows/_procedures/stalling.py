@@ -123,8 +123,8 @@ class StallWatch:
 
     def _asks(self, now: float) -> bool:
         """Return whether to probe before a stall; 1.x streams show observers the liveness."""
-        is_told = self._observes and self._server.known.generation is ServerGeneration.V1
-        return not is_told and self._timeout < inf and now - self._began >= LIVENESS_AFTER
+        is_notified = self._observes and self._server.known.generation is ServerGeneration.V1
+        return not is_notified and self._timeout < inf and now - self._began >= LIVENESS_AFTER
 
     @property
     def _was_gone(self) -> bool:

@@ -140,7 +140,7 @@ def _start_by_stream(
     refused = bool(error_text(heard.last))
     # An end without an error is that of a short run, even if no record of it is stored.
     if heard.last is not None and shows_execution(heard.last) and not refused:
-        server.known.note_under_way(workflow_id, run_id, server.clock())
+        server.known.note_executing(workflow_id, run_id, server.clock())
         return Receipt(run_id, None)
     run = yield from until(server, workflow_id, run_id, lambda run: refused or _left_pending(run))
     if run is None or run.is_pending:

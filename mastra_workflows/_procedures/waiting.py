@@ -75,7 +75,7 @@ def wait(
     asked = patient
     last: WorkflowRun | None = None
     known = server.known
-    was_started = known.take_under_way(workflow_id, run_id, began)
+    was_started = known.take_executing(workflow_id, run_id, began)
     executes = saves_a_look = (
         options.observe
         and options.timeout != 0
@@ -106,7 +106,7 @@ def wait(
         try:
             run = yield from _read(asked.patient(patience).until(deadline), workflow_id, run_id)
         finally:
-            observer.looked(in_vain=run is None)
+            observer.looked(failed=run is None)
         asked, last = asked.lasting(is_run_known=True), run
         if options.on_record is not None:
             options.on_record(run)
@@ -124,13 +124,13 @@ def wait(
         executes = newer.is_active
         return newer
 
-    def goes_on(state: RetryCallState) -> bool:
+    def should_continue(state: RetryCallState) -> bool:
         if state.outcome is None or state.outcome.failed:
             return False  # transient errors were retried below; any other ends the wait
         return not _is_over(state.outcome.result(), options)
 
     try:
-        run = yield from repeat(server, options.poll.retrying(goes_on), look, rest)
+        run = yield from repeat(server, options.poll.retrying(should_continue), look, rest)
     except MastraError as error:
         never_read = last is None or last.is_pending
         if isinstance(error, UnknownRunError) and was_started and never_read:

@@ -60,7 +60,7 @@ def test_first_poll_is_skipped_for_a_run_just_started(world: World) -> None:
 
     looks = world.on_run("success")
     streams = observing(world, OVER)
-    world.server.known.note_under_way("w", "r", world.now)
+    world.server.known.note_executing("w", "r", world.now)
     waiting(world)
     assert (looks.count, streams.count) == (1, 1)
     waiting(world)
@@ -214,7 +214,7 @@ def test_timeout_holds_for_a_run_just_started(world: World) -> None:
     waiting(world)
     looks = world.on_run("running")
     observing(world, Silent(BEGUN))
-    world.server.known.note_under_way("w", "r", world.now)
+    world.server.known.note_executing("w", "r", world.now)
     began = world.now
     with pytest.raises(WaitTimeoutError):
         waiting(world, timeout=1)
@@ -233,7 +233,7 @@ def test_first_poll_is_not_skipped_if_the_run_may_have_finished(
     world.on_run("success")
     waiting(world)
     streams = observing(world, Silent(NOTHING))
-    world.server.known.note_under_way("w", "r", world.now)
+    world.server.known.note_executing("w", "r", world.now)
     world.now += seconds
     began = world.now
     assert waiting(world, poll_interval=30, **options).is_success

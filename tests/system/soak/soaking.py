@@ -191,14 +191,14 @@ class Soak:
         self._orchestrator = orchestrator
         self._plans = deque(plans)
         self._free = list(slots)
-        self._under_way: dict[str, Work] = {}
+        self._running: dict[str, Work] = {}
         self.over: dict[str, Work] = {}
         """The works that are over, by the ids of their runs."""
 
     def run(self) -> None:
         """Do them all."""
         last_end = last_word = time.monotonic()
-        while self._plans or self._under_way:
+        while self._plans or self._running:
             self._begin_some()
             self._orchestrator.repair()
             if self._end_some():
@@ -208,8 +208,8 @@ class Soak:
                 break
             if time.monotonic() - last_word > TELL_SECONDS:
                 last_word = time.monotonic()
-                print(f"  {len(self.over)} over, {len(self._under_way)} under way", flush=True)
-        for run_id in list(self._under_way):
+                print(f"  {len(self.over)} finished, {len(self._running)} running", flush=True)
+        for run_id in list(self._running):
             self._end(run_id, "never ended", None)
         self._orchestrator.recover()
         for work in self.over.values():
@@ -224,18 +224,18 @@ class Soak:
                 self._free.remove(slot)
                 work = Work(plan, slot)
                 work.begin()
-                self._under_way[self._orchestrator.begin(work)] = work
+                self._running[self._orchestrator.begin(work)] = work
 
     def _end_some(self) -> bool:
         with contextlib.suppress(OSError):  # an API that has too much to do to respond in time
-            states = self._orchestrator.look(self._under_way)
+            states = self._orchestrator.look(self._running)
             for run_id, state in states.items():
                 self._end(run_id, state, self._orchestrator.result(run_id))
             return bool(states)
         return False
 
     def _end(self, run_id: str, state: str, result: Any) -> None:
-        work = self._under_way.pop(run_id)
+        work = self._running.pop(run_id)
         work.end(state, result)
         self.over[run_id] = work
         self._free.append(work.slot)
@@ -247,7 +247,7 @@ class Soak:
         """Do for a while what comes due; nearly at its time, so that every moment is met."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            for work in self._under_way.values():
+            for work in self._running.values():
                 for fault, pid in work.pop_due():
                     self._break(work, fault, pid)
             time.sleep(TICK_SECONDS)
@@ -259,7 +259,7 @@ class Soak:
                 work.note(f"{fault}: done to process {pid}")
         elif self._orchestrator.inject(fault):
             work.injected[fault.what] += 1
-            for other in self._under_way.values():
+            for other in self._running.values():
                 other.note(f"{fault.what}, to be started again in {fault.down:.1f} s")
 
 
