@@ -12,7 +12,7 @@ from benchmarks.contenders.meter import Meter
 from benchmarks.work import Job, Outcome, Work, last_end_ms
 
 INTERVALS = {f"requests loop, {seconds} s": seconds for seconds in (1, 5, 30)}
-UNDER_WAY = ("pending", "running", "waiting")
+ACTIVE = ("pending", "running", "waiting")
 
 
 def race(job: Job) -> Outcome:
@@ -46,7 +46,7 @@ def race(job: Job) -> Outcome:
             while True:
                 time.sleep(interval)
                 record = ask("GET", f"runs/{work.run_id}").json()
-                if record["status"] not in UNDER_WAY:
+                if record["status"] not in ACTIVE:
                     break
             with lock:
                 meter.known(waited_from, last_end_ms(record))

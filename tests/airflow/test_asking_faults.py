@@ -55,7 +55,7 @@ def respond_after_redeploy(
 def test_redeploy_changes_the_resume_schema(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No response to the old form can fit: the task says so, and what to do."""
+    """No response to the old form is valid: the error states that, and what to do."""
     with DAG("redeployed", schedule=None) as dag:
         asking(retries=2)
     with people(respond_after_redeploy(own, monkeypatch)) as ann:
@@ -115,7 +115,7 @@ def test_response_is_delivered_after_an_outage(
 def test_undelivered_response_raises(
     own: SampleServer, run_dag: RunDag, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log says so; and a retry, which finds the server again, delivers it."""
+    """The log reports it, and a retry delivers it once the server is back."""
     monkeypatch.setattr(_outages, "PAUSE_SECONDS", 0.5)
 
     class Watched(MastraRunWorkflowOperator):

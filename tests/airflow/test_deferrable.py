@@ -80,7 +80,7 @@ def test_run_is_awaited_in_the_triggerer(
 
 @pytest.mark.parametrize("default", [True, False])
 def test_default_deferrable_is_the_default(default: bool) -> None:
-    """It is read when the operators are imported, so in a process of its own."""
+    """It is read when the operators are imported, so this needs a separate process."""
     program = (
         "from airflow_provider_mastra.operators.workflow import *\n"
         "from airflow_provider_mastra.sensors.workflow import *\n"

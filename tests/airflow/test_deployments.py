@@ -23,7 +23,7 @@ pytestmark = pytest.mark.thorough
 
 
 class Deployment:
-    """An Airflow with a database of its own, and no Fernet key.
+    """An Airflow with a separate database, and no Fernet key.
 
     Args:
         home: its AIRFLOW_HOME.

@@ -136,7 +136,7 @@ def test_task_state_decides_about_the_run(
 
 
 class KilledInTriggerer(MastraRunWorkflowOperator):
-    """Its trigger is told that it was killed, while the task stands as a test wants it."""
+    """Its trigger is cancelled, while the task has the state that the test sets."""
 
     state: str | None = None
 
@@ -251,7 +251,7 @@ def test_execution_timeout_cancels_the_run(
 def test_run_continues_without_cancel_on_kill(
     connected: SampleServer, run_dag: RunDag, key: str
 ) -> None:
-    with DAG("goes_on", schedule=None) as dag:
+    with DAG("continues", schedule=None) as dag:
         Stopped(
             task_id="export",
             workflow_id="slowExport",

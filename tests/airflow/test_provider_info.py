@@ -81,7 +81,7 @@ for form in HookMetaService.hook_meta_data():
 
 
 def test_the_connection_form_has_a_field_for_each_extra() -> None:
-    # In a process of its own, as the API server makes it: Airflow 3.1 fails to, once the
+    # In a separate process, as in the API server: Airflow 3.1 fails to, once the
     # providers were read in another way.
     process = subprocess.run([sys.executable, "-c", FORM], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

@@ -385,7 +385,7 @@ def test_mapped_tasks_have_runs_of_their_own(connected: SampleServer, run_dag: R
 
 
 class Crashing(MastraRunWorkflowOperator):
-    """Fails once for each run, as soon as the run is under way."""
+    """Fails once for each run, as soon as the run is running."""
 
     crashed: ClassVar[set[str]] = set()
 

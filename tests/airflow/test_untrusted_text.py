@@ -230,7 +230,7 @@ def test_responses_by_code(proxy: FaultProxy, run_dag: RunDag) -> None:
 def test_server_text_cannot_forge_log_lines(
     proxy: FaultProxy, run_dag: RunDag, how: str, deferrable: bool
 ) -> None:
-    """Neither a line of its own, nor an escape, nor a mark that turns the text's direction."""
+    """Neither a line break, nor an escape, nor a character that changes the text's direction."""
     with DAG("forged", schedule=None) as dag:
         MastraRunWorkflowOperator(
             task_id="end",

@@ -53,7 +53,7 @@ class Recorder:
                     return
 
     def first_records(self, path: str, count: int, *, save: str, get: bool, **query: Any) -> None:
-        """Keep the first records of a stream that goes on."""
+        """Keep the first records of a stream that continues."""
         method = "GET" if get else "POST"
         body: dict[str, Any] | None = None if get else {}
         text = ""

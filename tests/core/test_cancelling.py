@@ -114,7 +114,7 @@ def test_cancel_work_cancels_the_active_run(client: MastraClient, key: str) -> N
 
 
 def test_cancel_work_ignores_runs_after_a_success(client: MastraClient, key: str) -> None:
-    """Its id may look like the next in line; the line goes on after a failure only."""
+    """Its id may look like that of the next run, which only follows a failure."""
     workflow = client.get_workflow("slowExport")
     workflow.get_run(key).start_async(input_data={"seconds": 0})
     other = workflow.get_run(f"{key}-2")

@@ -52,7 +52,7 @@ def after_restarts(world: World, *records: str | Response) -> Callable[[Workflow
 
 
 def moved(world: World) -> Response:
-    """The record of a run under way whose step has begun anew."""
+    """The record of a running run whose step has started again."""
     body = recorded.body(world.generation, "running")
     body["steps"]["export"]["startedAt"] += 1
     return recorded.json_response(body)

@@ -101,7 +101,7 @@ def test_exception_thrown_into_a_thread_ends_the_wait(client: MastraClient, key:
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
-    listening.wait(2)  # on 0.x nothing is told, and it is listened to all the same
+    listening.wait(2)  # on 0.x no event arrives, but the stream is open
     assert thread.ident is not None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident), ctypes.py_object(Termination)
@@ -135,7 +135,7 @@ def test_signal_ends_the_wait(client: MastraClient, key: str, verb: str) -> None
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
-    assert run.read().is_active  # it goes on: to cancel it is another decision
+    assert run.read().is_active  # it continues: a cancel is a separate decision
     run.cancel()
 
 

@@ -46,7 +46,7 @@ class Person:
         self._watched: list[Future[Any]] = []
 
     def watch(self, work: Callable[[], T]) -> Future[T]:
-        """Have a flow run in a thread of its own, so that this one is free to respond."""
+        """Run a flow in another thread, so that this one is free to respond."""
         running = self._threads.submit(copy_context().run, work)
         self._watched.append(running)
         return running
@@ -66,7 +66,7 @@ class Person:
         """Wait for the next request and read its form.
 
         Returns:
-            What is told above the fields.
+            The text above the fields.
         """
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:

@@ -96,7 +96,7 @@ async def test_a_cancelled_coroutine_cancels_its_run(
 
 
 def until_active(run: Run) -> None:
-    """Come back when the run is under way."""
+    """Return when the run is running."""
 
     def is_active() -> bool:
         try:

@@ -189,7 +189,7 @@ def test_a_server_that_asks_for_a_token() -> None:
 
 
 def test_a_job_runs_with_the_blocks_input_or_another(mastra: MastraServer) -> None:
-    """Outside of a flow too: there each trigger is a run of its own."""
+    """Outside of a flow too: there each trigger starts a separate run."""
     workflow = MastraWorkflow(server=mastra, workflow_id="orderReport", input_data={"city": "Oslo"})
     first, second = workflow.trigger(), workflow.trigger({"city": "Bergen"})
     assert first.wait_for_completion()["result"]["city"] == "Oslo"

@@ -76,7 +76,7 @@ class Hold:
     def __init__(self, at: Literal["request", "response"] = "request") -> None:
         self.at = at
         self.held = threading.Event()
-        self._goes_on: Future[bool] = Future()
+        self._is_released: Future[bool] = Future()
 
     def release(self) -> None:
         """Forward the held request or response, even if the client has disconnected."""
@@ -86,14 +86,14 @@ class Hold:
         """Close the client's connection. The server completes a request that it already has."""
         self._decide(False)
 
-    def _decide(self, goes_on: bool) -> None:
-        if not self._goes_on.done():
-            self._goes_on.set_result(goes_on)
+    def _decide(self, is_released: bool) -> None:
+        if not self._is_released.done():
+            self._is_released.set_result(is_released)
 
     async def stop(self) -> bool:
         """Wait for the test's decision and return whether to forward. Called by the proxy."""
         self.held.set()
-        return await asyncio.wrap_future(self._goes_on)
+        return await asyncio.wrap_future(self._is_released)
 
 
 Fault = DropRequest | LoseResponse | CutResponse | Delay | Respond | Hold

@@ -25,7 +25,7 @@ MOST_LOOKS = 4
 
 
 class Work:
-    """One DAG run that charges once, with a proxy and a connection of its own.
+    """One DAG run that charges once, with its own proxy and connection.
 
     Args:
         airflow: where it runs.
@@ -205,7 +205,7 @@ class Work:
     # -- what became of it --------------------------------------------------------------------
 
     def check(self, *, executions: int = 1, result: Any = CHARGED) -> None:
-        """The work was done as often as it should be, its result has arrived, nothing goes on."""
+        """The work was executed as often as expected, its result has arrived, nothing runs."""
         self.release()
         self.until_finished()
         found, counted, left = self.result(), self.server.executions(self.key), self.active_runs()
@@ -237,9 +237,9 @@ class Work:
         assert len(self.airflow.api.task_tries(self.dag_id, self.run_id, task)) > 1
 
     def check_undisturbed(self) -> None:
-        """No try has ended with an error of its own.
+        """No try has failed by an error of this package.
 
-        There may have been several all the same: when a deferred task is woken before the scheduler
+        There may have been several tries: when a deferred task is woken before the scheduler
         has noted that it deferred, Airflow fails the try itself.
         """
         for task in self.airflow.api.task_instances(self.dag_id, self.run_id):

@@ -43,7 +43,7 @@ def stored_result(flow_run: dict[str, Any]) -> Any:
 
 
 class Work:
-    """One flow run that runs one workflow, by way of a proxy of its own."""
+    """One flow run that runs one workflow, through its own proxy."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Work:
     # -- breaking -----------------------------------------------------------------------------
 
     def hold(self, method: str, path: str) -> Hold:
-        """Hold the next request back; the client's own patience goes on meanwhile."""
+        """Hold the next request back; the client's timeouts continue meanwhile."""
         hold = Hold()
         self._holds.append(hold)
         self.proxy.on(method, path, hold, nth=1)

@@ -101,7 +101,7 @@ def test_the_resume_operator_asks_what_comes_next(plan: Plan) -> None:
 
 
 def test_response_elsewhere_wakes_the_task(plan: Plan) -> None:
-    """The task goes on after its next look; what its form says then is nobody's response."""
+    """The task continues after its next poll; a later response to its form is ignored."""
     work = plan("sync", ASKED, variant="asking_looking").begin()
     until_asked(work)
     work.approve(work.runs()[0])
@@ -223,6 +223,6 @@ def test_parked_task_is_cleared(plan: Plan) -> None:
     first = work.runs()[0]
     if work.server.generation == "1":
         assert first.status == "canceled"
-    else:  # it cannot be cancelled while it is suspended, and the log says so
+    else:  # it cannot be cancelled while it is suspended, and the log reports it
         assert first.run_id in work.log(try_number=2)
         end(work, first)

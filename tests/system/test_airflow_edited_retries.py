@@ -43,7 +43,7 @@ def dags(tmp_path: Path) -> Path:
 def airflow(
     dags: Path, server: SampleServer, request: pytest.FixtureRequest
 ) -> Iterator[AirflowStack]:
-    """An Airflow of its own, for the folder is its own."""
+    """A separate Airflow, since it needs its own DAG folder."""
     postgres = request.getfixturevalue("postgres")
     with AirflowStack(
         dags,

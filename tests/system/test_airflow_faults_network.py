@@ -40,7 +40,7 @@ class Request:
         kind: its method and path.
         nth: which of its kind, or with ``when`` of those that come then.
         when: asked as one comes.
-        variant: ``"approval"`` for a run that goes on until the request has failed.
+        variant: ``"approval"`` for a run that continues until the request has failed.
     """
 
     kind: tuple[str, str]

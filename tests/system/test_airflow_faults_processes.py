@@ -20,7 +20,7 @@ pytest.importorskip("airflow", reason="Airflow is not installed")
 
 @dataclass(frozen=True)
 class Moment:
-    """When a task's process is killed: while a request of its own is held.
+    """When a task's process is killed: while one of its requests is held.
 
     Attributes:
         method, path: which request; the first one of that kind.
@@ -209,10 +209,10 @@ def test_worker_shutdown_cancels_nothing(plan: Plan) -> None:
     scheduler = work.airflow.service("scheduler")
     scheduler.ask_to_end()
     work.until("the scheduler's last words", lambda: "Exiting gracefully" in scheduler.log_tail())
-    goes_on = bool(work.active_runs())
+    still_running = bool(work.active_runs())
     work.airflow.kill("scheduler", with_children=True)
     work.airflow.start_component("scheduler")
-    assert goes_on
+    assert still_running
     work.check()
 
 

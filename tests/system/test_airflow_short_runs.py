@@ -26,7 +26,7 @@ MISMATCH = re.compile(r"ERROR.*finished with state success, but the task instanc
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def stack(request: pytest.FixtureRequest, server: SampleServer) -> Iterator[AirflowStack]:
-    """An Airflow of its own on either database, on a machine that runs no other one."""
+    """A separate Airflow on either database, without another one on the machine."""
     database_url = None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")

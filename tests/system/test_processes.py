@@ -16,7 +16,7 @@ from testkit.postgres import PostgresServer
 from testkit.processes import Service, ServiceError, WaitTimeoutError, free_port
 from testkit.sample_server import ROOT
 
-# Starts a child in a session of its own, and goes on for a minute, like its child.
+# Starts a child in a new session; both run for a minute.
 PARENT = """
 import subprocess, sys, time
 nap = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -64,7 +64,7 @@ export function defineRequests({ createWorkflow, createStep, z, counts }) {
   const confirmed = z.object({ response: oddResponse, confirmed: z.any() });
   const oddTypes = createWorkflow({
     id: 'odd-types',
-    description: 'Asks for what a page has no field of its own for, and then for anything at all',
+    description: 'Asks for types without a form field, and then for any JSON',
     inputSchema: topic,
     outputSchema: confirmed,
   })

@@ -66,7 +66,7 @@ class BreakNetwork:
 
 @dataclass(frozen=True)
 class BreakComponent:
-    """A part of the orchestrator dies, for all runs that are under way.
+    """A component of the orchestrator dies, for all running runs.
 
     Attributes:
         what: which one and how, as the orchestrator's `component_faults` name it.

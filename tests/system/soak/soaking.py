@@ -19,7 +19,7 @@ from tests.system.soak.work import Slot, Work
 LOOK_SECONDS = 0.4
 TICK_SECONDS = 0.02
 STUCK_SECONDS = 300.0
-"""When no run has ended for so long, none will: those that are under way are lost."""
+"""When no run has ended for so long, none will: the running ones are lost."""
 QUIET_SECONDS = 45.0
 """What a component that was started again is given before it is broken again."""
 TELL_SECONDS = 20.0
@@ -50,7 +50,7 @@ class Orchestrator(ABC):
         component_faults: which components can be broken, by what it is called.
 
     Attributes:
-        at_once: how many runs may be under way.
+        at_once: how many runs may be running.
     """
 
     at_once: int
@@ -74,9 +74,9 @@ class Orchestrator(ABC):
 
     @abstractmethod
     def look(self, works: Mapping[str, Work]) -> dict[str, str]:
-        """Look at all runs that are under way.
+        """Poll all running runs.
 
-        Each process that works for one is told to its work.
+        Each process that works for a run is passed to its `Work`.
 
         Returns:
             The states of those that are over.

@@ -120,7 +120,7 @@ class Work:
         self.look()
 
     def look(self) -> None:
-        """Look on the server itself what was done, and what still goes on."""
+        """Read from the server what was executed, and what is still running."""
         server = self.slot.server
         counts = f"{(server.database / 'counts.db').as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(counts, uri=True)) as connection:

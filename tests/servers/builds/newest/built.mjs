@@ -23,7 +23,7 @@ await runServer(parts.version, async ({ port: wanted, host, storageUrl, countsUr
   return { listening: true, address: () => ({ port }) };
 });
 
-/** `mastra dev` starts processes of its own: all of our process group ends with us. */
+/** `mastra dev` starts child processes: the whole process group ends with this process. */
 async function develop() {
   const cli = new URL('./node_modules/mastra/dist/index.js', import.meta.url).pathname;
   const folder = new URL('./application', import.meta.url).pathname;

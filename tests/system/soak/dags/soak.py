@@ -20,7 +20,7 @@ DAG_OPTIONS: dict[str, Any] = {
     "max_active_runs": 100,
     "max_active_tasks": 100,
 }
-# More than any plan uses up: a dead scheduler takes a try of every task that is under way.
+# More than any plan uses up: a dead scheduler takes a try of every running task.
 RETRIES: dict[str, Any] = {"retries": 12, "retry_delay": timedelta(0)}
 
 
