@@ -243,7 +243,7 @@ class TestResponsesByCode:
     seen: ClassVar[list[PendingRequest]] = []
 
     @pytest.mark.parametrize("kind", ["xcom", "callable", "one for all"])
-    def test_no_form_without_on_suspend_ask(
+    def test_no_form_if_code_responds(
         self, connected: SampleServer, run_dag: RunDag, kind: str
     ) -> None:
         def decide(pending_request: PendingRequest) -> Any:

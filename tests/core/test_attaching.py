@@ -48,12 +48,12 @@ def test_running_run_is_attached_to_and_result_is_reused(
     again = workflow.attach_or_start(key, input_data=charge(key, seconds=1))
     assert again.found is not None
     assert again.found.is_active
-    assert "an earlier try started it" in caplog.text
+    assert "Attaching to it." in caplog.text
     workflow.get_run(key).wait()
     last = workflow.attach_or_start(key, input_data=charge(key, seconds=1))
     assert last.found is not None
     assert last.found.is_success
-    assert "using its result" in caplog.text
+    assert "Reusing its result." in caplog.text
     assert "other input" not in caplog.text
     assert server.executions(key) == 1
 
