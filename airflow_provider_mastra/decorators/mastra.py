@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mastra.operators.workflow import MastraRunWorkflowOperator
+from airflow_provider_mastra.utils._identity import current
 from mastra_workflows.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,9 +66,23 @@ class MastraDecoratedOperator(DecoratedOperator, MastraRunWorkflowOperator):
         arguments = determine_kwargs(
             self.python_callable, self.op_args, {**context, **self.op_kwargs}
         )
-        self.input_data = self.python_callable(*self.op_args, **arguments)
+        try:
+            self.input_data = self.python_callable(*self.op_args, **arguments)
+        except BaseException:
+            self._warn_of_earlier_run(context)
+            raise
         self.overwrite_rtif_after_execution = True  # Airflow shows the input as a rendered field.
         return super().execute(context)
+
+    def _warn_of_earlier_run(self, context: Context) -> None:
+        """Log that the run of an earlier try may continue, if the function fails in a later one."""
+        if (before := current(context)) is not None:
+            self.log.warning(
+                "The function failed. Run %r of workflow %r, which an earlier try may have "
+                "started, may still be running; a retry attaches to it.",
+                before.run_id,
+                self.workflow_id,
+            )
 
 
 def mastra_task(

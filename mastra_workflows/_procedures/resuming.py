@@ -63,6 +63,10 @@ _TOO_LATE = ("not suspended", "already resumed")
 second one occurs if two requests, possibly on two replicas, read the suspension at the same moment
 (seen on 1.71)."""
 
+FRESH_SECONDS = 0.02
+"""How old the record of a suspension may be when the resume is sent. Servers address a resume to a
+step, not to a suspension: in a loop, a late one would respond to the next round's request."""
+
 FEATURE_AGE = 60.0
 """How many seconds the support of ``forEachIndex`` is cached. An older server that replaces a newer
 one ignores ``forEachIndex`` and gives the response to every suspended item."""
@@ -156,8 +160,13 @@ def resume_suspended(
             run = yield from read_run(server, workflow_id, run_id)
             if not waits_at(run, meant):
                 return run
+            began = server.clock()
             if (yield from executing(server, workflow_id, run_id, meant)) is not None:
                 return (yield from confirm(server, workflow_id, run_id, meant))
+            if server.clock() - began > FRESH_SECONDS:
+                run = yield from read_run(server, workflow_id, run_id)
+                if not waits_at(run, meant):
+                    return run
         first = False
         try:
             if by_item:
@@ -254,6 +263,7 @@ def resume_request(
 def _prepare(
     server: Server, run: WorkflowRun, options: ResumeOptions
 ) -> Procedure[tuple[Suspension, ResumeCommand]]:
+    began = server.clock()
     has_items = any(item.for_each_index is not None for item in run.suspensions)
     chooses = has_items and (yield from supports_for_each_index(server))
     meant = pick(run, options, supports_for_each_index=chooses)
@@ -265,6 +275,14 @@ def _prepare(
             "resumed by another caller; the record does not show it yet. Nothing was sent.",
             run,
         )
+    if server.clock() - began > FRESH_SECONDS:
+        now = yield from read_run(server, run.workflow_id, run.run_id)
+        if not waits_at(now, meant):
+            raise NotSuspendedError(
+                f"Step {meant.name!r} is no longer suspended; another caller resumed it. {now}. "
+                "Nothing was sent.",
+                now,
+            )
     return meant, ResumeCommand(
         step=meant.step,
         resume_data=options.resume_data,
@@ -311,6 +329,16 @@ def pick(run: WorkflowRun, options: ResumeOptions, *, supports_for_each_index: b
             f"Select one with {'for_each_index' if one_step else 'step'}. Nothing was sent.",
             run,
         )
+    if options.asked_at is not None:
+        any_time = dataclasses.replace(options, suspended_at=None)
+        again = next((item for item in at_step if any_time.fits(item)), None)
+        if again is not None and again.suspended_at is not None:
+            raise NotSuspendedError(
+                f"Step {again.name!r} of run {run.run_id!r} of workflow {run.workflow_id!r} is "
+                f"suspended since {again.suspended_at.isoformat()}, with another request than at "
+                f"{options.asked_at.isoformat()}. Nothing was sent.",
+                run,
+            )
     wanted = options.step if isinstance(options.step, str) else ".".join(options.step or ())
     if options.for_each_index is not None:
         wanted += f"[{options.for_each_index}]"

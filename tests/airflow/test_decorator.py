@@ -9,9 +9,10 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_provider_mastra.decorators.mastra import mastra_task
+from airflow_provider_mastra.hitl._required_action import SUPPORTS_AWAITING_INPUT
 from mastra_workflows.errors import ConfigurationError
 from testkit.sample_server import SampleServer
-from tests.airflow.harness import RunDag
+from tests.airflow.harness import RunDag, try_again
 
 
 def test_airflow_registers_it() -> None:
@@ -132,3 +133,28 @@ def test_invalid_options_are_rejected() -> None:
         cast(Any, mastra_task(report, workflow_id="w", input_data={}))()
     with pytest.raises(ConfigurationError, match="synchronous function, got 'asynchronous'"):
         cast(Any, mastra_task(asynchronous, workflow_id="w"))()
+
+
+@pytest.mark.skipif(not SUPPORTS_AWAITING_INPUT, reason="Airflow before 3.3 has no task state")
+def test_a_function_that_fails_in_a_retry_names_the_run_of_the_first_try(
+    connected: SampleServer, run_dag: RunDag, key: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[int] = []
+    with DAG("decorated_failing", schedule=None) as dag:
+
+        @task.mastra(workflow_id="countedCharge", retries=1)
+        def charge() -> Any:
+            calls.append(1)
+            if len(calls) > 1:
+                raise RuntimeError("no input today")
+            return {"key": key, "amount": 1, "seconds": 0}
+
+        charge()
+    result = run_dag(dag)
+    run_id = result.xcom("charge", "run_id")
+    capfd.readouterr()
+    try_again(dag, result.task("charge"))
+    log = "".join(capfd.readouterr())
+    assert f"Run '{run_id}' of workflow 'countedCharge'" in log
+    assert "may still be running; a retry attaches to it." in log
+    assert connected.executions(key) == 1

@@ -203,6 +203,11 @@ def test_step_selects_the_suspension(name: str, options: dict[str, Any], expecte
         ("suspended-parallel", {}, "'legal', 'finance'. Select one with step"),
         ("suspended-items", {}, r"'review\[0\]', .*Select one with for_each_index"),
         ("suspended-items", {"step": "review", "for_each_index": 3}, r"'review\[3\]' of"),
+        (
+            "suspended",
+            {"step": "approve", "suspended_at": "2020-01-01T00:00:00+00:00"},
+            r"'approve' .*is suspended since 2.*another request than at 2020-01-01T00:00:00\+00:00",
+        ),
     ],
 )
 def test_ambiguous_step_is_rejected(name: str, options: dict[str, Any], says: str) -> None:
@@ -296,6 +301,32 @@ def test_lost_response_to_a_resume_that_the_record_does_not_show() -> None:
     world.on_run(*["suspended"] * 20, "resumed")
     assert resumed(world).is_success
     assert len(world.sent("POST", "/resume-stream$")) == 1
+
+
+@pytest.mark.parametrize("sent", [1, 2])
+def test_next_round_is_not_resumed_when_reading_the_stream_takes_long(sent: int) -> None:
+    """Another attempt resumes the step, and the loop suspends it again, before this one sends."""
+    world = World("v1")
+    world.on("GET", "/workflows/w$", "details-refundApproval")
+    next_round = recorded.body("v1", "suspended")
+    step = next_round["steps"]["approve"]
+    step["resumedAt"] = step["suspendedAt"] + 500
+    step["resumePayload"] = YES.resume_data
+    step["suspendedAt"] += 1000
+    slow = Silent(Response(200, {}, b""))  # an open stream without events, as on another replica
+    if sent == 1:  # the first request
+        world.on("POST", "/observe$", slow)
+        world.on_run("suspended", "suspended", recorded.json_response(next_round))
+    else:  # the one after a refused connection
+        world.on("POST", "/observe$", Response(404, {}, b""), Response(404, {}, b""), slow)
+        world.on("POST", "/resume-stream$", REFUSED, "resume-stream")
+        world.on_run(*["suspended"] * 3, recorded.json_response(next_round))
+    at = recorded.run("v1", "suspended").suspensions[0].suspended_at
+    options = ResumeOptions(resume_data={"approved": True}, suspended_at=at)
+    run = world.run(resume(world.server, "w", "r", options, is_retry=True))
+    assert run.is_suspended
+    assert run.suspensions[0].suspended_at != at
+    assert len(world.sent("POST", "/resume-stream$")) == sent - 1
 
 
 def test_first_start_of_a_step_is_not_a_resume() -> None:
