@@ -147,7 +147,7 @@ def test_invalid_response_is_refused_for_every_field_type(
     assert refusal["user"]["name"] == "ann"
     assert any("zip" in problem for problem in refusal["problems"])
     assert any("draft" in problem for problem in refusal["problems"])
-    assert "The response of ann is refused, and asked for again" in result.log
+    assert "The response of ann is invalid; showing the form again" in result.log
     assert "A notifier failed; the form is shown nevertheless." in result.log
     assert told[0] == ""
     assert "zip" in told[1]

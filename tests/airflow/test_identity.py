@@ -216,7 +216,7 @@ def test_a_cancelled_run_is_not_reused(
     dag = charge_dag(key, seconds=6, timeout=1, on_clear="reuse_run", retries=0)
     result = run_dag(dag)
     assert result.task_state("charge") == "failed"
-    # The step does not heed its abort signal on 0.x.
+    # The step ignores its abort signal on 0.x.
     client.get_workflow("countedCharge").get_run(result.xcom("charge", "run_id")).wait(timeout=60)
     patient = charge_dag(key, on_clear="reuse_run", retries=0)
     try_again(patient, result.task("charge"), clear=True)

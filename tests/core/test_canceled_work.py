@@ -57,7 +57,7 @@ def test_later_run_can_be_cancelled_by_its_own_id(client: MastraClient, key: str
 def test_cancelled_run_that_still_executes_is_followed_by_the_next_run(
     client: MastraClient, server: SampleServer, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The step does not heed its abort signal; 0.x records the cancellation when it has ended."""
+    """The step ignores its abort signal; 0.x records the cancellation when it has ended."""
     workflow = client.get_workflow("countedCharge")
     workflow.attach_or_start(key, input_data=charge(key, seconds=20))
     cancellation = workflow.cancel_work(key, confirm_timeout=0.5, allow_retry=True)

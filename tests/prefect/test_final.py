@@ -99,7 +99,7 @@ def test_retry_after_a_cancellation_starts_nothing(
 def test_retry_after_a_cancellation_asks_nothing(
     mastra_1: MastraServer, person: Person, key: str, kind: str
 ) -> None:
-    """Servers before 1.0 leave a suspended run as it is."""
+    """Servers before 1.0 do not end a suspended run."""
     tries: list[int] = []
 
     @flow(flow_run_name=person.name, retries=1)

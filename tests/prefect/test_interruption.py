@@ -81,7 +81,7 @@ def test_an_interruption_cancels_the_run(
 
 
 def test_run_that_continues_is_logged(mastra_1: MastraServer, key: str) -> None:
-    """A step that does not heed its abort signal; and a run that is to be left alone."""
+    """A step that ignores its abort signal; and a run that is to be left alone."""
     _, output = interrupt(mastra_1, "flow", "stubbornExport", key, "cancel", signal.SIGTERM)
     assert "runs to its end" in output
 

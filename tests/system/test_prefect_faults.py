@@ -25,7 +25,7 @@ RECORD = r"/runs/"
 START = r"/stream$"
 RIGHT = "succeeds with the right result"
 EXPORT = "slowExport"
-"""A workflow whose step heeds its abort signal."""
+"""A workflow whose step honours its abort signal."""
 
 
 @pytest.fixture(scope="module")
