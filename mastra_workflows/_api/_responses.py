@@ -97,7 +97,7 @@ def _meaning(status: int, said: str) -> tuple[type[ApiError] | None, str]:
     if status == 404 and said.startswith("Workflow run"):
         return UnknownRunError, ""
     if status == 404:
-        return ApiError, " Check that this is a Mastra server and that api_prefix is right."
+        return ApiError, " Check that this is a Mastra server and that its API prefix is right."
     if status == 413:
         return None, ""
     if status in (429, 502, 503, 504):

@@ -130,7 +130,7 @@ def test_gateway_without_a_backend(status: int) -> None:
 @pytest.mark.parametrize("call", ["list", "details", "runs"])
 def test_host_without_the_mastra_api(call: str) -> None:
     error = error_of(http(404, b"Not Found", Content_Type="text/plain"), call)
-    assert "Check that this is a Mastra server and that api_prefix is right." in str(error)
+    assert "Check that this is a Mastra server and that its API prefix is right." in str(error)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"ok"', b"null", b'{"status": "ok"}'])
