@@ -137,10 +137,11 @@ class UnsupportedError(MastraError):
 
 
 class InvalidDataError(MastraError, ValueError):
-    """The data does not match the workflow's JSON Schema.
+    """The data cannot be serialised as JSON, or does not match the workflow's JSON Schema.
 
     Attributes:
-        validation_errors: one line for each error, beginning with the path: ``$.city: required``.
+        validation_errors: one line for each mismatch with the schema, beginning with the path:
+            ``$.city: required``; empty if the data cannot be serialised.
     """
 
     def __init__(self, message: str, *, validation_errors: Sequence[str] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,29 +87,40 @@ def encode_json(data: JSON) -> bytes:
     """
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        raise InvalidDataError(
-            f"The data is not valid JSON: the string at {_half_character(data)} contains a lone "
-            "surrogate, such as half of an emoji. Nothing was sent."
-        ) from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidDataError(f"The data is not valid JSON: {error}. Nothing was sent.") from error
+        fault = _fault_in(data) or str(error)
+        raise InvalidDataError(f"The data is not valid JSON: {fault}. Nothing was sent.") from error
 
 
-def _half_character(data: JSON) -> str:
-    """Return the place of a lone surrogate: ``$.notes[2]``, or ``a key of $.notes``."""
-    waiting: list[tuple[str, JSON]] = [("$", data)]
+def _fault_in(data: object) -> str:
+    """Describe a value that JSON cannot hold, with its place such as ``$.notes[2]``; "" if none."""
+    half = "contains a lone surrogate, such as half of an emoji"
+    seen: set[int] = set()  # a container may contain itself
+    waiting: list[tuple[str, object]] = [("$", data)]
     while waiting:
         place, value = waiting.pop()
-        if isinstance(value, str) and not _is_utf8(value):
-            return place
+        if isinstance(value, dict | list | tuple):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
         if isinstance(value, dict):
-            if not all(_is_utf8(str(key)) for key in value):
-                return f"a key of {place}"
+            for key in value:
+                if not isinstance(key, str | int | float | None):
+                    return f"a key of {place} is of type {type(key).__name__}"
+                if not _is_utf8(str(key)):
+                    return f"a key of {place} {half}"
             waiting.extend((f"{place}.{key}", part) for key, part in value.items())
         elif isinstance(value, list | tuple):
             waiting.extend((f"{place}[{index}]", part) for index, part in enumerate(value))
-    return "$"
+        elif isinstance(value, str):
+            if not _is_utf8(value):
+                return f"the string at {place} {half}"
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                return f"the number at {place} is {value}"
+        elif not isinstance(value, int | None):
+            return f"the value at {place} is of type {type(value).__name__}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

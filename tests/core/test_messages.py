@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,15 +47,29 @@ def test_validation_error_of_the_whole_data_has_a_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "place"),
+    ("data", "fault"),
     [
-        ({"notes": ["ok", "cut \ud83d"]}, r"\$\.notes\[1\]"),
-        ({"notes": {"cut \ud83d": 1}}, r"a key of \$\.notes"),
-        ("\ude00", r"\$"),
+        ({"notes": ["ok", "cut \ud83d"]}, "the string at $.notes[1] contains a lone surrogate"),
+        ({"notes": {"cut \ud83d": 1}}, "a key of $.notes contains a lone surrogate"),
+        ("\ude00", "the string at $ contains a lone surrogate"),
+        (
+            {"rows": [{"at": datetime(2026, 1, 1, tzinfo=UTC)}]},
+            "the value at $.rows[0].at is of type datetime",
+        ),
+        ({"rows": ({"tags": {"a"}},)}, "the value at $.rows[0].tags is of type set"),
+        ({"total": float("nan")}, "the number at $.total is nan"),
+        ({"rows": {(1, 2): True}}, "a key of $.rows is of type tuple"),
     ],
 )
-def test_lone_surrogate_error_names_the_place(data: Any, place: str) -> None:
-    with pytest.raises(InvalidDataError, match=f"the string at {place} contains a lone surrogate"):
+def test_invalid_json_error_names_the_place(data: Any, fault: str) -> None:
+    with pytest.raises(InvalidDataError, match=re.escape(f"not valid JSON: {fault}")):
+        encode_json(data)
+
+
+def test_circular_data_is_an_error() -> None:
+    data: dict[str, Any] = {}
+    data["self"] = [data]
+    with pytest.raises(InvalidDataError, match="Circular reference"):
         encode_json(data)
 
 
