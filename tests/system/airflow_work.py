@@ -230,7 +230,7 @@ class Work:
     def check_cancelled(self) -> None:
         """Its one run was cancelled."""
         self.until("the cancelled run", lambda: [run.status for run in self.runs()] == ["canceled"])
-        self.record_outcome("-", "is over; its run is cancelled")
+        self.record_outcome("-", "ends; its run is cancelled")
 
     def check_retried(self, task: str = "charge") -> None:
         """More than one try did it."""

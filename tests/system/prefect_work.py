@@ -206,7 +206,7 @@ class Work:
         self.until_run_is("canceled")
         self.until("the process's end", lambda: not self.executes())
         self.check_nothing_is_left()
-        self.record_outcome(fault, "-", "is over; its run is cancelled")
+        self.record_outcome(fault, "-", "ends; its run is cancelled")
 
     def check_nothing_is_left(self) -> None:
         left = [run for run in self.runs() if run.is_active or run.is_suspended]

@@ -53,7 +53,7 @@ def test_a_cleared_task_cancels_its_run_and_starts_another(plan: Plan, mode: str
         work.result("run_id"): "success",
     }
     assert work.server.executions(work.key) == 2
-    work.record_outcome("1 before, 1 after", "succeeds with the new run; the old one is cancelled")
+    work.record_outcome("1 before, 1 after", "succeeds with the new run; the old run is cancelled")
 
 
 def test_a_task_that_is_cleared_and_killed_leaves_one_run(plan: Plan) -> None:

@@ -21,7 +21,7 @@ FAULTS: dict[str, Fault] = {
     "delayed by 2 s": Delay(2),
     "answered with 502": Respond(502),
     "answered with 503": Respond(503),
-    "answered with 504, though the server did it": Respond(504, forwarded=True),
+    "answered with 504 after the server executed it": Respond(504, forwarded=True),
     "answered with 429": Respond(429, {"Retry-After": "1"}),
 }
 
@@ -96,7 +96,7 @@ REQUESTS: dict[str, list[Request]] = {
 def test_the_network_fails_at_each_request(plan_both: PlanBoth, mode: str, fault: str) -> None:
     """A DAG run for each request, all of them at once."""
     requests = REQUESTS[mode]
-    what = f"one request {fault}, each of a run in turn"
+    what = f"one request {fault} (each request of a run in turn)"
     begun = []
     for request in requests:
         for work in plan_both(mode, what, variant=request.variant, seconds=request.seconds):

@@ -45,7 +45,7 @@ STARTING_TASK = {"sync": "charge", "deferrable": "charge", "sensor": "start"}
 
 @pytest.mark.parametrize("mode", MODES)
 def test_run_without_a_fault(plan: Plan, mode: str) -> None:
-    work = plan(mode, "nothing").begin()
+    work = plan(mode, "no fault").begin()
     work.check()
     work.check_undisturbed()
 
@@ -108,7 +108,7 @@ a deferred task has one before and one in the triggerer."""
 @pytest.mark.parametrize("mode", list(WAKING))
 def test_task_is_killed_before_its_first_poll(plan: Plan, mode: str) -> None:
     fault = {
-        "deferrable": "task SIGKILLed as it wakes from its deferral",
+        "deferrable": "task SIGKILLed as it resumes from its deferral",
         "sensor": "sensor SIGKILLed before its first request",
     }
     work = plan(mode, fault[mode])
@@ -218,7 +218,7 @@ def test_worker_shutdown_cancels_nothing(plan: Plan) -> None:
 
 @pytest.mark.essential
 def test_forwarded_sigterm_cancels_nothing(plan: Plan) -> None:
-    work = plan("sync", "worker SIGTERMed, its task goes on", held=True).begin()
+    work = plan("sync", "worker SIGTERMed, its task continues", held=True).begin()
     work.until_awaited()
     pid = work.airflow.task_pid(work.dag_id, work.run_id, "charge")
     os.kill(parent_pid(pid), signal.SIGTERM)

@@ -75,7 +75,7 @@ def begin(
 def test_run_without_a_fault(begin: Begin) -> None:
     def scenario(work: Work) -> None:
         work.check()
-        work.record_outcome("nothing dies", "1", RIGHT)
+        work.record_outcome("no fault", "1", RIGHT)
 
     at_once([begin(flow) for flow in (*MODES, *SUBMITTED)], scenario)
 
@@ -342,11 +342,11 @@ FAULTS: dict[str, Fault] = {
     "the request arrives after the client's timeout": Delay(3),
     "502": Respond(502),
     "503": Respond(503),
-    "504, though the request arrived": Respond(504, forwarded=True),
+    "504 after the request arrived": Respond(504, forwarded=True),
     "429": Respond(429),
 }
 REQUESTS: Mapping[str, tuple[str, str]] = {
-    "the server's generation": ("GET", "/packages$"),
+    "the server's version": ("GET", "/packages$"),
     "the workflow's details": ("GET", "/workflows/[^/]+$"),
     "the run's record": ("GET", RECORD),
     "the start": ("POST", START),
@@ -363,7 +363,7 @@ def test_the_network_fails(begin: Begin, fault: str) -> None:
     for flow in MODES:
         requests = {what: [request] for what, request in REQUESTS.items()}
         if flow.startswith("tasks"):
-            requests = {"each of these": list(REQUESTS.values())}
+            requests = {"one request of each kind": list(REQUESTS.values())}
         for what, broken in requests.items():
             work = begin.prepare(flow)
             work.client_timeout = 2
