@@ -23,6 +23,7 @@ from tests.support.documented_code import (
     Block,
     blocks,
     commands,
+    distinct,
     place,
     program,
     python_blocks,
@@ -70,7 +71,9 @@ def of_this_suite(block: Block) -> list[list[str]]:
     return [command for command in commands(block) if command[0] == "airflow"]
 
 
-@pytest.mark.parametrize("block", [one for one in PYTHON if IS_TEST not in one.code], ids=place)
+@pytest.mark.parametrize(
+    "block", distinct(one for one in PYTHON if IS_TEST not in one.code), ids=place
+)
 def test_python(
     block: Block,
     servers: Callable[[Generation], SampleServer],

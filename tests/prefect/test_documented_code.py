@@ -18,6 +18,7 @@ from tests.support.documented_code import (
     Block,
     blocks,
     commands,
+    distinct,
     place,
     program,
     python_blocks,
@@ -38,7 +39,9 @@ ARGUMENTS = {"city": "Hamburg", "cities": ["Hamburg", "Berlin"]}
 
 IS_TEST = "def test_"
 PYTHON = python_blocks("prefect")
-EXECUTED = [one for one in PYTHON if IS_TEST not in one.code and not one.reason(NOT_EXECUTED)]
+EXECUTED = distinct(
+    one for one in PYTHON if IS_TEST not in one.code and not one.reason(NOT_EXECUTED)
+)
 REPORTS = """
 from prefect import flow
 from prefect_mastra import MastraServer, run_workflow
@@ -61,16 +64,17 @@ def test_python(
         code = code.replace('"production"', f'"{key.replace("_", "-")}"')
     elif '.load("production")' in code:
         mastra_1.save("production", overwrite=True)
-    if "f3a1-run-id" in code:  # started elsewhere
+    if "run_id: str" in code:  # started by another program
         with MastraClient(mastra_1.base_url) as client:
-            run = client.get_workflow("orderReport").get_run("f3a1-run-id")
+            run = client.get_workflow("orderReport").get_run(key)
             run.start_async(input_data={"city": "Hamburg"})
     module: dict[str, Any] = {"__name__": "documented"}
     exec(compile(code, block.place, "exec"), module)
     for flow in [one for one in module.values() if isinstance(one, Flow)]:
         if flow.fn.__module__ == "documented":
             names = inspect.signature(flow.fn).parameters
-            flow(**{name: {"server": mastra_1, **ARGUMENTS}[name] for name in names})
+            arguments = {"server": mastra_1, "run_id": key, **ARGUMENTS}
+            flow(**{name: arguments[name] for name in names})
 
 
 def test_no_reason_is_out_of_date() -> None:

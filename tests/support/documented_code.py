@@ -17,7 +17,7 @@ import shutil
 import symtable
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -121,6 +121,11 @@ def _blocks_of(page: Path) -> Iterator[Block]:
         if not match[3].startswith("{"):  # a directive, such as {toctree}
             line = text.count("\n", 0, match.start(4)) + 1
             yield Block(str(page.relative_to(ROOT)), line, match[3], textwrap.dedent(match[4]))
+
+
+def distinct(among: Iterable[Block]) -> list[Block]:
+    """Return the blocks with different code, the first one of each."""
+    return list({block.code: block for block in reversed(list(among))}.values())[::-1]
 
 
 def python_blocks(host: str) -> list[Block]:
