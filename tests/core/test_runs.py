@@ -87,7 +87,7 @@ def test_runs_of_a_time_range(reports: Workflow) -> None:
 
 
 def test_naive_datetime_is_rejected(reports: Workflow, own_proxy: FaultProxy) -> None:
-    with pytest.raises(ConfigurationError, match=r"from_date .*aware"):
+    with pytest.raises(ConfigurationError, match=r"from_date: .*aware"):
         list(reports.runs(from_date=datetime(2026, 1, 31)))  # noqa: DTZ001
     assert pages(own_proxy) == 0
 
