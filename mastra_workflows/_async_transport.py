@@ -218,7 +218,7 @@ class AsyncTransport(OfOneProcess):
 
     async def _session(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise ConfigurationError("This client is closed.")
+            raise ConfigurationError("This client is closed. Make a new one.")
         loop = asyncio.get_running_loop()
         pool = self._leases.get(lambda: _Pool(loop, self._new_session()), loop)
         for last in self._leases.give_back(keep=_is_open):  # of closed event loops

@@ -133,7 +133,7 @@ class Transport(OfOneProcess):
 
     def _session(self) -> requests.Session:
         if self._closed:
-            raise ConfigurationError("This client is closed.")
+            raise ConfigurationError("This client is closed. Make a new one.")
         return self._leases.get(lambda: _new_session(self.settings))
 
     def run(self, procedure: Procedure[T]) -> T:
