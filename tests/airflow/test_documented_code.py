@@ -9,6 +9,7 @@ import textwrap
 import types
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,8 @@ def test_options_of_airflow_exist(block: Block) -> None:
     for section in parser.sections():
         if section == "Service":  # of systemd
             continue
+        if version("apache-airflow").startswith("3.1.") and section in ("common.io", "mastra"):
+            continue  # it reads the options of providers later
         for option in parser.options(section):
             assert option in conf.configuration_description[section]["options"]
 
