@@ -8,6 +8,7 @@ the flow finds a response that an earlier one received.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -284,13 +285,18 @@ def response_loop(
     return ResponseLoop(run, asking, PausableFlowRun.here(pause), which or ResumeOptions())
 
 
+MOST_FIELDS_BELOW_TEXT = 3
+"""Prefect's page shows the text above a form only if all of the form fits into the window. A form
+with more fields therefore repeats the text at its first field."""
+
+
 def _form(pending_request: PendingRequest, number: int, wrong: Sequence[str]) -> PauseForm:
     """Build the form of a request, preceded by the validation errors of the last response.
 
     Prefect returns a stored response again for the same key, so each attempt has its own key.
     """
     lines = ["**The last response is invalid:**", *(f"- {inline(line)}" for line in wrong)]
-    properties = {}
+    properties: dict[str, dict[str, Any]] = {}
     for item in pending_request.form.fields:
         properties[item.key] = {**_without_directives(item.schema), "title": item.title}
         if item.kind == "time":  # Prefect's server requires a time zone, Mastra's rejects it
@@ -299,11 +305,13 @@ def _form(pending_request: PendingRequest, number: int, wrong: Sequence[str]) ->
             properties[item.key]["description"] = item.description
         if item.default is not NO_DEFAULT and not _has_directive(item.default):
             properties[item.key]["default"] = item.default
+    text = "\n".join([*lines, "", pending_request.body]) if wrong else pending_request.body
+    if len(properties) > MOST_FIELDS_BELOW_TEXT:
+        first = next(iter(properties.values()))
+        first["description"] = _paragraphs(f"{text}\n\n{first.get('description', '')}")
     return PauseForm(
         key=pending_request.key if number == 1 else f"{pending_request.key}-{number}",
-        description="\n".join([*lines, "", pending_request.body])
-        if wrong
-        else pending_request.body,
+        description=text,
         schema={
             "title": pending_request.subject,
             "type": "object",
@@ -313,6 +321,23 @@ def _form(pending_request: PendingRequest, number: int, wrong: Sequence[str]) ->
         },
     )
 
+
+def _paragraphs(text: str) -> str:
+    """Make each line a paragraph: in the text of a field, Prefect's page joins lines to one.
+
+    Rows of a table, which the page does not draw there, become lines as well.
+    """
+    paragraphs: list[str] = []
+    for block in text.split("\n\n"):
+        if block.startswith("```"):
+            paragraphs.append(block)
+        else:
+            rows = (_TABLE_ROW.sub(r"\1", line) for line in block.splitlines())
+            paragraphs += (row for row in rows if row.strip("|- >"))
+    return "\n\n".join(paragraphs)
+
+
+_TABLE_ROW = re.compile(r"^\| (.*) \|$")
 
 DIRECTIVE = "__prefect_kind"
 """The key of an object that Prefect's server evaluates when a form is submitted: it renders a

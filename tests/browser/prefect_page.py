@@ -37,6 +37,10 @@ class PrefectPage:
         """The text above the form."""
         return self.dialog.locator("article").first
 
+    def expect_text(self, text: str) -> None:
+        """See that a text is on the screen: Prefect's page hides the one above a long form."""
+        expect(self.dialog.get_by_text(text).filter(visible=True).first).to_be_visible()
+
     def open_form(self, flow_run_id: str) -> None:
         """Open the page of a paused flow run, and the form that its button "Resume" opens."""
         self.page.goto(f"{self.stack.url}/runs/flow-run/{flow_run_id}")

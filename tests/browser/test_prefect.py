@@ -111,7 +111,7 @@ def test_every_type(asking: Asking, picture: Picture) -> None:
     flow_run_id = asking.begin("everyType", {"topic": "a brochure"})
     page = asking.look(flow_run_id)
 
-    expect(page.body).to_contain_text("a brochure")
+    page.expect_text("a brochure")
     expect(page.field("budget")).to_contain_text("What it may cost, in euros")
     page.expect_titles(TITLES)
     assert {title: page.shown(title) for title in SHOWN} == SHOWN
@@ -161,7 +161,7 @@ def test_invalid_response_is_asked_again(asking: Asking, picture: Picture) -> No
     page.submit()
 
     page = asking.look(flow_run_id, 2)
-    expect(page.body).to_contain_text("$.address.zip: violates pattern")
+    page.expect_text("$.address.zip: violates pattern")
     picture("prefect-refused", page.page)
 
     fill_in_everything(page)
@@ -182,13 +182,13 @@ def test_the_run_is_cancelled(asking: Asking) -> None:
 def test_two_rounds(asking: Asking) -> None:
     flow_run_id = asking.begin("reviseLoop", {"topic": "the harbour"})
     page = asking.look(flow_run_id)
-    expect(page.body).to_contain_text("About the harbour.")
+    page.expect_text("About the harbour.")
     page.fill("verdict", "revise")
     page.fill("remarks", "Ships, too.")
     page.submit()
 
     page = asking.look(flow_run_id, 2)
-    expect(page.body).to_contain_text("About the harbour. Ships, too.")
+    page.expect_text("About the harbour. Ships, too.")
     page.fill("verdict", "approve")
     page.submit()
 
@@ -218,7 +218,7 @@ def test_hostile_content(asking: Asking, picture: Picture) -> None:
     page = asking.look(flow_run_id)
 
     for text in AS_IT_IS:
-        expect(page.body).to_contain_text(text)
+        page.expect_text(text)
     for selector in ("script", "img", "h1", "a[href^=javascript]"):
         expect(page.dialog.locator(selector)).to_have_count(0)
     picture("prefect-hostile", page.page)

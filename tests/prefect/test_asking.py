@@ -80,11 +80,10 @@ def test_every_type_of_response(mastra: MastraServer, person: Person) -> None:
     running = person.watch(lambda: ask(mastra, "everyType", {"topic": "Ada"}, on_suspend="ask"))
     person.read()
     fields = person.schema["properties"]
-    assert fields["agree"] == {
-        "type": "boolean",
-        "title": "agree",
-        "description": "Whether to go on",
-    }
+    said = fields["agree"].pop("description")
+    assert fields["agree"] == {"type": "boolean", "title": "agree"}
+    # Prefect's page hides the text above a long form, and draws no table at a field.
+    assert {"**topic** | Ada", "Whether to go on"} <= {*said.split("\n\n")}
     assert fields["copies"]["default"] == 2
     assert fields["copies"]["minimum"] == 1
     assert fields["draft"]["enum"] == ["first", "second", "third"]
@@ -108,6 +107,7 @@ def test_every_type_of_response(mastra: MastraServer, person: Person) -> None:
         "last response is invalid" in person.read()
     )  # a union is a field for JSON, which only we check
     assert "contact" in person.description
+    assert "contact" in person.schema["properties"]["agree"]["description"].split("\n\n")[1]
     assert person.enter(**entered) == ""
     result = running.result()["result"]
     address = result.pop("address")
