@@ -37,7 +37,7 @@ def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 
 class Inbox:
-    """A server without an open request, whoever asks on it, and the proxy before it."""
+    """A server without pending requests, and the fault proxy in front of it."""
 
     def __init__(self, proxy: FaultProxy, client: MastraClient, connect: Connect) -> None:
         self.proxy, self.client, self.connect = proxy, client, connect

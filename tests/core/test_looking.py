@@ -34,7 +34,7 @@ def quiet_server(request: pytest.FixtureRequest) -> Iterator[SampleServer]:
 
 @pytest.fixture
 def inbox(quiet_server: SampleServer) -> Iterator[Inbox]:
-    """That server, with no open request; in the end those of the test are responded to."""
+    """That server without pending requests; the test's own get a response at its end."""
     with FaultProxy(quiet_server.url) as proxy, MastraClient(proxy.url) as client:
         yield Inbox(quiet_server, proxy, client)
         for workflow_id in ("refundApproval", "photoReview", "parallelReview", "nestedApproval"):

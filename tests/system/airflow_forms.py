@@ -34,7 +34,7 @@ class Forms:
 
     @property
     def without_response(self) -> list[FormDetail]:
-        """Those without a response, whatever their task does."""
+        """The forms that have no response yet, in any state of their tasks."""
         return [form for form in self.shown if not form["response_received"]]
 
     @property

@@ -12,8 +12,8 @@ for generation in ("0", "1"):
             mastra_conn_id=f"inbox-{generation}",
             poll_interval=0.5,
             max_poll_interval=1,
-            # A response that comes while the task looks at its run wakes it too soon for a machine
-            # with much to do: Airflow fails the try then, and the next ones likewise.
+            # A short interval fails on a busy machine: a response that arrives during a poll of
+            # the run wakes the task before its process has ended, and Airflow fails the try.
             response_poll_interval=45 if workflow == "parallelReview" else 600,
             dag_arguments={"is_paused_upon_creation": True},
         )
